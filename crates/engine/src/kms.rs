@@ -1,0 +1,48 @@
+//! The seam to key management: wrap and unwrap the small data keys that seal secrets.
+//! Owns the sealed form and its associated data; which secret is live is `keyring`.
+
+use async_trait::async_trait;
+use zeroize::Zeroizing;
+
+/// A value under envelope encryption: AES-256-GCM under a data key of its own, which is wrapped by a KMS key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Which KMS key wrapped the data key: `local:<8 hex of its fingerprint>`.
+    pub key_id: String,
+    /// The wrapped data key.
+    pub wrapped_key: Vec<u8>,
+    /// Nonce, ciphertext and tag.
+    pub ciphertext: Vec<u8>,
+}
+
+/// Why a value could not be sealed or opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KmsError {
+    /// The KMS does not answer now; try again later.
+    #[error("the KMS is unavailable: {0}")]
+    Unavailable(String),
+    /// The value was sealed under a key that this KMS does not hold.
+    #[error("the secret was sealed under KMS key `{sealed_under}`, but this KMS holds `{holds}`")]
+    WrongKey {
+        /// The key that sealed it.
+        sealed_under: String,
+        /// The key at hand.
+        holds: String,
+    },
+    /// The ciphertext is not what was sealed for this place: damaged, or moved from another.
+    #[error("the sealed value does not open here: it is damaged or belongs to another place")]
+    Damaged,
+}
+
+/// Holds the master key. Data keys pass through it; secrets never do.
+#[async_trait]
+pub trait Kms: Send + Sync + std::fmt::Debug {
+    /// The key that `wrap` uses now.
+    fn key_id(&self) -> &str;
+
+    /// Wraps a data key, bound to `aad`.
+    async fn wrap(&self, data_key: &[u8; 32], aad: &[u8]) -> Result<Vec<u8>, KmsError>;
+
+    /// Unwraps a data key that `key_id` wrapped, bound to the same `aad`.
+    async fn unwrap(&self, key_id: &str, wrapped: &[u8], aad: &[u8]) -> Result<Zeroizing<[u8; 32]>, KmsError>;
+}

@@ -1,0 +1,427 @@
+//! The store's verbs: what the pipeline asks of whatever keeps its data. Tables are the stores' own business.
+//! Every verb that changes something is durable (synced) when it returns `Ok`.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId, OrganizationId, SourceId};
+use crate::model::{
+    Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, SealedSecret, SecretOwner,
+    Source,
+};
+
+/// Why a store could not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot write or read now (disk full, queue full, closed). Nothing was changed; try again later.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// A row that the store's own rules forbid. A bug, or damage from outside.
+    #[error("inconsistent data in `{table}`, row {row}: {problem}")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The row's id as text.
+        row: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The named thing does not exist.
+    #[error("there is no {what}")]
+    NotFound {
+        /// For example ``event `evt_…` ``.
+        what: String,
+    },
+}
+
+/// What identifies an event at its source for some time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DedupKey {
+    /// Which of the keys this is.
+    pub kind: DedupKind,
+    /// The delivery id's bytes, the body's SHA-256, or the idempotency key's bytes.
+    pub key: Bytes,
+    /// Until when it is remembered.
+    pub expires_at: Timestamp,
+}
+
+/// The kinds of dedup key; equal bytes of different kinds never meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DedupKind {
+    /// The sender's delivery id.
+    DeliveryId,
+    /// The SHA-256 of the raw body.
+    Body,
+    /// A publisher's `Idempotency-Key`.
+    Idempotency,
+}
+
+/// What to do with an event whose dedup key is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDuplicate {
+    /// Keep it as an event with `duplicate_of`, owing nothing.
+    Keep,
+    /// Write nothing at all.
+    Discard,
+}
+
+/// An event on its way into the store. Made only by `commit`, from something proven.
+#[derive(Debug)]
+pub struct NewEvent {
+    /// The event; `duplicate_of` is `None`, the store finds out.
+    pub event: Event,
+    /// Its raw bytes.
+    pub body: Bytes,
+    /// What makes it the same as an earlier one.
+    pub dedup: Vec<DedupKey>,
+    /// What to do if it is.
+    pub on_duplicate: OnDuplicate,
+    /// What it owes if it is new.
+    pub deliveries: Vec<NewDelivery>,
+    /// The secret that proved it, whose use is counted in the same transaction.
+    pub proven_by: Option<(SecretOwner, u32)>,
+    /// The audit entry if it is new.
+    pub audit_accepted: AuditEntry,
+    /// The audit entry if it is a duplicate; the store adds `"duplicate_of": "evt_…"` to its detail.
+    pub audit_duplicate: AuditEntry,
+}
+
+/// A delivery to be owed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewDelivery {
+    /// Its identity.
+    pub id: DeliveryId,
+    /// To whom.
+    pub destination: DestinationId,
+    /// When it is first due.
+    pub due_at: Timestamp,
+    /// Why it exists.
+    pub cause: DeliveryCause,
+    /// Held from the start, because its destination takes nothing now.
+    pub held: bool,
+}
+
+/// Proof that an event is on disk. Minted only by a store, after the data is synced; a success answer is made of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    event: EventId,
+    duplicate: Option<Original>,
+}
+
+/// The event that a duplicate repeats.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Original {
+    /// Its identity.
+    pub event: EventId,
+    /// Its body's SHA-256: tells an honest repeat from another body under the same key.
+    pub body_sha256: [u8; 32],
+}
+
+impl Committed {
+    /// Only for stores: the event is synced.
+    pub(in crate::store) fn new(event: EventId) -> Self {
+        Self { event, duplicate: None }
+    }
+
+    /// Only for stores: the event repeats `original`, which is synced.
+    pub(in crate::store) fn duplicate(event: EventId, original: Original) -> Self {
+        Self { event, duplicate: Some(original) }
+    }
+
+    /// The event that was committed, or the record of the duplicate.
+    pub fn event(&self) -> EventId {
+        self.event
+    }
+
+    /// The event that runs: the first one, whether this commit made it or an earlier one did.
+    pub fn first_event(&self) -> EventId {
+        self.duplicate.as_ref().map_or(self.event, |original| original.event)
+    }
+
+    /// What this repeats, if it is a duplicate.
+    pub fn original(&self) -> Option<&Original> {
+        self.duplicate.as_ref()
+    }
+}
+
+/// The right to settle one attempt: lease and attempt number. A stale one is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    delivery: DeliveryId,
+    destination: DestinationId,
+    node: NodeId,
+    number: u32,
+}
+
+impl Claim {
+    /// Only for stores: `node` leased `delivery` for attempt `number`.
+    pub(in crate::store) fn new(delivery: DeliveryId, destination: DestinationId, node: NodeId, number: u32) -> Self {
+        Self { delivery, destination, node, number }
+    }
+
+    /// The delivery under lease.
+    pub fn delivery(&self) -> DeliveryId {
+        self.delivery
+    }
+
+    /// Its destination.
+    pub fn destination(&self) -> DestinationId {
+        self.destination
+    }
+
+    /// Who holds the lease.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Which attempt this is, 1 for the first.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+/// A delivery that this node may attempt now, with what it needs.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The key to `settle`.
+    pub claim: Claim,
+    /// The event.
+    pub event: Event,
+    /// Its raw bytes.
+    pub body: Bytes,
+}
+
+/// What a node asks for when it claims.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// Who asks.
+    pub node: NodeId,
+    /// Deliveries due at or before this are claimable.
+    pub now: Timestamp,
+    /// Until when the leases hold.
+    pub until: Timestamp,
+    /// How many more attempts each destination has room for.
+    pub room: Vec<(DestinationId, u32)>,
+}
+
+/// The end of an attempt.
+#[derive(Debug)]
+pub struct Settlement {
+    /// The right to say so.
+    pub claim: Claim,
+    /// What happened.
+    pub attempt: Attempt,
+    /// What becomes of the delivery.
+    pub next: Next,
+    /// What becomes of the destination, in the same transaction: its other outstanding deliveries are held.
+    pub disable: Option<String>,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Done.
+    Delivered,
+    /// Again at a time.
+    Again {
+        /// When it is due.
+        due_at: Timestamp,
+    },
+    /// That was the last attempt.
+    Exhausted,
+    /// Kept until the destination takes deliveries again.
+    Held,
+}
+
+/// What `settle` did with one settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Written.
+    Written,
+    /// The lease was no longer this claim's: nothing was written.
+    LeaseLost,
+}
+
+/// Where a page of a list starts and how long it is. Lists are newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Only rows older than this position; `None` starts at the newest.
+    pub before: Option<i64>,
+    /// At most this many, 1 to 250.
+    pub limit: u32,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing<T> {
+    /// Newest first.
+    pub items: Vec<T>,
+    /// `before` of the next page, if there is one.
+    pub next: Option<i64>,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Only this source's.
+    pub source: Option<SourceId>,
+    /// Only this type.
+    pub event_type: Option<String>,
+    /// Only those with this delivery id.
+    pub delivery_id: Option<String>,
+    /// Only duplicates, or only originals.
+    pub duplicate: Option<bool>,
+}
+
+/// Which deliveries to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// Only this event's.
+    pub event: Option<EventId>,
+    /// Only this destination's.
+    pub destination: Option<DestinationId>,
+    /// Only in this state: `pending`, `leased`, `delivered`, `exhausted`, `cancelled`, `held`.
+    pub state: Option<String>,
+}
+
+/// An audit entry as kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditRow {
+    /// Its position; rises by one.
+    pub seq: i64,
+    /// What it says.
+    pub entry: AuditEntry,
+}
+
+/// Everything declared: what `load` returns at start.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Resources {
+    /// All sources.
+    pub sources: Vec<Source>,
+    /// All destinations.
+    pub destinations: Vec<Destination>,
+    /// All versions of all secrets.
+    pub secrets: Vec<SealedSecret>,
+}
+
+/// A change to what is declared, with its audit entry, in one transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Insert the source, or replace the spec and `removed_at` of the one with this id.
+    PutSource(Source),
+    /// Insert the destination, or replace the spec of the one with this id. Its state is not touched.
+    PutDestination(Destination),
+    /// Change a destination's state. Leaving `Active` holds its pending deliveries; entering it makes the held ones due at once.
+    SetDestinationState(DestinationId, DestinationState),
+    /// Insert a version of a secret.
+    PutSecret(SealedSecret),
+    /// Change a version's end, or revoke it.
+    RetireSecret {
+        /// Whose.
+        owner: SecretOwner,
+        /// Which.
+        version: u32,
+        /// Its new end.
+        not_after: Option<Timestamp>,
+        /// When it was revoked, if it was.
+        revoked_at: Option<Timestamp>,
+    },
+    /// Keep a small named value of the engine's own (`installation key`, seed fingerprints).
+    PutMeta {
+        /// Its name.
+        name: String,
+        /// Its bytes.
+        value: Vec<u8>,
+    },
+}
+
+/// Counts for metrics and readiness.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Deliveries waiting or leased.
+    pub outstanding: u64,
+    /// Deliveries held.
+    pub held: u64,
+    /// The earliest due time among the pending.
+    pub oldest_due: Option<Timestamp>,
+}
+
+/// What keeps the engine's data. One suite of tests holds every implementation to these words.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Commits an event, its dedup keys, the deliveries it owes and its audit entry in one transaction, grouped with
+    /// whatever else is waiting. Returns after the sync.
+    async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError>;
+
+    /// Leases due deliveries to a node, oldest due first, within each destination's room.
+    /// Leases that have run out count as due; the attempt they lost is kept as `Interrupted`.
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Writes the ends of attempts. Each is fenced by its claim; answers are in the order given.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
+
+    /// The earliest time at which any of these destinations has something to claim (a due time or a lease's end).
+    async fn next_due(&self, destinations: Vec<DestinationId>) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Ends every lease not held by `node`, because no other node can be alive (a store with one owner).
+    /// The attempts they lost are kept as `Interrupted`; the deliveries are due at `now`.
+    async fn recover(&self, node: NodeId, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Adds deliveries of an existing event, with the audit entry. `Redelivery{of}` is filled in by the store when it is `None`.
+    async fn redeliver(
+        &self,
+        event: EventId,
+        deliveries: Vec<NewDelivery>,
+        audit: AuditEntry,
+    ) -> Result<(), StoreError>;
+
+    /// Calls off a delivery that is pending or held. `Ok(false)` when it is in another state.
+    async fn cancel(&self, delivery: DeliveryId, now: Timestamp, audit: AuditEntry) -> Result<bool, StoreError>;
+
+    /// Applies changes to what is declared and writes the audit entries, all or nothing.
+    async fn change(&self, changes: Vec<Change>, audit: Vec<AuditEntry>) -> Result<(), StoreError>;
+
+    /// Everything declared.
+    async fn load(&self, organization: OrganizationId) -> Result<Resources, StoreError>;
+
+    /// A small named value of the engine's own.
+    async fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// One event.
+    async fn event(&self, id: EventId) -> Result<Event, StoreError>;
+
+    /// An event's raw bytes (a duplicate's are its original's when they were equal).
+    async fn body(&self, id: EventId) -> Result<Bytes, StoreError>;
+
+    /// Events, newest first.
+    async fn events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>, StoreError>;
+
+    /// One delivery and its attempts, oldest attempt first.
+    async fn delivery(&self, id: DeliveryId) -> Result<(Delivery, Vec<Attempt>), StoreError>;
+
+    /// Deliveries, newest first.
+    async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Listing<Delivery>, StoreError>;
+
+    /// Audit entries, newest first.
+    async fn audit(&self, page: Page) -> Result<Listing<AuditRow>, StoreError>;
+
+    /// Writes audit entries for things that changed nothing else (refusals, reveals).
+    async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError>;
+
+    /// Forgets dedup keys that expired before `now`, at most `limit` in one step. Returns how many.
+    async fn forget(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError>;
+
+    /// Counts; also the proof that the store answers.
+    async fn backlog(&self) -> Result<Backlog, StoreError>;
+}
+
+/// Attempt ids for attempts that no process lived to record are derived from the delivery and the number, so that
+/// stores need no entropy of their own.
+pub fn interrupted_attempt_id(delivery: DeliveryId, number: u32) -> AttemptId {
+    let mut bytes = *delivery.as_bytes();
+    for (byte, n) in bytes[12..].iter_mut().zip(number.to_be_bytes()) {
+        *byte ^= n;
+    }
+    AttemptId::from_bytes(bytes)
+}
