@@ -3,8 +3,8 @@
 //! Knows no HTTP server, no HTML, no command line and no environment variables.
 
 pub mod clock;
+pub mod destination;
 pub mod ids;
+pub mod kms;
 pub mod model;
 pub mod store;
-pub mod destination;
-pub mod kms;

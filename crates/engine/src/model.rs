@@ -404,9 +404,7 @@ pub struct SealedSecret {
 impl SealedSecret {
     /// Whether it may be used at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.revoked_at.is_none()
-            && self.not_before <= now
-            && self.not_after.is_none_or(|end| now < end)
+        self.revoked_at.is_none() && self.not_before <= now && self.not_after.is_none_or(|end| now < end)
     }
 }
 
