@@ -1,0 +1,47 @@
+//! Time, waiting and the environment, for programs that watch other programs.
+//! The only place below `tests/` and `xtask/` that asks the machine for them.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// An environment variable, if it is set to valid text.
+#[expect(clippy::disallowed_methods, reason = "tools are configured by their environment")]
+pub fn var(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Whether this is a continuous-integration run, where nothing may be skipped.
+pub fn is_ci() -> bool {
+    var("CI").is_some_and(|value| value == "true" || value == "1")
+}
+
+/// A point to measure from.
+#[expect(clippy::disallowed_methods, reason = "what is measured is another process, in real time")]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+/// Seconds since the Unix epoch.
+#[expect(clippy::disallowed_methods, reason = "signatures for a real process carry the real time")]
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Waits for real.
+#[expect(clippy::disallowed_methods, reason = "another process is given time to act")]
+pub fn pause(how_long: Duration) {
+    std::thread::sleep(how_long);
+}
+
+/// Asks `condition` again every few milliseconds until it holds; `false` when it still does not after `limit`.
+pub fn until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let started = instant();
+    loop {
+        if condition() {
+            return true;
+        }
+        if started.elapsed() >= limit {
+            return false;
+        }
+        pause(Duration::from_millis(2));
+    }
+}
