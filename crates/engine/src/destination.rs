@@ -1,13 +1,42 @@
 //! One try, one outcome: what every destination kind takes and gives back.
 //! Knows no store, no schedule, no retry. Each kind is a module below.
 
+pub mod command;
+pub mod http;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
+use crate::egress::{Blocked, UrlProblem};
 use crate::ids::{DeliveryId, EventId};
 use crate::model::{Outcome, RequestRecord};
+
+/// Settings of a destination that can never work: whoever wrote them has to change them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDestination {
+    /// The URL is not one that is delivered to. The URL itself is not repeated: it may carry a token.
+    #[error("url: {0}")]
+    Url(#[from] UrlProblem),
+    /// The URL names an address that the egress guard refuses.
+    #[error("url: {0}")]
+    Blocked(#[from] Blocked),
+    /// A header that cannot be forwarded or set.
+    #[error("header `{name}` {problem}")]
+    Header {
+        /// The header as it was written.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The extra certificates are not PEM certificates.
+    #[error("extra root certificates: {0}")]
+    Roots(String),
+    /// The command or its environment cannot be handed to the operating system.
+    #[error("command: {0}")]
+    Command(String),
+}
 
 /// What one attempt has to carry.
 #[derive(Debug)]
@@ -47,4 +76,11 @@ pub struct Report {
     pub excerpt: Bytes,
     /// One sentence: what went wrong, empty on success.
     pub detail: String,
+}
+
+impl Report {
+    /// A try that ended without an answer.
+    pub fn failed(outcome: Outcome, detail: impl Into<String>) -> Self {
+        Self { outcome, status: None, retry_after: None, excerpt: Bytes::new(), detail: detail.into() }
+    }
 }

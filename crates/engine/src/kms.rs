@@ -1,6 +1,9 @@
 //! The seam to key management: wrap and unwrap the small data keys that seal secrets.
 //! Owns the sealed form and its associated data; which secret is live is `keyring`.
 
+pub mod local;
+pub mod seal;
+
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 

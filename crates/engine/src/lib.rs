@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod destination;
+pub mod egress;
 pub mod ids;
 pub mod kms;
 pub mod model;

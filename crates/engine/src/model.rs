@@ -224,6 +224,9 @@ pub struct Event {
     pub duplicate_of: Option<EventId>,
 }
 
+/// What stands in a kept request where a credential stood. A header whose value contains it is never forwarded.
+pub const REDACTED: &str = "[redacted]";
+
 /// The parts of a request worth keeping, credentials already redacted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RequestRecord {

@@ -1,0 +1,137 @@
+//! The `http` kind: one POST of the raw bytes, one answer.
+//! Owns what is sent and how an answer is read. Addresses are judged by `egress`; whether to try again is not known here.
+
+mod headers;
+mod retry_after;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{Method, Request, Response};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::{InvalidDestination, Parcel, Report};
+use crate::clock::{Clock, Timestamp};
+use crate::egress::{Connector, EgressError, EgressPolicy, Endpoint, HttpClient, Resolve};
+use crate::model::{HttpSpec, Outcome, RESPONSE_EXCERPT_MAX};
+
+use headers::HeaderPlan;
+
+/// How many gateways an event may pass: one that arrives with this many hops is not sent on.
+pub const HOPS_MAX: u32 = 5;
+
+/// A destination that takes events by HTTP. Its connections are its own, so that its slowness is too.
+#[derive(Debug)]
+pub struct HttpDestination {
+    endpoint: Endpoint,
+    headers: HeaderPlan,
+    client: HttpClient,
+    timeout: Duration,
+}
+
+impl HttpDestination {
+    /// A destination with these settings; `timeout` is the deadline of a whole attempt.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidDestination`] if the settings can never work. A host name is not resolved here, because what it
+    /// resolves to later is what counts; an address literal is judged at once.
+    pub fn new(
+        spec: &HttpSpec,
+        timeout: Duration,
+        policy: &EgressPolicy,
+        resolver: Arc<dyn Resolve>,
+    ) -> Result<Self, InvalidDestination> {
+        let endpoint = Endpoint::parse(&spec.url)?;
+        let connector = Connector::new(policy, &spec.allow_addresses, timeout, resolver)?;
+        connector.check(&endpoint)?;
+        Ok(Self { endpoint, headers: HeaderPlan::new(spec)?, client: connector.into_client(), timeout })
+    }
+
+    /// Sends the parcel once and reads the head of the answer, and of its body what is kept.
+    ///
+    /// The answer's head decides: a 2xx is a success even if its body breaks off or never ends. The body is not
+    /// decoded, not read beyond [`RESPONSE_EXCERPT_MAX`], and not waited for beyond the deadline.
+    pub async fn attempt(&self, parcel: Parcel<'_>, clock: &dyn Clock) -> Report {
+        let request = match self.request(parcel) {
+            Ok(request) => request,
+            Err(problem) => return Report::failed(Outcome::Unusable, problem),
+        };
+        let mut answer = None;
+        let exchange = async {
+            let response = self.client.request(request).await?;
+            let answer = answer.insert(Answer::new(&response, clock.now()));
+            answer.read(response.into_body()).await;
+            Ok::<(), hyper_util::client::legacy::Error>(())
+        };
+        let ended = timeout(self.timeout, exchange).await;
+        match (answer, ended) {
+            (Some(answer), _) => answer.into_report(),
+            (None, Ok(Err(error))) => failure(&error),
+            (None, _) => Report::failed(Outcome::Timeout, format!("no answer within {:?}", self.timeout)),
+        }
+    }
+
+    fn request(&self, parcel: Parcel<'_>) -> Result<Request<Full<Bytes>>, String> {
+        let mut request = Request::new(Full::new(parcel.body.clone()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.endpoint.uri().clone();
+        *request.headers_mut() = self.headers.compose(&parcel)?;
+        Ok(request)
+    }
+}
+
+/// What is kept of an answer.
+struct Answer {
+    status: u16,
+    success: bool,
+    retry_after: Option<Duration>,
+    excerpt: BytesMut,
+}
+
+impl Answer {
+    fn new(response: &Response<Incoming>, now: Timestamp) -> Self {
+        Self {
+            status: response.status().as_u16(),
+            success: response.status().is_success(),
+            retry_after: retry_after::parse(response.headers(), now),
+            excerpt: BytesMut::new(),
+        }
+    }
+
+    /// Reads until the body ends or enough is kept. A body left unread closes its connection.
+    async fn read(&mut self, mut body: Incoming) {
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(data) = frame.data_ref() else { continue };
+            let room = RESPONSE_EXCERPT_MAX - self.excerpt.len();
+            self.excerpt.extend_from_slice(&data[..data.len().min(room)]);
+            if data.len() > room {
+                return;
+            }
+        }
+    }
+
+    fn into_report(self) -> Report {
+        let (outcome, detail) = match self.success {
+            true => (Outcome::Success, String::new()),
+            false => (Outcome::Status, format!("answered {}", self.status)),
+        };
+        let retry_after = self.retry_after.filter(|_| !self.success);
+        Report { outcome, status: Some(self.status), retry_after, excerpt: self.excerpt.freeze(), detail }
+    }
+}
+
+/// The report of an exchange that brought no answer.
+fn failure(error: &(dyn Error + 'static)) -> Report {
+    let chain: Vec<&(dyn Error + 'static)> = std::iter::successors(Some(error), |&error| error.source()).collect();
+    if let Some(error) = chain.iter().find_map(|error| error.downcast_ref::<EgressError>()) {
+        return Report::failed(error.outcome(), error.to_string());
+    }
+    // The first link only says that something failed.
+    let causes: Vec<String> = chain.iter().skip(1).map(ToString::to_string).collect();
+    Report::failed(Outcome::Broken, format!("no whole answer: {}", causes.join(": ")))
+}

@@ -1,0 +1,74 @@
+//! The guard on the way out: which addresses may be dialled, and the connector that dials nothing else.
+//! Knows no store, no schedule, no header; what is said over a connection is `destination`.
+//!
+//! The guard stands where the connection is made. A host is resolved here, every address of the answer is judged
+//! numerically, and the judged address itself is dialled: there is no second lookup that could answer differently.
+//! One forbidden address among several refuses them all, because a name that points both ways is either an attack or
+//! a mistake that somebody should see. Redirects are not followed, and proxy variables are not read.
+
+mod connector;
+mod judge;
+mod resolve;
+mod url;
+
+use ipnet::IpNet;
+
+use crate::model::Outcome;
+
+pub use connector::{Connector, HttpClient};
+pub use judge::{Blocked, judge};
+pub use resolve::{Resolve, SystemResolver};
+pub use url::{Endpoint, Host, URL_MAX, UrlProblem};
+
+/// What destinations may reach beyond public addresses, and whom they trust.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EgressPolicy {
+    /// Address ranges that every destination may reach although they are not public.
+    pub allow: Vec<IpNet>,
+    /// PEM certificates trusted for TLS besides the public ones.
+    pub extra_roots_pem: Option<Vec<u8>>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EgressError {
+    /// The host has no address.
+    #[error("`{host}` did not resolve: {problem}")]
+    Dns {
+        /// The host's name.
+        host: String,
+        /// What the resolver said.
+        problem: String,
+    },
+    /// The host has an address that must not be reached.
+    #[error("`{host}` is refused: {blocked}")]
+    Blocked {
+        /// The host as the URL names it.
+        host: String,
+        /// The address and the reason.
+        blocked: Blocked,
+    },
+    /// No address of the host took the connection.
+    #[error("no connection to `{host}`: {problem}")]
+    Connect {
+        /// The host as the URL names it.
+        host: String,
+        /// What happened to the last address tried.
+        problem: String,
+    },
+    /// The connection stood, but not the TLS session.
+    #[error("no TLS session: {0}")]
+    Tls(String),
+}
+
+impl EgressError {
+    /// The outcome of an attempt that met this error.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Dns { .. } => Outcome::Dns,
+            Self::Blocked { .. } => Outcome::Blocked,
+            Self::Connect { .. } => Outcome::Connect,
+            Self::Tls(_) => Outcome::Tls,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The guarded connector: resolves, judges, and dials only what it judged.
+//! Speaks TCP and TLS; knows nothing of requests and answers.
+
+use std::future::Future;
+use std::io::Cursor;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ::http::Uri;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower_service::Service;
+
+use super::judge::{Blocked, is_web_port, judge, judge_port};
+use super::{EgressError, EgressPolicy, Endpoint, Host, Resolve, UrlProblem};
+use crate::destination::InvalidDestination;
+
+/// An HTTP/1.1 client, with connections of its own, whose every connection has passed the guard.
+pub type HttpClient = Client<Connector, Full<Bytes>>;
+
+/// How many addresses of a host are tried.
+const ADDRESSES_MAX: usize = 4;
+/// The longest that a lookup, or all the dialling after it, may take.
+const STEP_MAX: Duration = Duration::from_secs(10);
+/// How long a connection may wait for the next request.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// The longest head of an answer, in bytes.
+const ANSWER_HEAD_MAX: usize = 64 * 1024;
+/// The most headers of an answer.
+const ANSWER_HEADERS_MAX: usize = 128;
+
+type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, EgressError>> + Send>>;
+
+/// Connects to judged addresses, with TLS where the URL says so.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    https: HttpsConnector<Dialer>,
+    guard: Arc<Guard>,
+}
+
+impl Connector {
+    /// A connector for one destination, which may reach public addresses and `allow`.
+    ///
+    /// The lookup gets half of the attempt's `deadline`, dialling a third, each at most ten seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidDestination::Roots`] if the policy's extra certificates are not certificates.
+    pub fn new(
+        policy: &EgressPolicy,
+        allow: &[IpNet],
+        deadline: Duration,
+        resolver: Arc<dyn Resolve>,
+    ) -> Result<Self, InvalidDestination> {
+        let allow = policy.allow.iter().chain(allow).copied().collect();
+        let guard = Arc::new(Guard { allow, deadline, resolver });
+        let dialer = Dialer(Arc::clone(&guard));
+        let tls = tls_config(policy.extra_roots_pem.as_deref())?;
+        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        Ok(Self { https: https.wrap_connector(dialer), guard })
+    }
+
+    /// Refuses at once what a connection to `endpoint` is sure to be refused for. A name is not resolved: what it
+    /// resolves to when an event is delivered is what counts.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidDestination`]: a forbidden address, or a name or port that is only for ranges allowed explicitly.
+    pub fn check(&self, endpoint: &Endpoint) -> Result<(), InvalidDestination> {
+        match endpoint.host() {
+            Host::Address(address) => Ok(self.guard.judge(*address, endpoint.port())?),
+            Host::Name(_) if !self.guard.allow.is_empty() => Ok(()),
+            Host::Name(_) if endpoint.is_single_label() => Err(UrlProblem::SingleLabel.into()),
+            Host::Name(_) if !is_web_port(endpoint.port()) => Err(UrlProblem::NotWebPort.into()),
+            Host::Name(_) => Ok(()),
+        }
+    }
+
+    /// A client on this connector. Its connections are shared with nobody.
+    pub fn into_client(self) -> HttpClient {
+        Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_MAX)
+            .http1_max_buf_size(ANSWER_HEAD_MAX)
+            .http1_max_headers(ANSWER_HEADERS_MAX)
+            .build(self)
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = EgressError;
+    type Future = Connecting<Self::Response>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EgressError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.https.call(uri);
+        // The attempt has its own deadline. This one ends a handshake that the client went on with after the attempt.
+        let limit = self.guard.deadline.saturating_add(Duration::from_secs(1));
+        Box::pin(async move {
+            match timeout(limit, connecting).await {
+                Ok(Ok(stream)) => Ok(stream),
+                // Whatever did not come from the dialer came from the handshake.
+                Ok(Err(error)) => Err(match error.downcast::<EgressError>() {
+                    Ok(error) => *error,
+                    Err(error) => EgressError::Tls(error.to_string()),
+                }),
+                Err(_) => Err(EgressError::Tls("the handshake did not end in time".to_owned())),
+            }
+        })
+    }
+}
+
+/// Opens TCP connections to judged addresses.
+#[derive(Debug, Clone)]
+struct Dialer(Arc<Guard>);
+
+impl Service<Uri> for Dialer {
+    type Response = TokioIo<TcpStream>;
+    type Error = EgressError;
+    type Future = Connecting<Self::Response>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EgressError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let guard = Arc::clone(&self.0);
+        Box::pin(async move {
+            let endpoint = Endpoint::of(&uri).map_err(|problem| EgressError::Dns {
+                host: uri.host().unwrap_or_default().to_owned(),
+                problem: problem.to_string(),
+            })?;
+            let addresses = guard.addresses(&endpoint).await?;
+            guard.dial(&endpoint, &addresses).await.map(TokioIo::new)
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Guard {
+    allow: Vec<IpNet>,
+    deadline: Duration,
+    resolver: Arc<dyn Resolve>,
+}
+
+impl Guard {
+    /// Every address of the endpoint, all of them judged.
+    async fn addresses(&self, endpoint: &Endpoint) -> Result<Vec<IpAddr>, EgressError> {
+        let addresses = match endpoint.host() {
+            Host::Address(address) => vec![*address],
+            Host::Name(name) => self.resolve(name).await?,
+        };
+        for &address in &addresses {
+            self.judge(address, endpoint.port())
+                .map_err(|blocked| EgressError::Blocked { host: endpoint.host().to_string(), blocked })?;
+        }
+        Ok(addresses)
+    }
+
+    fn judge(&self, address: IpAddr, port: u16) -> Result<(), Blocked> {
+        judge(address, &self.allow)?;
+        judge_port(address, port, &self.allow)
+    }
+
+    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, EgressError> {
+        let failed = |problem: String| EgressError::Dns { host: name.to_owned(), problem };
+        // With a final dot the name is complete, so that no local search list can bend it. Where private ranges are
+        // reached on purpose, so are private names.
+        let absolute = if self.allow.is_empty() { format!("{}.", name.trim_end_matches('.')) } else { name.to_owned() };
+        let limit = STEP_MAX.min(self.deadline / 2);
+        match timeout(limit, self.resolver.resolve(&absolute)).await {
+            Ok(Ok(addresses)) if addresses.is_empty() => Err(failed("it has no address".to_owned())),
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(_) => Err(failed(format!("no answer within {limit:?}"))),
+        }
+    }
+
+    /// The first connection that stands, trying both address families early.
+    async fn dial(&self, endpoint: &Endpoint, addresses: &[IpAddr]) -> Result<TcpStream, EgressError> {
+        let candidates = alternate_families(addresses);
+        let limit = STEP_MAX.min(self.deadline / 3) / u32::try_from(candidates.len().max(1)).unwrap_or(u32::MAX);
+        let mut problem = "it has no address".to_owned();
+        for address in candidates {
+            match timeout(limit, TcpStream::connect(SocketAddr::new(address, endpoint.port()))).await {
+                Ok(Ok(stream)) => {
+                    // Only latency is at stake, so a refusal to set it is no reason to give the connection up.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => problem = error.to_string(),
+                Err(_) => problem = format!("no answer within {limit:?}"),
+            }
+        }
+        Err(EgressError::Connect { host: endpoint.host().to_string(), problem })
+    }
+}
+
+/// The first few addresses, families taking turns, so that one broken family cannot use up the time.
+fn alternate_families(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let Some(first) = addresses.first() else { return Vec::new() };
+    let (same, other): (Vec<IpAddr>, Vec<IpAddr>) =
+        addresses.iter().partition(|address| address.is_ipv4() == first.is_ipv4());
+    let turns = same.len().max(other.len());
+    (0..turns).flat_map(|turn| [same.get(turn), other.get(turn)]).flatten().copied().take(ADDRESSES_MAX).collect()
+}
+
+fn tls_config(extra_roots_pem: Option<&[u8]>) -> Result<ClientConfig, InvalidDestination> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(pem) = extra_roots_pem {
+        let invalid = |error: &dyn std::fmt::Display| InvalidDestination::Roots(error.to_string());
+        let mut found = false;
+        for certificate in CertificateDer::pem_reader_iter(Cursor::new(pem)) {
+            let certificate = certificate.map_err(|error| invalid(&error))?;
+            roots.add(certificate).map_err(|error| invalid(&error))?;
+            found = true;
+        }
+        if !found {
+            return Err(invalid(&"no PEM certificate in it"));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports the protocol versions it was built with");
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}

@@ -1,0 +1,188 @@
+//! The KMS that is a file: 32 random bytes that only their owner can read.
+//! Owns that file's making and its checks. Whether a missing file is a first start or a loss is for the caller to know.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_lc_rs::aead::LessSafeKey;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::seal::{cipher, decrypt, encrypt};
+use super::{Kms, KmsError};
+use crate::clock::Entropy;
+
+const KEY_LEN: usize = 32;
+
+/// Why the key file cannot be used. Each names the path and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalKmsError {
+    /// There is no such file, and one must not be made.
+    #[error("the key file `{}` is missing; restore it from a backup: without it no stored secret can be read", path.display())]
+    Missing {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// Others than its owner may use it.
+    #[error("the key file `{}` is open to others (mode {mode:04o}); run `chmod 600` on it", path.display())]
+    Exposed {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is not a key.
+    #[error("the key file `{}` is not a key ({problem}); restore it from a backup", path.display())]
+    Malformed {
+        /// The key file.
+        path: PathBuf,
+        /// What it is instead.
+        problem: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} the key file `{}`: {source}", path.display())]
+    Io {
+        /// The key file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// A master key from a local file.
+pub struct LocalKms {
+    key_id: String,
+    cipher: LessSafeKey,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl LocalKms {
+    /// Opens the key file, making it first if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalKmsError`] if it cannot be made, or is not a key that only its owner can read.
+    pub fn open(key_file: &Path, entropy: Arc<dyn Entropy>) -> Result<Self, LocalKmsError> {
+        match Self::open_existing(key_file, Arc::clone(&entropy)) {
+            Err(LocalKmsError::Missing { .. }) => {
+                create(key_file, &*entropy)?;
+                Self::open_existing(key_file, entropy)
+            }
+            result => result,
+        }
+    }
+
+    /// Opens the key file, which has to be there.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalKmsError`] if it is missing, or is not a key that only its owner can read.
+    pub fn open_existing(key_file: &Path, entropy: Arc<dyn Entropy>) -> Result<Self, LocalKmsError> {
+        let key = read(key_file)?;
+        let fingerprint = Sha256::new().chain_update(b"hookward/local-kms/fingerprint/v1\0").chain_update(key.as_ref());
+        let key_id = format!("local:{}", hex::encode(&fingerprint.finalize()[..4]));
+        Ok(Self { key_id, cipher: cipher(&key), entropy })
+    }
+}
+
+impl fmt::Debug for LocalKms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalKms").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Kms for LocalKms {
+    fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    async fn wrap(&self, data_key: &[u8; 32], aad: &[u8]) -> Result<Vec<u8>, KmsError> {
+        Ok(encrypt(&self.cipher, &*self.entropy, aad, data_key))
+    }
+
+    async fn unwrap(&self, key_id: &str, wrapped: &[u8], aad: &[u8]) -> Result<Zeroizing<[u8; 32]>, KmsError> {
+        if key_id != self.key_id {
+            return Err(KmsError::WrongKey { sealed_under: key_id.to_owned(), holds: self.key_id.clone() });
+        }
+        let opened = decrypt(&self.cipher, aad, wrapped)?;
+        let mut data_key = Zeroizing::new([0; 32]);
+        if opened.len() != data_key.len() {
+            return Err(KmsError::Damaged);
+        }
+        data_key.copy_from_slice(&opened);
+        Ok(data_key)
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_LEN]>, LocalKmsError> {
+    let failed = |source| io_error(path, "read", source);
+    let malformed = |problem: String| LocalKmsError::Malformed { path: path.to_owned(), problem };
+    // Looked at before it is opened, since opening a named pipe would wait for ever.
+    let metadata = fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => LocalKmsError::Missing { path: path.to_owned() },
+        _ => failed(error),
+    })?;
+    if !metadata.is_file() {
+        return Err(malformed("it is not a regular file".to_owned()));
+    }
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(LocalKmsError::Exposed { path: path.to_owned(), mode });
+    }
+    if metadata.len() != KEY_LEN as u64 {
+        return Err(malformed(format!("{} bytes instead of {KEY_LEN}", metadata.len())));
+    }
+    let mut key = Zeroizing::new([0; KEY_LEN]);
+    (&file).read_exact(key.as_mut()).map_err(failed)?;
+    if key.iter().all(|byte| *byte == key[0]) {
+        return Err(malformed("every byte of it is the same".to_owned()));
+    }
+    Ok(key)
+}
+
+/// Makes the key file. It gets its name only when it is whole and on the disk, and only if the name is still free, so that
+/// neither a crash nor a second process can leave half a key or replace one.
+fn create(path: &Path, entropy: &dyn Entropy) -> Result<(), LocalKmsError> {
+    let mut suffix = [0; 8];
+    entropy.fill(&mut suffix);
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.new", hex::encode(suffix)));
+    let draft = PathBuf::from(draft);
+    let linked = write(&draft, entropy).and_then(|()| match fs::hard_link(&draft, path) {
+        // Another process was first: its key is as good.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    });
+    let removed = match fs::remove_file(&draft) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    };
+    linked.and(removed).and_then(|()| sync_directory(path)).map_err(|source| io_error(path, "create", source))
+}
+
+fn write(draft: &Path, entropy: &dyn Entropy) -> io::Result<()> {
+    let mut key = Zeroizing::new([0; KEY_LEN]);
+    entropy.fill(key.as_mut());
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+    file.write_all(key.as_ref())?;
+    file.sync_all()
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
+}
+
+fn io_error(path: &Path, action: &'static str, source: io::Error) -> LocalKmsError {
+    LocalKmsError::Io { path: path.to_owned(), action, source }
+}
