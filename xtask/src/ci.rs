@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use systems::world;
 
 use crate::run::{run, run_with};
-use crate::tidy;
+use crate::{crash, leaks, octokit, tidy};
 
 struct Step {
     name: &'static str,
@@ -22,6 +22,10 @@ const STEPS: &[Step] = &[
     Step { name: "build", run: || run("cargo", &["build", "--workspace", "--all-targets"]) },
     Step { name: "tests", run: || run("cargo", &["test", "--workspace"]) },
     Step { name: "docs", run: docs },
+    Step { name: "demo", run: demo },
+    Step { name: "crash", run: || crash::run(&crash::Plan::short()) },
+    Step { name: "octokit", run: octokit::run },
+    Step { name: "leaks", run: leaks::run },
 ];
 
 /// Runs every step.
@@ -43,6 +47,11 @@ pub(crate) fn run_all() -> Result<()> {
 
 fn clippy() -> Result<()> {
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+}
+
+/// The demonstration that a newcomer runs first, which checks every one of its own steps.
+fn demo() -> Result<()> {
+    run_with(Command::new(systems::server::binary()?).args(["demo", "--once"]))
 }
 
 fn docs() -> Result<()> {

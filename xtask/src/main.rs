@@ -2,6 +2,9 @@
 //! Owns the list of commands; what a command does is in the module of its name.
 
 mod ci;
+mod crash;
+mod leaks;
+mod octokit;
 mod run;
 mod tidy;
 
@@ -22,12 +25,21 @@ enum Command {
     Ci,
     /// The house rules that no compiler checks
     Tidy,
+    /// Kills the server at random moments under load and looks for what was lost
+    Crash(crash::Plan),
+    /// GitHub's own payloads and code against the gateway, both ways
+    Octokit,
+    /// Looks for secrets in everything that is written while they are used
+    Leaks,
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Ci => ci::run_all(),
         Command::Tidy => tidy::run(),
+        Command::Crash(plan) => run::build_server().and_then(|()| crash::run(&plan)),
+        Command::Octokit => run::build_server().and_then(|()| octokit::run()),
+        Command::Leaks => run::build_server().and_then(|()| leaks::run()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -39,6 +39,17 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` printed something that is not text"))
 }
 
+/// Whether a program of this name can be found.
+pub(crate) fn has_program(name: &str) -> bool {
+    let path = systems::world::var("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+}
+
+/// Builds the binary that the black-box commands start.
+pub(crate) fn build_server() -> Result<()> {
+    run("cargo", &["build", "--package", "hookward-gateway"])
+}
+
 fn line_of(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")

@@ -1,12 +1,14 @@
 //! The running binary seen from outside: start it, speak HTTP to it, receive from it, stop it.
 //! Shares no code with the product, so that a mistake there is not repeated here; what is checked lives in the tests.
 
+pub mod canary;
 pub mod github;
 pub mod http;
 pub mod receiver;
 pub mod server;
 pub mod world;
 
+pub use canary::Canary;
 pub use http::{Client, Request, Response};
 pub use receiver::{Received, Receiver};
 pub use server::{Hookward, Setup};

@@ -38,6 +38,7 @@ type Answer = dyn Fn(&Received) -> u16 + Send + Sync;
 
 struct Shared {
     answer: Box<Answer>,
+    remembers: bool,
     received: Mutex<Vec<Received>>,
     open: Mutex<Vec<TcpStream>>,
     stopping: AtomicBool,
@@ -53,10 +54,20 @@ pub struct Receiver {
 impl Receiver {
     /// Starts on a free loopback port; every request is remembered, then answered with the status that `answer` gives.
     pub fn start(answer: impl Fn(&Received) -> u16 + Send + Sync + 'static) -> std::io::Result<Self> {
+        Self::listen(Box::new(answer), true)
+    }
+
+    /// The same, but only `answer` sees the requests: for more of them than should be kept.
+    pub fn start_forgetful(answer: impl Fn(&Received) -> u16 + Send + Sync + 'static) -> std::io::Result<Self> {
+        Self::listen(Box::new(answer), false)
+    }
+
+    fn listen(answer: Box<Answer>, remembers: bool) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            answer: Box::new(answer),
+            answer,
+            remembers,
             received: Mutex::default(),
             open: Mutex::default(),
             stopping: AtomicBool::new(false),
@@ -143,7 +154,9 @@ fn serve(stream: TcpStream, shared: &Shared) {
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let received = Received { method, target, message };
         let status = (shared.answer)(&received);
-        shared.received.lock().expect("no holder of this lock panics").push(received);
+        if shared.remembers {
+            shared.received.lock().expect("no holder of this lock panics").push(received);
+        }
         let answer = format!("HTTP/1.1 {status} Answered\r\nContent-Length: 0\r\n\r\n");
         if reader.get_mut().write_all(answer.as_bytes()).is_err() {
             return;

@@ -1,0 +1,89 @@
+//! `cargo xtask octokit`: GitHub's own example payloads, signed and verified by GitHub's own package, through the gateway.
+//! Owns the processes and the installation; what is checked is in `xtask/js/octokit.mjs`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use systems::server::API_KEY;
+use systems::{Setup, world};
+
+use crate::run::{has_program, root, run_with};
+
+const SECRET: &str = "interop-secret";
+
+const CONFIG: &str = r#"
+[[source]]
+name = "github"
+scheme = "github"
+secret = "env:INTEROP_SECRET"
+
+[[destination]]
+name = "octokit"
+type = "http"
+url = "env:INTEROP_RECEIVER_URL"
+forward_headers = ["Content-Type", "X-GitHub-*", "X-Hub-Signature-256"]
+allow_addresses = ["127.0.0.0/8"]
+"#;
+
+/// Runs the interop test, or says visibly why it did not.
+pub(crate) fn run() -> Result<()> {
+    if !has_program("node") || !has_program("npm") {
+        ensure!(!world::is_ci(), "node and npm are missing: install Debian's packages `nodejs` and `npm`");
+        println!("octokit: SKIPPED: node and npm are missing (Debian: apt-get install nodejs npm)");
+        return Ok(());
+    }
+    let script = install()?;
+    let directory = tempfile::tempdir()?;
+    let mut node = start_node(&script)?;
+    let result = drive(&mut node, directory.path());
+    if result.is_err() {
+        drop(node.kill());
+    }
+    let status = node.wait()?;
+    result?;
+    ensure!(status.success(), "octokit.mjs ended with {status}");
+    Ok(())
+}
+
+/// The packages of `xtask/js`, installed below `target`, where nothing is committed from.
+fn install() -> Result<PathBuf> {
+    let (from, to) = (root().join("xtask/js"), root().join("target/xtask/js"));
+    std::fs::create_dir_all(&to)?;
+    let lock = std::fs::read(from.join("package-lock.json"))?;
+    let installed = std::fs::read(to.join("installed.json")).is_ok_and(|known| known == lock);
+    for file in ["package.json", "package-lock.json", ".npmrc", "octokit.mjs"] {
+        std::fs::copy(from.join(file), to.join(file)).with_context(|| format!("cannot copy {file}"))?;
+    }
+    if !installed {
+        run_with(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&to))?;
+        std::fs::write(to.join("installed.json"), lock)?;
+    }
+    Ok(to.join("octokit.mjs"))
+}
+
+fn start_node(script: &std::path::Path) -> Result<Child> {
+    Command::new("node").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("cannot start node")
+}
+
+/// Tells the script where the gateway is, once each knows the other, and passes its findings on.
+fn drive(node: &mut Child, directory: &std::path::Path) -> Result<()> {
+    let mut said = BufReader::new(node.stdout.take().context("standard output was asked for")?).lines();
+    let url = said.next().context("octokit.mjs said nothing")??;
+    let setup = Setup::new(directory, CONFIG)?.env("INTEROP_SECRET", SECRET).env("INTEROP_RECEIVER_URL", &url);
+    let server = setup.start()?;
+    let gateway = serde_json::json!({
+        "public": server.public.to_string(),
+        "admin": server.admin.to_string(),
+        "apiKey": API_KEY,
+        "secret": SECRET,
+    });
+    writeln!(node.stdin.take().context("standard input was asked for")?, "{gateway}")?;
+    for line in said {
+        println!("{}", line?);
+    }
+    let status = server.terminate()?;
+    ensure!(status.success(), "the server ended with {status}");
+    Ok(())
+}
