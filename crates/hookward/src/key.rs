@@ -1,0 +1,270 @@
+//! Owns keys: a secret's text turned into one of the distinct kinds of key, so that a public key can never reach an HMAC. Knows no
+//! request.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha512};
+use subtle::{Choice, ConstantTimeEq};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::encoding::{Encoding, Tag};
+use crate::proof::{Algorithm, KeySpec, Proof};
+use crate::secret::Secret;
+use crate::template::Content;
+
+/// The longest token, in bytes: what a sane header holds.
+pub const MAX_TOKEN: usize = 4096;
+
+/// One version of a secret, ready for one scheme: the hash state of an HMAC is computed once, here, not for every request.
+#[derive(Clone)]
+pub struct Key {
+    version: u32,
+    scheme: Arc<str>,
+    /// One for each of the scheme's proofs that this secret has the shape of.
+    materials: Vec<Option<Material>>,
+}
+
+/// Why a secret cannot be a key of a scheme. Who set the secret must act. Never holds the secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// A prefix that marks this kind of secret is absent.
+    #[error("the secret must begin with `{0}`")]
+    PrefixMissing(String),
+    /// The prefix marks another kind of secret.
+    #[error("the secret may not begin with `{0}`")]
+    PrefixRefused(String),
+    /// The text is not in the encoding that the scheme prescribes.
+    #[error("the secret is not {0}")]
+    NotDecodable(&'static str),
+    /// Nothing is left after the prefix.
+    #[error("the secret is empty after its prefix")]
+    Empty,
+    /// A key of this algorithm has another length.
+    #[error("the key has {found} bytes, not {expected}")]
+    WrongLength {
+        /// What the algorithm needs, in words.
+        expected: &'static str,
+        /// What was given.
+        found: usize,
+    },
+    /// A token that could not be sent in a header.
+    #[error("a token must be printable text without blanks at its ends, of at most {MAX_TOKEN} bytes")]
+    NotSendable,
+    /// Basic credentials without a colon.
+    #[error("basic credentials are written user:password")]
+    NoColon,
+    /// Bytes that are no public key, or one under which anybody can sign.
+    #[error("the public key is not a valid one")]
+    BadPublicKey,
+    /// The public half in a private key is not its own.
+    #[error("the two halves of the private key do not belong together")]
+    BadPrivateKey,
+}
+
+/// The kinds of key. What each can do is decided by its type.
+#[derive(Clone)]
+pub(crate) enum Material {
+    HmacSha1(Hmac<Sha1>),
+    HmacSha256(Hmac<Sha256>),
+    HmacSha512(Hmac<Sha512>),
+    Ed25519Public(Box<VerifyingKey>),
+    Ed25519Private(Box<SigningKey>),
+    Token(Token),
+}
+
+/// A secret that is sent itself, with the digest that it is compared by.
+#[derive(Clone)]
+pub(crate) struct Token {
+    text: Secret,
+    digest: [u8; 32],
+}
+
+impl Key {
+    pub(crate) fn new(version: u32, scheme: Arc<str>, proofs: &[Proof], secret: &Secret) -> Result<Self, SecretError> {
+        let derived: Vec<_> = proofs.iter().map(|proof| Material::derive(proof, secret.expose())).collect();
+        if derived.iter().all(Result::is_err) {
+            // The proof whose prefix fits knows best what is wrong with the rest.
+            let mut errors = derived.into_iter().filter_map(Result::err);
+            let first = errors.next().expect("a scheme has at least one proof");
+            let about_prefix =
+                |e: &SecretError| matches!(e, SecretError::PrefixMissing(_) | SecretError::PrefixRefused(_));
+            return Err(if about_prefix(&first) { errors.find(|e| !about_prefix(e)).unwrap_or(first) } else { first });
+        }
+        Ok(Self { version, scheme, materials: derived.into_iter().map(Result::ok).collect() })
+    }
+
+    /// The version given when the key was made; a verdict names it.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The material for the proof at `index` of `scheme`, if this key has that shape.
+    pub(crate) fn material(&self, scheme: &str, index: usize) -> Option<&Material> {
+        if *self.scheme != *scheme {
+            return None;
+        }
+        self.materials.get(index)?.as_ref()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("scheme", &self.scheme).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+impl Material {
+    fn derive(proof: &Proof, secret: &[u8]) -> Result<Self, SecretError> {
+        match proof.algorithm {
+            Algorithm::HmacSha1 => Ok(Self::HmacSha1(hmac(&key_bytes(&proof.key, secret)?))),
+            Algorithm::HmacSha256 => Ok(Self::HmacSha256(hmac(&key_bytes(&proof.key, secret)?))),
+            Algorithm::HmacSha512 => Ok(Self::HmacSha512(hmac(&key_bytes(&proof.key, secret)?))),
+            Algorithm::Ed25519 => ed25519(&proof.key, secret),
+            Algorithm::Token => token(&key_bytes(&proof.key, secret)?).map(Self::Token),
+            Algorithm::Basic if !secret.contains(&b':') => Err(SecretError::NoColon),
+            Algorithm::Basic => {
+                token(Zeroizing::new(Encoding::Base64.encode(&key_bytes(&proof.key, secret)?)).as_bytes())
+                    .map(Self::Token)
+            }
+        }
+    }
+
+    /// Whether any of the candidates proves the content. Every candidate is compared, in constant time.
+    pub(crate) fn accepts(&self, content: Content<'_>, candidates: impl Iterator<Item = Tag>) -> bool {
+        let expected = match self {
+            Self::HmacSha1(state) => return any_equal(&tag(state, content), candidates),
+            Self::HmacSha256(state) => return any_equal(&tag(state, content), candidates),
+            Self::HmacSha512(state) => return any_equal(&tag(state, content), candidates),
+            Self::Ed25519Public(key) => **key,
+            Self::Ed25519Private(key) => key.verifying_key(),
+            Self::Token(_) => return false,
+        };
+        let signed = content.to_vec();
+        candidates.fold(false, |found, candidate| {
+            let signature = ed25519_dalek::Signature::from_slice(candidate.as_slice());
+            found | signature.is_ok_and(|signature| expected.verify_strict(&signed, &signature).is_ok())
+        })
+    }
+
+    /// Whether `sent` is this token. Compares digests, so that the time says nothing about the secret, not even its length.
+    pub(crate) fn is_token(&self, sent: &[u8]) -> bool {
+        match self {
+            Self::Token(token) if sent.len() <= MAX_TOKEN * 2 => {
+                bool::from(<[u8; 32]>::from(Sha256::digest(sent)).ct_eq(&token.digest))
+            }
+            _ => false,
+        }
+    }
+
+    /// The signature of the content, where this kind of key can make one.
+    pub(crate) fn sign(&self, content: Content<'_>) -> Option<Vec<u8>> {
+        match self {
+            Self::HmacSha1(state) => Some(tag(state, content).to_vec()),
+            Self::HmacSha256(state) => Some(tag(state, content).to_vec()),
+            Self::HmacSha512(state) => Some(tag(state, content).to_vec()),
+            Self::Ed25519Private(key) => Some(key.sign(&content.to_vec()).to_bytes().to_vec()),
+            Self::Ed25519Public(_) | Self::Token(_) => None,
+        }
+    }
+
+    /// The token's text, where this is one.
+    pub(crate) fn token(&self) -> Option<&str> {
+        match self {
+            Self::Token(token) => std::str::from_utf8(token.text.expose()).ok(),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.digest.zeroize();
+    }
+}
+
+fn hmac<M: KeyInit>(key: &[u8]) -> M {
+    M::new_from_slice(key).expect("hmac takes keys of any length")
+}
+
+fn tag<M: Mac + Clone>(state: &M, content: Content<'_>) -> hmac::digest::Output<M> {
+    let mut mac = state.clone();
+    content.feed(|piece| mac.update(piece));
+    mac.finalize().into_bytes()
+}
+
+fn any_equal(expected: &[u8], candidates: impl Iterator<Item = Tag>) -> bool {
+    candidates.fold(Choice::from(0), |found, candidate| found | candidate.as_slice().ct_eq(expected)).into()
+}
+
+/// The key's bytes: prefix off, then decoded.
+fn key_bytes(spec: &KeySpec, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let mut text = secret;
+    if let Some(prefix) = &spec.prefix {
+        text = text.strip_prefix(prefix.as_bytes()).ok_or_else(|| SecretError::PrefixMissing(prefix.clone()))?;
+    }
+    if let Some(prefix) = &spec.optional_prefix {
+        text = text.strip_prefix(prefix.as_bytes()).unwrap_or(text);
+    }
+    if let Some(prefix) = spec.refused_prefix.as_ref().filter(|prefix| text.starts_with(prefix.as_bytes())) {
+        return Err(SecretError::PrefixRefused(prefix.clone()));
+    }
+    decode(spec.encoding, text)
+}
+
+fn decode(encoding: Option<Encoding>, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let bytes = match encoding {
+        None => text.to_vec(),
+        Some(Encoding::Hex) => Encoding::Hex.decode_key(text).ok_or(SecretError::NotDecodable("hex"))?,
+        Some(base64) => base64.decode_key(text).ok_or(SecretError::NotDecodable("base64"))?,
+    };
+    if bytes.is_empty() { Err(SecretError::Empty) } else { Ok(Zeroizing::new(bytes)) }
+}
+
+fn ed25519(spec: &KeySpec, secret: &[u8]) -> Result<Material, SecretError> {
+    let private = spec.private_prefix.as_ref().and_then(|prefix| secret.strip_prefix(prefix.as_bytes()));
+    if let Some(text) = private {
+        return ed25519_private(&decode(spec.encoding, text)?).map(|key| Material::Ed25519Private(Box::new(key)));
+    }
+    let bytes = key_bytes(spec, secret)?;
+    let found = bytes.len();
+    let bytes = <&[u8; 32]>::try_from(bytes.as_slice());
+    let bytes = bytes.map_err(|_| SecretError::WrongLength { expected: "32", found })?;
+    let key = VerifyingKey::from_bytes(bytes).map_err(|_| SecretError::BadPublicKey)?;
+    if key.is_weak() { Err(SecretError::BadPublicKey) } else { Ok(Material::Ed25519Public(Box::new(key))) }
+}
+
+/// A private key is its seed, or its seed followed by the public key.
+fn ed25519_private(bytes: &[u8]) -> Result<SigningKey, SecretError> {
+    if let Ok(pair) = <&[u8; 64]>::try_from(bytes) {
+        return SigningKey::from_keypair_bytes(pair).map_err(|_| SecretError::BadPrivateKey);
+    }
+    let seed = <&[u8; 32]>::try_from(bytes);
+    seed.map(SigningKey::from_bytes).map_err(|_| SecretError::WrongLength { expected: "32 or 64", found: bytes.len() })
+}
+
+fn token(text: &[u8]) -> Result<Token, SecretError> {
+    let printable =
+        std::str::from_utf8(text).is_ok_and(|text| !text.chars().any(char::is_control) && text.trim() == text);
+    if !printable || text.len() > MAX_TOKEN * 2 {
+        return Err(SecretError::NotSendable);
+    }
+    let digest = Sha256::digest(text).into();
+    Ok(Token { text: Secret::new(text).map_err(|_| SecretError::Empty)?, digest })
+}
+
+/// A new secret in the provider's own format from handed-in entropy.
+pub(crate) fn generate(proof: &Proof, fill: &mut dyn FnMut(&mut [u8])) -> Option<Secret> {
+    let spec = proof.key.generate.as_ref()?;
+    let mut entropy = Zeroizing::new(vec![0; spec.bytes]);
+    fill(&mut entropy);
+    if proof.algorithm == Algorithm::Ed25519 {
+        let seed = <&[u8; 32]>::try_from(entropy.as_slice()).expect("checked when the scheme was read");
+        let pair = Zeroizing::new(SigningKey::from_bytes(seed).to_keypair_bytes().to_vec());
+        return Secret::new(format!("{}{}", spec.prefix, spec.encoding.encode(&pair))).ok();
+    }
+    Secret::new(format!("{}{}", spec.prefix, spec.encoding.encode(&entropy))).ok()
+}

@@ -1,0 +1,131 @@
+//! Owns the reasons why a request was not believed. A refusal is an answer, not an error: it never holds a secret, an expected
+//! signature, or anything that the sender wrote.
+
+use crate::signature::MAX_SIGNATURES;
+
+/// Why a request was refused. The set is closed, so that callers and tests can be exhaustive; [`Refusal::id`] is stable.
+///
+/// The sentence (`Display`) is for the operator. A sender is told nothing but 401.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// None of the keys given can be used with this scheme.
+    NoUsableSecret,
+    /// The place where the signature belongs is absent.
+    SignatureMissing,
+    /// The signature's place occurs more than once, or two places for it are filled.
+    SignatureRepeated,
+    /// There is a signature, but nothing in it has the form that the scheme prescribes.
+    SignatureMalformed,
+    /// More than [`MAX_SIGNATURES`] signatures were sent.
+    TooManySignatures,
+    /// No signature sent matches any live key.
+    SignatureMismatch,
+    /// The token or password is absent.
+    CredentialMissing,
+    /// The token or password was sent more than once, or in two places.
+    CredentialRepeated,
+    /// The place of the token or password is filled with something else.
+    CredentialMalformed,
+    /// The token or password is not one of the live ones.
+    CredentialMismatch,
+    /// The signed timestamp is absent.
+    TimestampMissing,
+    /// The signed timestamp occurs more than once.
+    TimestampRepeated,
+    /// The signed timestamp is not a number in ASCII digits.
+    TimestampMalformed,
+    /// The request was signed too long ago: perhaps an old one sent again, perhaps a clock is wrong.
+    TimestampTooOld {
+        /// Seconds between the timestamp and now.
+        age_s: u64,
+    },
+    /// The request claims to come from the future, by more than the tolerance.
+    TimestampTooNew {
+        /// Seconds between now and the timestamp.
+        ahead_s: u64,
+    },
+    /// The delivery id, which is part of the signed bytes, is absent or empty.
+    IdMissing,
+    /// The delivery id occurs more than once.
+    IdRepeated,
+    /// The delivery id has characters that it may not have: control characters, or the separator of the signed bytes.
+    IdMalformed,
+    /// The event type occurs more than once.
+    EventTypeRepeated,
+    /// The event type has control or non-ASCII characters.
+    EventTypeMalformed,
+    /// The scheme signs the absolute URL, and the caller gave only a path.
+    UrlNotAbsolute,
+    /// The body is not a form, and the URL carries no digest of it.
+    BodyDigestMissing,
+    /// The digest of the body in the URL is not the body's.
+    BodyDigestMismatch,
+}
+
+impl Refusal {
+    /// The stable name of this refusal, for logs, metrics, tests and scripts.
+    pub const fn id(&self) -> &'static str {
+        match self {
+            Self::NoUsableSecret => "no-usable-secret",
+            Self::SignatureMissing => "signature-missing",
+            Self::SignatureRepeated => "signature-repeated",
+            Self::SignatureMalformed => "signature-malformed",
+            Self::TooManySignatures => "too-many-signatures",
+            Self::SignatureMismatch => "signature-mismatch",
+            Self::CredentialMissing => "credential-missing",
+            Self::CredentialRepeated => "credential-repeated",
+            Self::CredentialMalformed => "credential-malformed",
+            Self::CredentialMismatch => "credential-mismatch",
+            Self::TimestampMissing => "timestamp-missing",
+            Self::TimestampRepeated => "timestamp-repeated",
+            Self::TimestampMalformed => "timestamp-malformed",
+            Self::TimestampTooOld { .. } => "timestamp-too-old",
+            Self::TimestampTooNew { .. } => "timestamp-too-new",
+            Self::IdMissing => "id-missing",
+            Self::IdRepeated => "id-repeated",
+            Self::IdMalformed => "id-malformed",
+            Self::EventTypeRepeated => "event-type-repeated",
+            Self::EventTypeMalformed => "event-type-malformed",
+            Self::UrlNotAbsolute => "url-not-absolute",
+            Self::BodyDigestMissing => "body-digest-missing",
+            Self::BodyDigestMismatch => "body-digest-mismatch",
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sentence = match self {
+            Self::NoUsableSecret => "no live secret can be used with this scheme",
+            Self::SignatureMissing => "the signature is missing",
+            Self::SignatureRepeated => "the signature was sent more than once",
+            Self::SignatureMalformed => "the signature does not have the form that the scheme prescribes",
+            Self::TooManySignatures => return write!(f, "more than {MAX_SIGNATURES} signatures were sent"),
+            Self::SignatureMismatch => {
+                "no signature matches a live secret: the secret is another one, or the signed bytes changed"
+            }
+            Self::CredentialMissing => "the token or password is missing",
+            Self::CredentialRepeated => "the token or password was sent more than once",
+            Self::CredentialMalformed => "the token or password does not have the form that the scheme prescribes",
+            Self::CredentialMismatch => "the token or password is not a live one",
+            Self::TimestampMissing => "the signed timestamp is missing",
+            Self::TimestampRepeated => "the signed timestamp was sent more than once",
+            Self::TimestampMalformed => "the signed timestamp is not a number in ASCII digits",
+            Self::TimestampTooOld { age_s } => {
+                return write!(f, "the request was signed {age_s} s ago, which is too old");
+            }
+            Self::TimestampTooNew { ahead_s } => {
+                return write!(f, "the signed timestamp lies {ahead_s} s in the future: a clock or its unit is wrong");
+            }
+            Self::IdMissing => "the signed delivery id is missing",
+            Self::IdRepeated => "the delivery id was sent more than once",
+            Self::IdMalformed => "the delivery id has characters that it may not have",
+            Self::EventTypeRepeated => "the event type was sent more than once",
+            Self::EventTypeMalformed => "the event type has characters that it may not have",
+            Self::UrlNotAbsolute => "the scheme signs the absolute url, and only a path is known",
+            Self::BodyDigestMissing => "the body is not a form, and the url carries no digest of it",
+            Self::BodyDigestMismatch => "the digest in the url is not that of the body",
+        };
+        f.write_str(sentence)
+    }
+}

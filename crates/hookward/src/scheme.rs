@@ -1,0 +1,201 @@
+//! Owns a scheme: how one provider proves its requests, read from a file and checked. Verifying and signing by it are its
+//! neighbours' business.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::key::{self, Key, SecretError};
+use crate::place::Place;
+use crate::proof::Proof;
+use crate::secret::Secret;
+use crate::template::Part;
+
+/// How one provider proves its requests, as data. Read it from TOML, or take one from the [`catalog`](crate::catalog).
+///
+/// It deserializes from any TOML document, so that a configuration file can hold private schemes in the same syntax.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "RawScheme")]
+pub struct Scheme {
+    name: Arc<str>,
+    title: String,
+    docs: Option<String>,
+    body_is_unique: bool,
+    proofs: Vec<Proof>,
+}
+
+/// A scheme file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawScheme {
+    name: String,
+    title: String,
+    /// The provider's own description.
+    docs: Option<String>,
+    /// Whether two honest requests never have the same body.
+    #[serde(default)]
+    body_is_unique: bool,
+    /// The ways to prove a request, strongest first.
+    proof: Vec<Proof>,
+}
+
+/// A scheme file that cannot be used. Whoever wrote it must act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemeError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, in characters from 1.
+    pub column: usize,
+    /// What is wrong, without the position.
+    pub message: String,
+    /// The known name nearest to an unknown one.
+    pub nearest: Option<String>,
+}
+
+/// The scheme does not say what its secrets look like, so none can be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("scheme `{scheme}` does not say what its secrets look like")]
+pub struct CannotGenerate {
+    scheme: String,
+}
+
+impl TryFrom<RawScheme> for Scheme {
+    type Error = String;
+
+    fn try_from(raw: RawScheme) -> Result<Self, String> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if raw.name.is_empty() || !raw.name.bytes().all(plain) {
+            return Err(format!("the scheme's name `{}` must be of lower-case letters, digits and hyphens", raw.name));
+        }
+        if raw.proof.iter().all(|proof| proof.verify_only) {
+            return Err("a scheme needs at least one `[[proof]]` that is not `verify_only`".into());
+        }
+        let RawScheme { name, title, docs, body_is_unique, proof } = raw;
+        Ok(Self { name: name.into(), title, docs, body_is_unique, proofs: proof })
+    }
+}
+
+impl Scheme {
+    /// Reads a scheme file.
+    pub fn from_toml(text: &str) -> Result<Self, SchemeError> {
+        toml::from_str(text).map_err(|error| SchemeError::new(text, &error))
+    }
+
+    /// The short name, as in `--scheme NAME`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The provider's name for people.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The provider's own description of its scheme.
+    pub fn docs(&self) -> Option<&str> {
+        self.docs.as_deref()
+    }
+
+    /// Whether two honest requests of this provider never have the same body, so that a repeated body is a replay.
+    pub fn body_is_unique(&self) -> bool {
+        self.body_is_unique
+    }
+
+    /// How far from now a signed timestamp may be. `None` if the scheme signs no time.
+    pub fn tolerance(&self) -> Option<Duration> {
+        let widest = self.proofs.iter().filter_map(|proof| proof.timestamp.as_ref()).map(|spec| spec.tolerance_s).max();
+        widest.map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// Turns a secret into a key of this scheme; refuses one that cannot be.
+    pub fn key(&self, version: u32, secret: &Secret) -> Result<Key, SecretError> {
+        Key::new(version, self.shared_name(), &self.proofs, secret)
+    }
+
+    /// Makes a new secret in the provider's own format. `fill` fills a buffer with entropy.
+    pub fn generate(&self, fill: &mut dyn FnMut(&mut [u8])) -> Result<Secret, CannotGenerate> {
+        let made = self.proofs.iter().find_map(|proof| key::generate(proof, fill));
+        made.ok_or_else(|| CannotGenerate { scheme: self.name.to_string() })
+    }
+
+    /// The headers that carry the secret itself. Redact them before anything is stored or logged.
+    pub fn credential_headers(&self) -> Vec<&str> {
+        unique(self.credential_places().filter_map(Place::header))
+    }
+
+    /// The query parameters that carry the secret itself. Redact them before anything is stored or logged.
+    pub fn credential_query(&self) -> Vec<&str> {
+        unique(self.credential_places().filter_map(|place| match place {
+            Place::Query(name) => Some(name.as_str()),
+            _ => None,
+        }))
+    }
+
+    /// Every header that verification reads. Forward them, and the next hop can verify again.
+    pub fn signature_headers(&self) -> Vec<&str> {
+        unique(self.proofs.iter().flat_map(|proof| {
+            let timestamp = proof.timestamp.as_ref().map(|spec| &spec.at);
+            let places = proof.signature.at.iter().chain(timestamp).chain(&proof.id).chain(&proof.event_type);
+            let form = proof.content.has(&Part::FormSorted).then_some("Content-Type");
+            places.filter_map(Place::header).chain(form)
+        }))
+    }
+
+    fn credential_places(&self) -> impl Iterator<Item = &Place> {
+        self.proofs.iter().filter(|proof| proof.algorithm.is_credential()).flat_map(|proof| &proof.signature.at)
+    }
+
+    pub(crate) fn proofs(&self) -> &[Proof] {
+        &self.proofs
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+}
+
+fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut unique: Vec<&str> = Vec::new();
+    for name in names {
+        if !unique.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            unique.push(name);
+        }
+    }
+    unique
+}
+
+impl SchemeError {
+    fn new(text: &str, error: &toml::de::Error) -> Self {
+        let start = error.span().map_or(0, |span| span.start);
+        let before = text.get(..start).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Self {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            message: error.message().to_owned(),
+            nearest: nearest(error.message()),
+        }
+    }
+}
+
+/// The known name most like the unknown one, of a message "unknown … `name`, expected one of `a`, `b`".
+fn nearest(message: &str) -> Option<String> {
+    let (unknown, known) = message.strip_prefix("unknown ")?.split_once(", expected ")?;
+    let unknown = unknown.split('`').nth(1)?;
+    let known = known.split('`').skip(1).step_by(2);
+    let scored = known.map(|name| (strsim::osa_distance(unknown, name), name));
+    scored.min().filter(|(distance, name)| *distance <= name.len().max(3) / 2).map(|(_, name)| name.to_owned())
+}
+
+impl std::fmt::Display for SchemeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}, column {}: {}", self.line, self.column, self.message)?;
+        match &self.nearest {
+            Some(nearest) => write!(f, "; did you mean `{nearest}`?"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for SchemeError {}

@@ -1,0 +1,175 @@
+//! Owns finding the signatures, the credential and the timestamp in a request: headers of every shape, lists, `key=value`
+//! entries, query parameters. Decides nothing about whether they are right.
+
+use std::borrow::Cow;
+
+use crate::encoding::Tag;
+use crate::message::Message;
+use crate::place::{self, Fault, Place};
+use crate::proof::{Proof, SignatureSpec, TimestampSpec, Unit};
+use crate::refusal::Refusal;
+use crate::time::UnixTime;
+use crate::url;
+
+/// At most this many signatures of one request are looked at.
+pub const MAX_SIGNATURES: usize = 32;
+
+/// What stands in the one filled place of a signature or credential.
+pub(crate) enum Found<'a> {
+    /// The values of a header.
+    Header { message: &'a Message<'a>, name: &'a str },
+    /// A single text.
+    Text(Cow<'a, [u8]>),
+}
+
+/// A signed timestamp: the text that is signed and what it means.
+pub(crate) struct Stamp<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) time: UnixTime,
+}
+
+impl SignatureSpec {
+    /// What stands in the one place that is filled. `None` if no place is; a fault if two are, or one twice.
+    pub(crate) fn find<'a>(&'a self, message: &'a Message<'a>) -> Result<Option<Found<'a>>, Fault> {
+        let mut found = None;
+        for place in &self.at {
+            if let Some(text) = self.look_in(place, message)?
+                && found.replace(text).is_some()
+            {
+                return Err(Fault::Repeated);
+            }
+        }
+        Ok(found)
+    }
+
+    fn look_in<'a>(&self, place: &'a Place, message: &'a Message<'a>) -> Result<Option<Found<'a>>, Fault> {
+        match place {
+            Place::Header(name) if self.repeats => {
+                Ok(message.headers.nth(name, 0).map(|_| Found::Header { message, name }))
+            }
+            Place::Header(name) => Ok(place::header_bytes(message, name)?.map(|value| Found::Text(value.into()))),
+            Place::Authorization(scheme) => match place::header_bytes(message, "Authorization")? {
+                Some(value) => Ok(Some(Found::Text(credentials(value, scheme).unwrap_or_default().into()))),
+                None => Ok(None),
+            },
+            Place::Query(name) => Ok(url::query_value(message.url, name)?.map(Found::Text)),
+            Place::Json(_) | Place::Signature(_) => Ok(None),
+        }
+    }
+
+    fn split<'a>(&self, value: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let separator = self.separator.map(|separator| separator.0);
+        value.split(move |byte| Some(*byte) == separator)
+    }
+
+    /// Every entry of every value.
+    fn entries<'a>(&'a self, found: &'a Found<'a>) -> impl Iterator<Item = &'a [u8]> {
+        (0..).map_while(|n| found.nth(n)).flat_map(|value| self.split(value))
+    }
+
+    /// The entries that are signatures, undecoded.
+    fn candidates<'a>(&'a self, found: &'a Found<'a>) -> impl Iterator<Item = &'a [u8]> {
+        self.entries(found).filter_map(|entry| entry.strip_prefix(self.prefix.as_bytes()))
+    }
+}
+
+/// What follows the scheme's name and exactly one space; the name's case does not matter.
+fn credentials<'a>(value: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
+    let (name, rest) = value.split_at_checked(scheme.len())?;
+    let credentials = rest.strip_prefix(b" ")?;
+    (name.eq_ignore_ascii_case(scheme.as_bytes()) && !credentials.starts_with(b" ")).then_some(credentials)
+}
+
+impl Found<'_> {
+    fn nth(&self, n: usize) -> Option<&[u8]> {
+        match self {
+            Self::Header { message, name } => message.headers.nth(name, n),
+            Self::Text(text) => (n == 0).then_some(text),
+        }
+    }
+
+    /// The credential: the one text, without its prefix.
+    pub(crate) fn credential(&self, spec: &SignatureSpec) -> Option<&[u8]> {
+        self.nth(0)?.strip_prefix(spec.prefix.as_bytes()).filter(|text| !text.is_empty())
+    }
+}
+
+impl Proof {
+    /// The signatures sent that have the right form. Those that do not are passed over.
+    pub(crate) fn tags<'a>(&'a self, found: &'a Found<'a>) -> impl Iterator<Item = Tag> {
+        let len = self.algorithm.tag_len();
+        self.signature
+            .candidates(found)
+            .filter_map(move |text| self.signature.encodings.iter().find_map(|encoding| encoding.decode_tag(text, len)))
+    }
+
+    /// Refuses what is not worth an HMAC: too many signatures, or none of the right form.
+    pub(crate) fn check_tags(&self, found: &Found<'_>) -> Result<(), Refusal> {
+        if self.signature.candidates(found).nth(MAX_SIGNATURES).is_some() {
+            return Err(Refusal::TooManySignatures);
+        }
+        if self.tags(found).next().is_none() {
+            return Err(Refusal::SignatureMalformed);
+        }
+        Ok(())
+    }
+}
+
+impl TimestampSpec {
+    /// The timestamp, read but not judged.
+    pub(crate) fn read<'a>(
+        &'a self,
+        message: &'a Message<'a>,
+        signature: &'a SignatureSpec,
+        found: &'a Found<'a>,
+    ) -> Result<Stamp<'a>, Refusal> {
+        let text = match &self.at {
+            Place::Signature(name) => field(signature, found, name),
+            place => place.header().map_or(Ok(None), |name| place::header_bytes(message, name)),
+        };
+        let text = match text {
+            Ok(Some(text)) => text,
+            Ok(None) => return Err(Refusal::TimestampMissing),
+            Err(_) => return Err(Refusal::TimestampRepeated),
+        };
+        self.parse(text).ok_or(Refusal::TimestampMalformed)
+    }
+
+    /// ASCII digits and nothing else, within the range of time.
+    fn parse<'a>(&self, text: &'a [u8]) -> Option<Stamp<'a>> {
+        if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let text = std::str::from_utf8(text).ok()?;
+        let number: i64 = text.parse().ok()?;
+        let millis = match self.unit {
+            Unit::S => number.checked_mul(1000)?,
+            Unit::Ms => number,
+        };
+        Some(Stamp { text, time: UnixTime::from_millis(millis) })
+    }
+
+    /// Judges a proven timestamp. Both bounds are inclusive, and counted in the timestamp's own unit.
+    pub(crate) fn check(&self, time: UnixTime, now: UnixTime) -> Result<(), Refusal> {
+        let ahead_ms = match self.unit {
+            Unit::S => time.as_secs().saturating_sub(now.as_secs()).saturating_mul(1000),
+            Unit::Ms => time.as_millis().saturating_sub(now.as_millis()),
+        };
+        if ahead_ms.unsigned_abs() <= u64::from(self.tolerance_s) * 1000 {
+            return Ok(());
+        }
+        let seconds = ahead_ms.unsigned_abs() / 1000;
+        Err(if ahead_ms > 0 {
+            Refusal::TimestampTooNew { ahead_s: seconds }
+        } else {
+            Refusal::TimestampTooOld { age_s: seconds }
+        })
+    }
+}
+
+/// The one entry `name=` of the list.
+fn field<'a>(spec: &'a SignatureSpec, found: &'a Found<'a>, name: &'a str) -> Result<Option<&'a [u8]>, Fault> {
+    let mut values = spec.entries(found).filter_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    let first = values.next();
+    if values.next().is_some() { Err(Fault::Repeated) } else { Ok(first) }
+}
