@@ -5,10 +5,11 @@ pub mod local;
 pub mod seal;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// A value under envelope encryption: AES-256-GCM under a data key of its own, which is wrapped by a KMS key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     /// Which KMS key wrapped the data key: `local:<8 hex of its fingerprint>`.
     pub key_id: String,

@@ -1,11 +1,41 @@
 //! The engine: two doors, one corridor. An inbound request or a published payload is proven, deduplicated,
 //! committed, and owed to its destinations until each has it. Owns storage, secrets at rest and egress.
 //! Knows no HTTP server, no HTML, no command line and no environment variables.
+//!
+//! The modules in the order of an event's way: [`receive`] or [`publish`] proves it, `commit` makes it durable with
+//! what [`fanout`] says it owes, `dispatch` claims what is due, a [`destination`] is tried once, and [`retry`] decides
+//! what follows.
 
-pub mod clock;
+mod engine;
+pub mod declare;
+
+pub mod receive;
+pub mod publish;
+mod redact;
+pub mod dedup;
+pub mod fanout;
+mod commit;
+
+mod dispatch;
+mod attempt;
 pub mod destination;
 pub mod egress;
-pub mod ids;
+pub mod settle;
+pub mod retry;
+pub mod redeliver;
+mod refusals;
+
+mod keyring;
 pub mod kms;
-pub mod model;
+mod registry;
+
 pub mod store;
+pub mod model;
+pub mod ids;
+pub mod clock;
+
+pub use crate::declare::{Declared, DeclaredDestination, DeclaredSource};
+pub use crate::engine::{Engine, EngineError, PUBLISH, Parts};
+pub use crate::keyring::{NewSecret, SecretInfo};
+pub use crate::publish::{Publish, PublishError, Published};
+pub use crate::receive::{InboundRequest, Receipt, Unavailable};

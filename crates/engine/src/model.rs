@@ -52,6 +52,8 @@ pub enum Proof {
         /// The scheme's name.
         name: String,
     },
+    /// By an API key: the `publish` door.
+    ApiKey,
     /// Not at all: openly configured.
     Unsigned,
 }
@@ -339,7 +341,7 @@ pub struct Attempt {
 pub const RESPONSE_EXCERPT_MAX: usize = 16 * 1024;
 
 /// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// A 2xx answer, or exit status 0.

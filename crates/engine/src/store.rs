@@ -206,7 +206,7 @@ pub struct ClaimRequest {
 }
 
 /// The end of an attempt.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Settlement {
     /// The right to say so.
     pub claim: Claim,

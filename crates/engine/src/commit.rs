@@ -1,0 +1,150 @@
+//! The only way from the doors into the store: something proven, with everything that must be true at once.
+//! Owns the proof type; what a request needs to be proven is `receive`'s and `publish`'s.
+
+use bytes::Bytes;
+use hookward::Verified;
+use serde_json::json;
+
+use crate::clock::Timestamp;
+use crate::engine::Inner;
+use crate::fanout;
+use crate::ids::{DeliveryId, EventId};
+use crate::model::{AuditEntry, DeliveryCause, Event, RequestRecord, SecretOwner, Source};
+use crate::registry::Registry;
+use crate::store::{Committed, DedupKey, NewEvent, OnDuplicate, StoreError};
+
+/// Why an event is believed. There is no other way to commit one.
+#[derive(Debug)]
+pub(crate) enum Proven<'m> {
+    /// A scheme verified it under one of the source's secrets.
+    Verified(Verified<'m>),
+    /// The source is openly configured as unsigned.
+    Open(OpenDoor),
+    /// The API authenticated whoever published it.
+    Published {
+        /// Who.
+        actor: String,
+    },
+}
+
+/// Proof that a source is configured to believe everything. Made only from such a source.
+#[derive(Debug)]
+pub(crate) struct OpenDoor(());
+
+impl OpenDoor {
+    /// The proof, if `source` says so.
+    pub(crate) fn of(source: &Source) -> Option<Self> {
+        matches!(source.spec.proof, crate::model::Proof::Unsigned).then_some(Self(()))
+    }
+}
+
+/// What is known of an event besides its proof.
+#[derive(Debug)]
+pub(crate) struct Fact {
+    /// The event type; may be empty.
+    pub(crate) event_type: String,
+    /// The sender's delivery id.
+    pub(crate) delivery_id: Option<String>,
+    /// The request as kept.
+    pub(crate) request: RequestRecord,
+    /// The raw bytes.
+    pub(crate) body: Bytes,
+    /// Their SHA-256.
+    pub(crate) body_sha256: [u8; 32],
+    /// What makes it the same as an earlier one.
+    pub(crate) dedup: Vec<DedupKey>,
+    /// What to do if it is.
+    pub(crate) on_duplicate: OnDuplicate,
+}
+
+/// Commits a proven fact, the deliveries it owes and its audit entry. Returns once all of it is on disk.
+pub(crate) async fn commit(
+    inner: &Inner,
+    registry: &Registry,
+    source: &Source,
+    proven: Proven<'_>,
+    fact: Fact,
+    now: Timestamp,
+) -> Result<Committed, StoreError> {
+    let id = EventId::new(now, inner.entropy());
+    let deliveries: Vec<_> = registry
+        .destinations()
+        .map(|live| &live.destination)
+        .filter(|destination| fanout::hears(&destination.spec, &source.name, &fact.event_type))
+        .map(|destination| {
+            fanout::owe(destination, DeliveryId::new(now, inner.entropy()), now, DeliveryCause::Event)
+        })
+        .collect();
+    let actor = actor(&proven, source);
+    let audit = |action: &str| AuditEntry {
+        actor: actor.clone(),
+        action: action.to_owned(),
+        target: format!("source:{}", source.name),
+        at: now,
+        detail: json!({
+            "delivery_id": fact.delivery_id,
+            "event": fact.event_type,
+            "event_id": id.to_string(),
+            "remote": fact.request.remote,
+        }),
+    };
+    let (audit_accepted, audit_duplicate) = (audit("webhook.deliver"), audit("webhook.duplicate"));
+    let event = Event {
+        id,
+        organization: source.organization,
+        source: source.id,
+        source_name: source.name.clone(),
+        event_type: fact.event_type,
+        delivery_id: fact.delivery_id,
+        received_at: now,
+        verdict: verdict(&proven),
+        request: fact.request,
+        body_len: fact.body.len() as u64,
+        body_sha256: fact.body_sha256,
+        duplicate_of: None,
+    };
+    let proven_by = match &proven {
+        Proven::Verified(verified) => Some((SecretOwner::Source(source.id), verified.key_version())),
+        Proven::Open(_) | Proven::Published { .. } => None,
+    };
+    let committed = inner
+        .store()
+        .commit(NewEvent {
+            event,
+            body: fact.body,
+            dedup: fact.dedup,
+            on_duplicate: fact.on_duplicate,
+            deliveries,
+            proven_by,
+            audit_accepted,
+            audit_duplicate,
+        })
+        .await?;
+    inner.nudge();
+    Ok(committed)
+}
+
+
+fn actor(proven: &Proven<'_>, source: &Source) -> String {
+    match proven {
+        Proven::Verified(_) | Proven::Open(_) => format!("source:{}", source.name),
+        Proven::Published { actor } => actor.clone(),
+    }
+}
+
+fn verdict(proven: &Proven<'_>) -> serde_json::Value {
+    match proven {
+        Proven::Verified(verified) => {
+            let binds = verified.binds();
+            json!({
+                "proof": "verified",
+                "scheme": verified.scheme(),
+                "key_version": verified.key_version(),
+                "signed_at_ms": verified.timestamp().map(|at| at.as_millis()),
+                "binds": { "body": binds.body, "time": binds.time, "url": binds.url, "id": binds.id },
+            })
+        }
+        Proven::Open(_) => json!({ "proof": "unsigned" }),
+        Proven::Published { .. } => json!({ "proof": "api_key" }),
+    }
+}

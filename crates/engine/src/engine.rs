@@ -1,0 +1,314 @@
+//! The engine as its callers hold it: opening, looking things up, and the shared parts behind every operation.
+//! The operations are methods written where their story is told: `receive`, `publish`, `keyring`, `declare`, `redeliver`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::clock::{Clock, Entropy};
+use crate::egress::EgressPolicy;
+use crate::ids::{NodeId, OrganizationId, SourceId};
+use crate::kms::seal::{open, seal};
+use crate::kms::{Kms, KmsError, Sealed};
+use crate::model::{DedupPolicy, Destination, Outcome, Proof, SecretOwner, Source, SourceSpec};
+use crate::refusals::Refusals;
+use crate::registry::{Registry, Schemes};
+use crate::store::{Change, Store, StoreError};
+
+/// The name of the API's own door; no declared source may take it.
+pub const PUBLISH: &str = "publish";
+
+/// How long a publisher's idempotency keys are remembered.
+const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Keeps everything.
+    pub store: Arc<dyn Store>,
+    /// Holds the master key.
+    pub kms: Arc<dyn Kms>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// The operator's private schemes.
+    pub schemes: Vec<hookward::Scheme>,
+    /// Where deliveries may go.
+    pub egress: EgressPolicy,
+}
+
+/// Why an operation was not carried out. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The named thing does not exist.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// The caller must ask differently.
+    #[error("{0}")]
+    Invalid(String),
+    /// Try again later.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Data that its own rules forbid: the operator must look.
+    #[error("{0}")]
+    Inconsistent(String),
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(problem) => Self::Unavailable(problem),
+            StoreError::NotFound { what } => Self::NotFound(what),
+            StoreError::Inconsistent { .. } => Self::Inconsistent(error.to_string()),
+        }
+    }
+}
+
+impl From<KmsError> for EngineError {
+    fn from(error: KmsError) -> Self {
+        match error {
+            KmsError::Unavailable(problem) => Self::Unavailable(problem),
+            KmsError::WrongKey { .. } | KmsError::Damaged => Self::Inconsistent(error.to_string()),
+        }
+    }
+}
+
+/// Two doors, one corridor. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+/// What every operation shares.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    parts: Parts,
+    schemes: Schemes,
+    node: NodeId,
+    installation_key: [u8; 32],
+    registry: ArcSwap<Registry>,
+    refusals: Refusals,
+    work: Notify,
+    administration: tokio::sync::Mutex<()>,
+    totals: Mutex<BTreeMap<Outcome, u64>>,
+}
+
+impl Engine {
+    /// Opens the engine on its parts. Deliveries that an earlier process was attempting are due again.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Inconsistent`] when the KMS key is not the one this store was sealed under;
+    /// [`EngineError::Unavailable`] when the store or the KMS does not answer.
+    pub async fn open(mut parts: Parts) -> Result<Self, EngineError> {
+        let schemes = Schemes::new(std::mem::take(&mut parts.schemes));
+        let now = parts.clock.now();
+        let node = NodeId::new(now, &*parts.entropy);
+        let installation_key = installation_key(&parts).await?;
+        parts.store.recover(node, now).await?;
+        let registry = build(&parts, &schemes, None).await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                schemes,
+                node,
+                installation_key,
+                registry: ArcSwap::from_pointee(registry),
+                refusals: Refusals::default(),
+                work: Notify::new(),
+                administration: tokio::sync::Mutex::new(()),
+                totals: Mutex::default(),
+                parts,
+            }),
+        })
+    }
+
+    /// What is declared under this name, the `publish` door not included.
+    pub fn source(&self, name: &str) -> Option<Source> {
+        self.inner.registry().sources().map(|live| &live.source).find(|source| source.name == name).cloned()
+    }
+
+    /// All declared sources by name, the `publish` door not included.
+    pub fn sources(&self) -> Vec<Source> {
+        let mut sources: Vec<_> = self.inner.registry().sources().map(|live| live.source.clone()).collect();
+        sources.sort_by(|a, b| a.name.cmp(&b.name));
+        sources.retain(|source| source.name != PUBLISH);
+        sources
+    }
+
+    /// The destination of this name.
+    pub fn destination(&self, name: &str) -> Option<Destination> {
+        self.destinations().into_iter().find(|destination| destination.name == name)
+    }
+
+    /// All destinations by name.
+    pub fn destinations(&self) -> Vec<Destination> {
+        let registry = self.inner.registry();
+        let mut destinations: Vec<_> = registry.destinations().map(|live| live.destination.clone()).collect();
+        destinations.sort_by(|a, b| a.name.cmp(&b.name));
+        destinations
+    }
+
+    /// The store, to read from.
+    pub fn store(&self) -> &dyn Store {
+        &*self.inner.parts.store
+    }
+
+    /// How many attempts ended how, since this process began.
+    pub fn attempts(&self) -> BTreeMap<Outcome, u64> {
+        self.inner.totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Inner> {
+        Arc::clone(&self.inner)
+    }
+}
+
+impl Inner {
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.parts.store
+    }
+
+    pub(crate) fn kms(&self) -> &dyn Kms {
+        &*self.parts.kms
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.parts.clock
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        &*self.parts.entropy
+    }
+
+    pub(crate) fn schemes(&self) -> &Schemes {
+        &self.schemes
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// The snapshot in force.
+    pub(crate) fn registry(&self) -> Arc<Registry> {
+        self.registry.load_full()
+    }
+
+    /// There may be something to attempt now.
+    pub(crate) fn nudge(&self) {
+        self.work.notify_one();
+    }
+
+    /// Completes after a nudge.
+    pub(crate) async fn nudged(&self) {
+        self.work.notified().await;
+    }
+
+    /// Held while what is declared is read, changed and written back.
+    pub(crate) async fn administration(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.administration.lock().await
+    }
+
+    /// Puts what the store says now in force.
+    pub(crate) async fn refresh(&self) -> Result<(), EngineError> {
+        let before = self.registry();
+        let registry = build(&self.parts, &self.schemes, Some(&before)).await?;
+        self.registry.store(Arc::new(registry));
+        self.nudge();
+        Ok(())
+    }
+
+    pub(crate) fn count(&self, outcome: Outcome) {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
+    }
+
+    /// A keyed fingerprint of a value: equal values of one owner are recognised without being kept.
+    pub(crate) fn fingerprint(&self, owner: &str, value: &[u8]) -> Vec<u8> {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &self.installation_key);
+        let mut context = aws_lc_rs::hmac::Context::with_key(&key);
+        context.update(owner.as_bytes());
+        context.update(&[0]);
+        context.update(value);
+        context.sign().as_ref().to_vec()
+    }
+
+    /// `source:<name>` or `destination:<name>`, as the audit log says it.
+    pub(crate) fn owner_name(&self, owner: SecretOwner) -> String {
+        let registry = self.registry();
+        let name = match owner {
+            SecretOwner::Source(id) => registry.source(id).map(|live| format!("source:{}", live.source.name)),
+            SecretOwner::Destination(id) => {
+                registry.destination(id).map(|live| format!("destination:{}", live.destination.name))
+            }
+        };
+        name.unwrap_or_else(|| "nothing".to_owned())
+    }
+
+    /// The owner's own grace after a rotation.
+    pub(crate) fn grace_of(&self, owner: SecretOwner) -> Duration {
+        let registry = self.registry();
+        let grace = match owner {
+            SecretOwner::Source(id) => registry.source(id).map(|live| live.source.spec.grace),
+            SecretOwner::Destination(id) => registry.destination(id).map(|live| live.destination.spec.grace),
+        };
+        grace.unwrap_or_default()
+    }
+}
+
+async fn build(parts: &Parts, schemes: &Schemes, before: Option<&Registry>) -> Result<Registry, EngineError> {
+    let mut resources = parts.store.load(OrganizationId::DEFAULT).await?;
+    let publish = match resources.sources.iter().position(|source| source.name == PUBLISH) {
+        Some(at) => resources.sources.swap_remove(at),
+        None => make_publish_source(parts).await?,
+    };
+    Ok(Registry::build(resources, publish, schemes, &*parts.kms, &parts.egress, before).await?)
+}
+
+async fn make_publish_source(parts: &Parts) -> Result<Source, EngineError> {
+    let now = parts.clock.now();
+    let source = Source {
+        id: SourceId::new(now, &*parts.entropy),
+        organization: OrganizationId::DEFAULT,
+        name: PUBLISH.to_owned(),
+        spec: SourceSpec {
+            proof: Proof::ApiKey,
+            dedup: DedupPolicy { id_headers: vec![], body: false, window: IDEMPOTENCY_WINDOW },
+            grace: Duration::ZERO,
+            door: serde_json::Value::Null,
+        },
+        created_at: now,
+        removed_at: None,
+    };
+    parts.store.change(vec![Change::PutSource(source.clone())], vec![]).await?;
+    Ok(source)
+}
+
+/// The key under which this installation fingerprints values, made at first start and sealed. That it opens proves
+/// that the KMS key is the right one.
+async fn installation_key(parts: &Parts) -> Result<[u8; 32], EngineError> {
+    const NAME: &str = "installation_key";
+    let aad = b"hookward installation key";
+    if let Some(kept) = parts.store.meta(NAME).await? {
+        let damaged = || EngineError::Inconsistent("meta value `installation_key` is damaged".to_owned());
+        let sealed: Sealed = serde_json::from_slice(&kept).map_err(|_| damaged())?;
+        return open(&*parts.kms, aad, &sealed).await?.as_slice().try_into().map_err(|_| damaged());
+    }
+    let mut key = [0; 32];
+    parts.entropy.fill(&mut key);
+    let sealed = seal(&*parts.kms, &*parts.entropy, aad, &key).await?;
+    let value = serde_json::to_vec(&json!(sealed)).expect("a sealed value is plain JSON");
+    parts.store.change(vec![Change::PutMeta { name: NAME.to_owned(), value }], vec![]).await?;
+    Ok(key)
+}

@@ -1,0 +1,52 @@
+//! Who is owed an event: a pure function of what destinations subscribe to.
+
+use crate::clock::Timestamp;
+use crate::ids::DeliveryId;
+use crate::model::{DeliveryCause, Destination, DestinationSpec, DestinationState};
+use crate::store::NewDelivery;
+
+/// Whether a destination hears events of this source and type.
+pub fn hears(spec: &DestinationSpec, source: &str, event_type: &str) -> bool {
+    let from_here = spec.sources.is_empty() || spec.sources.iter().any(|name| name == source);
+    let of_type = spec.event_types.is_empty() || spec.event_types.iter().any(|p| type_matches(p, event_type));
+    from_here && of_type
+}
+
+/// A delivery of an event to `destination`, due at once, or held if the destination takes nothing now.
+pub fn owe(destination: &Destination, id: DeliveryId, now: Timestamp, cause: DeliveryCause) -> NewDelivery {
+    let held = destination.state != DestinationState::Active;
+    NewDelivery { id, destination: destination.id, due_at: now, cause, held }
+}
+
+/// `*` matches all, `invoice.*` matches what begins with `invoice.`, anything else only itself.
+fn type_matches(pattern: &str, event_type: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some("") => true,
+        Some(stem) if stem.ends_with('.') => event_type.len() > stem.len() && event_type.starts_with(stem),
+        _ => pattern == event_type,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_segments_only() {
+        let cases = [
+            ("*", "", true),
+            ("*", "push", true),
+            ("push", "push", true),
+            ("push", "pushed", false),
+            ("invoice.*", "invoice.paid", true),
+            ("invoice.*", "invoice.paid.late", true),
+            ("invoice.*", "invoice.", false),
+            ("invoice.*", "invoice", false),
+            ("invoice.*", "invoices.paid", false),
+            ("inv*", "invoice", false),
+        ];
+        for (pattern, event_type, expected) in cases {
+            assert_eq!(type_matches(pattern, event_type), expected, "{pattern} on {event_type}");
+        }
+    }
+}

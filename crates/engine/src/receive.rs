@@ -1,0 +1,148 @@
+//! The inbound door: a request is proven or refused, and what is proven is committed before anyone is told.
+//! Owns the order of checks after the body is in; HTTP statuses are the gateway's business.
+
+use bytes::Bytes;
+use hookward::{Message, Refusal, UnixTime, Verified};
+use serde_json::json;
+
+use crate::clock::Timestamp;
+use crate::commit::{Fact, OpenDoor, Proven, commit};
+use crate::dedup;
+use crate::engine::Engine;
+use crate::ids::SourceId;
+use crate::model::{AuditEntry, Source};
+use crate::redact::{self, Credentials};
+use crate::registry::LiveSource;
+use crate::store::{Committed, OnDuplicate, StoreError};
+
+/// Bytes as they arrived, unproven.
+#[derive(Debug)]
+pub struct InboundRequest {
+    /// `POST`, …
+    pub method: String,
+    /// The URL as the sender called it: absolute, or path and query.
+    pub url: String,
+    /// In order of arrival, names lower case.
+    pub headers: Vec<(String, Bytes)>,
+    /// The raw body.
+    pub body: Bytes,
+    /// The peer's address, for the audit log.
+    pub remote: String,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Receipt {
+    /// Proven, new, and on disk.
+    Accepted(Committed),
+    /// Proven, and the same as an earlier one; on disk, owing nothing.
+    Duplicate(Committed),
+    /// Not believed. The reason is for the operator only.
+    Refused(Refusal),
+}
+
+/// Our own fault, never the sender's: nothing was kept, and the sender should try again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
+
+impl Engine {
+    /// Takes a request that arrived at `source`: proves it, finds out whether it is a repeat, and commits it with the
+    /// deliveries it owes. `Ok` with a [`Committed`] means that it is on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] when the store cannot keep it now, or the source is not declared any more.
+    pub async fn receive(&self, source: SourceId, request: InboundRequest) -> Result<Receipt, Unavailable> {
+        let registry = self.inner().registry();
+        let Some(live) = registry.source(source) else {
+            return Err(Unavailable(format!("source `{source}` is not declared")));
+        };
+        let now = self.inner().clock().now();
+        let message = Message {
+            method: &request.method,
+            url: &request.url,
+            headers: &request.headers,
+            body: &request.body,
+        };
+        let proven = match prove(live, &message, now) {
+            Ok(proven) => proven,
+            Err(refusal) => {
+                self.inner().refusals().add(refused(&live.source, &refusal, &request, now), refusal.id());
+                return Ok(Receipt::Refused(refusal));
+            }
+        };
+        let (sender_id, event_type) = match &proven {
+            Proven::Verified(verified) => identity(live, verified, &request),
+            Proven::Open(_) | Proven::Published { .. } => (header_id(&live.source, &request), String::new()),
+        };
+        let body_sha256 = dedup::sha256(&request.body);
+        let tolerance = live.scheme.as_ref().and_then(|scheme| scheme.tolerance());
+        let dedup = dedup::keys(&live.source.spec.dedup, sender_id.as_deref(), &body_sha256, tolerance, now);
+        let fact = Fact {
+            event_type,
+            delivery_id: sender_id,
+            request: redact::record(
+                request.method.clone(),
+                &request.url,
+                request.headers.clone(),
+                request.remote.clone(),
+                Credentials { headers: &live.credential_headers, query: &live.credential_query },
+            ),
+            body: request.body.clone(),
+            body_sha256,
+            dedup,
+            on_duplicate: OnDuplicate::Keep,
+        };
+        match commit(self.inner(), &registry, &live.source, proven, fact, now).await {
+            Ok(committed) if committed.original().is_some() => Ok(Receipt::Duplicate(committed)),
+            Ok(committed) => Ok(Receipt::Accepted(committed)),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+}
+
+fn prove<'m>(live: &LiveSource, message: &Message<'m>, now: Timestamp) -> Result<Proven<'m>, Refusal> {
+    if let Some(open) = OpenDoor::of(&live.source) {
+        return Ok(Proven::Open(open));
+    }
+    let Some(scheme) = &live.scheme else {
+        return Err(Refusal::NoUsableSecret);
+    };
+    let keys = live.keyring.live_at(now);
+    scheme.verify(message, &keys.keys, UnixTime::from_millis(now.as_millis())).map(Proven::Verified)
+}
+
+/// The sender's delivery id and the event type of a verified request. A source's own choice of id headers replaces
+/// the scheme's.
+fn identity(live: &LiveSource, verified: &Verified<'_>, request: &InboundRequest) -> (Option<String>, String) {
+    let id = if live.source.spec.dedup.id_headers.is_empty() {
+        verified.id().map(str::to_owned)
+    } else {
+        header_id(&live.source, request)
+    };
+    (id, verified.event_type().unwrap_or_default().to_owned())
+}
+
+fn header_id(source: &Source, request: &InboundRequest) -> Option<String> {
+    source.spec.dedup.id_headers.iter().find_map(|wanted| {
+        let (_, value) = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+        (!value.is_empty()).then(|| String::from_utf8_lossy(value).into_owned())
+    })
+}
+
+fn refused(source: &Source, refusal: &Refusal, request: &InboundRequest, now: Timestamp) -> AuditEntry {
+    AuditEntry {
+        actor: format!("source:{}", source.name),
+        action: "webhook.refused".to_owned(),
+        target: format!("source:{}", source.name),
+        at: now,
+        detail: json!({ "reason": refusal.id(), "explanation": refusal.to_string(), "remote": request.remote }),
+    }
+}
+
+/// Nothing of a store's trouble is the sender's fault.
+fn unavailable(error: &StoreError) -> Unavailable {
+    tracing::error!(%error, "an event could not be committed");
+    Unavailable(error.to_string())
+}

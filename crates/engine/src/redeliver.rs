@@ -1,0 +1,104 @@
+//! What an operator may ask of events and deliveries afterwards: again, not any more, not now.
+
+use serde_json::json;
+
+use crate::engine::{Engine, EngineError};
+use crate::fanout;
+use crate::ids::{DeliveryId, EventId};
+use crate::model::{AuditEntry, DeliveryCause, Destination, DestinationState};
+use crate::store::Change;
+
+impl Engine {
+    /// Owes an old event again: to `destination`, or to every destination that hears events like it today.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] for the event or the destination; [`EngineError::Invalid`] when nobody hears it.
+    pub async fn redeliver(
+        &self,
+        event: EventId,
+        destination: Option<&str>,
+        actor: &str,
+    ) -> Result<Vec<DeliveryId>, EngineError> {
+        let kept = self.store().event(event).await?;
+        let targets: Vec<Destination> = match destination {
+            Some(name) => {
+                let named = self.destination(name);
+                vec![named.ok_or_else(|| EngineError::NotFound(format!("destination `{name}`")))?]
+            }
+            None => {
+                let hears = |d: &Destination| fanout::hears(&d.spec, &kept.source_name, &kept.event_type);
+                self.destinations().into_iter().filter(hears).collect()
+            }
+        };
+        if targets.is_empty() {
+            return Err(EngineError::Invalid(format!("no destination hears events like `{event}`; name one")));
+        }
+        let now = self.inner().clock().now();
+        let deliveries: Vec<_> = targets
+            .iter()
+            .map(|target| {
+                let id = DeliveryId::new(now, self.inner().entropy());
+                fanout::owe(target, id, now, DeliveryCause::Redelivery { of: None })
+            })
+            .collect();
+        let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
+        let audit = AuditEntry {
+            actor: actor.to_owned(),
+            action: "event.redeliver".to_owned(),
+            target: format!("event:{event}"),
+            at: now,
+            detail: json!({ "deliveries": ids }),
+        };
+        self.inner().store().redeliver(event, deliveries, audit).await?;
+        self.inner().nudge();
+        Ok(ids)
+    }
+
+    /// Calls off a delivery that is pending or held. `Ok(false)` when it is under way or over.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`]; [`EngineError::Unavailable`].
+    pub async fn cancel(&self, delivery: DeliveryId, actor: &str) -> Result<bool, EngineError> {
+        let now = self.inner().clock().now();
+        let audit = AuditEntry {
+            actor: actor.to_owned(),
+            action: "delivery.cancel".to_owned(),
+            target: format!("delivery:{delivery}"),
+            at: now,
+            detail: json!({}),
+        };
+        Ok(self.inner().store().cancel(delivery, now, audit).await?)
+    }
+
+    /// Pauses, disables or resumes a destination. What it is owed is held meanwhile, and due at once on resume.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`]; [`EngineError::Unavailable`].
+    pub async fn set_destination_state(
+        &self,
+        name: &str,
+        state: DestinationState,
+        actor: &str,
+    ) -> Result<(), EngineError> {
+        let _one_at_a_time = self.inner().administration().await;
+        let destination =
+            self.destination(name).ok_or_else(|| EngineError::NotFound(format!("destination `{name}`")))?;
+        let action = match &state {
+            DestinationState::Active => "destination.resume",
+            DestinationState::Paused => "destination.pause",
+            DestinationState::Disabled { .. } => "destination.disable",
+        };
+        let audit = AuditEntry {
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            target: format!("destination:{name}"),
+            at: self.inner().clock().now(),
+            detail: json!({}),
+        };
+        self.inner().store().change(vec![Change::SetDestinationState(destination.id, state)], vec![audit]).await?;
+        self.inner().refresh().await
+    }
+}

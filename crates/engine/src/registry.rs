@@ -1,0 +1,219 @@
+//! What is declared, ready for use: schemes found, secrets opened, runners built. A snapshot, replaced as a whole.
+//! Owns the building; changing what is declared is `declare`'s and `keyring`'s.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hookward::Scheme;
+
+use crate::destination::command::CommandDestination;
+use crate::destination::http::HttpDestination;
+use crate::destination::{Parcel, Report};
+use crate::clock::Clock;
+use crate::egress::{EgressPolicy, SystemResolver};
+use crate::ids::{DestinationId, OrganizationId, SourceId};
+use crate::keyring::{Keyring, open_secret};
+use crate::kms::{Kms, KmsError};
+use crate::model::{Destination, DestinationKind, DestinationSpec, Outcome, Proof, SealedSecret, SecretOwner, Source};
+use crate::store::Resources;
+
+/// The schemes that sources and destinations may name: the operator's own first, then the catalog.
+#[derive(Debug, Default)]
+pub(crate) struct Schemes {
+    private: Vec<Arc<Scheme>>,
+}
+
+impl Schemes {
+    /// The catalog with `private` schemes in front.
+    pub(crate) fn new(private: Vec<Scheme>) -> Self {
+        Self { private: private.into_iter().map(Arc::new).collect() }
+    }
+
+    /// The scheme of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Scheme>> {
+        let private = self.private.iter().find(|scheme| scheme.name() == name).cloned();
+        private.or_else(|| hookward::catalog::find(name).map(|scheme| Arc::new(scheme.clone())))
+    }
+}
+
+/// A source ready to verify.
+#[derive(Debug)]
+pub(crate) struct LiveSource {
+    pub(crate) source: Source,
+    /// `None` for a source that is not proven by a scheme.
+    pub(crate) scheme: Option<Arc<Scheme>>,
+    pub(crate) keyring: Keyring,
+    /// Headers in which requests carry the secret itself.
+    pub(crate) credential_headers: Vec<String>,
+    /// Query parameters in which requests carry the secret itself.
+    pub(crate) credential_query: Vec<String>,
+}
+
+/// A destination ready to deliver to.
+#[derive(Debug)]
+pub(crate) struct LiveDestination {
+    pub(crate) destination: Destination,
+    pub(crate) runner: Arc<Runner>,
+    pub(crate) signer: Option<Signer>,
+}
+
+/// How a destination's attempts are signed.
+#[derive(Debug)]
+pub(crate) struct Signer {
+    pub(crate) scheme: Arc<Scheme>,
+    pub(crate) keyring: Keyring,
+}
+
+/// What carries out an attempt.
+#[derive(Debug)]
+pub(crate) enum Runner {
+    Http(Box<HttpDestination>),
+    Command(CommandDestination),
+    /// Its settings cannot work; every attempt says why.
+    Broken(String),
+}
+
+impl Runner {
+    fn new(spec: &DestinationSpec, egress: &EgressPolicy) -> Self {
+        match &spec.kind {
+            DestinationKind::Http(http) => match HttpDestination::new(http, spec.timeout, egress, Arc::new(SystemResolver)) {
+                Ok(http) => Self::Http(Box::new(http)),
+                Err(error) => Self::Broken(error.to_string()),
+            },
+            DestinationKind::Command(command) => match CommandDestination::new(command, spec.timeout) {
+                Ok(command) => Self::Command(command),
+                Err(error) => Self::Broken(error.to_string()),
+            },
+        }
+    }
+
+    /// One try, one outcome.
+    pub(crate) async fn attempt(&self, parcel: Parcel<'_>, clock: &dyn Clock) -> Report {
+        match self {
+            Self::Http(http) => http.attempt(parcel, clock).await,
+            Self::Command(command) => command.attempt(parcel).await,
+            Self::Broken(problem) => Report::failed(Outcome::Unusable, problem.clone()),
+        }
+    }
+}
+
+/// What is declared, ready for use.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    sources: HashMap<SourceId, LiveSource>,
+    publish: Source,
+    destinations: HashMap<DestinationId, Arc<LiveDestination>>,
+    secrets: Vec<SealedSecret>,
+}
+
+impl Registry {
+    /// Opens every secret and builds every runner. A secret that does not open leaves its owner without it, and a log
+    /// line says so; a KMS that does not answer is an error.
+    pub(crate) async fn build(
+        resources: Resources,
+        publish: Source,
+        schemes: &Schemes,
+        kms: &dyn Kms,
+        egress: &EgressPolicy,
+        before: Option<&Self>,
+    ) -> Result<Self, KmsError> {
+        let mut sources = HashMap::new();
+        for source in resources.sources.into_iter().filter(|source| source.removed_at.is_none()) {
+            let scheme = match &source.spec.proof {
+                Proof::Scheme { name } => schemes.find(name),
+                Proof::ApiKey | Proof::Unsigned => None,
+            };
+            let owner = SecretOwner::Source(source.id);
+            let keyring = open_keyring(kms, source.organization, owner, scheme.as_deref(), &resources.secrets).await?;
+            let places = |list: Option<Vec<&str>>| list.unwrap_or_default().into_iter().map(str::to_owned).collect();
+            let credential_headers = places(scheme.as_deref().map(Scheme::credential_headers));
+            let credential_query = places(scheme.as_deref().map(Scheme::credential_query));
+            sources.insert(source.id, LiveSource { source, scheme, keyring, credential_headers, credential_query });
+        }
+        let mut destinations = HashMap::new();
+        for destination in resources.destinations {
+            let kept = before.and_then(|before| before.destinations.get(&destination.id));
+            let runner = match kept {
+                Some(kept) if kept.destination.spec == destination.spec => Arc::clone(&kept.runner),
+                _ => Arc::new(Runner::new(&destination.spec, egress)),
+            };
+            let scheme = destination.spec.signing.as_ref().and_then(|signing| schemes.find(&signing.scheme));
+            let signer = match scheme {
+                None => None,
+                Some(scheme) => {
+                    let owner = SecretOwner::Destination(destination.id);
+                    let organization = destination.organization;
+                    let keyring = open_keyring(kms, organization, owner, Some(&scheme), &resources.secrets).await?;
+                    Some(Signer { scheme, keyring })
+                }
+            };
+            destinations.insert(destination.id, Arc::new(LiveDestination { destination, runner, signer }));
+        }
+        Ok(Self { sources, publish, destinations, secrets: resources.secrets })
+    }
+
+    pub(crate) fn source(&self, id: SourceId) -> Option<&LiveSource> {
+        self.sources.get(&id)
+    }
+
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &LiveSource> {
+        self.sources.values()
+    }
+
+    /// The API's own door.
+    pub(crate) fn publish_source(&self) -> &Source {
+        &self.publish
+    }
+
+    pub(crate) fn destination(&self, id: DestinationId) -> Option<&Arc<LiveDestination>> {
+        self.destinations.get(&id)
+    }
+
+    pub(crate) fn destinations(&self) -> impl Iterator<Item = &Arc<LiveDestination>> {
+        self.destinations.values()
+    }
+
+    /// Every version of the owner's secrets, newest first.
+    pub(crate) fn secrets(&self, owner: SecretOwner) -> Vec<&SealedSecret> {
+        let mut secrets: Vec<_> = self.secrets.iter().filter(|secret| secret.owner == owner).collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.version));
+        secrets
+    }
+
+    /// The scheme that shapes the owner's secrets, if it has one, and whose the secrets are.
+    pub(crate) fn scheme_of(&self, owner: SecretOwner) -> Option<(OrganizationId, Option<&Arc<Scheme>>)> {
+        match owner {
+            SecretOwner::Source(id) => {
+                self.source(id).map(|live| (live.source.organization, live.scheme.as_ref()))
+            }
+            SecretOwner::Destination(id) => self.destination(id).map(|live| {
+                (live.destination.organization, live.signer.as_ref().map(|signer| &signer.scheme))
+            }),
+        }
+    }
+}
+
+async fn open_keyring(
+    kms: &dyn Kms,
+    organization: OrganizationId,
+    owner: SecretOwner,
+    scheme: Option<&Scheme>,
+    secrets: &[SealedSecret],
+) -> Result<Keyring, KmsError> {
+    let mut keyring = Keyring::default();
+    let Some(scheme) = scheme else {
+        return Ok(keyring);
+    };
+    for sealed in secrets.iter().filter(|secret| secret.owner == owner && secret.revoked_at.is_none()) {
+        let opened = match open_secret(kms, organization, sealed).await {
+            Err(KmsError::Unavailable(problem)) => return Err(KmsError::Unavailable(problem)),
+            Err(error) => Err(error.to_string()),
+            Ok(secret) => scheme.key(sealed.version, &secret).map_err(|error| error.to_string()),
+        };
+        match opened {
+            Ok(key) => keyring.add(sealed, key),
+            Err(error) => tracing::error!(?owner, version = sealed.version, error, "a secret cannot be used"),
+        }
+    }
+    Ok(keyring)
+}

@@ -1,0 +1,42 @@
+//! From a report to what is written down: a pure function. The decision is `retry`'s, the writing the store's.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::destination::Report;
+use crate::ids::AttemptId;
+use crate::model::{Attempt, RESPONSE_EXCERPT_MAX, RetrySchedule};
+use crate::retry;
+use crate::store::{Claim, Settlement};
+
+/// When an attempt ran, and who signed it.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// The attempt's identity.
+    pub id: AttemptId,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// Versions of the secrets that signed it.
+    pub signed_by: Vec<u32>,
+}
+
+/// The settlement of the attempt that `claim` stands for.
+pub fn conclude(claim: Claim, schedule: &RetrySchedule, ran: Ran, report: Report, random: u64) -> Settlement {
+    let ended_at = ran.started_at.plus(ran.duration);
+    let verdict = retry::decide(schedule, claim.number(), &report, ended_at, random);
+    let excerpt_len = report.excerpt.len().min(RESPONSE_EXCERPT_MAX);
+    let attempt = Attempt {
+        id: ran.id,
+        number: claim.number(),
+        started_at: ran.started_at,
+        duration: ran.duration,
+        outcome: report.outcome,
+        signed_by: ran.signed_by,
+        status: report.status,
+        excerpt: report.excerpt.slice(..excerpt_len),
+        detail: report.detail,
+    };
+    Settlement { claim, attempt, next: verdict.next, disable: verdict.disable }
+}

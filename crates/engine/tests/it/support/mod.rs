@@ -1,0 +1,159 @@
+//! The one way tests build an engine: a real SQLite store and local KMS in a directory of their own, a clock
+//! that the test moves, and a receiver on loopback that answers as told.
+
+pub(crate) mod receiver;
+pub(crate) mod world;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hookward::{Draft, Secret, UnixTime};
+use hookward_engine::clock::SystemEntropy;
+use hookward_engine::egress::EgressPolicy;
+use hookward_engine::kms::local::LocalKms;
+use hookward_engine::model::{
+    DedupPolicy, DestinationKind, DestinationSpec, HttpSpec, Proof, RetrySchedule, Signing, SourceSpec,
+};
+use hookward_engine::store::sqlite::SqliteStore;
+use hookward_engine::store::{DeliveryFilter, EventFilter, Page};
+use hookward_engine::{Declared, DeclaredDestination, DeclaredSource, Engine, InboundRequest, Parts};
+
+use self::world::FakeClock;
+
+/// The GitHub source's secret in every test.
+pub(crate) const SECRET: &str = "it's a secret to everybody";
+
+/// All of a list.
+pub(crate) const ALL: Page = Page { before: None, limit: 250 };
+
+/// An engine and the world it runs in.
+pub(crate) struct Rig {
+    pub(crate) engine: Engine,
+    pub(crate) clock: Arc<FakeClock>,
+    pub(crate) dir: tempfile::TempDir,
+}
+
+impl Rig {
+    /// A fresh engine with `declared` in force.
+    pub(crate) async fn new(declared: Declared) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let clock = Arc::new(FakeClock::default());
+        let engine = open(dir.path(), &clock).await;
+        engine.declare(declared).await.expect("a good declaration");
+        Self { engine, clock, dir }
+    }
+
+    /// The same data under a new process: the old engine is gone without a farewell.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { engine, clock, dir } = self;
+        drop(engine);
+        let engine = open(dir.path(), &clock).await;
+        Self { engine, clock, dir }
+    }
+
+    pub(crate) async fn send(&self, request: InboundRequest) -> hookward_engine::Receipt {
+        let source = self.engine.source("github").expect("the source is declared");
+        self.engine.receive(source.id, request).await.expect("the store answers")
+    }
+
+    /// States of all deliveries, newest first, by name.
+    pub(crate) async fn deliveries(&self) -> Vec<hookward_engine::model::Delivery> {
+        self.engine.store().deliveries(DeliveryFilter::default(), ALL).await.expect("readable").items
+    }
+
+    /// How many events and how many duplicates there are.
+    pub(crate) async fn event_counts(&self) -> (usize, usize) {
+        let events = self.engine.store().events(EventFilter::default(), ALL).await.expect("readable").items;
+        let duplicates = events.iter().filter(|event| event.duplicate_of.is_some()).count();
+        (events.len() - duplicates, duplicates)
+    }
+
+    /// Actions in the audit log, newest first.
+    pub(crate) async fn audit(&self) -> Vec<String> {
+        let rows = self.engine.store().audit(ALL).await.expect("readable").items;
+        rows.into_iter().map(|row| row.entry.action).collect()
+    }
+}
+
+async fn open(dir: &Path, clock: &Arc<FakeClock>) -> Engine {
+    let entropy = Arc::new(SystemEntropy);
+    let kms = LocalKms::open(&dir.join("master.key"), &*entropy).expect("a local key");
+    let parts = Parts {
+        store: Arc::new(SqliteStore::open(dir).expect("a store")),
+        kms: Arc::new(kms),
+        clock: Arc::clone(clock) as _,
+        entropy,
+        schemes: vec![],
+        egress: EgressPolicy::default(),
+    };
+    Engine::open(parts).await.expect("an engine")
+}
+
+/// A GitHub source named `github`, with its secret.
+pub(crate) fn github() -> DeclaredSource {
+    DeclaredSource {
+        name: "github".to_owned(),
+        spec: SourceSpec {
+            proof: Proof::Scheme { name: "github".to_owned() },
+            dedup: DedupPolicy { id_headers: vec![], body: true, window: Duration::from_secs(30 * 86_400) },
+            grace: Duration::from_secs(86_400),
+            door: serde_json::Value::Null,
+        },
+        secret: Some(Secret::new(SECRET).expect("not empty")),
+    }
+}
+
+/// An `http` destination at `url` that passes on GitHub's headers.
+pub(crate) fn http_to(name: &str, url: String) -> DeclaredDestination {
+    DeclaredDestination {
+        name: name.to_owned(),
+        spec: DestinationSpec {
+            kind: DestinationKind::Http(HttpSpec {
+                url,
+                forward_headers: vec!["x-hub-signature-256".to_owned(), "x-github-*".to_owned()],
+                set_headers: vec![("X-Organization-Id".to_owned(), "acme".to_owned())],
+                allow_addresses: vec!["127.0.0.0/8".parse().expect("a range")],
+            }),
+            sources: vec![],
+            event_types: vec![],
+            retry: RetrySchedule { jitter_percent: 0, ..RetrySchedule::default() },
+            concurrency: 4,
+            timeout: Duration::from_secs(5),
+            signing: None,
+            grace: Duration::from_secs(86_400),
+        },
+        secret: None,
+    }
+}
+
+/// The same destination, signing with Standard Webhooks.
+pub(crate) fn signing_to(name: &str, url: String) -> DeclaredDestination {
+    let mut destination = http_to(name, url);
+    destination.spec.signing = Some(Signing { scheme: "standard-webhooks".to_owned() });
+    destination.secret = Some(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("not empty"));
+    destination
+}
+
+/// A GitHub push under `secret`, with this body and delivery id.
+pub(crate) fn push(secret: &str, delivery_id: &str, body: &str) -> InboundRequest {
+    let scheme = hookward::catalog::find("github").expect("in the catalog");
+    let key = scheme.key(1, &Secret::new(secret).expect("not empty")).expect("any text");
+    let draft = Draft {
+        id: delivery_id,
+        event_type: "push",
+        method: "POST",
+        url: "http://hooks.example/in/github",
+        body: body.as_bytes(),
+    };
+    let signed = scheme.sign(&draft, &[key], UnixTime::from_secs(0)).expect("signable");
+    let headers = signed.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), Bytes::from(value)));
+    InboundRequest {
+        method: "POST".to_owned(),
+        url: "/in/github".to_owned(),
+        headers: headers.collect(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        remote: "192.0.2.7:4711".to_owned(),
+    }
+}
