@@ -71,9 +71,7 @@ pub(crate) async fn commit(
         .destinations()
         .map(|live| &live.destination)
         .filter(|destination| fanout::hears(&destination.spec, &source.name, &fact.event_type))
-        .map(|destination| {
-            fanout::owe(destination, DeliveryId::new(now, inner.entropy()), now, DeliveryCause::Event)
-        })
+        .map(|destination| fanout::owe(destination, DeliveryId::new(now, inner.entropy()), now, DeliveryCause::Event))
         .collect();
     let actor = actor(&proven, source);
     let audit = |action: &str| AuditEntry {
@@ -123,7 +121,6 @@ pub(crate) async fn commit(
     inner.nudge();
     Ok(committed)
 }
-
 
 fn actor(proven: &Proven<'_>, source: &Source) -> String {
     match proven {

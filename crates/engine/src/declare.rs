@@ -165,8 +165,7 @@ impl Engine {
         if self.inner().store().meta(&meta).await?.is_some_and(|seen| seen == fingerprint) {
             return Ok(());
         }
-        let (version, mut changes) =
-            self.inner().secret_changes(owner, NewSecret::Given(secret), None, ACTOR).await?;
+        let (version, mut changes) = self.inner().secret_changes(owner, NewSecret::Given(secret), None, ACTOR).await?;
         changes.push(Change::PutMeta { name: meta, value: fingerprint });
         let audit = AuditEntry {
             actor: ACTOR.to_owned(),
@@ -212,6 +211,5 @@ fn not_declared() -> DestinationState {
 }
 
 fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+    (1..=64).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
 }

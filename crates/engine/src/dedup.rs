@@ -26,11 +26,8 @@ pub fn keys(
         key: Bytes::copy_from_slice(&sha256(id.as_bytes())),
         expires_at,
     });
-    let body = policy.body.then(|| DedupKey {
-        kind: DedupKind::Body,
-        key: Bytes::copy_from_slice(body_sha256),
-        expires_at,
-    });
+    let body =
+        policy.body.then(|| DedupKey { kind: DedupKind::Body, key: Bytes::copy_from_slice(body_sha256), expires_at });
     id.into_iter().chain(body).collect()
 }
 
@@ -51,7 +48,8 @@ mod tests {
 
     #[test]
     fn both_keys_only_where_the_policy_and_the_request_have_them() {
-        let kinds = |body, id| keys(&policy(body, 1), id, &[7; 32], None, NOW).iter().map(|k| k.kind).collect::<Vec<_>>();
+        let kinds =
+            |body, id| keys(&policy(body, 1), id, &[7; 32], None, NOW).iter().map(|k| k.kind).collect::<Vec<_>>();
         assert_eq!(kinds(true, Some("a")), [DedupKind::DeliveryId, DedupKind::Body]);
         assert_eq!(kinds(false, Some("a")), [DedupKind::DeliveryId]);
         assert_eq!(kinds(true, None), [DedupKind::Body]);

@@ -6,33 +6,33 @@
 //! what [`fanout`] says it owes, `dispatch` claims what is due, a [`destination`] is tried once, and [`retry`] decides
 //! what follows.
 
-mod engine;
 pub mod declare;
+mod engine;
 
-pub mod receive;
-pub mod publish;
-mod redact;
+mod commit;
 pub mod dedup;
 pub mod fanout;
-mod commit;
+pub mod publish;
+pub mod receive;
+mod redact;
 
-mod dispatch;
 mod attempt;
 pub mod destination;
+mod dispatch;
 pub mod egress;
-pub mod settle;
-pub mod retry;
 pub mod redeliver;
 mod refusals;
+pub mod retry;
+pub mod settle;
 
 mod keyring;
 pub mod kms;
 mod registry;
 
-pub mod store;
-pub mod model;
-pub mod ids;
 pub mod clock;
+pub mod ids;
+pub mod model;
+pub mod store;
 
 pub use crate::declare::{Declared, DeclaredDestination, DeclaredSource};
 pub use crate::engine::{Engine, EngineError, PUBLISH, Parts};

@@ -59,12 +59,8 @@ impl Engine {
             return Err(Unavailable(format!("source `{source}` is not declared")));
         };
         let now = self.inner().clock().now();
-        let message = Message {
-            method: &request.method,
-            url: &request.url,
-            headers: &request.headers,
-            body: &request.body,
-        };
+        let message =
+            Message { method: &request.method, url: &request.url, headers: &request.headers, body: &request.body };
         let proven = match prove(live, &message, now) {
             Ok(proven) => proven,
             Err(refusal) => {

@@ -4,10 +4,7 @@
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
-use crate::model::RequestRecord;
-
-/// What stands where a credential stood.
-pub(crate) const REDACTED: &str = "[redacted]";
+use crate::model::{REDACTED, RequestRecord};
 
 /// Headers that carry credentials whatever the scheme.
 const ALWAYS_HEADERS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];

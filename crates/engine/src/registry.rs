@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use hookward::Scheme;
 
+use crate::clock::Clock;
 use crate::destination::command::CommandDestination;
 use crate::destination::http::HttpDestination;
 use crate::destination::{Parcel, Report};
-use crate::clock::Clock;
 use crate::egress::{EgressPolicy, SystemResolver};
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::keyring::{Keyring, open_secret};
@@ -76,10 +76,12 @@ pub(crate) enum Runner {
 impl Runner {
     fn new(spec: &DestinationSpec, egress: &EgressPolicy) -> Self {
         match &spec.kind {
-            DestinationKind::Http(http) => match HttpDestination::new(http, spec.timeout, egress, Arc::new(SystemResolver)) {
-                Ok(http) => Self::Http(Box::new(http)),
-                Err(error) => Self::Broken(error.to_string()),
-            },
+            DestinationKind::Http(http) => {
+                match HttpDestination::new(http, spec.timeout, egress, Arc::new(SystemResolver)) {
+                    Ok(http) => Self::Http(Box::new(http)),
+                    Err(error) => Self::Broken(error.to_string()),
+                }
+            }
             DestinationKind::Command(command) => match CommandDestination::new(command, spec.timeout) {
                 Ok(command) => Self::Command(command),
                 Err(error) => Self::Broken(error.to_string()),
@@ -183,12 +185,10 @@ impl Registry {
     /// The scheme that shapes the owner's secrets, if it has one, and whose the secrets are.
     pub(crate) fn scheme_of(&self, owner: SecretOwner) -> Option<(OrganizationId, Option<&Arc<Scheme>>)> {
         match owner {
-            SecretOwner::Source(id) => {
-                self.source(id).map(|live| (live.source.organization, live.scheme.as_ref()))
-            }
-            SecretOwner::Destination(id) => self.destination(id).map(|live| {
-                (live.destination.organization, live.signer.as_ref().map(|signer| &signer.scheme))
-            }),
+            SecretOwner::Source(id) => self.source(id).map(|live| (live.source.organization, live.scheme.as_ref())),
+            SecretOwner::Destination(id) => self
+                .destination(id)
+                .map(|live| (live.destination.organization, live.signer.as_ref().map(|signer| &signer.scheme))),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use hookward::{Message, Refusal, Secret, UnixTime};
 use hookward_engine::clock::Clock;
 use hookward_engine::model::{DeliveryState, DestinationState, Outcome, SecretOwner};
@@ -287,4 +289,44 @@ async fn no_secret_can_be_read_from_what_is_on_disk() {
         }
     }
     assert!(scanned > 10_000, "the database itself must have been scanned");
+}
+
+#[tokio::test]
+async fn a_hanging_destination_slows_only_itself() {
+    let (hanging, quick) = (Receiver::start().await, Receiver::start().await);
+    let mut slow = http_to("slow", hanging.url());
+    slow.spec.concurrency = 1;
+    slow.spec.timeout = Duration::from_secs(60);
+    let destinations = vec![slow, http_to("quick", quick.url())];
+    let rig = Rig::new(Declared { sources: vec![github()], destinations }).await;
+    hanging.hang_next();
+    let (engine, stop) = (rig.engine.clone(), CancellationToken::new());
+    let stopped = stop.clone();
+    let running = tokio::spawn(async move { engine.run(stopped).await });
+    for n in 0..5 {
+        rig.send(push(SECRET, &format!("d-{n}"), &format!("{{\"n\":{n}}}"))).await;
+    }
+    quick.arrived(5).await;
+    assert_eq!(hanging.received().len(), 1);
+    running.abort();
+}
+
+#[tokio::test]
+async fn the_dispatcher_wakes_by_itself_when_a_retry_falls_due_and_finishes_what_is_under_way_when_stopped() {
+    let receiver = Receiver::start().await;
+    let rig = rig_to(&receiver).await;
+    receiver.answer_next("500 Oops", "");
+    let (engine, stop) = (rig.engine.clone(), CancellationToken::new());
+    let stopped = stop.clone();
+    let running = tokio::spawn(async move { engine.run(stopped).await });
+    rig.send(push(SECRET, "d-1", "{}")).await;
+    receiver.arrived(1).await;
+    // Whether the settlement is written before or after the clock moves, the retry is due within the hour.
+    while receiver.received().len() < 2 {
+        rig.clock.advance(Duration::from_secs(5));
+        tokio::task::yield_now().await;
+    }
+    stop.cancel();
+    running.await.unwrap();
+    assert!(matches!(rig.deliveries().await[0].state, DeliveryState::Delivered { .. }));
 }

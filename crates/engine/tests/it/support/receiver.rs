@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// A request as it reached the receiver.
@@ -31,7 +32,7 @@ impl Received {
 #[derive(Default)]
 struct State {
     answers: VecDeque<String>,
-    received: Vec<Received>,
+    received: watch::Sender<Vec<Received>>,
 }
 
 /// A receiver that ends with the test.
@@ -66,8 +67,19 @@ impl Receiver {
         self.state.lock().expect("not poisoned").answers.push_back(answer);
     }
 
+    /// The next request gets no answer at all, for as long as the connection stands.
+    pub(crate) fn hang_next(&self) {
+        self.state.lock().expect("not poisoned").answers.push_back(String::new());
+    }
+
     pub(crate) fn received(&self) -> Vec<Received> {
-        self.state.lock().expect("not poisoned").received.clone()
+        self.state.lock().expect("not poisoned").received.borrow().clone()
+    }
+
+    /// Completes when `count` requests have arrived.
+    pub(crate) async fn arrived(&self, count: usize) {
+        let mut seen = self.state.lock().expect("not poisoned").received.subscribe();
+        seen.wait_for(|received| received.len() >= count).await.expect("the receiver outlives its requests");
     }
 }
 
@@ -81,10 +93,15 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
     while let Some(received) = read_request(&mut stream).await {
         let answer = {
             let mut state = state.lock().expect("not poisoned");
-            state.received.push(received);
+            state.received.send_modify(|all| all.push(received));
             state.answers.pop_front()
         };
         let answer = answer.unwrap_or_else(|| "HTTP/1.1 204 No Content\r\n\r\n".to_owned());
+        if answer.is_empty() {
+            // Held open until the other side gives up.
+            let _ = stream.read(&mut [0]).await;
+            return;
+        }
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
