@@ -11,6 +11,8 @@ use crate::model::{
     Source,
 };
 
+pub mod sqlite;
+
 /// Why a store could not do as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -98,7 +100,8 @@ pub struct NewDelivery {
     pub due_at: Timestamp,
     /// Why it exists.
     pub cause: DeliveryCause,
-    /// Held from the start, because its destination takes nothing now.
+    /// Held from the start, because its destination takes nothing now. The store looks again when it commits: what
+    /// counts is the destination's state then.
     pub held: bool,
 }
 
@@ -250,6 +253,31 @@ pub struct Page {
     pub before: Option<i64>,
     /// At most this many, 1 to 250.
     pub limit: u32,
+}
+
+impl Page {
+    /// The most rows that a page has.
+    pub const LIMIT_MAX: u32 = 250;
+
+    /// Only rows before this position.
+    pub(in crate::store) fn below(self) -> i64 {
+        self.before.unwrap_or(i64::MAX)
+    }
+
+    /// How many rows to read: one more than the page shows, to know whether there is another page.
+    pub(in crate::store) fn rows(self) -> u32 {
+        self.limit.clamp(1, Self::LIMIT_MAX) + 1
+    }
+
+    /// The page out of the rows read, each with its position.
+    pub(in crate::store) fn listing<T>(self, mut rows: Vec<(i64, T)>) -> Listing<T> {
+        let more = rows.len() == self.rows() as usize;
+        if more {
+            rows.pop();
+        }
+        let next = rows.last().filter(|_| more).map(|(position, _)| *position);
+        Listing { items: rows.into_iter().map(|(_, item)| item).collect(), next }
+    }
 }
 
 /// One page of a list.

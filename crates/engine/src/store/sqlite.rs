@@ -1,0 +1,248 @@
+//! The embedded store: one SQLite file, one writer that commits in groups, a few readers.
+//! Owns opening it and its limits; what each verb does stands in the modules below. Knows no HTTP and no schedule.
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{
+    AuditRow, Backlog, Change, ClaimRequest, Claimed, Committed, DeliveryFilter, EventFilter, Listing, NewDelivery,
+    NewEvent, Page, Resources, Settled, Settlement, Store, StoreError,
+};
+use crate::clock::Timestamp;
+use crate::ids::{DeliveryId, DestinationId, EventId, NodeId, OrganizationId};
+use crate::model::{Attempt, AuditEntry, Delivery, Event};
+use checkpoint::Checkpoints;
+use readers::Readers;
+use writer::{Door, Writer};
+
+mod audit;
+mod bodies;
+mod checkpoint;
+mod claim;
+mod commit;
+mod connection;
+mod deliveries;
+mod directory;
+mod events;
+mod failure;
+mod headers;
+mod migrate;
+mod operate;
+mod readers;
+mod resources;
+mod rows;
+mod settle;
+mod writer;
+
+pub use connection::MINIMUM_SQLITE;
+pub use directory::{DATABASE_FILE, LOCK_FILE};
+
+/// Why a data directory could not be opened. Every variant names the path, and the operator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory or a file in it cannot be made, read or written.
+    #[error("the data directory `{}` cannot be used: {cause}", path.display())]
+    Directory {
+        /// What could not be used.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// Another process has it open.
+    #[error("the data directory `{}` is in use by another process", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// This build carries a SQLite with a known fault.
+    #[error("SQLite {found} can lose commits; {MINIMUM_SQLITE} or later is needed")]
+    SqliteTooOld {
+        /// The version linked in.
+        found: String,
+    },
+    /// SQLite cannot use the file: damaged, not a database, full disk.
+    #[error("the database `{}` cannot be opened: {cause}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        cause: rusqlite::Error,
+    },
+    /// A newer Hookward wrote it. Going back is not possible; run that version or a later one.
+    #[error("the database `{}` is at schema {found}, but this version knows only up to {known}", path.display())]
+    SchemaTooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// The newest schema known here.
+        known: u32,
+    },
+}
+
+/// What a store may use at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Events and audit records waiting for the writer; one more is refused.
+    pub queue_entries: usize,
+    /// Bytes of bodies waiting for the writer; more are refused.
+    pub queue_bytes: usize,
+    /// Writes in one transaction.
+    pub group_entries: usize,
+    /// Bytes of bodies in one transaction; a body larger than this gets one for itself.
+    pub group_bytes: usize,
+    /// The write-ahead log is started anew when it has grown to this; it exceeds it by what is written meanwhile.
+    pub wal_bytes: u64,
+    /// Read connections, and so reads under way at once.
+    pub readers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queue_entries: 4096,
+            queue_bytes: 64 << 20,
+            group_entries: 256,
+            group_bytes: 8 << 20,
+            wal_bytes: 64 << 20,
+            readers: 4,
+        }
+    }
+}
+
+/// A store in one directory, owned by this process while it is open.
+///
+/// Dropping it writes what is queued and joins its threads; there is nothing else to close.
+#[derive(Debug)]
+pub struct SqliteStore {
+    // In this order: the writer closes last, so that it empties the write-ahead log, and then the lock goes.
+    readers: Readers,
+    writer: Writer,
+    _lock: directory::Lock,
+}
+
+impl SqliteStore {
+    /// Opens the store in `dir`, making the directory (0700) and its files (0600) if they are not there.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        Self::open_with(dir, &Limits::default())
+    }
+
+    /// Opens the store in `dir` with limits of one's own.
+    pub fn open_with(dir: &Path, limits: &Limits) -> Result<Self, OpenError> {
+        connection::assert_sound_sqlite()?;
+        let lock = directory::claim(dir)?;
+        let path = directory::prepare_database(dir)?;
+        let failed = |cause| OpenError::Database { path: path.clone(), cause };
+        let writing = connection::open_writing(&path).map_err(failed)?;
+        migrate::run(&writing, &path)?;
+        let checkpointing = connection::open_writing(&path).map_err(failed)?;
+        let readers = Readers::new(path.clone(), limits.readers);
+        let page_bytes = connection::page_bytes(&writing).map_err(failed)?;
+        let checkpoints = Checkpoints::start(path.clone(), checkpointing, page_bytes, limits.wal_bytes);
+        let writer = checkpoints
+            .and_then(|checkpoints| Writer::start(path.clone(), writing, checkpoints, limits))
+            .map_err(|cause| OpenError::Directory { path: dir.to_owned(), cause })?;
+        Ok(Self { readers, writer, _lock: lock })
+    }
+
+    /// Bounds the database file to `bytes` from now on. While it is full, whatever needs more is refused as
+    /// unavailable and leaves no trace; raising the bound ends that. Not remembered when the store closes.
+    pub async fn bound_size(&self, bytes: u64) -> Result<(), StoreError> {
+        self.writer.submit(move |tx| connection::bound_size(tx.connection, bytes)).await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError> {
+        let door = Door { body_bytes: event.body.len() };
+        // `Written` becomes `Committed` only here, after the writer has answered that the group is synced.
+        self.writer.submit_at_door(door, move |tx| commit::write(tx, &event)).await.map(commit::Written::into_committed)
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
+        let leases = self.writer.submit(move |tx| claim::lease(tx, &request)).await?;
+        if leases.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.readers.read(move |connection| claim::load(connection, &leases)).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        self.writer.submit(move |tx| settle::write(tx, &settlements)).await
+    }
+
+    async fn next_due(&self, destinations: Vec<DestinationId>) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(move |connection| claim::next_due(connection, &destinations)).await
+    }
+
+    async fn recover(&self, node: NodeId, now: Timestamp) -> Result<u64, StoreError> {
+        self.writer.submit(move |tx| claim::recover(tx, node, now)).await
+    }
+
+    async fn redeliver(
+        &self,
+        event: EventId,
+        deliveries: Vec<NewDelivery>,
+        audit: AuditEntry,
+    ) -> Result<(), StoreError> {
+        self.writer.submit(move |tx| operate::redeliver(tx, event, &deliveries, &audit)).await
+    }
+
+    async fn cancel(&self, delivery: DeliveryId, now: Timestamp, audit: AuditEntry) -> Result<bool, StoreError> {
+        self.writer.submit(move |tx| operate::cancel(tx, delivery, now, &audit)).await
+    }
+
+    async fn change(&self, changes: Vec<Change>, audit: Vec<AuditEntry>) -> Result<(), StoreError> {
+        self.writer.submit(move |tx| resources::change(tx, &changes, &audit)).await
+    }
+
+    async fn load(&self, organization: OrganizationId) -> Result<Resources, StoreError> {
+        self.readers.read(move |connection| resources::load(connection, organization)).await
+    }
+
+    async fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = name.to_owned();
+        self.readers.read(move |connection| resources::meta(connection, &name)).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Event, StoreError> {
+        self.readers.read(move |connection| events::one(connection, id)).await
+    }
+
+    async fn body(&self, id: EventId) -> Result<Bytes, StoreError> {
+        self.readers.read(move |connection| bodies::of_event(connection, id)).await
+    }
+
+    async fn events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>, StoreError> {
+        self.readers.read(move |connection| events::list(connection, &filter, page)).await
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<(Delivery, Vec<Attempt>), StoreError> {
+        self.readers.read(move |connection| deliveries::one(connection, id)).await
+    }
+
+    async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Listing<Delivery>, StoreError> {
+        self.readers.read(move |connection| deliveries::list(connection, &filter, page)).await
+    }
+
+    async fn audit(&self, page: Page) -> Result<Listing<AuditRow>, StoreError> {
+        self.readers.read(move |connection| audit::list(connection, page)).await
+    }
+
+    async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+        let door = Door { body_bytes: 0 };
+        self.writer.submit_at_door(door, move |tx| audit::append_all(tx.connection, &entries)).await
+    }
+
+    async fn forget(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        self.writer.submit(move |tx| commit::forget(tx, now, limit)).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.writer.is_running()?;
+        self.readers.read(deliveries::backlog).await
+    }
+}

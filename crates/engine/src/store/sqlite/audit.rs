@@ -1,0 +1,47 @@
+//! The audit log: entries are appended and read, never changed.
+
+use rusqlite::{Connection, params};
+
+use super::failure::Result;
+use super::rows::{Cells, all, json_text};
+use crate::model::AuditEntry;
+use crate::store::{AuditRow, Listing, Page};
+
+pub(super) fn append(connection: &Connection, entry: &AuditEntry) -> Result<()> {
+    append_with_detail(connection, entry, &json_text(&entry.detail))
+}
+
+pub(super) fn append_all(connection: &Connection, entries: &[AuditEntry]) -> Result<()> {
+    entries.iter().try_for_each(|entry| append(connection, entry))
+}
+
+/// Appends `entry` with `name: value` added to its detail.
+pub(super) fn append_with(connection: &Connection, entry: &AuditEntry, name: &str, value: String) -> Result<()> {
+    let mut detail = entry.detail.as_object().cloned().unwrap_or_default();
+    detail.insert(name.to_owned(), value.into());
+    append_with_detail(connection, entry, &json_text(&detail))
+}
+
+fn append_with_detail(connection: &Connection, entry: &AuditEntry, detail: &str) -> Result<()> {
+    connection
+        .prepare_cached("insert into audit (at_ms, actor, action, target, detail) values (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![entry.at.as_millis(), entry.actor, entry.action, entry.target, detail])?;
+    Ok(())
+}
+
+pub(super) fn list(connection: &Connection, page: Page) -> Result<Listing<AuditRow>> {
+    let sql = "select seq, at_ms, actor, action, target, detail from audit where seq < ?1 order by seq desc limit ?2";
+    let rows = all(&mut connection.prepare_cached(sql)?, params![page.below(), page.rows()], |row| {
+        let cells = Cells::new("audit", row);
+        let entry = AuditEntry {
+            actor: cells.get("actor")?,
+            action: cells.get("action")?,
+            target: cells.get("target")?,
+            at: cells.time("at_ms")?,
+            detail: cells.json("detail")?,
+        };
+        let seq = cells.get("seq")?;
+        Ok((seq, AuditRow { seq, entry }))
+    })?;
+    Ok(page.listing(rows))
+}

@@ -1,0 +1,176 @@
+//! Leases: the verbs `claim`, `next_due` and `recover`, and what becomes of leases that run out.
+//! Owns who may attempt what until when; the end of an attempt is `settle`.
+
+use rusqlite::{Connection, Row, params};
+
+use super::commit::is_active;
+use super::failure::{Failure, Result};
+use super::rows::{Cells, all, first};
+use super::settle::insert_attempt;
+use super::writer::Tx;
+use super::{bodies, events};
+use crate::clock::Timestamp;
+use crate::ids::{DeliveryId, DestinationId, NodeId};
+use crate::model::{Attempt, Outcome};
+use crate::store::{Claim, ClaimRequest, Claimed, StoreError, interrupted_attempt_id};
+
+/// A lease that the writer's transaction gave; a `Claim` once that is synced.
+#[derive(Debug)]
+pub(super) struct Lease {
+    delivery: DeliveryId,
+    destination: DestinationId,
+    node: NodeId,
+    number: u32,
+    event_seq: i64,
+}
+
+/// An outstanding delivery as `lease` and `recover` find it.
+struct Outstanding {
+    seq: i64,
+    id: DeliveryId,
+    destination: DestinationId,
+    event_seq: i64,
+    attempts: u32,
+    /// When its lease began, if it is leased.
+    leased_at: Option<Timestamp>,
+    due_at: Timestamp,
+}
+
+pub(super) fn lease(tx: &Tx<'_>, request: &ClaimRequest) -> Result<Vec<Lease>> {
+    let mut leases = Vec::new();
+    for &(destination, room) in &request.room {
+        if is_active(tx.connection, destination)? {
+            for due in due(tx.connection, destination, request.now, room)? {
+                leases.push(lease_one(tx.connection, &due, request)?);
+            }
+        } else {
+            for lost in due(tx.connection, destination, request.now, u32::MAX)? {
+                keep_lost_attempt(tx.connection, &lost, request.now)?;
+                hold(tx.connection, lost.seq, request.now)?;
+            }
+        }
+    }
+    Ok(leases)
+}
+
+fn due(connection: &Connection, destination: DestinationId, now: Timestamp, room: u32) -> Result<Vec<Outstanding>> {
+    let sql = "select seq, id, destination_id, event_seq, attempts, state, state_at_ms, due_at_ms from deliveries
+               where destination_id = ?1 and due_at_ms <= ?2 order by due_at_ms, seq limit ?3";
+    let parameters = params![destination.as_bytes(), now.as_millis(), room];
+    all(&mut connection.prepare_cached(sql)?, parameters, outstanding)
+}
+
+fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
+    let cells = Cells::new("deliveries", row);
+    Ok(Outstanding {
+        seq: cells.get("seq")?,
+        id: cells.id("id", DeliveryId::from_bytes)?,
+        destination: cells.id("destination_id", DestinationId::from_bytes)?,
+        event_seq: cells.get("event_seq")?,
+        attempts: cells.unsigned("attempts")?,
+        leased_at: if cells.text("state")? == "leased" { Some(cells.time("state_at_ms")?) } else { None },
+        due_at: cells.time("due_at_ms")?,
+    })
+}
+
+fn lease_one(connection: &Connection, due: &Outstanding, request: &ClaimRequest) -> Result<Lease> {
+    keep_lost_attempt(connection, due, request.now)?;
+    let number = due.attempts + 1;
+    connection
+        .prepare_cached(
+            "update deliveries set state = 'leased', state_at_ms = ?2, due_at_ms = ?3, node = ?4, attempts = ?5
+             where seq = ?1",
+        )?
+        .execute(params![
+            due.seq,
+            request.now.as_millis(),
+            request.until.as_millis(),
+            request.node.as_bytes(),
+            number
+        ])?;
+    Ok(Lease { delivery: due.id, destination: due.destination, node: request.node, number, event_seq: due.event_seq })
+}
+
+/// What a lease that ended by itself leaves behind: an attempt of which nothing is known but that it began.
+fn keep_lost_attempt(connection: &Connection, lost: &Outstanding, now: Timestamp) -> Result<()> {
+    let Some(started_at) = lost.leased_at else { return Ok(()) };
+    let attempt = Attempt {
+        id: interrupted_attempt_id(lost.id, lost.attempts),
+        number: lost.attempts,
+        started_at,
+        duration: lost.due_at.min(now).since(started_at),
+        outcome: Outcome::Interrupted,
+        signed_by: Vec::new(),
+        status: None,
+        excerpt: bytes::Bytes::new(),
+        detail: "the process ended, or lost its lease, before the attempt did".to_owned(),
+    };
+    insert_attempt(connection, lost.seq, &attempt)
+}
+
+fn hold(connection: &Connection, seq: i64, now: Timestamp) -> Result<()> {
+    connection
+        .prepare_cached(
+            "update deliveries set state = 'held', state_at_ms = ?2, due_at_ms = null, node = null where seq = ?1",
+        )?
+        .execute(params![seq, now.as_millis()])?;
+    Ok(())
+}
+
+/// What goes with the leases. Read after the writer's transaction, so that it stays short.
+pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Vec<Claimed>> {
+    let mut claimed = Vec::with_capacity(leases.len());
+    for lease in leases {
+        match load_one(connection, lease) {
+            Ok(one) => claimed.push(one),
+            // A damaged event must not hold up the others; its lease runs out and the next claim says this again.
+            Err(Failure::Answer(error @ StoreError::Inconsistent { .. })) => {
+                tracing::error!(delivery = %lease.delivery, %error, "a delivery cannot be attempted");
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(claimed)
+}
+
+fn load_one(connection: &Connection, lease: &Lease) -> Result<Claimed> {
+    let (event, body_seq) = events::at(connection, lease.event_seq)?;
+    let claim = Claim::new(lease.delivery, lease.destination, lease.node, lease.number);
+    Ok(Claimed { claim, event, body: bodies::at(connection, body_seq)? })
+}
+
+pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) -> Result<Option<Timestamp>> {
+    let sql = "select min(due_at_ms) as due_at_ms from deliveries where destination_id = ?1 and due_at_ms is not null";
+    let mut earliest = None;
+    for destination in destinations {
+        let due = first(connection, sql, [destination.as_bytes()], |row| {
+            Cells::new("deliveries", row).optional_time("due_at_ms")
+        })?;
+        earliest = earliest.into_iter().chain(due.flatten()).min();
+    }
+    Ok(earliest)
+}
+
+pub(super) fn recover(tx: &Tx<'_>, node: NodeId, now: Timestamp) -> Result<u64> {
+    let sql = "select seq, id, destination_id, event_seq, attempts, state, state_at_ms, due_at_ms from deliveries
+               where state = 'leased' and node <> ?1";
+    let lost = all(&mut tx.connection.prepare_cached(sql)?, [node.as_bytes()], outstanding)?;
+    for lost in &lost {
+        keep_lost_attempt(tx.connection, lost, now)?;
+        if is_active(tx.connection, lost.destination)? {
+            make_due(tx.connection, lost.seq, now)?;
+        } else {
+            hold(tx.connection, lost.seq, now)?;
+        }
+    }
+    Ok(lost.len() as u64)
+}
+
+fn make_due(connection: &Connection, seq: i64, now: Timestamp) -> Result<()> {
+    connection
+        .prepare_cached(
+            "update deliveries set state = 'pending', state_at_ms = ?2, due_at_ms = ?2, node = null where seq = ?1",
+        )?
+        .execute(params![seq, now.as_millis()])?;
+    Ok(())
+}

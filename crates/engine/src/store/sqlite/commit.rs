@@ -1,0 +1,207 @@
+//! The verb `commit`: an event, its dedup keys, what it owes and its audit entry. Also the forgetting of dedup keys.
+//! Everything is looked up before anything is written, so that an event which cannot be written leaves its group alone.
+
+use rusqlite::{Connection, params};
+
+use super::failure::{Failure, Result};
+use super::rows::{Cells, cause_columns, first, integer, json_text};
+use super::writer::Tx;
+use super::{audit, bodies, headers};
+use crate::clock::Timestamp;
+use crate::ids::{DestinationId, EventId, SourceId};
+use crate::store::{Committed, DedupKey, DedupKind, NewDelivery, NewEvent, OnDuplicate, Original};
+
+/// An event that its group's transaction holds; a `Committed` only once that is synced.
+#[derive(Debug)]
+pub(super) struct Written {
+    event: EventId,
+    original: Option<Original>,
+}
+
+impl Written {
+    /// For an answer that came back from the writer, which gives it after the sync.
+    pub(super) fn into_committed(self) -> Committed {
+        match self.original {
+            None => Committed::new(self.event),
+            Some(original) => Committed::duplicate(self.event, original),
+        }
+    }
+}
+
+pub(super) fn write(tx: &mut Tx<'_>, new: &NewEvent) -> Result<Written> {
+    let connection = tx.connection;
+    let event = &new.event;
+    let original = match known(connection, event.source, &new.dedup, event.received_at)? {
+        None => {
+            write_new(connection, new)?;
+            None
+        }
+        Some(known) if new.on_duplicate == OnDuplicate::Discard => {
+            return Ok(Written { event: known.original.event, original: Some(known.original) });
+        }
+        Some(known) => {
+            write_duplicate(connection, new, &known)?;
+            Some(known.original)
+        }
+    };
+    if let Some((owner, version)) = new.proven_by {
+        tx.count_use(owner, version, event.received_at);
+    }
+    Ok(Written { event: event.id, original })
+}
+
+/// An earlier event under one of the keys.
+struct Known {
+    original: Original,
+    seq: i64,
+    body_len: u64,
+}
+
+fn known(connection: &Connection, source: SourceId, keys: &[DedupKey], now: Timestamp) -> Result<Option<Known>> {
+    let sql = "select e.seq, e.id, e.body_sha256, e.body_len from dedup d join events e on e.seq = d.event_seq
+               where d.source_id = ?1 and d.kind = ?2 and d.key = ?3 and d.expires_at_ms > ?4";
+    for key in keys {
+        let parameters = params![source.as_bytes(), kind_number(key.kind), &key.key[..], now.as_millis()];
+        let known = first(connection, sql, parameters, |row| {
+            let cells = Cells::new("events", row);
+            let event = cells.id("id", EventId::from_bytes)?;
+            let original = Original { event, body_sha256: cells.get("body_sha256")? };
+            Ok(Known { original, seq: cells.get("seq")?, body_len: cells.unsigned("body_len")? })
+        })?;
+        if known.is_some() {
+            return Ok(known);
+        }
+    }
+    Ok(None)
+}
+
+fn write_new(connection: &Connection, new: &NewEvent) -> Result<()> {
+    let states = takes_deliveries(connection, &new.deliveries)?;
+    let seq = insert_event(connection, new, None)?;
+    bodies::put(connection, seq, &new.body)?;
+    for key in &new.dedup {
+        remember(connection, new.event.source, key, seq)?;
+    }
+    for (delivery, active) in new.deliveries.iter().zip(states) {
+        insert_delivery(connection, seq, delivery, active, new.event.received_at)?;
+    }
+    audit::append(connection, &new.audit_accepted)
+}
+
+/// The duplicate's own keys are not remembered: most delivery ids are not signed, and a captured request sent again
+/// under the id of a request that is still to come would make that one a duplicate.
+fn write_duplicate(connection: &Connection, new: &NewEvent, known: &Known) -> Result<()> {
+    let same_body = known.original.body_sha256 == new.event.body_sha256 && known.body_len == new.event.body_len;
+    let shared = same_body.then_some(known.seq);
+    let seq = insert_event(connection, new, Some((known.original.event, shared)))?;
+    if shared.is_none() {
+        bodies::put(connection, seq, &new.body)?;
+    }
+    audit::append_with(connection, &new.audit_duplicate, "duplicate_of", known.original.event.to_string())
+}
+
+fn insert_event(connection: &Connection, new: &NewEvent, duplicate: Option<(EventId, Option<i64>)>) -> Result<i64> {
+    let event = &new.event;
+    let request = &event.request;
+    connection
+        .prepare_cached(
+            "insert into events (id, organization_id, source_id, source_name, event_type, delivery_id, received_at_ms,
+                verdict, method, target, remote, headers, body_len, body_sha256, duplicate_of, body_seq)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+        )?
+        .execute(params![
+            event.id.as_bytes(),
+            event.organization.as_bytes(),
+            event.source.as_bytes(),
+            event.source_name,
+            event.event_type,
+            event.delivery_id,
+            event.received_at.as_millis(),
+            json_text(&event.verdict),
+            request.method,
+            request.target,
+            request.remote,
+            headers::encode(&request.headers),
+            integer(event.body_len),
+            event.body_sha256,
+            duplicate.as_ref().map(|(original, _)| original.as_bytes()),
+            duplicate.and_then(|(_, shared)| shared),
+        ])?;
+    Ok(connection.last_insert_rowid())
+}
+
+fn remember(connection: &Connection, source: SourceId, key: &DedupKey, event_seq: i64) -> Result<()> {
+    connection
+        .prepare_cached(
+            "insert into dedup (source_id, kind, key, event_seq, expires_at_ms) values (?1, ?2, ?3, ?4, ?5)
+             on conflict (source_id, kind, key)
+             do update set event_seq = excluded.event_seq, expires_at_ms = excluded.expires_at_ms",
+        )?
+        .execute(params![
+            source.as_bytes(),
+            kind_number(key.kind),
+            &key.key[..],
+            event_seq,
+            key.expires_at.as_millis()
+        ])?;
+    Ok(())
+}
+
+/// Whether the destination of each delivery is active, in order.
+pub(super) fn takes_deliveries(connection: &Connection, deliveries: &[NewDelivery]) -> Result<Vec<bool>> {
+    deliveries.iter().map(|delivery| is_active(connection, delivery.destination)).collect()
+}
+
+pub(super) fn is_active(connection: &Connection, destination: DestinationId) -> Result<bool> {
+    let sql = "select state = 'active' as active from destinations where id = ?1";
+    first(connection, sql, [destination.as_bytes()], |row| Cells::new("destinations", row).get("active"))?
+        .ok_or_else(|| Failure::not_found(format!("destination `{destination}`")))
+}
+
+/// The destination's state here decides whether the delivery is held, since the caller's knowledge may be older.
+pub(super) fn insert_delivery(
+    connection: &Connection,
+    event_seq: i64,
+    delivery: &NewDelivery,
+    active: bool,
+    now: Timestamp,
+) -> Result<()> {
+    let (cause, cause_of) = cause_columns(&delivery.cause);
+    let (state, due_at_ms) = if active { ("pending", Some(delivery.due_at.as_millis())) } else { ("held", None) };
+    connection
+        .prepare_cached(
+            "insert into deliveries
+                (id, event_seq, destination_id, cause, cause_of, created_at_ms, state, state_at_ms, due_at_ms)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8)",
+        )?
+        .execute(params![
+            delivery.id.as_bytes(),
+            event_seq,
+            delivery.destination.as_bytes(),
+            cause,
+            cause_of,
+            now.as_millis(),
+            state,
+            due_at_ms
+        ])?;
+    Ok(())
+}
+
+pub(super) fn forget(tx: &Tx<'_>, now: Timestamp, limit: u32) -> Result<u32> {
+    let forgotten = tx
+        .connection
+        .prepare_cached(
+            "delete from dedup where (source_id, kind, key) in
+                (select source_id, kind, key from dedup where expires_at_ms <= ?1 order by expires_at_ms limit ?2)",
+        )?
+        .execute(params![now.as_millis(), limit])?;
+    Ok(u32::try_from(forgotten).unwrap_or(u32::MAX))
+}
+
+fn kind_number(kind: DedupKind) -> i64 {
+    match kind {
+        DedupKind::DeliveryId => 1,
+        DedupKind::Body => 2,
+        DedupKind::Idempotency => 3,
+    }
+}

@@ -1,0 +1,96 @@
+//! Reading deliveries and attempts: one, a page of them, and how many are owed.
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, Row};
+
+use super::failure::{Failure, Result};
+use super::rows::{self, Cells, all, first};
+use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId};
+use crate::model::{Attempt, Delivery};
+use crate::store::{Backlog, DeliveryFilter, Listing, Page};
+
+const SELECT: &str = "select d.*, e.id as event_id, n.name as destination_name
+                      from deliveries d
+                      join events e on e.seq = d.event_seq
+                      join destinations n on n.id = d.destination_id";
+
+pub(super) fn one(connection: &Connection, id: DeliveryId) -> Result<(Delivery, Vec<Attempt>)> {
+    // One transaction, so that the attempts are those that the delivery counts.
+    let snapshot = connection.unchecked_transaction()?;
+    let (seq, delivery) = first(&snapshot, &format!("{SELECT} where d.id = ?1"), [id.as_bytes()], parse)?
+        .ok_or_else(|| Failure::not_found(format!("delivery `{id}`")))?;
+    let sql = "select * from attempts where delivery_seq = ?1 order by number";
+    let attempts = all(&mut snapshot.prepare_cached(sql)?, [seq], parse_attempt)?;
+    Ok((delivery, attempts))
+}
+
+/// The most selective condition walks an index; the others, marked with `+`, only look at what it finds.
+pub(super) fn list(connection: &Connection, filter: &DeliveryFilter, page: Page) -> Result<Listing<Delivery>> {
+    let (below, limit) = (page.below(), page.rows());
+    let event = filter.event.map(|event| *event.as_bytes());
+    let destination = filter.destination.map(|destination| *destination.as_bytes());
+    let by_event = ("d.event_seq = (select seq from events where id = ?)", event.as_ref().map(|id| id as &dyn ToSql));
+    let by_destination = ("d.destination_id = ?", destination.as_ref().map(|id| id as &dyn ToSql));
+    let by_state = ("d.state = ?", filter.state.as_ref().map(|state| state as &dyn ToSql));
+    let conditions = match filter.state.as_deref() {
+        // Most deliveries end delivered, so among these it is the destination that tells them apart.
+        Some("delivered") => [by_event, by_destination, by_state],
+        _ => [by_event, by_state, by_destination],
+    };
+    let mut sql = format!("{SELECT} where d.seq < ?1");
+    let mut parameters: Vec<&dyn ToSql> = vec![&below, &limit];
+    for (condition, value) in conditions {
+        let Some(value) = value else { continue };
+        let mark = if parameters.len() == 2 { "" } else { "+" };
+        parameters.push(value);
+        sql += &format!(" and {mark}{}", condition.replace('?', &format!("?{}", parameters.len())));
+    }
+    sql += " order by d.seq desc limit ?2";
+    let rows = all(&mut connection.prepare_cached(&sql)?, &parameters[..], parse)?;
+    Ok(page.listing(rows))
+}
+
+pub(super) fn backlog(connection: &Connection) -> Result<Backlog> {
+    let sql = "select (select count(*) from deliveries where due_at_ms is not null) as outstanding,
+                      (select count(*) from deliveries where state = 'held') as held,
+                      (select min(due_at_ms) from deliveries where due_at_ms is not null and state = 'pending') as oldest";
+    first(connection, sql, [], |row| {
+        let cells = Cells::new("deliveries", row);
+        Ok(Backlog {
+            outstanding: cells.unsigned("outstanding")?,
+            held: cells.unsigned("held")?,
+            oldest_due: cells.optional_time("oldest")?,
+        })
+    })
+    .map(Option::unwrap_or_default)
+}
+
+fn parse(row: &Row<'_>) -> Result<(i64, Delivery)> {
+    let cells = Cells::new("deliveries", row);
+    let delivery = Delivery {
+        id: cells.id("id", DeliveryId::from_bytes)?,
+        event: cells.id("event_id", EventId::from_bytes)?,
+        destination: cells.id("destination_id", DestinationId::from_bytes)?,
+        destination_name: cells.get("destination_name")?,
+        state: rows::delivery_state(&cells)?,
+        cause: rows::delivery_cause(&cells)?,
+        attempts: cells.unsigned("attempts")?,
+        created_at: cells.time("created_at_ms")?,
+    };
+    Ok((cells.get("seq")?, delivery))
+}
+
+fn parse_attempt(row: &Row<'_>) -> Result<Attempt> {
+    let cells = Cells::new("attempts", row);
+    Ok(Attempt {
+        id: cells.id("id", AttemptId::from_bytes)?,
+        number: cells.unsigned("number")?,
+        started_at: cells.time("started_at_ms")?,
+        duration: cells.duration_ms("duration_ms")?,
+        outcome: cells.parsed("outcome", rows::outcome)?,
+        signed_by: cells.json("signed_by")?,
+        status: cells.get("status")?,
+        excerpt: cells.bytes("excerpt")?,
+        detail: cells.get("detail")?,
+    })
+}

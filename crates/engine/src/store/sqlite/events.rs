@@ -1,0 +1,77 @@
+//! Reading events: one, a page of them, and the one behind a lease.
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, Row};
+
+use super::failure::{Failure, Result};
+use super::headers;
+use super::rows::{Cells, all, first};
+use crate::ids::{EventId, OrganizationId, SourceId};
+use crate::model::{Event, RequestRecord};
+use crate::store::{EventFilter, Listing, Page};
+
+pub(super) fn one(connection: &Connection, id: EventId) -> Result<Event> {
+    first(connection, "select * from events where id = ?1", [id.as_bytes()], parse)?
+        .ok_or_else(|| Failure::not_found(format!("event `{id}`")))
+}
+
+/// The event at `seq` and where its body is.
+pub(super) fn at(connection: &Connection, seq: i64) -> Result<(Event, i64)> {
+    first(connection, "select * from events where seq = ?1", [seq], |row| {
+        let body_seq: Option<i64> = Cells::new("events", row).get("body_seq")?;
+        Ok((parse(row)?, body_seq.unwrap_or(seq)))
+    })?
+    .ok_or_else(|| Failure::inconsistent("events", seq.to_string(), "there is no such row".to_owned()))
+}
+
+/// The most selective condition walks an index; the others, marked with `+`, only look at what it finds.
+pub(super) fn list(connection: &Connection, filter: &EventFilter, page: Page) -> Result<Listing<Event>> {
+    let (below, limit) = (page.below(), page.rows());
+    let source = filter.source.map(|source| *source.as_bytes());
+    let by_delivery_id = ("delivery_id", filter.delivery_id.as_ref().map(|id| id as &dyn ToSql));
+    let by_type = ("event_type", filter.event_type.as_ref().map(|name| name as &dyn ToSql));
+    let by_source = ("source_id", source.as_ref().map(|id| id as &dyn ToSql));
+    let among_duplicates = filter.duplicate == Some(true) && filter.delivery_id.is_none();
+    let index = if among_duplicates { " indexed by events_duplicates" } else { "" };
+    let mut sql = format!("select * from events{index} where seq < ?1");
+    match filter.duplicate {
+        Some(true) => sql += " and duplicate_of is not null",
+        Some(false) => sql += " and duplicate_of is null",
+        None => {}
+    }
+    let mut parameters: Vec<&dyn ToSql> = vec![&below, &limit];
+    for (column, value) in [by_delivery_id, by_type, by_source] {
+        let Some(value) = value else { continue };
+        let mark = if parameters.len() == 2 && !among_duplicates { "" } else { "+" };
+        parameters.push(value);
+        sql += &format!(" and {mark}{column} = ?{}", parameters.len());
+    }
+    sql += " order by seq desc limit ?2";
+    let rows = all(&mut connection.prepare_cached(&sql)?, &parameters[..], |row| {
+        Ok((Cells::new("events", row).get("seq")?, parse(row)?))
+    })?;
+    Ok(page.listing(rows))
+}
+
+fn parse(row: &Row<'_>) -> Result<Event> {
+    let cells = Cells::new("events", row);
+    Ok(Event {
+        id: cells.id("id", EventId::from_bytes)?,
+        organization: cells.id("organization_id", OrganizationId::from_bytes)?,
+        source: cells.id("source_id", SourceId::from_bytes)?,
+        source_name: cells.get("source_name")?,
+        event_type: cells.get("event_type")?,
+        delivery_id: cells.get("delivery_id")?,
+        received_at: cells.time("received_at_ms")?,
+        verdict: cells.json("verdict")?,
+        request: RequestRecord {
+            method: cells.get("method")?,
+            target: cells.get("target")?,
+            headers: headers::decode(cells.bytes("headers")?).map_err(|problem| cells.problem(problem))?,
+            remote: cells.get("remote")?,
+        },
+        body_len: cells.unsigned("body_len")?,
+        body_sha256: cells.get("body_sha256")?,
+        duplicate_of: cells.optional_id("duplicate_of", EventId::from_bytes)?,
+    })
+}

@@ -1,0 +1,44 @@
+//! Brings the database's schema to the newest known, forward only.
+//! Owns the list of migrations; what they say is in `migrations/sqlite/`.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::OpenError;
+
+/// One step; its number is its place in the list, from 1. A released one is never edited.
+struct Migration {
+    name: &'static str,
+    sql: &'static str,
+}
+
+const MIGRATIONS: &[Migration] =
+    &[Migration { name: "corridor", sql: include_str!("../../../migrations/sqlite/0001_corridor.sql") }];
+
+/// Applies every migration that `connection`'s database does not have yet, each in a transaction of its own.
+pub(super) fn run(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let failed = |cause| OpenError::Database { path: path.to_owned(), cause };
+    connection
+        .execute_batch("create table if not exists migrations (number integer primary key, name text not null) strict")
+        .map_err(failed)?;
+    let found: u32 = connection
+        .query_row("select coalesce(max(number), 0) from migrations", [], |row| row.get(0))
+        .map_err(failed)?;
+    let known = u32::try_from(MIGRATIONS.len()).expect("there are few migrations");
+    if found > known {
+        return Err(OpenError::SchemaTooNew { path: path.to_owned(), found, known });
+    }
+    for (number, migration) in (1..).zip(MIGRATIONS).skip(found as usize) {
+        apply(connection, number, migration).map_err(failed)?;
+        tracing::info!(number, name = migration.name, "migrated the database");
+    }
+    Ok(())
+}
+
+fn apply(connection: &Connection, number: u32, migration: &Migration) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(migration.sql)?;
+    transaction.execute("insert into migrations (number, name) values (?1, ?2)", (number, migration.name))?;
+    transaction.commit()
+}

@@ -1,0 +1,292 @@
+//! What is declared: sources, destinations, secrets and the engine's own small values.
+//! Owns the verbs `change`, `load` and `meta`, and the counts of secrets' uses.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+
+use super::audit;
+use super::failure::{Failure, Result};
+use super::rows::{Cells, all, destination_state, destination_state_columns, first, integer, json_text};
+use super::writer::{Tx, Uses};
+use crate::clock::Timestamp;
+use crate::ids::{DestinationId, OrganizationId, SourceId};
+use crate::kms::Sealed;
+use crate::model::{AuditEntry, Destination, DestinationState, SealedSecret, SecretOwner, Source};
+use crate::store::{Change, Resources};
+
+pub(super) fn change(tx: &Tx<'_>, changes: &[Change], audit: &[AuditEntry]) -> Result<()> {
+    // A change happens when its audit entry says; one without an entry leaves deliveries' own times in place.
+    let at = audit.iter().map(|entry| entry.at).max();
+    for change in changes {
+        apply(tx.connection, change, at)?;
+    }
+    audit::append_all(tx.connection, audit)
+}
+
+fn apply(connection: &Connection, change: &Change, at: Option<Timestamp>) -> Result<()> {
+    match change {
+        Change::PutSource(source) => put_source(connection, source),
+        Change::PutDestination(destination) => put_destination(connection, destination),
+        Change::SetDestinationState(id, state) => set_state(connection, *id, state, at),
+        Change::PutSecret(secret) => put_secret(connection, secret),
+        Change::RetireSecret { owner, version, not_after, revoked_at } => {
+            retire(connection, *owner, *version, *not_after, *revoked_at)
+        }
+        Change::PutMeta { name, value } => put_meta(connection, name, value),
+    }
+}
+
+fn put_source(connection: &Connection, source: &Source) -> Result<()> {
+    connection
+        .prepare_cached(
+            "insert into sources (id, organization_id, name, spec, created_at_ms, removed_at_ms)
+             values (?1, ?2, ?3, ?4, ?5, ?6)
+             on conflict (id) do update set spec = excluded.spec, removed_at_ms = excluded.removed_at_ms",
+        )?
+        .execute(params![
+            source.id.as_bytes(),
+            source.organization.as_bytes(),
+            source.name,
+            json_text(&source.spec),
+            source.created_at.as_millis(),
+            source.removed_at.map(Timestamp::as_millis),
+        ])?;
+    Ok(())
+}
+
+fn put_destination(connection: &Connection, destination: &Destination) -> Result<()> {
+    let (state, reason) = destination_state_columns(&destination.state);
+    connection
+        .prepare_cached(
+            "insert into destinations (id, organization_id, name, spec, state, disabled_reason, created_at_ms)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             on conflict (id) do update set spec = excluded.spec",
+        )?
+        .execute(params![
+            destination.id.as_bytes(),
+            destination.organization.as_bytes(),
+            destination.name,
+            json_text(&destination.spec),
+            state,
+            reason,
+            destination.created_at.as_millis(),
+        ])?;
+    Ok(())
+}
+
+fn set_state(
+    connection: &Connection,
+    id: DestinationId,
+    state: &DestinationState,
+    at: Option<Timestamp>,
+) -> Result<()> {
+    let (text, reason) = destination_state_columns(state);
+    let changed = connection
+        .prepare_cached("update destinations set state = ?2, disabled_reason = ?3 where id = ?1")?
+        .execute(params![id.as_bytes(), text, reason])?;
+    if changed == 0 {
+        return Err(Failure::not_found(format!("destination `{id}`")));
+    }
+    match state {
+        DestinationState::Active => release(connection, id, at),
+        DestinationState::Paused | DestinationState::Disabled { .. } => hold_pending(connection, id, at),
+    }
+}
+
+/// Disables a destination that no longer wants anything. One that is disabled already keeps its first reason.
+pub(super) fn disable(connection: &Connection, id: DestinationId, reason: &str, at: Timestamp) -> Result<()> {
+    connection
+        .prepare_cached(
+            "update destinations set state = 'disabled', disabled_reason = ?2 where id = ?1 and state <> 'disabled'",
+        )?
+        .execute(params![id.as_bytes(), reason])?;
+    hold_pending(connection, id, Some(at))
+}
+
+fn hold_pending(connection: &Connection, id: DestinationId, at: Option<Timestamp>) -> Result<()> {
+    connection
+        .prepare_cached(
+            "update deliveries set state = 'held', state_at_ms = coalesce(?2, state_at_ms), due_at_ms = null
+             where destination_id = ?1 and due_at_ms is not null and +state = 'pending'",
+        )?
+        .execute(params![id.as_bytes(), at.map(Timestamp::as_millis)])?;
+    Ok(())
+}
+
+/// Held deliveries are due in the order in which they were held; each of those times has passed.
+fn release(connection: &Connection, id: DestinationId, at: Option<Timestamp>) -> Result<()> {
+    connection
+        .prepare_cached(
+            "update deliveries
+             set state = 'pending', due_at_ms = min(state_at_ms, coalesce(?2, state_at_ms)),
+                 state_at_ms = coalesce(?2, state_at_ms)
+             where +destination_id = ?1 and state = 'held'",
+        )?
+        .execute(params![id.as_bytes(), at.map(Timestamp::as_millis)])?;
+    Ok(())
+}
+
+fn put_secret(connection: &Connection, secret: &SealedSecret) -> Result<()> {
+    let (kind, owner) = owner_columns(&secret.owner);
+    connection
+        .prepare_cached(
+            "insert into secrets (owner_kind, owner_id, version, key_id, wrapped_key, ciphertext, not_before_ms,
+                not_after_ms, revoked_at_ms, created_at_ms, origin, first_used_at_ms, last_used_at_ms, uses)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        )?
+        .execute(params![
+            kind,
+            owner,
+            secret.version,
+            secret.sealed.key_id,
+            secret.sealed.wrapped_key,
+            secret.sealed.ciphertext,
+            secret.not_before.as_millis(),
+            secret.not_after.map(Timestamp::as_millis),
+            secret.revoked_at.map(Timestamp::as_millis),
+            secret.created_at.as_millis(),
+            secret.origin,
+            secret.first_used_at.map(Timestamp::as_millis),
+            secret.last_used_at.map(Timestamp::as_millis),
+            integer(secret.uses),
+        ])?;
+    Ok(())
+}
+
+/// A revocation is never taken back: `None` keeps the one that is there.
+fn retire(
+    connection: &Connection,
+    owner: SecretOwner,
+    version: u32,
+    not_after: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+) -> Result<()> {
+    let (kind, id) = owner_columns(&owner);
+    let changed = connection
+        .prepare_cached(
+            "update secrets set not_after_ms = ?4, revoked_at_ms = coalesce(revoked_at_ms, ?5)
+             where owner_kind = ?1 and owner_id = ?2 and version = ?3",
+        )?
+        .execute(params![
+            kind,
+            id,
+            version,
+            not_after.map(Timestamp::as_millis),
+            revoked_at.map(Timestamp::as_millis)
+        ])?;
+    if changed == 0 {
+        return Err(Failure::not_found(format!("version {version} of the secret of {kind} `{}`", hex::encode(id))));
+    }
+    Ok(())
+}
+
+/// Adds a group's uses, one statement for each secret.
+pub(super) fn write_uses(connection: &Connection, uses: &HashMap<(SecretOwner, u32), Uses>) -> Result<()> {
+    for ((owner, version), uses) in uses {
+        let (kind, id) = owner_columns(owner);
+        connection
+            .prepare_cached(
+                "update secrets
+                 set uses = uses + ?4, first_used_at_ms = min(coalesce(first_used_at_ms, ?5), ?5),
+                     last_used_at_ms = max(coalesce(last_used_at_ms, ?6), ?6)
+                 where owner_kind = ?1 and owner_id = ?2 and version = ?3",
+            )?
+            .execute(params![kind, id, version, uses.count, uses.first.as_millis(), uses.last.as_millis()])?;
+    }
+    Ok(())
+}
+
+fn owner_columns(owner: &SecretOwner) -> (&'static str, &[u8; 16]) {
+    match owner {
+        SecretOwner::Source(id) => ("source", id.as_bytes()),
+        SecretOwner::Destination(id) => ("destination", id.as_bytes()),
+    }
+}
+
+fn put_meta(connection: &Connection, name: &str, value: &[u8]) -> Result<()> {
+    connection
+        .prepare_cached(
+            "insert into meta (name, value) values (?1, ?2) on conflict (name) do update set value = excluded.value",
+        )?
+        .execute(params![name, value])?;
+    Ok(())
+}
+
+pub(super) fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>> {
+    first(connection, "select name, value from meta where name = ?1", [name], |row| {
+        Cells::new("meta", row).get("value")
+    })
+}
+
+pub(super) fn load(connection: &Connection, organization: OrganizationId) -> Result<Resources> {
+    // One transaction, so that no secret is seen without its owner.
+    let snapshot = connection.unchecked_transaction()?;
+    Ok(Resources {
+        sources: sources(&snapshot, organization)?,
+        destinations: destinations(&snapshot, organization)?,
+        secrets: secrets(&snapshot, organization)?,
+    })
+}
+
+fn sources(connection: &Connection, organization: OrganizationId) -> Result<Vec<Source>> {
+    let sql = "select * from sources where organization_id = ?1 order by name";
+    all(&mut connection.prepare_cached(sql)?, [organization.as_bytes()], |row| {
+        let cells = Cells::new("sources", row);
+        Ok(Source {
+            id: cells.id("id", SourceId::from_bytes)?,
+            organization,
+            name: cells.get("name")?,
+            spec: cells.json("spec")?,
+            created_at: cells.time("created_at_ms")?,
+            removed_at: cells.optional_time("removed_at_ms")?,
+        })
+    })
+}
+
+fn destinations(connection: &Connection, organization: OrganizationId) -> Result<Vec<Destination>> {
+    let sql = "select * from destinations where organization_id = ?1 order by name";
+    all(&mut connection.prepare_cached(sql)?, [organization.as_bytes()], |row| {
+        let cells = Cells::new("destinations", row);
+        Ok(Destination {
+            id: cells.id("id", DestinationId::from_bytes)?,
+            organization,
+            name: cells.get("name")?,
+            spec: cells.json("spec")?,
+            state: destination_state(&cells)?,
+            created_at: cells.time("created_at_ms")?,
+        })
+    })
+}
+
+fn secrets(connection: &Connection, organization: OrganizationId) -> Result<Vec<SealedSecret>> {
+    let sql = "select * from secrets
+               where owner_id in (select id from sources where organization_id = ?1
+                                  union all select id from destinations where organization_id = ?1)
+               order by owner_kind, owner_id, version desc";
+    all(&mut connection.prepare_cached(sql)?, [organization.as_bytes()], |row| {
+        let cells = Cells::new("secrets", row);
+        let owner = match cells.text("owner_kind")? {
+            "source" => SecretOwner::Source(cells.id("owner_id", SourceId::from_bytes)?),
+            "destination" => SecretOwner::Destination(cells.id("owner_id", DestinationId::from_bytes)?),
+            other => return Err(cells.problem(format!("column `owner_kind` is `{other}`, which means nothing"))),
+        };
+        Ok(SealedSecret {
+            owner,
+            version: cells.unsigned("version")?,
+            sealed: Sealed {
+                key_id: cells.get("key_id")?,
+                wrapped_key: cells.get("wrapped_key")?,
+                ciphertext: cells.get("ciphertext")?,
+            },
+            not_before: cells.time("not_before_ms")?,
+            not_after: cells.optional_time("not_after_ms")?,
+            revoked_at: cells.optional_time("revoked_at_ms")?,
+            created_at: cells.time("created_at_ms")?,
+            origin: cells.get("origin")?,
+            first_used_at: cells.optional_time("first_used_at_ms")?,
+            last_used_at: cells.optional_time("last_used_at_ms")?,
+            uses: cells.unsigned("uses")?,
+        })
+    })
+}

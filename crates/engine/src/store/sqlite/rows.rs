@@ -1,0 +1,217 @@
+//! From a row to the model and back: column by column, never trusting what is there.
+//! Owns the texts that stand for enums; which rows are read is the verbs' business.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rusqlite::types::FromSql;
+use rusqlite::{CachedStatement, Connection, Params, Row};
+
+use super::failure::{Failure, Result};
+use crate::clock::Timestamp;
+use crate::ids::DeliveryId;
+use crate::model::{DeliveryCause, DeliveryState, DestinationState, Outcome};
+
+/// A row on its way into the model, with what an error has to say about it.
+pub(super) struct Cells<'r, 's> {
+    row: &'r Row<'s>,
+    table: &'static str,
+}
+
+impl<'r, 's> Cells<'r, 's> {
+    pub(super) fn new(table: &'static str, row: &'r Row<'s>) -> Self {
+        Self { row, table }
+    }
+
+    /// The value of a column.
+    pub(super) fn get<T: FromSql>(&self, column: &'static str) -> Result<T> {
+        self.row.get(column).map_err(|error| match error {
+            rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..) => self.problem(format!("column `{column}`: {error}")),
+            other => other.into(),
+        })
+    }
+
+    pub(super) fn id<T>(&self, column: &'static str, make: fn([u8; 16]) -> T) -> Result<T> {
+        self.get(column).map(make)
+    }
+
+    pub(super) fn optional_id<T>(&self, column: &'static str, make: fn([u8; 16]) -> T) -> Result<Option<T>> {
+        Ok(self.get::<Option<[u8; 16]>>(column)?.map(make))
+    }
+
+    pub(super) fn time(&self, column: &'static str) -> Result<Timestamp> {
+        self.get(column).map(Timestamp::from_millis)
+    }
+
+    pub(super) fn optional_time(&self, column: &'static str) -> Result<Option<Timestamp>> {
+        Ok(self.get::<Option<i64>>(column)?.map(Timestamp::from_millis))
+    }
+
+    pub(super) fn unsigned<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T> {
+        let value: i64 = self.get(column)?;
+        T::try_from(value).map_err(|_| self.problem(format!("column `{column}` is {value}, which is out of range")))
+    }
+
+    pub(super) fn duration_ms(&self, column: &'static str) -> Result<Duration> {
+        self.unsigned(column).map(Duration::from_millis)
+    }
+
+    pub(super) fn json<T: serde::de::DeserializeOwned>(&self, column: &'static str) -> Result<T> {
+        let text = self.text(column)?;
+        serde_json::from_str(text).map_err(|error| self.problem(format!("column `{column}`: {error}")))
+    }
+
+    pub(super) fn bytes(&self, column: &'static str) -> Result<Bytes> {
+        let value = self.row.get_ref(column)?;
+        let bytes = value.as_blob().map_err(|error| self.problem(format!("column `{column}`: {error}")))?;
+        Ok(Bytes::copy_from_slice(bytes))
+    }
+
+    /// The text of a column, borrowed from the row.
+    pub(super) fn text(&self, column: &'static str) -> Result<&str> {
+        let value = self.row.get_ref(column)?;
+        value.as_str().map_err(|error| self.problem(format!("column `{column}`: {error}")))
+    }
+
+    /// The text of a column, through one of the tables of texts below.
+    pub(super) fn parsed<T>(&self, column: &'static str, parse: fn(&str) -> Option<T>) -> Result<T> {
+        let text = self.text(column)?;
+        parse(text).ok_or_else(|| self.problem(format!("column `{column}` is `{text}`, which means nothing")))
+    }
+
+    /// That this row cannot be. Rows are named by their `seq`, or by their `id`, or by their `name`.
+    pub(super) fn problem(&self, problem: String) -> Failure {
+        let row = self
+            .row
+            .get::<_, i64>("seq")
+            .map(|seq| seq.to_string())
+            .or_else(|_| self.row.get::<_, [u8; 16]>("id").map(hex::encode))
+            .or_else(|_| self.row.get::<_, [u8; 16]>("owner_id").map(hex::encode))
+            .unwrap_or_else(|_| "(unnamed)".to_owned());
+        Failure::inconsistent(self.table, row, problem)
+    }
+}
+
+/// All rows of a query, parsed.
+pub(super) fn all<T>(
+    statement: &mut CachedStatement<'_>,
+    parameters: impl Params,
+    parse: impl Fn(&Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut rows = statement.query(parameters)?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        items.push(parse(row)?);
+    }
+    Ok(items)
+}
+
+/// The first row of a query, parsed, if there is one.
+pub(super) fn first<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+    parse: impl FnOnce(&Row<'_>) -> Result<T>,
+) -> Result<Option<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    rows.next()?.map(parse).transpose()
+}
+
+/// An unsigned number as SQLite keeps it; what does not fit is at the end of its range.
+pub(super) fn integer(value: impl TryInto<i64>) -> i64 {
+    value.try_into().unwrap_or(i64::MAX)
+}
+
+/// JSON as text; the values given here have string keys only, so it always exists.
+pub(super) fn json_text<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("the model's values are JSON")
+}
+
+pub(super) fn delivery_state(cells: &Cells<'_, '_>) -> Result<DeliveryState> {
+    let at = cells.time("state_at_ms")?;
+    Ok(match cells.text("state")? {
+        "pending" => DeliveryState::Pending { due_at: cells.time("due_at_ms")? },
+        "leased" => DeliveryState::Leased {
+            until: cells.time("due_at_ms")?,
+            node: cells.id("node", crate::ids::NodeId::from_bytes)?,
+        },
+        "delivered" => DeliveryState::Delivered { at },
+        "exhausted" => DeliveryState::Exhausted { at },
+        "cancelled" => DeliveryState::Cancelled { at },
+        "held" => DeliveryState::Held { since: at },
+        other => return Err(cells.problem(format!("column `state` is `{other}`, which means nothing"))),
+    })
+}
+
+pub(super) fn cause_columns(cause: &DeliveryCause) -> (&'static str, Option<&[u8; 16]>) {
+    match cause {
+        DeliveryCause::Event => ("event", None),
+        DeliveryCause::Redelivery { of } => ("redelivery", of.as_ref().map(DeliveryId::as_bytes)),
+        DeliveryCause::Test => ("test", None),
+    }
+}
+
+pub(super) fn delivery_cause(cells: &Cells<'_, '_>) -> Result<DeliveryCause> {
+    Ok(match cells.text("cause")? {
+        "event" => DeliveryCause::Event,
+        "redelivery" => DeliveryCause::Redelivery { of: cells.optional_id("cause_of", DeliveryId::from_bytes)? },
+        "test" => DeliveryCause::Test,
+        other => return Err(cells.problem(format!("column `cause` is `{other}`, which means nothing"))),
+    })
+}
+
+pub(super) fn destination_state_columns(state: &DestinationState) -> (&'static str, Option<&str>) {
+    match state {
+        DestinationState::Active => ("active", None),
+        DestinationState::Paused => ("paused", None),
+        DestinationState::Disabled { reason } => ("disabled", Some(reason)),
+    }
+}
+
+pub(super) fn destination_state(cells: &Cells<'_, '_>) -> Result<DestinationState> {
+    Ok(match cells.text("state")? {
+        "active" => DestinationState::Active,
+        "paused" => DestinationState::Paused,
+        "disabled" => DestinationState::Disabled { reason: cells.get("disabled_reason")? },
+        other => return Err(cells.problem(format!("column `state` is `{other}`, which means nothing"))),
+    })
+}
+
+pub(super) fn outcome_text(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Success => "success",
+        Outcome::Status => "status",
+        Outcome::Exit => "exit",
+        Outcome::Dns => "dns",
+        Outcome::Connect => "connect",
+        Outcome::Tls => "tls",
+        Outcome::Timeout => "timeout",
+        Outcome::Broken => "broken",
+        Outcome::Blocked => "blocked",
+        Outcome::Spawn => "spawn",
+        Outcome::Unusable => "unusable",
+        Outcome::Interrupted => "interrupted",
+    }
+}
+
+pub(super) fn outcome(text: &str) -> Option<Outcome> {
+    const ALL: [Outcome; 12] = [
+        Outcome::Success,
+        Outcome::Status,
+        Outcome::Exit,
+        Outcome::Dns,
+        Outcome::Connect,
+        Outcome::Tls,
+        Outcome::Timeout,
+        Outcome::Broken,
+        Outcome::Blocked,
+        Outcome::Spawn,
+        Outcome::Unusable,
+        Outcome::Interrupted,
+    ];
+    ALL.into_iter().find(|outcome| outcome_text(*outcome) == text)
+}
