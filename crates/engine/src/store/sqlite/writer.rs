@@ -256,10 +256,11 @@ impl Groups {
         group: &mut [Box<dyn Job>],
     ) -> std::result::Result<Vec<std::result::Result<(), StoreError>>, GroupFailure> {
         let outcome = self.run_and_commit(group);
-        if outcome.is_err() && !self.connection.is_autocommit() {
-            if let Err(error) = self.execute("rollback") {
-                tracing::error!(path = %self.path.display(), %error, "a failed group could not be rolled back");
-            }
+        if outcome.is_err()
+            && !self.connection.is_autocommit()
+            && let Err(error) = self.execute("rollback")
+        {
+            tracing::error!(path = %self.path.display(), %error, "a failed group could not be rolled back");
         }
         outcome
     }

@@ -1,0 +1,3 @@
+//! The engine's integration tests, one module for each source file tested.
+
+mod store;
