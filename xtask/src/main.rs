@@ -1,6 +1,7 @@
 //! `cargo xtask …`: everything the project checks about itself, by one command each. `ci` runs them all.
 //! Owns the list of commands; what a command does is in the module of its name.
 
+mod bad_inputs;
 mod ci;
 mod crash;
 mod leaks;
@@ -29,6 +30,11 @@ enum Command {
     Crash(crash::Plan),
     /// GitHub's own payloads and code against the gateway, both ways
     Octokit,
+    /// The corpus of malformed and hostile requests, one line each
+    BadInputs {
+        /// Only cases whose id contains this
+        only: Option<String>,
+    },
     /// Looks for secrets in everything that is written while they are used
     Leaks,
 }
@@ -39,6 +45,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Crash(plan) => run::build_server().and_then(|()| crash::run(&plan)),
         Command::Octokit => run::build_server().and_then(|()| octokit::run()),
+        Command::BadInputs { only } => run::build_server().and_then(|()| bad_inputs::run(only.as_deref())),
         Command::Leaks => run::build_server().and_then(|()| leaks::run()),
     };
     match result {
