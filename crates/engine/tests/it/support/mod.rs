@@ -79,7 +79,7 @@ impl Rig {
 
 async fn open(dir: &Path, clock: &Arc<FakeClock>) -> Engine {
     let entropy = Arc::new(SystemEntropy);
-    let kms = LocalKms::open(&dir.join("master.key"), &*entropy).expect("a local key");
+    let kms = LocalKms::open(&dir.join("master.key"), entropy.clone()).expect("a local key");
     let parts = Parts {
         store: Arc::new(SqliteStore::open(dir).expect("a store")),
         kms: Arc::new(kms),
