@@ -17,7 +17,7 @@ use crate::kms::{Kms, KmsError, Sealed};
 use crate::model::{DedupPolicy, Destination, Outcome, Proof, SecretOwner, Source, SourceSpec};
 use crate::refusals::Refusals;
 use crate::registry::{Registry, Schemes};
-use crate::store::{Change, Store, StoreError};
+use crate::store::{Change, Records, Store, StoreError};
 
 /// The name of the API's own door; no declared source may take it.
 pub const PUBLISH: &str = "publish";
@@ -153,8 +153,8 @@ impl Engine {
         destinations
     }
 
-    /// The store, to read from.
-    pub fn store(&self) -> &dyn Store {
+    /// What the store has to show. Only the corridor writes.
+    pub fn store(&self) -> &dyn Records {
         &*self.inner.parts.store
     }
 

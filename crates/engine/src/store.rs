@@ -375,9 +375,34 @@ pub struct Backlog {
     pub oldest_due: Option<Timestamp>,
 }
 
+/// What a store has to show: everything here only reads, so it is what the API and the dashboard are given.
+#[async_trait]
+pub trait Records: Send + Sync + std::fmt::Debug {
+    /// One event.
+    async fn event(&self, id: EventId) -> Result<Event, StoreError>;
+
+    /// An event's raw bytes (a duplicate's are its original's when they were equal).
+    async fn body(&self, id: EventId) -> Result<Bytes, StoreError>;
+
+    /// Events, newest first.
+    async fn events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>, StoreError>;
+
+    /// One delivery and its attempts, oldest attempt first.
+    async fn delivery(&self, id: DeliveryId) -> Result<(Delivery, Vec<Attempt>), StoreError>;
+
+    /// Deliveries, newest first.
+    async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Listing<Delivery>, StoreError>;
+
+    /// Audit entries, newest first.
+    async fn audit(&self, page: Page) -> Result<Listing<AuditRow>, StoreError>;
+
+    /// Counts; also the proof that the store answers.
+    async fn backlog(&self) -> Result<Backlog, StoreError>;
+}
+
 /// What keeps the engine's data. One suite of tests holds every implementation to these words.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug {
+pub trait Store: Records {
     /// Commits an event, its dedup keys, the deliveries it owes and its audit entry in one transaction, grouped with
     /// whatever else is waiting. Returns after the sync.
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError>;
@@ -416,32 +441,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// A small named value of the engine's own.
     async fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// One event.
-    async fn event(&self, id: EventId) -> Result<Event, StoreError>;
-
-    /// An event's raw bytes (a duplicate's are its original's when they were equal).
-    async fn body(&self, id: EventId) -> Result<Bytes, StoreError>;
-
-    /// Events, newest first.
-    async fn events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>, StoreError>;
-
-    /// One delivery and its attempts, oldest attempt first.
-    async fn delivery(&self, id: DeliveryId) -> Result<(Delivery, Vec<Attempt>), StoreError>;
-
-    /// Deliveries, newest first.
-    async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Listing<Delivery>, StoreError>;
-
-    /// Audit entries, newest first.
-    async fn audit(&self, page: Page) -> Result<Listing<AuditRow>, StoreError>;
-
     /// Writes audit entries for things that changed nothing else (refusals, reveals).
     async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError>;
 
     /// Forgets dedup keys that expired before `now`, at most `limit` in one step. Returns how many.
     async fn forget(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError>;
-
-    /// Counts; also the proof that the store answers.
-    async fn backlog(&self) -> Result<Backlog, StoreError>;
 }
 
 /// Attempt ids for attempts that no process lived to record are derived from the delivery and the number, so that

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{
     AuditRow, Backlog, Change, ClaimRequest, Claimed, Committed, DeliveryFilter, EventFilter, Listing, NewDelivery,
-    NewEvent, Page, Resources, Settled, Settlement, Store, StoreError,
+    NewEvent, Page, Records, Resources, Settled, Settlement, Store, StoreError,
 };
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, NodeId, OrganizationId};
@@ -155,6 +155,38 @@ impl SqliteStore {
 }
 
 #[async_trait]
+impl Records for SqliteStore {
+    async fn event(&self, id: EventId) -> Result<Event, StoreError> {
+        self.readers.read(move |connection| events::one(connection, id)).await
+    }
+
+    async fn body(&self, id: EventId) -> Result<Bytes, StoreError> {
+        self.readers.read(move |connection| bodies::of_event(connection, id)).await
+    }
+
+    async fn events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>, StoreError> {
+        self.readers.read(move |connection| events::list(connection, &filter, page)).await
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<(Delivery, Vec<Attempt>), StoreError> {
+        self.readers.read(move |connection| deliveries::one(connection, id)).await
+    }
+
+    async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Listing<Delivery>, StoreError> {
+        self.readers.read(move |connection| deliveries::list(connection, &filter, page)).await
+    }
+
+    async fn audit(&self, page: Page) -> Result<Listing<AuditRow>, StoreError> {
+        self.readers.read(move |connection| audit::list(connection, page)).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.writer.is_running()?;
+        self.readers.read(deliveries::backlog).await
+    }
+}
+
+#[async_trait]
 impl Store for SqliteStore {
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError> {
         let door = Door { body_bytes: event.body.len() };
@@ -208,30 +240,6 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| resources::meta(connection, &name)).await
     }
 
-    async fn event(&self, id: EventId) -> Result<Event, StoreError> {
-        self.readers.read(move |connection| events::one(connection, id)).await
-    }
-
-    async fn body(&self, id: EventId) -> Result<Bytes, StoreError> {
-        self.readers.read(move |connection| bodies::of_event(connection, id)).await
-    }
-
-    async fn events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>, StoreError> {
-        self.readers.read(move |connection| events::list(connection, &filter, page)).await
-    }
-
-    async fn delivery(&self, id: DeliveryId) -> Result<(Delivery, Vec<Attempt>), StoreError> {
-        self.readers.read(move |connection| deliveries::one(connection, id)).await
-    }
-
-    async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Listing<Delivery>, StoreError> {
-        self.readers.read(move |connection| deliveries::list(connection, &filter, page)).await
-    }
-
-    async fn audit(&self, page: Page) -> Result<Listing<AuditRow>, StoreError> {
-        self.readers.read(move |connection| audit::list(connection, page)).await
-    }
-
     async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
         let door = Door { body_bytes: 0 };
         self.writer.submit_at_door(door, move |tx| audit::append_all(tx.connection, &entries)).await
@@ -239,10 +247,5 @@ impl Store for SqliteStore {
 
     async fn forget(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
         self.writer.submit(move |tx| commit::forget(tx, now, limit)).await
-    }
-
-    async fn backlog(&self) -> Result<Backlog, StoreError> {
-        self.writer.is_running()?;
-        self.readers.read(deliveries::backlog).await
     }
 }

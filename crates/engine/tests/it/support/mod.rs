@@ -17,7 +17,7 @@ use hookward_engine::model::{
     DedupPolicy, DestinationKind, DestinationSpec, HttpSpec, Proof, RetrySchedule, Signing, SourceSpec,
 };
 use hookward_engine::store::sqlite::SqliteStore;
-use hookward_engine::store::{DeliveryFilter, EventFilter, Page};
+use hookward_engine::store::{DeliveryFilter, EventFilter, Page, Store};
 use hookward_engine::{Declared, DeclaredDestination, DeclaredSource, Engine, InboundRequest, Parts};
 
 use self::world::FakeClock;
@@ -31,6 +31,7 @@ pub(crate) const ALL: Page = Page { before: None, limit: 250 };
 /// An engine and the world it runs in.
 pub(crate) struct Rig {
     pub(crate) engine: Engine,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) dir: tempfile::TempDir,
 }
@@ -40,17 +41,17 @@ impl Rig {
     pub(crate) async fn new(declared: Declared) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let clock = Arc::new(FakeClock::default());
-        let engine = open(dir.path(), &clock).await;
+        let (engine, store) = open(dir.path(), &clock).await;
         engine.declare(declared).await.expect("a good declaration");
-        Self { engine, clock, dir }
+        Self { engine, store, clock, dir }
     }
 
     /// The same data under a new process: the old engine is gone without a farewell.
     pub(crate) async fn restart(self) -> Self {
-        let Self { engine, clock, dir } = self;
-        drop(engine);
-        let engine = open(dir.path(), &clock).await;
-        Self { engine, clock, dir }
+        let Self { engine, store, clock, dir } = self;
+        drop((engine, store));
+        let (engine, store) = open(dir.path(), &clock).await;
+        Self { engine, store, clock, dir }
     }
 
     pub(crate) async fn send(&self, request: InboundRequest) -> hookward_engine::Receipt {
@@ -77,18 +78,19 @@ impl Rig {
     }
 }
 
-async fn open(dir: &Path, clock: &Arc<FakeClock>) -> Engine {
+async fn open(dir: &Path, clock: &Arc<FakeClock>) -> (Engine, Arc<dyn Store>) {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir).expect("a store"));
     let entropy = Arc::new(SystemEntropy);
     let kms = LocalKms::open(&dir.join("master.key"), entropy.clone()).expect("a local key");
     let parts = Parts {
-        store: Arc::new(SqliteStore::open(dir).expect("a store")),
+        store: Arc::clone(&store),
         kms: Arc::new(kms),
         clock: Arc::clone(clock) as _,
         entropy,
         schemes: vec![],
         egress: EgressPolicy::default(),
     };
-    Engine::open(parts).await.expect("an engine")
+    (Engine::open(parts).await.expect("an engine"), store)
 }
 
 /// A GitHub source named `github`, with its secret.
