@@ -65,6 +65,8 @@ impl HeaderPlan {
         }
         let user_agent = HeaderValue::from_static(concat!("Hookward/", env!("CARGO_PKG_VERSION")));
         put(&mut headers, USER_AGENT, user_agent);
+        // The client would leave the length of an empty body out.
+        put(&mut headers, CONTENT_LENGTH, HeaderValue::from(parcel.body.len()));
         put(&mut headers, HOP, HeaderValue::from(hops + 1));
         put(&mut headers, HeaderName::from_static("hookward-event-id"), id_value(&parcel.event));
         put(&mut headers, HeaderName::from_static("hookward-delivery-id"), id_value(&parcel.delivery));
@@ -89,6 +91,7 @@ impl HeaderPlan {
     }
 }
 
+const NOT_A_NAME: &str = "is not a header name";
 const TOO_MANY: &str = "too many headers to send";
 
 /// A header's name, or how it begins.
@@ -100,11 +103,13 @@ enum Pattern {
 
 impl Pattern {
     fn parse(text: &str) -> Result<Self, InvalidDestination> {
-        if let Some(prefix) = text.strip_suffix('*') {
+        let stem = text.strip_suffix('*');
+        if stem.unwrap_or(text).contains('*') {
+            return Err(invalid(text, "has a `*` that is not at its end"));
+        }
+        if let Some(prefix) = stem {
             // The letter stands for what follows, so that an empty prefix is sound too.
-            if HeaderName::from_bytes(format!("{prefix}x").as_bytes()).is_err() {
-                return Err(invalid(text, "is not a header name with one `*` at its end"));
-            }
+            parse_name(&format!("{prefix}x")).map_err(|_| invalid(text, NOT_A_NAME))?;
             return Ok(Self::Prefix(prefix.to_ascii_lowercase()));
         }
         let name = parse_name(text)?;
@@ -133,7 +138,7 @@ fn parse_set(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Inval
 }
 
 fn parse_name(text: &str) -> Result<HeaderName, InvalidDestination> {
-    HeaderName::from_bytes(text.as_bytes()).map_err(|_| invalid(text, "is not a header name"))
+    HeaderName::from_bytes(text.as_bytes()).map_err(|_| invalid(text, NOT_A_NAME))
 }
 
 fn invalid(name: &str, problem: &'static str) -> InvalidDestination {

@@ -1,0 +1,247 @@
+//! Tests of `destination/command.rs`. Programs are given to `/bin/sh -c`, which is an argument vector like any other.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hookward_engine::destination::command::{CommandDestination, DEFAULT_PATH};
+use hookward_engine::destination::{InvalidDestination, Report};
+use hookward_engine::model::{CommandSpec, Outcome, RESPONSE_EXCERPT_MAX};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use sha2::{Digest, Sha256};
+
+use crate::support::outbound::{AMPLE, BRIEF, Sample};
+
+fn shell(script: &str) -> CommandSpec {
+    let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+    CommandSpec { argv, directory: None, environment: Vec::new() }
+}
+
+async fn run(spec: &CommandSpec, sample: &Sample, deadline: Duration) -> Report {
+    let destination = CommandDestination::new(spec, deadline).unwrap().with_grace(BRIEF);
+    destination.attempt(sample.parcel()).await
+}
+
+async fn output(script: &str) -> Report {
+    run(&shell(script), &Sample::new("the body"), AMPLE).await
+}
+
+fn text(report: &Report) -> &str {
+    std::str::from_utf8(&report.excerpt).unwrap()
+}
+
+/// Waits until no process has the number that stands in this file.
+async fn gone(file: &Path) {
+    let number = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
+    // Only this test's own deadline ends it when it fails.
+    while kill(Pid::from_raw(number), None).is_ok() && !is_zombie(number) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whether only the entry is left, which is for whoever adopted the process to remove.
+fn is_zombie(number: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{number}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+}
+
+#[tokio::test]
+async fn the_body_is_on_standard_input_byte_for_byte() {
+    let report = output("cat").await;
+    let expected = Report {
+        outcome: Outcome::Success,
+        status: None,
+        retry_after: None,
+        excerpt: "the body".into(),
+        detail: String::new(),
+    };
+    assert_eq!(report, expected);
+    let body: Vec<u8> = (0..=255).cycle().take(25 << 20).collect();
+    let digest = hex::encode(Sha256::digest(&body));
+    let report = run(&shell("sha256sum"), &Sample::new(body), AMPLE).await;
+    assert_eq!(text(&report), format!("{digest}  -\n"));
+}
+
+#[tokio::test]
+async fn a_body_nobody_reads_harms_nobody() {
+    let report = run(&shell("exec <&-; echo done"), &Sample::new(vec![0; 25 << 20]), AMPLE).await;
+    assert_eq!((report.outcome, text(&report)), (Outcome::Success, "done\n"));
+    let report = run(&shell("echo done"), &Sample::new(vec![0; 25 << 20]), AMPLE).await;
+    assert_eq!((report.outcome, text(&report)), (Outcome::Success, "done\n"));
+}
+
+#[tokio::test]
+async fn the_exit_status_decides() {
+    let report = output("echo out; echo err >&2; echo out again; exit 3").await;
+    assert_eq!((report.outcome, report.detail.as_str()), (Outcome::Exit, "exited with status 3"));
+    assert_eq!(text(&report), "out\nerr\nout again\n", "both outputs, in order");
+    let report = output("kill -SEGV $$").await;
+    assert_eq!((report.outcome, report.detail.as_str()), (Outcome::Exit, "ended by SIGSEGV"));
+}
+
+#[tokio::test]
+async fn the_environment_holds_the_event_and_what_is_configured_only() {
+    let mut spec = shell("env | sort");
+    spec.environment = vec![("GREETING".to_owned(), "a=b\nc".to_owned())];
+    let sample = Sample::new("{}").header("content-type", "application/json");
+    let report = run(&spec, &sample, AMPLE).await;
+    let mut expected = vec![
+        "GREETING=a=b".to_owned(),
+        "HOOKWARD_ATTEMPT=3".to_owned(),
+        "HOOKWARD_CONTENT_TYPE=application/json".to_owned(),
+        format!("HOOKWARD_DELIVERY_ID={}", sample.delivery),
+        format!("HOOKWARD_EVENT_ID={}", sample.event),
+        "HOOKWARD_EVENT_TYPE=push".to_owned(),
+        "HOOKWARD_RECEIVED_AT=2023-11-14T22:13:20.123Z".to_owned(),
+        "HOOKWARD_SENDER_DELIVERY_ID=72d3162e".to_owned(),
+        "HOOKWARD_SOURCE=github".to_owned(),
+        format!("PATH={DEFAULT_PATH}"),
+        "c".to_owned(),
+    ];
+    // The shell adds these by itself.
+    let shells_own = ["PWD=", "SHLVL=", "_=", "OLDPWD="];
+    let mut lines: Vec<&str> = text(&report).lines().collect();
+    lines.retain(|line| !shells_own.iter().any(|own| line.starts_with(own)));
+    lines.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(lines, expected);
+
+    spec.environment = vec![("PATH".to_owned(), "/bin:/usr/bin".to_owned())];
+    spec.argv = ["sh", "-c", "echo $PATH"].map(str::to_owned).to_vec();
+    assert_eq!(text(&run(&spec, &sample, AMPLE).await), "/bin:/usr/bin\n");
+}
+
+#[tokio::test]
+async fn what_a_sender_wrote_cannot_keep_the_program_from_starting() {
+    let mut sample = Sample::new("{}").header("content-type", &b"\xff\0; rm -rf /"[..]);
+    sample.event_type = format!("a\0b{}", "\u{e9}".repeat(1 << 20));
+    sample.delivery_id = Some("$(reboot)\n".repeat(1 << 20));
+    let script = "printf '%s' \"$HOOKWARD_EVENT_TYPE\" | head -c 5; echo; printf '%s' \"$HOOKWARD_CONTENT_TYPE\"";
+    let report = run(&shell(script), &sample, AMPLE).await;
+    assert_eq!((report.outcome, text(&report)), (Outcome::Success, "a\u{fffd}b\n\u{fffd}\u{fffd}; rm -rf /"));
+}
+
+#[tokio::test]
+async fn arguments_pass_no_shell() {
+    let mut spec = shell("");
+    spec.argv = ["printf", "%s|", "a b", "$HOME", "; exit 9", "*"].map(str::to_owned).to_vec();
+    spec.directory = Some("/".to_owned());
+    assert_eq!(text(&run(&spec, &Sample::new(""), AMPLE).await), "a b|$HOME|; exit 9|*|");
+    spec.argv = vec!["pwd".to_owned()];
+    assert_eq!(text(&run(&spec, &Sample::new(""), AMPLE).await), "/\n");
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_start_says_which_and_why() {
+    let mut spec = shell("");
+    spec.argv = vec!["no-such-program".to_owned()];
+    spec.directory = Some("/".to_owned());
+    let report = run(&spec, &Sample::new(""), AMPLE).await;
+    assert_eq!(report.outcome, Outcome::Spawn);
+    assert_eq!(report.detail, "cannot start `no-such-program` in `/`: No such file or directory (os error 2)");
+    spec.argv = vec!["/bin/sh".to_owned()];
+    spec.directory = Some("/no/such/directory".to_owned());
+    assert_eq!(run(&spec, &Sample::new(""), AMPLE).await.outcome, Outcome::Spawn);
+}
+
+#[tokio::test]
+async fn output_beyond_the_limit_is_drained_and_both_ends_are_kept() {
+    let report = output("echo first; yes | head -c 30000000; echo last").await;
+    assert_eq!(report.outcome, Outcome::Success);
+    assert!(report.excerpt.len() <= RESPONSE_EXCERPT_MAX, "{}", report.excerpt.len());
+    assert!(text(&report).starts_with("first\ny\n") && text(&report).ends_with("y\nlast\n"));
+    assert!(text(&report).contains(" bytes left out ...]\n"));
+}
+
+#[tokio::test]
+async fn a_program_that_hangs_is_asked_to_end_at_its_deadline() {
+    let report = run(&shell("echo begun; exec sleep 600"), &Sample::new(""), BRIEF).await;
+    assert_eq!((report.outcome, text(&report)), (Outcome::Timeout, "begun\n"));
+    assert_eq!(report.detail, "still running after 150ms, ended by SIGTERM");
+    let report =
+        run(&shell("trap 'echo bye; exit 0' TERM; while :; do sleep 0.01; done"), &Sample::new(""), BRIEF).await;
+    assert_eq!(report.outcome, Outcome::Timeout, "too late is too late");
+    assert!(text(&report).ends_with("bye\n"), "what it writes while it ends is kept");
+}
+
+#[tokio::test]
+async fn a_program_that_refuses_to_end_is_ended_with_all_it_started() {
+    let directory = tempfile::tempdir().unwrap();
+    let pids = ["leader", "child"].map(|name| directory.path().join(name));
+    let script = format!(
+        "trap '' TERM; echo $$ >{}; (echo $$ >/dev/null; exec sleep 600) & echo $! >{}; while :; do sleep 600; done",
+        pids[0].display(),
+        pids[1].display()
+    );
+    let report = run(&shell(&script), &Sample::new(vec![0; 1 << 20]), BRIEF * 2).await;
+    assert_eq!(report.outcome, Outcome::Timeout);
+    assert_eq!(report.detail, "still running after 300ms, ignored SIGTERM for 150ms, ended by SIGKILL");
+    let leader: i32 = std::fs::read_to_string(&pids[0]).unwrap().trim().parse().unwrap();
+    assert!(kill(Pid::from_raw(leader), None).is_err(), "the leader is reaped, not a zombie");
+    gone(&pids[1]).await;
+}
+
+#[tokio::test]
+async fn what_a_program_leaves_running_ends_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let child = directory.path().join("child");
+    let script = format!("sleep 600 & echo $! >{}; echo done", child.display());
+    let report = run(&shell(&script), &Sample::new(""), AMPLE).await;
+    assert_eq!((report.outcome, text(&report)), (Outcome::Success, "done\n"));
+    gone(&child).await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_holds_the_output_is_not_waited_for() {
+    // `setsid` leaves the process group, so the guard cannot reach it; it ends by itself.
+    let report = run(&shell("setsid sleep 3 & echo done"), &Sample::new(""), AMPLE).await;
+    assert_eq!((report.outcome, text(&report)), (Outcome::Success, "done\n"));
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_given_up_ends_its_program() {
+    let directory = tempfile::tempdir().unwrap();
+    let pids = ["leader", "child"].map(|name| directory.path().join(name));
+    let script =
+        format!("trap '' TERM; sleep 600 & echo $! >{}; echo $$ >{}; wait", pids[1].display(), pids[0].display());
+    let destination = CommandDestination::new(&shell(&script), AMPLE).unwrap();
+    let sample = Sample::new("");
+    let begun = async {
+        while !std::fs::read_to_string(&pids[0]).is_ok_and(|text| text.ends_with('\n')) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        report = destination.attempt(sample.parcel()) => panic!("{report:?}"),
+        () = begun => {}
+    }
+    gone(&pids[0]).await;
+    gone(&pids[1]).await;
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused() {
+    let problem = |change: &dyn Fn(&mut CommandSpec)| {
+        let mut spec = shell("true");
+        change(&mut spec);
+        match CommandDestination::new(&spec, AMPLE) {
+            Err(InvalidDestination::Command(problem)) => problem,
+            other => panic!("{other:?}"),
+        }
+    };
+    let set = |name: &str, value: &str| {
+        let entry = (name.to_owned(), value.to_owned());
+        problem(&move |spec| spec.environment = vec![entry.clone()])
+    };
+    assert_eq!(problem(&|spec| spec.argv.clear()), "it names no program");
+    assert_eq!(problem(&|spec| spec.argv[0].clear()), "it names no program");
+    assert_eq!(problem(&|spec| spec.argv[2].push('\0')), "an argument or the directory holds a NUL character");
+    assert_eq!(
+        problem(&|spec| spec.directory = Some("\0".to_owned())),
+        "an argument or the directory holds a NUL character"
+    );
+    assert_eq!(set("", "v"), "`` cannot name an environment variable");
+    assert_eq!(set("A=B", "v"), "`A=B` cannot name an environment variable");
+    assert_eq!(set("A\0", "v"), "`A\\0` cannot name an environment variable");
+    assert_eq!(set("A", "\0"), "the value of the environment variable `A` holds a NUL character");
+    assert_eq!(set("HOOKWARD_EVENT_ID", "v"), "the environment variable `HOOKWARD_EVENT_ID` is set by Hookward");
+}

@@ -1,0 +1,5 @@
+//! Tests of the egress guard.
+
+mod connector;
+mod judge;
+mod url;
