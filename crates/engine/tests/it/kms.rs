@@ -150,7 +150,7 @@ fn two_processes_that_start_at_once_end_up_with_one_key() {
 }
 
 fn refusal(path: &Path) -> LocalKmsError {
-    LocalKms::open(path, Arc::new(SystemEntropy)).err().expect("refused")
+    LocalKms::open(path, Arc::new(SystemEntropy)).expect_err("refused")
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn what_is_not_a_key_is_refused_and_left_alone() {
 fn a_missing_key_is_made_only_when_asked_for() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("master.key");
-    let missing = LocalKms::open_existing(&path, Arc::new(SystemEntropy)).err().expect("refused");
+    let missing = LocalKms::open_existing(&path, Arc::new(SystemEntropy)).expect_err("refused");
     assert!(matches!(missing, LocalKmsError::Missing { .. }), "{missing}");
     assert!(!path.exists());
     let nowhere = directory.path().join("no/such/directory/master.key");
