@@ -105,7 +105,6 @@ pub(crate) async fn commit(
         Proven::Verified(verified) => Some((SecretOwner::Source(source.id), verified.key_version())),
         Proven::Open(_) | Proven::Published { .. } => None,
     };
-    let owes = !deliveries.is_empty();
     let committed = inner
         .store()
         .commit(NewEvent {
@@ -119,9 +118,7 @@ pub(crate) async fn commit(
             audit_duplicate,
         })
         .await?;
-    if owes {
-        inner.nudge();
-    }
+    inner.nudge();
     Ok(committed)
 }
 

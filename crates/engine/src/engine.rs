@@ -140,6 +140,18 @@ impl Engine {
         sources
     }
 
+    /// The source of this name, whether or not it is still declared, the `publish` door included: for finding its
+    /// events.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`]; [`EngineError::Unavailable`].
+    pub async fn source_id(&self, name: &str) -> Result<SourceId, EngineError> {
+        let resources = self.inner.store().load(OrganizationId::DEFAULT).await?;
+        let source = resources.sources.iter().find(|source| source.name == name);
+        source.map(|source| source.id).ok_or_else(|| EngineError::NotFound(format!("source `{name}`")))
+    }
+
     /// The destination of this name.
     pub fn destination(&self, name: &str) -> Option<Destination> {
         self.destinations().into_iter().find(|destination| destination.name == name)

@@ -91,7 +91,7 @@ sources = ["github"]
     std::fs::write(&file, text)?;
     let mut config = Config::load(&file)?;
     config.settings.data = directory.join("data");
-    serve::start(config).await
+    Ok(serve::start(config).await?)
 }
 
 /// What plays GitHub, and the attacker who listened in.
@@ -110,8 +110,7 @@ impl Sender {
     /// Posts `body` with a signature over `signed_body`.
     async fn post(&self, delivery_id: &str, signed_body: &[u8], body: &[u8]) -> anyhow::Result<Answer> {
         let scheme = hookward::catalog::find("github").expect("github is in the catalog");
-        let draft =
-            Draft { id: delivery_id, event_type: "push", method: "POST", url: &self.url, body: signed_body };
+        let draft = Draft { id: delivery_id, event_type: "push", method: "POST", url: &self.url, body: signed_body };
         let now = UnixTime::from_millis(SystemClock::new().now().as_millis());
         let mut headers = scheme.sign(&draft, std::slice::from_ref(&self.key), now)?.headers;
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
@@ -131,7 +130,12 @@ async fn send_all(sender: &Sender, story: &mut Story) -> anyhow::Result<()> {
     let again = sender.post("72d3162e-cc78-11e3-81ab-4c9367dc0958", push, push).await?;
     story.step("the same push once more", "duplicate: the delivery id is known; nothing runs again", &again, 200);
     let changed = sender.post("0b989ba4-242f-11e5-81e1-c7b6966d2516", push, &tampered).await?;
-    story.step("the push with one byte changed", "refused: signature-mismatch (said to the operator only)", &changed, 401);
+    story.step(
+        "the push with one byte changed",
+        "refused: signature-mismatch (said to the operator only)",
+        &changed,
+        401,
+    );
     let replayed = sender.post("f6266f16-1bf3-46a5-9ea4-602e06ead473", push, push).await?;
     story.step("the captured push under a fresh delivery id", "duplicate: the body is known", &replayed, 200);
     Ok(())

@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The binary `hookward`. Everything is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hookward_gateway::main()
+}

@@ -1,0 +1,91 @@
+//! Answers to senders, prepared once so that a request costs no formatting.
+//! Owns how a configured answer becomes a response; which answer is given is `ingest`'s decision.
+
+use bytes::Bytes;
+use hookward_engine::ids::EventId;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+
+use crate::config::Answer;
+
+/// A response whose body is whole.
+pub(crate) type Whole = Response<Full<Bytes>>;
+
+/// What stands for the event's id in a configured body.
+const EVENT_ID: &str = "{event_id}";
+
+/// An answer that is ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    status: StatusCode,
+    content_type: Option<HeaderValue>,
+    extra: Option<(HeaderName, HeaderValue)>,
+    /// The body's text around the places where the event's id stands.
+    pieces: Vec<String>,
+    constant: Bytes,
+}
+
+impl Prepared {
+    /// Prepares `answer`, or says what makes it impossible.
+    pub(crate) fn new(answer: &Answer) -> Result<Self, String> {
+        let status = StatusCode::from_u16(answer.status).map_err(|_| format!("status {} is none", answer.status))?;
+        let kind = HeaderValue::from_str(&answer.content_type)
+            .map_err(|_| format!("`{}` is not a content type", answer.content_type.escape_debug()))?;
+        Ok(Self {
+            status,
+            content_type: Some(kind).filter(|_| !answer.body.is_empty()),
+            extra: None,
+            pieces: answer.body.split(EVENT_ID).map(str::to_owned).collect(),
+            constant: Bytes::copy_from_slice(answer.body.as_bytes()),
+        })
+    }
+
+    /// An answer of our own, in JSON.
+    pub(crate) fn error(status: StatusCode, words: &str) -> Self {
+        let body = format!(r#"{{"error":"{words}"}}"#);
+        Self::new(&Answer::json(status.as_u16(), &body)).expect("a status, and plain words")
+    }
+
+    /// The same with one more header.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.extra = Some((name, value));
+        self
+    }
+
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The answer about `event`.
+    pub(crate) fn about(&self, event: EventId) -> Whole {
+        match self.pieces.as_slice() {
+            [_] => self.send(),
+            pieces => self.respond(pieces.join(&event.to_string()).into()),
+        }
+    }
+
+    /// The answer about nothing in particular.
+    pub(crate) fn send(&self) -> Whole {
+        self.respond(self.constant.clone())
+    }
+
+    fn respond(&self, body: Bytes) -> Whole {
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if let Some(kind) = &self.content_type {
+            headers.insert(header::CONTENT_TYPE, kind.clone());
+        }
+        if let Some((name, value)) = &self.extra {
+            headers.insert(name.clone(), value.clone());
+        }
+        response
+    }
+}
+
+/// Marks a response as the last on its connection.
+pub(crate) fn closing(mut response: Whole) -> Whole {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}

@@ -1,0 +1,125 @@
+//! Destinations, as declared, with their state; pausing and resuming them.
+//! A URL's query and the values of set headers may be credentials, so they are not shown.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use hookward_engine::model::{Destination, DestinationKind, DestinationState};
+use serde::Serialize;
+
+use super::page::{self, List};
+use super::problem::{Code, Problem};
+use super::sources::Paging;
+use super::{ACTOR, Api, time};
+
+/// A destination as the API shows it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Shown {
+    id: String,
+    name: String,
+    #[serde(flatten)]
+    kind: Kind,
+    state: &'static str,
+    state_reason: Option<String>,
+    sources: Vec<String>,
+    event_types: Vec<String>,
+    retry: Retry,
+    concurrency: u32,
+    timeout_ms: u64,
+    signing_scheme: Option<String>,
+    grace_s: u64,
+    created_at: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+enum Kind {
+    Http { url: String, forward_headers: Vec<String>, set_headers: Vec<String>, allow_addresses: Vec<String> },
+    Command { argv: Vec<String>, directory: Option<String>, environment: Vec<String> },
+}
+
+#[derive(Debug, Serialize)]
+struct Retry {
+    waits_s: Vec<u64>,
+    jitter_percent: u8,
+}
+
+/// `GET /destinations`
+pub(crate) async fn list(
+    State(api): State<Arc<Api>>,
+    query: Result<Query<Paging>, QueryRejection>,
+) -> Result<Json<List<Shown>>, Problem> {
+    let Query(query) = query?;
+    let page = page::page("destinations", query.limit.as_deref(), query.cursor.as_deref())?;
+    let mut destinations = api.engine.destinations();
+    destinations.sort_by_key(|destination| std::cmp::Reverse(destination.id));
+    Ok(Json(page::show("destinations", page::slice(destinations, page), shown)))
+}
+
+/// `GET /destinations/{name}`
+pub(crate) async fn show(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Shown>, Problem> {
+    let destination = api.engine.destination(&name);
+    let missing = || Problem::new(Code::NotFound, format!("there is no destination `{}`", name.escape_debug()));
+    Ok(Json(shown(destination.ok_or_else(missing)?)))
+}
+
+/// `POST /destinations/{name}/pause`
+pub(crate) async fn pause(state: State<Arc<Api>>, name: Path<String>) -> Result<Json<Shown>, Problem> {
+    state.engine.set_destination_state(&name, DestinationState::Paused, ACTOR).await?;
+    show(state, name).await
+}
+
+/// `POST /destinations/{name}/resume`
+pub(crate) async fn resume(state: State<Arc<Api>>, name: Path<String>) -> Result<Json<Shown>, Problem> {
+    state.engine.set_destination_state(&name, DestinationState::Active, ACTOR).await?;
+    show(state, name).await
+}
+
+fn shown(destination: Destination) -> Shown {
+    let spec = destination.spec;
+    let (state, state_reason) = match destination.state {
+        DestinationState::Active => ("active", None),
+        DestinationState::Paused => ("paused", None),
+        DestinationState::Disabled { reason } => ("disabled", Some(reason)),
+    };
+    Shown {
+        id: destination.id.to_string(),
+        name: destination.name,
+        kind: kind(spec.kind),
+        state,
+        state_reason,
+        sources: spec.sources,
+        event_types: spec.event_types,
+        retry: Retry { waits_s: spec.retry.waits_s, jitter_percent: spec.retry.jitter_percent },
+        concurrency: spec.concurrency,
+        timeout_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),
+        signing_scheme: spec.signing.map(|signing| signing.scheme),
+        grace_s: spec.grace.as_secs(),
+        created_at: time(destination.created_at),
+    }
+}
+
+fn kind(kind: DestinationKind) -> Kind {
+    let names = |pairs: Vec<(String, String)>| pairs.into_iter().collect::<BTreeMap<_, _>>().into_keys().collect();
+    match kind {
+        DestinationKind::Http(http) => Kind::Http {
+            url: without_query(&http.url),
+            forward_headers: http.forward_headers,
+            set_headers: names(http.set_headers),
+            allow_addresses: http.allow_addresses.iter().map(ToString::to_string).collect(),
+        },
+        DestinationKind::Command(command) => {
+            Kind::Command { argv: command.argv, directory: command.directory, environment: names(command.environment) }
+        }
+    }
+}
+
+fn without_query(url: &str) -> String {
+    match url.split_once('?') {
+        Some((base, _)) => format!("{base}?…"),
+        None => url.to_owned(),
+    }
+}

@@ -1,0 +1,158 @@
+//! Problem documents (RFC 9457): a stable code, one sentence, nothing about causes inside.
+//! Owns which code has which status; the cause is logged here, once.
+
+use axum::Json;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::response::{IntoResponse, Response};
+use hookward_engine::ids::InvalidId;
+use hookward_engine::store::StoreError;
+use hookward_engine::{EngineError, PublishError};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+/// What went wrong, for programs. Codes never change their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Code {
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed,
+    InvalidQuery,
+    InvalidLimit,
+    InvalidCursor,
+    InvalidId,
+    InvalidRequest,
+    IdempotencyConflict,
+    NotPossible,
+    PayloadTooLarge,
+    Unavailable,
+    Inconsistent,
+}
+
+impl Code {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::InvalidQuery | Self::InvalidLimit | Self::InvalidCursor | Self::InvalidId | Self::InvalidRequest => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::IdempotencyConflict | Self::NotPossible => StatusCode::CONFLICT,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Inconsistent => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// An answer that says why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    code: Code,
+    detail: String,
+}
+
+impl Problem {
+    /// A problem of this code; `detail` is one sentence for the caller.
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+/// The document's shape.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    code: Code,
+    detail: &'a str,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.code.status();
+        let title = status.canonical_reason().unwrap_or("");
+        let document =
+            Document { kind: "about:blank", title, status: status.as_u16(), code: self.code, detail: &self.detail };
+        let mut response = (status, Json(document)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self.code {
+            Code::Unauthorized => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Code::Unavailable => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+fn unavailable(cause: &str) -> Problem {
+    tracing::error!(cause, "answered 503 to an API request");
+    Problem::new(Code::Unavailable, "the store or the key service does not answer now; try again")
+}
+
+fn inconsistent(cause: &str) -> Problem {
+    tracing::error!(cause, "answered 500 to an API request");
+    Problem::new(Code::Inconsistent, "kept data breaks its own rules; the log says which")
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::NotFound(_) => Self::new(Code::NotFound, error.to_string()),
+            EngineError::Invalid(problem) => Self::new(Code::InvalidRequest, problem),
+            EngineError::Unavailable(cause) => unavailable(&cause),
+            EngineError::Inconsistent(cause) => inconsistent(&cause),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound { .. } => Self::new(Code::NotFound, error.to_string()),
+            StoreError::Unavailable(cause) => unavailable(&cause),
+            StoreError::Inconsistent { .. } => inconsistent(&error.to_string()),
+        }
+    }
+}
+
+impl From<PublishError> for Problem {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Invalid(problem) => Self::new(Code::InvalidRequest, problem),
+            PublishError::IdempotencyConflict { .. } => Self::new(Code::IdempotencyConflict, error.to_string()),
+            PublishError::Unavailable(cause) => unavailable(&cause),
+        }
+    }
+}
+
+impl From<InvalidId> for Problem {
+    fn from(error: InvalidId) -> Self {
+        Self::new(Code::InvalidId, error.to_string())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        let text = rejection.body_text();
+        let detail = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        Self::new(Code::InvalidQuery, detail)
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::new(Code::PayloadTooLarge, "the request body is larger than `limits.body_bytes` allows");
+        }
+        Self::new(Code::InvalidRequest, "the request body did not come whole")
+    }
+}

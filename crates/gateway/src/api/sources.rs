@@ -1,0 +1,81 @@
+//! Sources, as declared. Secrets have endpoints of their own.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use hookward_engine::model::{Proof, Source};
+use serde::{Deserialize, Serialize};
+
+use super::page::{self, List};
+use super::problem::{Code, Problem};
+use super::{Api, time};
+
+/// Which page.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Paging {
+    pub(super) limit: Option<String>,
+    pub(super) cursor: Option<String>,
+}
+
+/// A source as the API shows it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Shown {
+    id: String,
+    name: String,
+    scheme: Option<String>,
+    proof: &'static str,
+    door: serde_json::Value,
+    dedup: Dedup,
+    grace_s: u64,
+    created_at: String,
+    removed_at: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Dedup {
+    body: bool,
+    id_headers: Vec<String>,
+    window_s: u64,
+}
+
+/// `GET /sources`
+pub(crate) async fn list(
+    State(api): State<Arc<Api>>,
+    query: Result<Query<Paging>, QueryRejection>,
+) -> Result<Json<List<Shown>>, Problem> {
+    let Query(query) = query?;
+    let page = page::page("sources", query.limit.as_deref(), query.cursor.as_deref())?;
+    let mut sources = api.engine.sources();
+    sources.sort_by_key(|source| std::cmp::Reverse(source.id));
+    Ok(Json(page::show("sources", page::slice(sources, page), shown)))
+}
+
+/// `GET /sources/{name}`
+pub(crate) async fn show(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Shown>, Problem> {
+    let source = api.engine.source(&name);
+    let missing = || Problem::new(Code::NotFound, format!("there is no source `{}`", name.escape_debug()));
+    Ok(Json(shown(source.ok_or_else(missing)?)))
+}
+
+fn shown(source: Source) -> Shown {
+    let (proof, scheme) = match source.spec.proof {
+        Proof::Scheme { name } => ("scheme", Some(name)),
+        Proof::ApiKey => ("api_key", None),
+        Proof::Unsigned => ("unsigned", None),
+    };
+    let dedup = source.spec.dedup;
+    Shown {
+        id: source.id.to_string(),
+        name: source.name,
+        scheme,
+        proof,
+        door: source.spec.door,
+        dedup: Dedup { body: dedup.body, id_headers: dedup.id_headers, window_s: dedup.window.as_secs() },
+        grace_s: source.spec.grace.as_secs(),
+        created_at: time(source.created_at),
+        removed_at: source.removed_at.map(time),
+    }
+}

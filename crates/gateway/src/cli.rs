@@ -1,0 +1,170 @@
+//! The command line: what there is to type, and what the exit status means. Each command is a module below.
+//! Commands about a running gateway speak its API; none of them opens its data.
+
+mod config;
+mod deliveries;
+mod events;
+mod exit;
+mod print;
+mod remote;
+mod resources;
+mod secret;
+mod serve;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{demo, logging, world};
+use exit::Exit;
+
+const STATUS: &str =
+    "Exit status: 0 done, 1 failed, 2 wrong use or configuration, 3 not found, 4 not authorised, 5 refused.";
+
+/// One door for every webhook: proves who sent it, never loses it, never runs it twice.
+#[derive(Debug, Parser)]
+#[command(name = "hookward", version, after_help = STATUS, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve(serve::Serve),
+    /// See one real webhook go through everything, in a temporary directory
+    Demo {
+        /// End after the story instead of going on serving
+        #[arg(long)]
+        once: bool,
+    },
+    /// Look at a configuration file without starting anything
+    #[command(subcommand)]
+    Config(config::Config),
+    /// The doors in
+    Source {
+        #[command(subcommand)]
+        what: resources::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// The ways out
+    Destination {
+        #[command(subcommand)]
+        what: resources::DestinationWhat,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// What came in
+    Event {
+        #[command(subcommand)]
+        what: events::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// What is owed to destinations, and every attempt
+    Delivery {
+        #[command(subcommand)]
+        what: deliveries::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Send an event to every destination that hears its type
+    Publish {
+        #[command(flatten)]
+        publish: events::Publish,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Secrets of sources and destinations
+    Secret {
+        #[command(subcommand)]
+        what: secret::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+/// Which gateway, and how to show what it says.
+#[derive(Debug, Args)]
+struct Remote {
+    /// Where the admin listener is
+    #[arg(
+        long,
+        global = true,
+        env = "HOOKWARD_URL",
+        default_value = "http://127.0.0.1:8081",
+        help_heading = "Gateway"
+    )]
+    url: String,
+    /// How to show the answer
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table, help_heading = "Gateway")]
+    output: Output,
+}
+
+/// How to show what came of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    Table,
+    /// For programs: exactly what the API answered
+    Json,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output and is not a failure. A closed pipe is nobody's problem.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    // Only a gateway that serves has a log of its own accord.
+    let default = if matches!(cli.command, Command::Serve(_)) { "info" } else { "error" };
+    let (filter, format) = (world::variable("HOOKWARD_LOG"), world::variable("HOOKWARD_LOG_FORMAT"));
+    logging::start(filter.as_deref(), default, format.as_deref());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(execute(cli.command)),
+        Err(error) => Err(Exit::failure(format!("cannot start: {error}"))),
+    };
+    match result {
+        Ok(code) => code,
+        Err(exit) => exit.report(),
+    }
+}
+
+async fn execute(command: Command) -> Result<ExitCode, Exit> {
+    match command {
+        Command::Serve(command) => return serve::run(command).await,
+        Command::Demo { once } => return Ok(demo::run(once).await?),
+        Command::Config(command) => config::run(command)?,
+        Command::Source { what, remote } => resources::source(what, &remote.open()?).await?,
+        Command::Destination { what, remote } => resources::destination(what, &remote.open()?).await?,
+        Command::Event { what, remote } => events::run(what, &remote.open()?).await?,
+        Command::Delivery { what, remote } => deliveries::run(what, &remote.open()?).await?,
+        Command::Publish { publish, remote } => events::publish(publish, &remote.open()?).await?,
+        Command::Secret { what, remote } => secret::run(what, &remote.open()?).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

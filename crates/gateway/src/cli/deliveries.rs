@@ -1,0 +1,66 @@
+//! `hookward delivery`.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::exit::Exit;
+use super::print::Column;
+use super::remote::{Gateway, segment};
+use super::resources::Page;
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Example: hookward delivery list --state exhausted")]
+pub(super) enum What {
+    /// Newest first
+    List {
+        /// Only this event's
+        #[arg(long)]
+        event: Option<String>,
+        /// Only this destination's
+        #[arg(long)]
+        destination: Option<String>,
+        /// Only in this state: pending, leased, delivered, exhausted, cancelled or held
+        #[arg(long)]
+        state: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// One in full, with every attempt
+    Show {
+        /// Its id, `dlv_…`
+        id: String,
+    },
+    /// Call it off, if it is pending or held
+    Cancel {
+        /// Its id, `dlv_…`
+        id: String,
+    },
+}
+
+const COLUMNS: [Column; 6] = [
+    ("ID", "id"),
+    ("EVENT", "event"),
+    ("DESTINATION", "destination"),
+    ("STATE", "state"),
+    ("AT", "state_at"),
+    ("ATTEMPTS", "attempts_begun"),
+];
+
+/// Runs `hookward delivery …`.
+pub(super) async fn run(what: What, gateway: &Gateway) -> Result<(), Exit> {
+    match what {
+        What::List { event, destination, state, page } => {
+            let query = page.query(&[
+                ("event", event.as_deref()),
+                ("destination", destination.as_deref()),
+                ("state", state.as_deref()),
+            ]);
+            gateway.list(&gateway.get(&format!("/deliveries{query}")).await?, &COLUMNS)
+        }
+        What::Show { id } => gateway.show(&gateway.get(&format!("/deliveries/{}", segment(&id))).await?),
+        What::Cancel { id } => {
+            let shown = gateway.post(&format!("/deliveries/{}/cancel", segment(&id)), &json!({})).await?;
+            gateway.done(&shown, &format!("delivery `{id}` is cancelled"))
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The gateway at the other end: one request, and what its answer means for the exit status.
+
+use base64::Engine as _;
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::exit::Exit;
+use super::print::{self, Column};
+use super::{Output, Remote};
+use crate::{client, world};
+
+/// What stands unescaped in a path segment or a query value.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// A gateway that can be asked.
+pub(super) struct Gateway {
+    url: String,
+    key: Zeroizing<String>,
+    output: Output,
+}
+
+impl Remote {
+    /// The gateway these options mean.
+    pub(super) fn open(self) -> Result<Gateway, Exit> {
+        let key = world::variable("HOOKWARD_API_KEY").filter(|key| !key.is_empty()).ok_or_else(|| {
+            Exit::not_authorised(
+                "HOOKWARD_API_KEY is not set; a gateway that was started without one keeps it in `api-key` in its data \
+                 directory: export HOOKWARD_API_KEY=$(cat hookward-data/api-key)",
+            )
+        })?;
+        Ok(Gateway { url: self.url.trim_end_matches('/').to_owned(), key: Zeroizing::new(key), output: self.output })
+    }
+}
+
+impl Gateway {
+    /// Asks for something.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Exit> {
+        json(&self.send("GET", path, &[], Bytes::new()).await?)
+    }
+
+    /// Asks for something that may not exist.
+    pub(super) async fn get_if_any(&self, path: &str) -> Result<Option<Value>, Exit> {
+        match self.get(path).await {
+            Err(exit) if exit.is_not_found() => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
+    /// Whether a person reads what is printed.
+    pub(super) fn is_for_people(&self) -> bool {
+        self.output == Output::Table
+    }
+
+    /// Asks for exact bytes.
+    pub(super) async fn bytes(&self, path: &str) -> Result<Bytes, Exit> {
+        self.send("GET", path, &[], Bytes::new()).await
+    }
+
+    /// Asks for something to be done.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Exit> {
+        json(&self.send("POST", path, &[], body.to_string().into()).await?)
+    }
+
+    /// Sends bytes as they are.
+    pub(super) async fn post_bytes(
+        &self,
+        path: &str,
+        headers: &[(String, String)],
+        body: Bytes,
+    ) -> Result<Value, Exit> {
+        json(&self.send("POST", path, headers, body).await?)
+    }
+
+    /// Shows a list as it was asked for.
+    pub(super) fn list(&self, list: &Value, columns: &[Column]) -> Result<(), Exit> {
+        if self.output == Output::Json {
+            return print::json(list);
+        }
+        let items = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if items.is_empty() {
+            return print::line("none");
+        }
+        print::line(&print::table(items, columns))?;
+        match list["next"].as_str() {
+            Some(cursor) => print::line(&format!("\nmore: --cursor {cursor}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Shows one thing as it was asked for.
+    pub(super) fn show(&self, value: &Value) -> Result<(), Exit> {
+        if self.output == Output::Json { print::json(value) } else { print::line(&print::fields(value)) }
+    }
+
+    /// Shows what was done: the sentence for people, the answer for programs.
+    pub(super) fn done(&self, value: &Value, sentence: &str) -> Result<(), Exit> {
+        if self.output == Output::Json { print::json(value) } else { print::line(sentence) }
+    }
+
+    async fn send(&self, method: &str, path: &str, more: &[(String, String)], body: Bytes) -> Result<Bytes, Exit> {
+        let mut headers = vec![("authorization".to_owned(), format!("Bearer {}", self.key.as_str()))];
+        if !body.is_empty() {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        }
+        headers.extend_from_slice(more);
+        let url = format!("{}/api/v1{path}", self.url);
+        let answer = client::send(method, &url, &headers, body).await.map_err(|error| self.unreachable(&error))?;
+        if (200..300).contains(&answer.status) {
+            return Ok(answer.body);
+        }
+        Err(self.problem(answer.status, &answer.body))
+    }
+
+    fn unreachable(&self, error: &anyhow::Error) -> Exit {
+        let url = &self.url;
+        let refused = |cause: &(dyn std::error::Error + 'static)| {
+            cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused)
+        };
+        if error.chain().any(refused) {
+            return Exit::failure(format!(
+                "nothing answers at {url}: is `hookward serve` running? HOOKWARD_URL or --url says where its admin listener is"
+            ));
+        }
+        Exit::failure(format!("cannot reach {url}: {error:#}"))
+    }
+
+    fn problem(&self, status: u16, body: &[u8]) -> Exit {
+        let document: Value = serde_json::from_slice(body).unwrap_or_default();
+        let Some(detail) = document["detail"].as_str() else {
+            return Exit::failure(format!("{} answered {status}: is it a gateway's admin listener?", self.url));
+        };
+        match status {
+            401 | 403 => Exit::not_authorised(format!("the gateway does not accept this HOOKWARD_API_KEY: {detail}")),
+            404 => Exit::not_found(detail),
+            409 => Exit::refused(detail),
+            400 | 413 | 422 => Exit::usage(detail),
+            _ => Exit::failure(detail),
+        }
+    }
+}
+
+fn json(body: &[u8]) -> Result<Value, Exit> {
+    serde_json::from_slice(body).map_err(|error| Exit::failure(format!("the answer is not JSON: {error}")))
+}
+
+/// `text` as one segment of a path.
+pub(super) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, PLAIN).to_string()
+}
+
+/// The options that were given, as a query.
+pub(super) fn query(pairs: &[(&str, Option<&str>)]) -> String {
+    let given = pairs.iter().filter_map(|(name, value)| Some(format!("{name}={}", segment((*value)?))));
+    let query: Vec<String> = given.collect();
+    if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) }
+}
+
+/// The bytes behind a revealed secret.
+pub(super) fn revealed(value: &Value) -> Option<Zeroizing<Vec<u8>>> {
+    let text = value["secret"].as_str()?;
+    match value["encoding"].as_str() {
+        Some("base64") => base64::engine::general_purpose::STANDARD.decode(text).ok().map(Zeroizing::new),
+        _ => Some(Zeroizing::new(text.as_bytes().to_vec())),
+    }
+}

@@ -1,0 +1,288 @@
+//! `hookward secret`. Values come by standard input, a file, or are made by the gateway; never in the arguments, which
+//! every process on the machine can read.
+
+use std::io::{BufRead, IsTerminal, Read, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::exit::Exit;
+use super::print::{self, Column};
+use super::remote::{self, Gateway, segment};
+use crate::config;
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Example: hookward secret set github --generate && hookward secret reveal github")]
+pub(super) enum What {
+    /// Every version, without values
+    List {
+        #[command(flatten)]
+        owner: Owner,
+    },
+    /// Give it a secret: from standard input, a file, or a new one
+    Set {
+        #[command(flatten)]
+        owner: Owner,
+        #[command(flatten)]
+        value: Value_,
+        #[command(flatten)]
+        grace: Grace,
+    },
+    /// Show a value; the audit log will say so
+    Reveal {
+        #[command(flatten)]
+        owner: Owner,
+        /// Which version; the newest live one when not given
+        #[arg(long)]
+        version: Option<u32>,
+        /// Why, for the audit log
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Replace the secret with a new one
+    Rotate {
+        #[command(flatten)]
+        owner: Owner,
+        #[command(flatten)]
+        value: Value_,
+        #[command(flatten)]
+        grace: Grace,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// End a version at once
+    Revoke {
+        #[command(flatten)]
+        owner: Owner,
+        /// Which version
+        #[arg(long)]
+        version: u32,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Whose secret.
+#[derive(Debug, Args)]
+pub(super) struct Owner {
+    /// A source or a destination
+    #[arg(value_name = "SOURCE-OR-DESTINATION")]
+    name: String,
+    /// It is a source
+    #[arg(long, conflicts_with = "destination")]
+    source: bool,
+    /// It is a destination
+    #[arg(long)]
+    destination: bool,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Args)]
+pub(super) struct Value_ {
+    /// Let the gateway make one in the scheme's own form
+    #[arg(long, conflicts_with = "file")]
+    generate: bool,
+    /// Read it from a file, without its one trailing newline; `-` is standard input
+    #[arg(long)]
+    file: Option<PathBuf>,
+}
+
+/// How long the previous secret stays valid.
+#[derive(Debug, Args)]
+pub(super) struct Grace {
+    /// How long the previous secret stays valid, like 24h or 0s; the owner's own grace when not given
+    #[arg(long, value_parser = grace)]
+    grace: Option<u64>,
+}
+
+fn grace(text: &str) -> Result<u64, String> {
+    let lapse = config::parse_lapse(text).filter(|lapse| lapse.subsec_millis() == 0);
+    lapse.map(|lapse| lapse.as_secs()).ok_or_else(|| "write whole seconds, minutes, hours or days, like 24h".to_owned())
+}
+
+const COLUMNS: [Column; 6] = [
+    ("VERSION", "version"),
+    ("STATE", "state"),
+    ("ORIGIN", "origin"),
+    ("CREATED", "created_at"),
+    ("VALID UNTIL", "not_after"),
+    ("USES", "uses"),
+];
+
+/// A source or destination that exists.
+struct Found {
+    kind: &'static str,
+    name: String,
+    grace_s: u64,
+}
+
+impl Found {
+    fn at(&self, rest: &str) -> String {
+        format!("/{}s/{}/secrets{rest}", self.kind, segment(&self.name))
+    }
+}
+
+/// Runs `hookward secret …`.
+pub(super) async fn run(what: What, gateway: &Gateway) -> Result<(), Exit> {
+    match what {
+        What::List { owner } => {
+            let owner = find(owner, gateway).await?;
+            gateway.list(&gateway.get(&owner.at("")).await?, &COLUMNS)
+        }
+        What::Set { owner, value, grace } => set(owner, value, grace, gateway).await,
+        What::Reveal { owner, version, reason } => reveal(owner, version, reason, gateway).await,
+        What::Rotate { owner, value, grace, yes } => rotate(owner, value, grace, yes, gateway).await,
+        What::Revoke { owner, version, yes } => {
+            let owner = find(owner, gateway).await?;
+            let (kind, name) = (owner.kind, &owner.name);
+            confirm(&format!("Version {version} of {kind} `{name}`'s secret ends at once: {}", breaks(kind)), yes)?;
+            let done = gateway.post(&owner.at(&format!("/{version}/revoke")), &json!({})).await?;
+            gateway.done(&done, &format!("version {version} is revoked"))
+        }
+    }
+}
+
+async fn find(owner: Owner, gateway: &Gateway) -> Result<Found, Exit> {
+    let Owner { name, source, destination } = owner;
+    let mut found = Vec::new();
+    for (kind, wanted) in [("source", !destination), ("destination", !source)] {
+        if !wanted {
+            continue;
+        }
+        if let Some(shown) = gateway.get_if_any(&format!("/{kind}s/{}", segment(&name))).await? {
+            found.push(Found { kind, name: name.clone(), grace_s: shown["grace_s"].as_u64().unwrap_or(0) });
+        }
+    }
+    match (found.pop(), found.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (Some(_), false) => Err(Exit::usage(format!(
+            "`{name}` is a source and a destination: say which with --source or --destination"
+        ))),
+        (None, _) => Err(Exit::not_found(format!("there is no source or destination `{name}`"))),
+    }
+}
+
+async fn set(owner: Owner, value: Value_, grace: Grace, gateway: &Gateway) -> Result<(), Exit> {
+    let owner = find(owner, gateway).await?;
+    let (rest, mut body) = match read(&value)? {
+        Some(secret) => ("", json!({ "secret": secret.as_str() })),
+        None if value.generate => ("/rotate", json!({})),
+        None => ("", json!({ "secret": standard_input()?.as_str() })),
+    };
+    body["grace_s"] = json!(grace.grace);
+    let done = gateway.post(&owner.at(rest), &body).await?;
+    let Found { kind, name, .. } = &owner;
+    let version = &done["version"];
+    gateway.done(&done, &format!("{kind} `{name}` has version {version}; `hookward secret reveal {name}` shows it"))
+}
+
+async fn rotate(owner: Owner, value: Value_, grace: Grace, yes: bool, gateway: &Gateway) -> Result<(), Exit> {
+    let owner = find(owner, gateway).await?;
+    let (kind, name) = (owner.kind, owner.name.as_str());
+    let seconds = grace.grace.unwrap_or(owner.grace_s);
+    let end = if seconds == 0 { "ends at once".to_owned() } else { format!("ends {}", after(seconds)) };
+    confirm(&format!("{} `{name}` gets a new secret, and the one it has {end}: {}", capital(kind), breaks(kind)), yes)?;
+    let mut body = json!({ "grace_s": seconds });
+    if let Some(secret) = read(&value)? {
+        body["secret"] = json!(secret.as_str());
+    }
+    let done = gateway.post(&owner.at("/rotate"), &body).await?;
+    let version = &done["version"];
+    gateway.done(
+        &done,
+        &format!(
+            "{kind} `{name}` has version {version}, and the one before {end}; `hookward secret reveal {name}` shows it"
+        ),
+    )
+}
+
+async fn reveal(owner: Owner, version: Option<u32>, reason: Option<String>, gateway: &Gateway) -> Result<(), Exit> {
+    let owner = find(owner, gateway).await?;
+    let version = match version {
+        Some(version) => version,
+        None => {
+            let list = gateway.get(&owner.at("")).await?;
+            let live = |item: &&Value| item["state"] == "live";
+            let newest = list["items"].as_array().and_then(|items| items.iter().find(live));
+            let version =
+                newest.and_then(|item| item["version"].as_u64()).and_then(|version| u32::try_from(version).ok());
+            version.ok_or_else(|| Exit::not_found(format!("{} `{}` has no live secret", owner.kind, owner.name)))?
+        }
+    };
+    let shown = gateway.post(&owner.at(&format!("/{version}/reveal")), &json!({ "reason": reason })).await?;
+    if !gateway.is_for_people() {
+        return print::json(&shown);
+    }
+    let mut value = remote::revealed(&shown).ok_or_else(|| Exit::failure("the gateway's answer has no secret"))?;
+    value.push(b'\n');
+    print::out(&value)
+}
+
+/// What stops working when a secret ends.
+fn breaks(kind: &str) -> &'static str {
+    match kind {
+        "source" => "whoever still signs with it is refused from then on",
+        _ => "a receiver that still checks with it refuses deliveries from then on",
+    }
+}
+
+fn confirm(what: &str, yes: bool) -> Result<(), Exit> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Exit::usage(format!("{what}. Say --yes to do it")));
+    }
+    let mut stderr = std::io::stderr();
+    let asked = write!(stderr, "{what}.\nGo on? [y/N] ").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    let read = asked.and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    match read {
+        Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes") => Ok(()),
+        _ => Err(Exit::refused("nothing was changed")),
+    }
+}
+
+/// The value in the file that was named, if one was.
+fn read(value: &Value_) -> Result<Option<Zeroizing<String>>, Exit> {
+    let Some(file) = &value.file else { return Ok(None) };
+    if file.as_os_str() == "-" {
+        return standard_input().map(Some);
+    }
+    text(config::from_file(&file.display().to_string()).map_err(Exit::failure)?).map(Some)
+}
+
+fn standard_input() -> Result<Zeroizing<String>, Exit> {
+    let mut stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        return Err(Exit::usage("a value typed here would show: pipe it in, or use --file or --generate"));
+    }
+    let mut bytes = Vec::new();
+    stdin.read_to_end(&mut bytes).map_err(|error| Exit::failure(format!("standard input cannot be read: {error}")))?;
+    text(config::without_newline(bytes))
+}
+
+fn text(bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, Exit> {
+    let text = std::str::from_utf8(&bytes).map_err(|_| Exit::usage("the secret is not UTF-8 text"))?;
+    if text.is_empty() {
+        return Err(Exit::usage("the secret is empty"));
+    }
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn after(seconds: u64) -> String {
+    match seconds {
+        s if s % 86_400 == 0 => format!("in {} d", s / 86_400),
+        s if s % 3600 == 0 => format!("in {} h", s / 3600),
+        s if s % 60 == 0 => format!("in {} min", s / 60),
+        s => format!("in {s} s"),
+    }
+}
+
+fn capital(kind: &str) -> &'static str {
+    if kind == "source" { "Source" } else { "Destination" }
+}

@@ -1,0 +1,104 @@
+//! `hookward serve`: options over the file, a few lines on what was started, and the wait for the end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use hookward::Secret;
+
+use super::exit::Exit;
+use super::print;
+use crate::config::Config;
+use crate::serve::{self, Running};
+use crate::world;
+
+/// Notices that are printed; the rest are counted.
+const NOTICES: usize = 4;
+
+/// Names in a list that are printed; the rest are counted.
+const NAMES: usize = 6;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: hookward serve --config hookward.toml --data /var/lib/hookward\n\n\
+HOOKWARD_API_KEY is the API key; without it one is made and kept in `api-key` in the data directory.\n\
+HOOKWARD_LOG (debug, info, warn, …) and HOOKWARD_LOG_FORMAT=json set the log on standard error.\n\
+SIGTERM finishes what is in flight and ends. `hookward config default` prints every setting.")]
+pub(super) struct Serve {
+    /// The configuration file; without one there are no sources and the defaults hold
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where data is kept [default: hookward-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The listener that the internet reaches; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    public: Option<SocketAddr>,
+    /// The listener for the API; port 0 takes a free one [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+}
+
+/// Runs `hookward serve`.
+pub(super) async fn run(options: Serve) -> Result<ExitCode, Exit> {
+    let mut config = match &options.config {
+        Some(path) => Config::load(path).map_err(Exit::usage)?,
+        None => Config::defaults(),
+    };
+    let settings = &mut config.settings;
+    settings.data = options.data.unwrap_or_else(|| settings.data.clone());
+    settings.public = options.public.unwrap_or(settings.public);
+    settings.admin = options.admin.unwrap_or(settings.admin);
+    let given_key = world::variable("HOOKWARD_API_KEY").and_then(|key| Secret::new(key).ok());
+    let has_key = given_key.is_some();
+    config.api_key = given_key;
+    let notices = std::mem::take(&mut config.notices);
+    for notice in &notices {
+        tracing::warn!("{notice}");
+    }
+    let data = config.settings.data.display().to_string();
+    let interrupted = serve::interrupted();
+    let running = serve::start(config).await.map_err(Exit::failure)?;
+    print::out(welcome(&running, &data, &notices, has_key).as_bytes())?;
+    interrupted.await;
+    tracing::info!("stopping: no new requests, and what is in flight finishes");
+    running.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// At most 15 lines: where things are, and what to try next.
+fn welcome(running: &Running, data: &str, notices: &[String], has_key: bool) -> String {
+    let (public, admin) = (running.public(), running.admin());
+    let sources: Vec<_> = running.engine().sources().into_iter().map(|source| source.name).collect();
+    let destinations: Vec<_> = running.engine().destinations().into_iter().map(|to| to.name).collect();
+    let mut lines = vec![
+        format!("hookward {} is serving", env!("CARGO_PKG_VERSION")),
+        format!("  public        http://{public}  (senders)"),
+        format!("  admin         http://{admin}  (API, /metrics; keep it private)"),
+        format!("  data          {data}"),
+        format!("  sources       {}", names(&sources)),
+        format!("  destinations  {}", names(&destinations)),
+    ];
+    lines.extend(notices.iter().take(NOTICES).map(|notice| format!("  notice        {notice}")));
+    if notices.len() > NOTICES {
+        lines.push(format!("  notice        and {} more, in the log", notices.len() - NOTICES));
+    }
+    let key = if has_key { String::new() } else { format!(" HOOKWARD_API_KEY=$(cat {data}/api-key)") };
+    lines.push("Try next:".to_owned());
+    lines.push(format!("  export HOOKWARD_URL=http://{admin}{key}"));
+    match sources.first() {
+        Some(name) => lines.push(format!("  hookward secret list {name} && hookward event list")),
+        None => lines.push(
+            "  hookward config default > hookward.toml   # every setting, explained; add a [[source]]".to_owned(),
+        ),
+    }
+    lines.join("\n") + "\n"
+}
+
+fn names(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        few if few.len() <= NAMES => few.join(", "),
+        many => format!("{} and {} more", many[..NAMES].join(", "), many.len() - NAMES),
+    }
+}

@@ -1,0 +1,250 @@
+//! The configuration: one TOML file, checked whole before anything starts.
+//! Owns what a setting is called, what it may be and what it defaults to; `hookward.default.toml` is its
+//! documentation. What the settings do is the engine's and the listeners' business.
+
+mod destinations;
+mod door;
+mod file;
+mod problems;
+mod reference;
+mod sources;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hookward::{Scheme, Secret};
+use hookward_engine::model::{DestinationSpec, SourceSpec};
+use ipnet::IpNet;
+
+pub use door::{Answer, Answers, Door};
+pub use problems::{ConfigError, Problem};
+pub(crate) use reference::{from_file, without_newline};
+pub(crate) use values::parse_lapse;
+
+use crate::world;
+use reference::Environment;
+
+/// The built-in defaults, explained.
+pub const DEFAULT: &str = include_str!("../hookward.default.toml");
+
+/// Everything that a gateway needs to know before it starts.
+#[derive(Debug)]
+pub struct Config {
+    /// Listeners, limits and places.
+    pub settings: Settings,
+    /// Answers for unknown paths, longest prefix first.
+    pub unmatched: Vec<Unmatched>,
+    /// The doors in.
+    pub sources: Vec<SourceDeclaration>,
+    /// The ways out.
+    pub destinations: Vec<DestinationDeclaration>,
+    /// Private schemes.
+    pub schemes: Vec<Scheme>,
+    /// What the operator should know: a destination left out, a source without a secret.
+    pub notices: Vec<String>,
+    /// The bootstrap API key. When there is none, one is made and kept in the data directory.
+    pub api_key: Option<Secret>,
+}
+
+/// The parts of the configuration that are the same for every source and destination.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Where data is kept.
+    pub data: PathBuf,
+    /// The master key's file; `master.key` in the data directory when absent.
+    pub key_file: Option<PathBuf>,
+    /// The listener that the internet reaches.
+    pub public: SocketAddr,
+    /// The origin of the URLs that senders call, when a proxy stands before the listener: some schemes sign the URL.
+    pub origin: Option<String>,
+    /// The listener for the API.
+    pub admin: SocketAddr,
+    /// What a connection or request may cost.
+    pub limits: Limits,
+    /// Address ranges that are not public and may be reached all the same.
+    pub egress_allow: Vec<IpNet>,
+    /// PEM certificates trusted besides the public ones.
+    pub egress_roots: Option<PathBuf>,
+}
+
+/// What one connection or request may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest body, in bytes.
+    pub body_bytes: usize,
+    /// The largest request head, in bytes.
+    pub header_bytes: usize,
+    /// The most header lines.
+    pub header_count: usize,
+    /// From the first byte of a request to the end of its head; also from a connection's start to its first byte.
+    pub header_timeout: Duration,
+    /// From the end of the head to the end of the body.
+    pub body_timeout: Duration,
+    /// Between requests on one connection.
+    pub idle_timeout: Duration,
+    /// Connections open at once, for each listener.
+    pub connections: usize,
+    /// For finishing what is in flight when told to stop.
+    pub drain_timeout: Duration,
+}
+
+/// What unknown paths below a prefix are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmatched {
+    /// The prefix.
+    pub prefix: String,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// A source as declared.
+#[derive(Debug)]
+pub struct SourceDeclaration {
+    /// Its name.
+    pub name: String,
+    /// How it behaves; its `door` is a [`Door`].
+    pub spec: SourceSpec,
+    /// Its secret as the environment or a file has it now.
+    pub secret: Option<Secret>,
+}
+
+/// A destination as declared.
+#[derive(Debug)]
+pub struct DestinationDeclaration {
+    /// Its name.
+    pub name: String,
+    /// How it behaves.
+    pub spec: DestinationSpec,
+    /// Its signing secret as the environment or a file has it now.
+    pub secret: Option<Secret>,
+}
+
+impl Config {
+    /// The built-in defaults: no source, no destination.
+    pub fn defaults() -> Self {
+        Self::parse("", "built-in defaults", &|_| None).expect("an empty file is valid")
+    }
+
+    /// The configuration in `path`, with the process's environment.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or for everything in it that is wrong.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(&name, &error))?;
+        Self::parse(&text, &name, &world::variable)
+    }
+
+    /// The configuration in `text`; `name` stands in error messages, and `environment` looks up variables.
+    ///
+    /// # Errors
+    /// For everything in it that is wrong.
+    pub(crate) fn parse(text: &str, name: &str, environment: &Environment<'_>) -> Result<Self, ConfigError> {
+        let file: file::File = toml::from_str(text)
+            .map_err(|error| ConfigError::new(name, text, vec![problems::from_toml(text, &error)]))?;
+        let mut check = Check { text, environment, problems: Vec::new(), notices: Vec::new(), schemes: Vec::new() };
+        check.schemes = sources::schemes(&mut check, &file.scheme);
+        let settings = check.settings(&file);
+        let unmatched = door::unmatched(&mut check, file.unmatched);
+        let sources = sources::sources(&mut check, file.source);
+        let destinations = destinations::destinations(&mut check, file.destination, &sources);
+        if !check.problems.is_empty() {
+            return Err(ConfigError::new(name, text, check.problems));
+        }
+        let (schemes, notices) = (check.schemes, check.notices);
+        Ok(Self { settings, unmatched, sources, destinations, schemes, notices, api_key: None })
+    }
+}
+
+/// A file on its way to becoming a `Config`: collects everything that is wrong instead of stopping at the first.
+struct Check<'a> {
+    text: &'a str,
+    environment: &'a Environment<'a>,
+    problems: Vec<Problem>,
+    notices: Vec<String>,
+    schemes: Vec<Scheme>,
+}
+
+impl Check<'_> {
+    fn problem<T>(&mut self, at: &toml::Spanned<T>, message: impl Into<String>) {
+        self.problems.push(Problem::at(self.text, at.span().start, message));
+    }
+
+    /// The scheme of this name, private ones first.
+    fn scheme(&mut self, name: &toml::Spanned<String>) -> Option<&Scheme> {
+        let wanted = name.get_ref();
+        if self.find(wanted).is_none() {
+            let own = self.schemes.iter().map(|scheme| scheme.name().to_owned());
+            let known: Vec<String> = own.chain(hookward::catalog::names().map(str::to_owned)).collect();
+            let near = problems::nearest(wanted, known.iter().map(String::as_str));
+            self.problem(name, format!("there is no scheme `{}`{near}", wanted.escape_debug()));
+        }
+        self.find(wanted)
+    }
+
+    fn find(&self, name: &str) -> Option<&Scheme> {
+        self.schemes.iter().find(|scheme| scheme.name() == name).or_else(|| hookward::catalog::find(name))
+    }
+
+    fn settings(&mut self, file: &file::File) -> Settings {
+        let limits = &file.limits;
+        for (value, what) in [
+            (&limits.body_bytes, "body_bytes"),
+            (&limits.header_bytes, "header_bytes"),
+            (&limits.header_count, "header_count"),
+            (&limits.connections, "connections"),
+        ] {
+            if value.get_ref().0 == 0 {
+                self.problem(value, format!("`{what}` must be at least 1"));
+            }
+        }
+        if limits.header_bytes.get_ref().0 < 8192 {
+            self.problem(
+                &limits.header_bytes,
+                "`header_bytes` must be at least 8KiB, because real senders need that much",
+            );
+        }
+        Settings {
+            data: file.data.clone(),
+            key_file: file.kms.key_file.clone(),
+            public: file.public.address,
+            origin: file.public.origin.as_ref().map(|origin| self.origin(origin)),
+            admin: file.admin.address,
+            limits: Limits {
+                body_bytes: limits.body_bytes.get_ref().0,
+                header_bytes: limits.header_bytes.get_ref().0,
+                header_count: limits.header_count.get_ref().0,
+                header_timeout: self.timeout(&limits.header_timeout, "header_timeout"),
+                body_timeout: self.timeout(&limits.body_timeout, "body_timeout"),
+                idle_timeout: self.timeout(&limits.idle_timeout, "idle_timeout"),
+                connections: limits.connections.get_ref().0,
+                drain_timeout: limits.drain_timeout.get_ref().0,
+            },
+            egress_allow: file.egress.allow.iter().map(|net| net.0).collect(),
+            egress_roots: file.egress.extra_roots.clone(),
+        }
+    }
+
+    fn origin(&mut self, origin: &toml::Spanned<String>) -> String {
+        let text = origin.get_ref().trim_end_matches('/');
+        let uri = text.parse::<http::Uri>().ok();
+        let is_origin = uri.is_some_and(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.path() == "/" && uri.query().is_none()
+        });
+        if !is_origin {
+            self.problem(origin, "`origin` is like \"https://hooks.example.com\": a scheme and a host, no path");
+        }
+        text.to_owned()
+    }
+
+    /// A timeout must leave time for something.
+    fn timeout(&mut self, value: &toml::Spanned<values::Lapse>, what: &str) -> Duration {
+        let duration = value.get_ref().0;
+        if duration.is_zero() {
+            self.problem(value, format!("`{what}` must be longer than zero"));
+        }
+        duration
+    }
+}

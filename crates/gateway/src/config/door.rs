@@ -1,0 +1,157 @@
+//! A source's door: its path, the methods it takes, and what it answers.
+//! Owns their rules and their stored form; routing and answering is `ingest`.
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::{Check, Unmatched, file};
+
+/// The gateway's own settings of a source, kept in its spec's `door`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Door {
+    /// The exact path.
+    pub path: String,
+    /// The methods taken; empty means every method.
+    pub methods: Vec<String>,
+    /// What is answered.
+    pub answers: Answers,
+}
+
+/// What a source answers. `{event_id}` in a body stands for the first event's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answers {
+    /// A new event.
+    pub accepted: Answer,
+    /// A known one.
+    pub duplicate: Answer,
+    /// Not believed: the same for every reason.
+    pub refused: Answer,
+    /// A method that the source does not take.
+    pub wrong_method: Answer,
+}
+
+/// A status and a body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// 200 to 599.
+    pub status: u16,
+    /// May be empty.
+    pub body: String,
+    /// Of the body; not sent when the body is empty.
+    pub content_type: String,
+}
+
+impl Answer {
+    /// An answer in JSON.
+    pub fn json(status: u16, body: &str) -> Self {
+        Self { status, body: body.to_owned(), content_type: "application/json".to_owned() }
+    }
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self {
+            accepted: Answer::json(202, r#"{"status":"accepted","eventId":"{event_id}"}"#),
+            duplicate: Answer::json(200, r#"{"status":"duplicate","eventId":"{event_id}"}"#),
+            refused: Answer::json(401, r#"{"error":"Unauthorized"}"#),
+            wrong_method: Answer::json(405, r#"{"error":"Method not allowed"}"#),
+        }
+    }
+}
+
+/// Which statuses an answer may have.
+#[derive(Clone, Copy)]
+enum Class {
+    Success,
+    ClientError,
+}
+
+pub(super) fn answers(check: &mut Check<'_>, file: file::Answers) -> Answers {
+    let built_in = Answers::default();
+    Answers {
+        accepted: answer(check, file.accepted, Class::Success).unwrap_or(built_in.accepted),
+        duplicate: answer(check, file.duplicate, Class::Success).unwrap_or(built_in.duplicate),
+        refused: answer(check, file.refused, Class::ClientError).unwrap_or(built_in.refused),
+        wrong_method: answer(check, file.wrong_method, Class::ClientError).unwrap_or(built_in.wrong_method),
+    }
+}
+
+fn answer(check: &mut Check<'_>, file: Option<file::Answer>, class: Class) -> Option<Answer> {
+    let file::Answer { status, body, content_type } = file?;
+    let (allowed, words) = match class {
+        Class::Success => (200..300, "2xx, because the event is safe"),
+        Class::ClientError => (400..500, "4xx, because nothing was stored"),
+    };
+    if !allowed.contains(status.get_ref()) {
+        check.problem(&status, format!("status {} is not possible here: this answer is {words}", status.get_ref()));
+    }
+    if *status.get_ref() == 204 && !body.is_empty() {
+        check.problem(&status, "an answer with status 204 has no body");
+    }
+    if let Some(kind) = content_type.as_ref().filter(|kind| http::HeaderValue::from_str(kind.get_ref()).is_err()) {
+        check.problem(kind, format!("`{}` is not a content type", kind.get_ref().escape_debug()));
+    }
+    let content_type = content_type.map_or_else(|| "application/json".to_owned(), Spanned::into_inner);
+    Some(Answer { status: status.into_inner(), body, content_type })
+}
+
+pub(super) fn unmatched(check: &mut Check<'_>, files: Vec<file::Unmatched>) -> Vec<Unmatched> {
+    let mut all = Vec::new();
+    for file in files {
+        if !file.prefix.get_ref().starts_with('/') {
+            check.problem(&file.prefix, format!("prefix `{}` does not begin with `/`", file.prefix.get_ref()));
+        }
+        let answer = answer(check, Some(file.answer.into_inner()), Class::ClientError);
+        all.extend(answer.map(|answer| Unmatched { prefix: file.prefix.into_inner(), answer }));
+    }
+    all.sort_by_key(|unmatched| std::cmp::Reverse(unmatched.prefix.len()));
+    all
+}
+
+/// Paths that the listener answers itself.
+const RESERVED: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Checks a source's path: matched byte for byte, so it must be one that requests can have.
+pub(super) fn path(check: &mut Check<'_>, path: &Spanned<String>) {
+    let text = path.get_ref();
+    let problem = if !text.starts_with('/') {
+        "it does not begin with `/`"
+    } else if text.contains(['?', '#']) {
+        "it contains `?` or `#`"
+    } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        "it contains a blank or something that is not ASCII: write it percent-encoded, as it is requested"
+    } else if text.split('/').any(|segment| matches!(segment, "." | "..")) || text.contains("//") {
+        "it contains an empty, `.` or `..` segment"
+    } else if RESERVED.contains(&text.as_str()) {
+        "the listener answers it itself"
+    } else {
+        return;
+    };
+    check.problem(path, format!("path `{}` cannot be used: {problem}", text.escape_debug()));
+}
+
+/// Checks the methods a source takes. `["*"]` is every method, kept as an empty list.
+pub(super) fn methods(check: &mut Check<'_>, methods: Option<Spanned<Vec<Spanned<String>>>>) -> Vec<String> {
+    let Some(methods) = methods else { return vec!["POST".to_owned()] };
+    if methods.get_ref().is_empty() {
+        check.problem(&methods, "a source takes at least one method; write [\"*\"] for every method");
+    }
+    let list = methods.into_inner();
+    if let [only] = list.as_slice()
+        && only.get_ref() == "*"
+    {
+        return Vec::new();
+    }
+    for method in &list {
+        let text = method.get_ref();
+        let known =
+            !text.is_empty() && text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        if !known || text == "CONNECT" {
+            check.problem(method, format!("`{}` is not a method; write one like \"POST\"", text.escape_debug()));
+        }
+    }
+    list.into_iter().map(Spanned::into_inner).collect()
+}

@@ -1,0 +1,201 @@
+//! The file's shape, key by key, with the defaults that stand in `hookward.default.toml`.
+//! Shapes only; what makes sense together is checked in `sources`, `destinations` and `door`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::values::{Lapse, Range, Size};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) data: PathBuf,
+    pub(super) public: Public,
+    pub(super) admin: Admin,
+    pub(super) limits: Limits,
+    pub(super) egress: Egress,
+    pub(super) kms: Kms,
+    pub(super) unmatched: Vec<Unmatched>,
+    pub(super) source: Vec<Source>,
+    pub(super) destination: Vec<Destination>,
+    pub(super) scheme: Vec<Spanned<toml::Table>>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("hookward-data"),
+            public: Public::default(),
+            admin: Admin::default(),
+            limits: Limits::default(),
+            egress: Egress::default(),
+            kms: Kms::default(),
+            unmatched: Vec::new(),
+            source: Vec::new(),
+            destination: Vec::new(),
+            scheme: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Public {
+    pub(super) address: SocketAddr,
+    pub(super) origin: Option<Spanned<String>>,
+}
+
+impl Default for Public {
+    fn default() -> Self {
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 8080)), origin: None }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Admin {
+    pub(super) address: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 8081)) }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    pub(super) body_bytes: Spanned<Size>,
+    pub(super) header_bytes: Spanned<Size>,
+    pub(super) header_count: Spanned<Size>,
+    pub(super) header_timeout: Spanned<Lapse>,
+    pub(super) body_timeout: Spanned<Lapse>,
+    pub(super) idle_timeout: Spanned<Lapse>,
+    pub(super) connections: Spanned<Size>,
+    pub(super) drain_timeout: Spanned<Lapse>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let lapse = |secs| Spanned::new(0..0, Lapse(Duration::from_secs(secs)));
+        let size = |size| Spanned::new(0..0, Size(size));
+        Self {
+            body_bytes: size(25 << 20),
+            header_bytes: size(32 << 10),
+            header_count: size(100),
+            header_timeout: lapse(10),
+            body_timeout: lapse(30),
+            idle_timeout: lapse(60),
+            connections: size(4096),
+            drain_timeout: lapse(25),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Egress {
+    pub(super) allow: Vec<Range>,
+    pub(super) extra_roots: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Kms {
+    pub(super) key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Unmatched {
+    pub(super) prefix: Spanned<String>,
+    pub(super) answer: Spanned<Answer>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answer {
+    pub(super) status: Spanned<u16>,
+    #[serde(default)]
+    pub(super) body: String,
+    #[serde(default)]
+    pub(super) content_type: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Source {
+    pub(super) name: Spanned<String>,
+    pub(super) path: Option<Spanned<String>>,
+    pub(super) scheme: Option<Spanned<String>>,
+    pub(super) unsigned: Option<Spanned<bool>>,
+    pub(super) methods: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) secret: Option<Spanned<String>>,
+    pub(super) grace: Option<Lapse>,
+    #[serde(default)]
+    pub(super) dedup: Dedup,
+    #[serde(default)]
+    pub(super) answers: Answers,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Dedup {
+    pub(super) body: Option<bool>,
+    pub(super) id_headers: Vec<Spanned<String>>,
+    pub(super) window: Option<Spanned<Lapse>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Answers {
+    pub(super) accepted: Option<Answer>,
+    pub(super) duplicate: Option<Answer>,
+    pub(super) refused: Option<Answer>,
+    pub(super) wrong_method: Option<Answer>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Destination {
+    pub(super) name: Spanned<String>,
+    #[serde(rename = "type")]
+    pub(super) kind: Spanned<String>,
+    pub(super) url: Option<Spanned<String>>,
+    pub(super) forward_headers: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) set_headers: Option<Spanned<BTreeMap<String, Spanned<String>>>>,
+    pub(super) allow_addresses: Option<Spanned<Vec<Range>>>,
+    pub(super) argv: Option<Spanned<Vec<String>>>,
+    pub(super) directory: Option<Spanned<String>>,
+    pub(super) environment: Option<Spanned<BTreeMap<String, Spanned<String>>>>,
+    #[serde(default)]
+    pub(super) sources: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) event_types: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) retry: Retry,
+    pub(super) timeout: Option<Spanned<Lapse>>,
+    pub(super) concurrency: Option<Spanned<Size>>,
+    pub(super) sign: Option<Sign>,
+    pub(super) grace: Option<Lapse>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Retry {
+    pub(super) waits: Option<Spanned<Vec<Spanned<Lapse>>>>,
+    pub(super) jitter_percent: Option<Spanned<Size>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sign {
+    pub(super) scheme: Spanned<String>,
+    pub(super) secret: Option<Spanned<String>>,
+}

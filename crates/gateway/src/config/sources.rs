@@ -1,0 +1,163 @@
+//! `[[source]]` and `[[scheme]]`: what they may say, and the specs they come to.
+//! What a door answers is `door`; what the engine does with a spec is the engine's.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use hookward::{Scheme, Secret};
+use hookward_engine::model::{DedupPolicy, Proof, SourceSpec};
+use toml::Spanned;
+
+use super::{Check, Door, SourceDeclaration, door, file, reference};
+
+/// How long dedup keys are remembered unless the source says otherwise.
+const WINDOW: Duration = Duration::from_secs(30 * 86_400);
+
+/// How long a previous secret stays valid unless the source says otherwise.
+const GRACE: Duration = Duration::from_secs(86_400);
+
+/// The door of the API: a source that is always there.
+pub(super) const PUBLISH: &str = "publish";
+
+pub(super) fn schemes(check: &mut Check<'_>, tables: &[Spanned<toml::Table>]) -> Vec<Scheme> {
+    let mut schemes: Vec<Scheme> = Vec::new();
+    for table in tables {
+        let text = toml::to_string(table.get_ref()).expect("a table that was read can be written");
+        match Scheme::from_toml(&text) {
+            Ok(scheme) if schemes.iter().any(|other| other.name() == scheme.name()) => {
+                check.problem(table, format!("there are two schemes `{}`", scheme.name()));
+            }
+            Ok(scheme) if hookward::catalog::find(scheme.name()).is_some() => {
+                check.problem(
+                    table,
+                    format!("scheme `{}` is in the catalog: give this one another name", scheme.name()),
+                );
+            }
+            Ok(scheme) => schemes.push(scheme),
+            Err(error) => check.problem(table, format!("this scheme cannot be used: {error}")),
+        }
+    }
+    schemes
+}
+
+pub(super) fn sources(check: &mut Check<'_>, files: Vec<file::Source>) -> Vec<SourceDeclaration> {
+    let mut names = HashMap::new();
+    let mut paths = HashMap::new();
+    let mut sources = Vec::new();
+    for mut file in files {
+        name(check, &file.name, "source", &mut names);
+        if file.name.get_ref() == PUBLISH {
+            check.problem(&file.name, "`publish` is the name of the API's own door: call this source something else");
+        }
+        let path =
+            file.path.take().unwrap_or_else(|| Spanned::new(file.name.span(), format!("/in/{}", file.name.get_ref())));
+        door::path(check, &path);
+        if let Some(other) = paths.insert(path.get_ref().clone(), file.name.get_ref().clone()) {
+            check.problem(&path, format!("path `{}` is already that of source `{other}`", path.get_ref()));
+        }
+        sources.extend(source(check, file, path.into_inner()));
+    }
+    sources
+}
+
+/// Checks a name's letters and that it is the first of its kind.
+pub(super) fn name(check: &mut Check<'_>, name: &Spanned<String>, kind: &str, seen: &mut HashMap<String, ()>) {
+    let text = name.get_ref();
+    let letters = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if text.is_empty() || text.len() > 64 || !letters {
+        let text = text.escape_debug();
+        check.problem(name, format!("`{text}` is not a name: use 1 to 64 of `a` to `z`, `0` to `9` and `-`"));
+    }
+    if seen.insert(text.clone(), ()).is_some() {
+        check.problem(name, format!("there are two {kind}s `{text}`"));
+    }
+}
+
+fn source(check: &mut Check<'_>, file: file::Source, path: String) -> Option<SourceDeclaration> {
+    let proof = proof(check, &file)?;
+    let dedup = dedup(check, file.dedup, &proof);
+    let door = Door { path, methods: door::methods(check, file.methods), answers: door::answers(check, file.answers) };
+    let secret = secret(check, &file.name, file.secret.as_ref());
+    let spec = SourceSpec {
+        proof,
+        dedup,
+        grace: file.grace.map_or(GRACE, |grace| grace.0),
+        door: serde_json::to_value(door).expect("a door is plain data"),
+    };
+    Some(SourceDeclaration { name: file.name.into_inner(), spec, secret })
+}
+
+fn proof(check: &mut Check<'_>, file: &file::Source) -> Option<Proof> {
+    let unsigned = file.unsigned.as_ref().filter(|unsigned| *unsigned.get_ref());
+    match (&file.scheme, unsigned) {
+        (Some(scheme), None) => {
+            let name = check.scheme(scheme)?.name().to_owned();
+            Some(Proof::Scheme { name })
+        }
+        (None, Some(unsigned)) => {
+            if let Some(secret) = &file.secret {
+                check.problem(secret, "a source with `unsigned = true` has no use for a secret");
+                check.problem(unsigned, "this is the `unsigned = true`");
+            }
+            Some(Proof::Unsigned)
+        }
+        (Some(scheme), Some(_)) => {
+            check.problem(scheme, "a source has a `scheme` or `unsigned = true`, not both");
+            None
+        }
+        (None, None) => {
+            let name = file.name.get_ref();
+            check.problem(
+                &file.name,
+                format!("source `{name}` has no `scheme`; for one that proves nothing write `unsigned = true`"),
+            );
+            None
+        }
+    }
+}
+
+fn dedup(check: &mut Check<'_>, file: file::Dedup, proof: &Proof) -> DedupPolicy {
+    let scheme = match proof {
+        Proof::Scheme { name } => check.find(name),
+        _ => None,
+    };
+    let by_scheme = scheme.is_some_and(Scheme::body_is_unique);
+    let tolerance = scheme.and_then(Scheme::tolerance).unwrap_or_default();
+    if let Some(window) = &file.window
+        && window.get_ref().0 < 2 * tolerance
+    {
+        let least = 2 * tolerance.as_secs();
+        check.problem(
+            window,
+            format!("a window shorter than twice the scheme's tolerance ({least}s) lets an old request in again"),
+        );
+    }
+    for header in &file.id_headers {
+        if http::HeaderName::try_from(header.get_ref().as_str()).is_err() {
+            check.problem(header, format!("`{}` is not a header name", header.get_ref().escape_debug()));
+        }
+    }
+    DedupPolicy {
+        id_headers: file.id_headers.into_iter().map(|header| header.into_inner().to_ascii_lowercase()).collect(),
+        body: file.body.unwrap_or(by_scheme),
+        window: file.window.map_or(WINDOW, |window| window.into_inner().0),
+    }
+}
+
+fn secret(check: &mut Check<'_>, name: &Spanned<String>, secret: Option<&Spanned<String>>) -> Option<Secret> {
+    let secret = secret?;
+    match reference::secret(secret.get_ref(), check.environment) {
+        Ok(Ok(value)) => Some(value),
+        Ok(Err(variable)) => {
+            let name = name.get_ref();
+            check
+                .notices
+                .push(format!("source `{name}`: {variable} is not set, so its secret is not taken from there"));
+            None
+        }
+        Err(message) => {
+            check.problem(secret, message);
+            None
+        }
+    }
+}

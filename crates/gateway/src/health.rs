@@ -1,0 +1,72 @@
+//! Whether this process lives, whether it can work, and what it has counted.
+//! None of it needs a key: the public listener says yes or no, the admin one says why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use hookward_engine::Engine;
+use http::{HeaderValue, Method, StatusCode, header};
+use tokio::time::timeout;
+
+use crate::answer::{Prepared, Whole};
+use crate::api::Api;
+use crate::config::Answer;
+
+/// How long the store may take to show that it answers.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// `/healthz`: the process answers, so it lives.
+pub(crate) fn live(method: &Method) -> Whole {
+    check(method, 200, r#"{"status":"ok"}"#)
+}
+
+/// `/readyz` for the internet: no reasons.
+pub(crate) async fn ready(method: &Method, engine: &Engine) -> Whole {
+    match store_answers(engine).await {
+        Ok(()) => check(method, 200, r#"{"status":"ready"}"#),
+        Err(_) => check(method, 503, r#"{"status":"unavailable"}"#),
+    }
+}
+
+/// `/healthz` on the admin listener.
+pub(crate) async fn admin_live() -> Response {
+    json(StatusCode::OK, &serde_json::json!({ "status": "ok" }))
+}
+
+/// `/readyz` on the admin listener.
+pub(crate) async fn admin_ready(State(api): State<Arc<Api>>) -> Response {
+    match store_answers(api.engine()).await {
+        Ok(()) => json(StatusCode::OK, &serde_json::json!({ "status": "ready" })),
+        Err(reason) => {
+            json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "status": "unavailable", "reason": reason }))
+        }
+    }
+}
+
+/// `/metrics`.
+pub(crate) async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], api.render_metrics().await).into_response()
+}
+
+async fn store_answers(engine: &Engine) -> Result<(), String> {
+    match timeout(PATIENCE, engine.store().backlog()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("the store has not answered for {} s", PATIENCE.as_secs())),
+    }
+}
+
+fn check(method: &Method, status: u16, body: &str) -> Whole {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        let allow = HeaderValue::from_static("GET, HEAD");
+        return Prepared::error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed").with(header::ALLOW, allow).send();
+    }
+    Prepared::new(&Answer::json(status, body)).expect("a status, and JSON").send()
+}
+
+fn json(status: StatusCode, value: &serde_json::Value) -> Response {
+    (status, axum::Json(value)).into_response()
+}

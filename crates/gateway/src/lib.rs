@@ -1,0 +1,27 @@
+//! The gateway: the binary `hookward` as a library, so that its tests and the demo start the real thing in-process.
+//! Owns listeners, routes, the API, the configuration file and the command line; the corridor itself is the engine's.
+
+mod cli;
+pub mod config;
+mod demo;
+mod serve;
+
+mod router;
+
+mod answer;
+mod ingest;
+
+mod api;
+mod health;
+mod metrics;
+
+mod accept;
+mod framing;
+mod wire;
+
+mod client;
+mod logging;
+mod world;
+
+pub use cli::main;
+pub use serve::{Running, StartError, start};

@@ -1,0 +1,136 @@
+//! Counters and gauges in the Prometheus text format.
+//! Owns their names and labels, which come from small fixed sets; the engine's own counts are read when asked.
+
+use std::sync::Arc;
+
+use hookward_engine::Engine;
+use hookward_engine::clock::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// What a request at a source was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answered {
+    Accepted,
+    Duplicate,
+    Refused,
+    WrongMethod,
+    TooLarge,
+    TooSlow,
+    Malformed,
+    Unavailable,
+}
+
+impl Answered {
+    /// Its label.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Refused => "refused",
+            Self::WrongMethod => "wrong_method",
+            Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
+            Self::Malformed => "malformed",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Received {
+    source: String,
+    answer: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    source: String,
+    refusal: &'static str,
+}
+
+/// What this process has counted. Cheap to clone. Sources are declared, so their number is bounded.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    started: Timestamp,
+    registry: Arc<Registry>,
+    received: Family<Received, Counter>,
+    refused: Family<Refused, Counter>,
+    unmatched: Counter,
+}
+
+impl Metrics {
+    /// Nothing counted yet, in a process that began at `started`.
+    pub(crate) fn new(started: Timestamp) -> Self {
+        let mut registry = Registry::default();
+        let received = Family::<Received, Counter>::default();
+        registry.register("hookward_received", "Requests at a source, by what they were answered", received.clone());
+        let refused = Family::<Refused, Counter>::default();
+        registry.register("hookward_refused", "Requests not believed, by the reason", refused.clone());
+        let unmatched = Counter::default();
+        registry.register("hookward_unmatched", "Requests to paths that no source has", unmatched.clone());
+        Self { started, registry: Arc::new(registry), received, refused, unmatched }
+    }
+
+    pub(crate) fn received(&self, source: &str, answered: Answered) {
+        self.received.get_or_create(&Received { source: source.to_owned(), answer: answered.name() }).inc();
+    }
+
+    pub(crate) fn refused(&self, source: &str, refusal: &'static str) {
+        self.refused.get_or_create(&Refused { source: source.to_owned(), refusal }).inc();
+    }
+
+    pub(crate) fn unmatched(&self) {
+        self.unmatched.inc();
+    }
+
+    /// Everything as text, with the engine's counts and `now`'s backlog.
+    pub(crate) async fn render(&self, engine: &Engine, now: Timestamp) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string does not fail");
+        let mut own = Registry::default();
+        self.process(&mut own);
+        attempts(&mut own, engine);
+        backlog(&mut own, engine, now).await;
+        let text = text.strip_suffix("# EOF\n").unwrap_or(&text).to_owned();
+        let mut rest = String::new();
+        encode(&mut rest, &own).expect("writing to a string does not fail");
+        text + &rest
+    }
+
+    fn process(&self, registry: &mut Registry) {
+        let started = ConstGauge::new(self.started.as_secs());
+        registry.register_with_unit(
+            "process_start_time",
+            "When this process began, in Unix time",
+            Unit::Seconds,
+            started,
+        );
+    }
+}
+
+fn attempts(registry: &mut Registry, engine: &Engine) {
+    for (outcome, count) in engine.attempts() {
+        let label = serde_json::to_value(outcome).ok().and_then(|value| value.as_str().map(str::to_owned));
+        let labels = [("outcome".into(), label.unwrap_or_default().into())];
+        let registry = registry.sub_registry_with_labels(labels.into_iter());
+        registry.register("hookward_attempts", "Attempts of deliveries, by how they ended", ConstCounter::new(count));
+    }
+}
+
+async fn backlog(registry: &mut Registry, engine: &Engine, now: Timestamp) {
+    let answered = engine.store().backlog().await;
+    let up = i64::from(answered.is_ok());
+    registry.register("hookward_store_up", "Whether the store answers", ConstGauge::new(up));
+    let Ok(backlog) = answered else { return };
+    let gauge = |count: u64| ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
+    registry.register("hookward_outstanding", "Deliveries waiting or under way", gauge(backlog.outstanding));
+    registry.register("hookward_held", "Deliveries held for a paused or disabled destination", gauge(backlog.held));
+    let late = backlog.oldest_due.map_or(0.0, |due| now.since(due).as_secs_f64());
+    let help = "How long the earliest due delivery has been due";
+    registry.register_with_unit("hookward_lateness", help, Unit::Seconds, ConstGauge::new(late));
+}

@@ -1,0 +1,191 @@
+//! A running gateway: its parts put together, its listeners, and its end.
+//! Owns start-up order and draining; what each part does is its own module's.
+
+mod data;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookward_engine::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use hookward_engine::egress::EgressPolicy;
+use hookward_engine::kms::local::{LocalKms, LocalKmsError};
+use hookward_engine::store::sqlite::{OpenError, SqliteStore};
+use hookward_engine::{Declared, DeclaredDestination, DeclaredSource, Engine, EngineError, Parts};
+use hyper::service::service_fn;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::accept;
+use crate::api::Api;
+use crate::config::{Config, DestinationDeclaration, Settings, SourceDeclaration};
+use crate::ingest::Ingest;
+use crate::metrics::Metrics;
+use crate::router;
+
+/// Why a gateway did not start. Every message names what the operator has to look at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A file or directory cannot be used.
+    #[error("`{}` cannot be used: {cause}", path.display())]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The key file does not open.
+    #[error(transparent)]
+    Kms(#[from] LocalKmsError),
+    /// The engine does not open, or what is declared cannot be.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// What the store keeps of a source is not a door.
+    #[error("{0}")]
+    Door(String),
+}
+
+/// A gateway that is serving.
+#[derive(Debug)]
+pub struct Running {
+    engine: Engine,
+    public: SocketAddr,
+    admin: SocketAddr,
+    api_key_file: PathBuf,
+    drain_timeout: Duration,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Running {
+    /// Where the public listener is.
+    pub fn public(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Where the admin listener is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The file with the API key, when the configuration brought none.
+    pub fn api_key_file(&self) -> &Path {
+        &self.api_key_file
+    }
+
+    /// Stops accepting, finishes requests and attempts in flight, and returns. Whether everything finished in time;
+    /// what did not is as if the process had been killed: nothing accepted is lost.
+    pub async fn stop(self) -> bool {
+        self.stop.cancel();
+        let finished = timeout(self.drain_timeout, self.tasks.wait()).await.is_ok();
+        if !finished {
+            tracing::warn!("stopped with work in flight: it goes on at the next start");
+        }
+        finished
+    }
+}
+
+/// Starts a gateway.
+///
+/// # Errors
+/// [`StartError`] when anything that it needs cannot be used.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let Config { settings, unmatched, sources, destinations, schemes, api_key, .. } = config;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let parts = parts(&settings, schemes, Arc::clone(&clock), Arc::clone(&entropy))?;
+    let api_key_file = settings.data.join(data::API_KEY_FILE);
+    let api_key = match api_key {
+        Some(key) => key,
+        None => data::api_key(&api_key_file, &*entropy)?,
+    };
+    let engine = Engine::open(parts).await?;
+    engine.declare(declared(sources, destinations)).await?;
+    let metrics = Metrics::new(clock.now());
+    let limits = settings.limits.clone();
+    let ingest = Ingest::new(engine.clone(), metrics.clone(), settings.origin.clone(), &limits, &unmatched);
+    let ingest = Arc::new(ingest.map_err(StartError::Door)?);
+    let api = Arc::new(Api::new(engine.clone(), metrics, clock, &api_key, limits.body_bytes));
+    let (public, public_address) = listen(settings.public).await?;
+    let (admin, admin_address) = listen(settings.admin).await?;
+    data::write_addresses(&settings.data, public_address, admin_address)?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let service = service_fn(move |request| router::public(Arc::clone(&ingest), request));
+    tasks.spawn(accept::serve(public, limits.clone(), service, stop.clone()));
+    let service = TowerToHyperService::new(router::admin(api));
+    tasks.spawn(accept::serve(admin, limits.clone(), service, stop.clone()));
+    let dispatching = (engine.clone(), stop.clone());
+    tasks.spawn(async move { dispatching.0.run(dispatching.1).await });
+    tasks.close();
+    let (public, admin, drain_timeout) = (public_address, admin_address, limits.drain_timeout);
+    Ok(Running { engine, public, admin, api_key_file, drain_timeout, stop, tasks })
+}
+
+fn parts(
+    settings: &Settings,
+    schemes: Vec<hookward::Scheme>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Parts, StartError> {
+    let is_first_start = !data::has_database(&settings.data);
+    let store = SqliteStore::open(&settings.data)?;
+    let key_file = settings.key_file.clone().unwrap_or_else(|| settings.data.join(data::MASTER_KEY_FILE));
+    // A key made now could not open what an earlier one sealed: a lost key is the operator's to find.
+    let kms = if is_first_start {
+        LocalKms::open(&key_file, Arc::clone(&entropy))?
+    } else {
+        LocalKms::open_existing(&key_file, Arc::clone(&entropy))?
+    };
+    let read = |path: &PathBuf| std::fs::read(path).map_err(|cause| StartError::Path { path: path.clone(), cause });
+    let extra_roots_pem = settings.egress_roots.as_ref().map(read).transpose()?;
+    let egress = EgressPolicy { allow: settings.egress_allow.clone(), extra_roots_pem };
+    Ok(Parts { store: Arc::new(store), kms: Arc::new(kms), clock, entropy, schemes, egress })
+}
+
+fn declared(sources: Vec<SourceDeclaration>, destinations: Vec<DestinationDeclaration>) -> Declared {
+    let source = |SourceDeclaration { name, spec, secret }| DeclaredSource { name, spec, secret };
+    let destination = |DestinationDeclaration { name, spec, secret }| DeclaredDestination { name, spec, secret };
+    Declared {
+        sources: sources.into_iter().map(source).collect(),
+        destinations: destinations.into_iter().map(destination).collect(),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |cause| StartError::Listen { address, cause };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Completes at SIGTERM or SIGINT.
+pub(crate) async fn interrupted() {
+    let handler = |kind| signal(kind).expect("the system lets a process handle its signals");
+    let (mut terminate, mut interrupt) = (handler(SignalKind::terminate()), handler(SignalKind::interrupt()));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

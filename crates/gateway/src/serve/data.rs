@@ -1,0 +1,72 @@
+//! The gateway's own small files in the data directory: where it listens, and the API key of a first start.
+//! The database and its directory are the store's, the master key is the KMS's.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hookward::Secret;
+use hookward_engine::clock::Entropy;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::StartError;
+use crate::config::without_newline;
+
+pub(super) const API_KEY_FILE: &str = "api-key";
+pub(super) const MASTER_KEY_FILE: &str = "master.key";
+const ADDRESSES_FILE: &str = "addresses.json";
+
+/// Whether a store was opened in `dir` before.
+pub(super) fn has_database(dir: &Path) -> bool {
+    dir.join(hookward_engine::store::sqlite::DATABASE_FILE).exists()
+}
+
+/// The API key in `path`, made if it is not there.
+pub(super) fn api_key(path: &Path, entropy: &dyn Entropy) -> Result<Secret, StartError> {
+    let failed = |cause| StartError::Path { path: path.to_owned(), cause };
+    let text = match File::open(path) {
+        Ok(mut file) => {
+            let mut text = Vec::new();
+            file.read_to_end(&mut text).map_err(failed)?;
+            without_newline(text)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => make_api_key(path, entropy).map_err(failed)?,
+        Err(error) => return Err(failed(error)),
+    };
+    Secret::new(text.to_vec())
+        .map_err(|_| failed(std::io::Error::other("it is empty; remove it to have a new one made")))
+}
+
+fn make_api_key(path: &Path, entropy: &dyn Entropy) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut random = Zeroizing::new([0; 32]);
+    entropy.fill(&mut *random);
+    let text = Zeroizing::new(format!("hookward_{}", URL_SAFE_NO_PAD.encode(*random)));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    Ok(Zeroizing::new(text.as_bytes().to_vec()))
+}
+
+#[derive(Serialize)]
+struct Addresses {
+    public: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// Says where the listeners are, all at once, for whoever started this process with port 0.
+pub(super) fn write_addresses(dir: &Path, public: SocketAddr, admin: SocketAddr) -> Result<(), StartError> {
+    let path = dir.join(ADDRESSES_FILE);
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(&serde_json::to_vec(&Addresses { public, admin })?)?;
+        file.persist(&path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(|cause| StartError::Path { path: path.clone(), cause })
+}
