@@ -3,7 +3,13 @@
 
 use std::sync::Arc;
 
+mod claim;
 mod commit;
+mod lists;
+mod model;
+mod operate;
+mod resources;
+mod sqlite;
 mod support;
 
 macro_rules! suite {
@@ -39,5 +45,39 @@ mod on_sqlite {
             one_that_cannot_be_written_leaves_the_others_alone
             uses_of_a_secret_are_counted
             expired_keys_are_forgotten_a_few_at_a_time;
+        claim:
+            a_due_delivery_is_leased_with_what_it_needs
+            the_oldest_due_go_first_within_each_destinations_room
+            a_settlement_ends_the_delivery_or_says_when_again
+            a_claim_settles_once
+            a_stale_claim_writes_nothing
+            the_same_nodes_earlier_claim_is_stale_too
+            a_lease_past_its_end_holds_until_another_takes_it
+            a_lease_that_runs_out_leaves_an_interrupted_attempt
+            recovery_ends_the_leases_of_others
+            the_next_due_time_is_the_earliest_due_or_lease_end
+            disabling_holds_what_else_is_owed
+            a_paused_destination_gets_nothing_and_loses_nothing
+            recovery_at_a_paused_destination_holds
+            signing_counts_as_use
+            claiming_for_an_unknown_destination_says_so;
+        operate:
+            a_redelivery_names_the_one_that_it_repeats
+            a_duplicate_can_be_run_after_all
+            redelivering_what_is_not_there_changes_nothing
+            only_what_waits_can_be_cancelled;
+        resources:
+            what_is_declared_comes_back
+            putting_again_replaces_only_what_is_declared
+            changes_are_all_or_nothing
+            a_secret_is_retired_and_never_unrevoked
+            small_values_are_kept_by_name
+            held_deliveries_are_due_when_the_destination_is_active_again;
+        lists:
+            events_are_filtered_by_all_that_is_asked
+            pages_meet_without_gap_or_overlap
+            a_page_has_at_least_one_row_and_at_most_250
+            deliveries_are_filtered_by_all_that_is_asked
+            what_is_not_there_is_named;
     }
 }

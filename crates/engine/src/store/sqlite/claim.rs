@@ -53,11 +53,13 @@ pub(super) fn lease(tx: &Tx<'_>, request: &ClaimRequest) -> Result<Vec<Lease>> {
     Ok(leases)
 }
 
+/// Pending ones that are due and leased ones whose lease has run out: `due_at_ms` says both.
+pub(super) const DUE: &str = "select * from deliveries where destination_id = ?1 and due_at_ms <= ?2
+                              order by due_at_ms, seq limit ?3";
+
 fn due(connection: &Connection, destination: DestinationId, now: Timestamp, room: u32) -> Result<Vec<Outstanding>> {
-    let sql = "select seq, id, destination_id, event_seq, attempts, state, state_at_ms, due_at_ms from deliveries
-               where destination_id = ?1 and due_at_ms <= ?2 order by due_at_ms, seq limit ?3";
     let parameters = params![destination.as_bytes(), now.as_millis(), room];
-    all(&mut connection.prepare_cached(sql)?, parameters, outstanding)
+    all(&mut connection.prepare_cached(DUE)?, parameters, outstanding)
 }
 
 fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
@@ -152,8 +154,7 @@ pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) 
 }
 
 pub(super) fn recover(tx: &Tx<'_>, node: NodeId, now: Timestamp) -> Result<u64> {
-    let sql = "select seq, id, destination_id, event_seq, attempts, state, state_at_ms, due_at_ms from deliveries
-               where state = 'leased' and node <> ?1";
+    let sql = "select * from deliveries where state = 'leased' and node <> ?1";
     let lost = all(&mut tx.connection.prepare_cached(sql)?, [node.as_bytes()], outstanding)?;
     for lost in &lost {
         keep_lost_attempt(tx.connection, lost, now)?;

@@ -42,3 +42,31 @@ fn apply(connection: &Connection, number: u32, migration: &Migration) -> rusqlit
     transaction.execute("insert into migrations (number, name) values (?1, ?2)", (number, migration.name))?;
     transaction.commit()
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The steps that SQLite would take for a statement on the newest schema.
+    pub(in crate::store::sqlite) fn plan(sql: &str) -> Vec<String> {
+        let connection = Connection::open_in_memory().unwrap();
+        run(&connection, Path::new("in memory")).unwrap();
+        let mut statement = connection.prepare(&format!("explain query plan {sql}")).unwrap();
+        statement.raw_query().mapped(|row| row.get("detail")).collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn migrating_again_changes_nothing() {
+        let connection = Connection::open_in_memory().unwrap();
+        run(&connection, Path::new("in memory")).unwrap();
+        run(&connection, Path::new("in memory")).unwrap();
+        let applied: u32 = connection.query_row("select count(*) from migrations", [], |row| row.get(0)).unwrap();
+        assert_eq!(applied as usize, MIGRATIONS.len());
+    }
+
+    #[test]
+    fn a_claim_walks_what_is_outstanding_in_the_order_due() {
+        let plan = plan(crate::store::sqlite::claim::DUE);
+        assert_eq!(plan, ["SEARCH deliveries USING INDEX deliveries_outstanding (destination_id=? AND due_at_ms<?)"]);
+    }
+}

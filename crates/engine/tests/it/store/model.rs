@@ -1,0 +1,261 @@
+//! Any order of commits, claims, settlements, pauses and passing time, against a model of a few lines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookward_engine::clock::Timestamp;
+use hookward_engine::model::*;
+use hookward_engine::store::*;
+use proptest::prelude::*;
+
+use super::support::*;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Commit {
+        destination: u32,
+    },
+    Claim {
+        node: u32,
+        room: u32,
+    },
+    /// Settles the claim taken so many claims ago, whether it still holds or not.
+    Settle {
+        ago: usize,
+        next: Wanted,
+        disable: bool,
+    },
+    Pass {
+        millis: i64,
+    },
+    Set {
+        destination: u32,
+        active: bool,
+    },
+    Recover {
+        node: u32,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    Delivered,
+    Exhausted,
+    Held,
+    AgainIn(i64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let next = prop_oneof![
+        Just(Wanted::Delivered),
+        Just(Wanted::Exhausted),
+        Just(Wanted::Held),
+        (0..40_000_i64).prop_map(Wanted::AgainIn)
+    ];
+    prop_oneof![
+        3 => (1..=2_u32).prop_map(|destination| Step::Commit { destination }),
+        3 => (1..=2_u32, 1..=3_u32).prop_map(|(node, room)| Step::Claim { node, room }),
+        4 => (0..6_usize, next, prop::bool::weighted(0.1))
+            .prop_map(|(ago, next, disable)| Step::Settle { ago, next, disable }),
+        2 => (1..40_000_i64).prop_map(|millis| Step::Pass { millis }),
+        1 => (1..=2_u32, any::<bool>()).prop_map(|(destination, active)| Step::Set { destination, active }),
+        1 => (1..=2_u32).prop_map(|node| Step::Recover { node }),
+    ]
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Owed {
+    destination: u32,
+    state: DeliveryState,
+    attempts: u32,
+    kept: Vec<(u32, Outcome)>,
+}
+
+/// What the store should hold: delivery `n` is `owed[n - 1]`.
+#[derive(Debug, Default)]
+struct Model {
+    now: i64,
+    owed: Vec<Owed>,
+    inactive: [bool; 3],
+    claims: Vec<Claim>,
+}
+
+impl Model {
+    fn now(&self) -> Timestamp {
+        at(self.now)
+    }
+
+    fn resting(&self, destination: u32, due_at: Timestamp, since: Timestamp) -> DeliveryState {
+        if self.inactive[destination as usize] {
+            DeliveryState::Held { since }
+        } else {
+            DeliveryState::Pending { due_at }
+        }
+    }
+
+    /// The deliveries that a claim of `room` takes, in order.
+    fn due(&self, destination: u32, room: u32) -> Vec<usize> {
+        let mut due: Vec<_> = (0..self.owed.len())
+            .filter(|index| self.owed[*index].destination == destination)
+            .filter_map(|index| match self.owed[index].state {
+                DeliveryState::Pending { due_at: due } | DeliveryState::Leased { until: due, .. } => {
+                    (due <= self.now()).then_some((due, index))
+                }
+                _ => None,
+            })
+            .collect();
+        due.sort();
+        due.into_iter().map(|(_, index)| index).take(room as usize).collect()
+    }
+
+    fn lose(&mut self, index: usize) {
+        if matches!(self.owed[index].state, DeliveryState::Leased { .. }) {
+            let number = self.owed[index].attempts;
+            self.owed[index].kept.push((number, Outcome::Interrupted));
+        }
+    }
+
+    fn set(&mut self, destination: u32, active: bool) {
+        self.inactive[destination as usize] = !active;
+        let now = self.now();
+        for owed in self.owed.iter_mut().filter(|owed| owed.destination == destination) {
+            match owed.state {
+                DeliveryState::Held { since } if active => {
+                    owed.state = DeliveryState::Pending { due_at: since.min(now) }
+                }
+                DeliveryState::Pending { .. } if !active => owed.state = DeliveryState::Held { since: now },
+                _ => {}
+            }
+        }
+    }
+
+    async fn step(&mut self, store: &Shared, step: &Step) {
+        match *step {
+            Step::Pass { millis } => self.now += millis,
+            Step::Commit { destination } => self.commit(store, destination).await,
+            Step::Claim { node, room } => self.claim(store, node, room).await,
+            Step::Settle { ago, next, disable } => self.settle(store, ago, next, disable).await,
+            Step::Set { destination, active } => {
+                let state = if active { DestinationState::Active } else { DestinationState::Paused };
+                let change = Change::SetDestinationState(destination_id(destination), state);
+                store.change(vec![change], vec![audit("destination.set", self.now())]).await.unwrap();
+                self.set(destination, active);
+            }
+            Step::Recover { node } => self.recover(store, node).await,
+        }
+    }
+
+    async fn commit(&mut self, store: &Shared, destination: u32) {
+        let n = u32::try_from(self.owed.len()).unwrap() + 1;
+        let mut new = new_event(n);
+        new.event.received_at = self.now();
+        store.commit(owing(new, n, destination)).await.unwrap();
+        let state = self.resting(destination, self.now(), self.now());
+        self.owed.push(Owed { destination, state, attempts: 0, kept: vec![] });
+    }
+
+    async fn claim(&mut self, store: &Shared, node: u32, room: u32) {
+        let request = request_of(node, self.now(), &[(1, room), (2, room)]);
+        let until = request.until;
+        let claimed = store.claim(request).await.unwrap();
+        let mut expected = Vec::new();
+        for destination in [1, 2] {
+            let inactive = self.inactive[destination as usize];
+            for index in self.due(destination, if inactive { u32::MAX } else { room }) {
+                self.lose(index);
+                if inactive {
+                    self.owed[index].state = DeliveryState::Held { since: self.now() };
+                } else {
+                    self.owed[index].attempts += 1;
+                    self.owed[index].state = DeliveryState::Leased { until, node: node_id(node) };
+                    expected.push((delivery_id(u32::try_from(index).unwrap() + 1), self.owed[index].attempts));
+                }
+            }
+        }
+        let got: Vec<_> = claimed.iter().map(|claimed| (claimed.claim.delivery(), claimed.claim.number())).collect();
+        assert_eq!(got, expected);
+        self.claims.extend(claimed.into_iter().map(|claimed| claimed.claim));
+    }
+
+    async fn settle(&mut self, store: &Shared, ago: usize, next: Wanted, disable: bool) {
+        let Some(claim) = self.claims.iter().rev().nth(ago).cloned() else { return };
+        let ended_at = self.now().plus(Duration::from_millis(7));
+        let next = match next {
+            Wanted::Delivered => Next::Delivered,
+            Wanted::Exhausted => Next::Exhausted,
+            Wanted::Held => Next::Held,
+            Wanted::AgainIn(millis) => Next::Again { due_at: at(self.now + millis) },
+        };
+        let mut settlement = settlement(&claim, self.now(), next);
+        settlement.disable = disable.then(|| "gone".to_owned());
+        let outcome = settlement.attempt.outcome;
+        let settled = store.settle(vec![settlement]).await.unwrap();
+        let index = (1..).position(|n: u32| delivery_id(n) == claim.delivery()).unwrap();
+        let owed = &mut self.owed[index];
+        let holds = matches!(owed.state, DeliveryState::Leased { node, .. } if node == claim.node());
+        if !holds || owed.attempts != claim.number() {
+            assert_eq!(settled, [Settled::LeaseLost]);
+            return;
+        }
+        assert_eq!(settled, [Settled::Written]);
+        owed.kept.push((claim.number(), outcome));
+        let destination = owed.destination;
+        self.now += 7;
+        if disable {
+            self.set(destination, false);
+        }
+        self.owed[index].state = match next {
+            Next::Delivered => DeliveryState::Delivered { at: ended_at },
+            Next::Exhausted => DeliveryState::Exhausted { at: ended_at },
+            Next::Held => DeliveryState::Held { since: ended_at },
+            Next::Again { due_at } => self.resting(destination, due_at, ended_at),
+        };
+    }
+
+    async fn recover(&mut self, store: &Shared, node: u32) {
+        let recovered = store.recover(node_id(node), self.now()).await.unwrap();
+        let others =
+            |owed: &Owed| matches!(owed.state, DeliveryState::Leased { node: other, .. } if other != node_id(node));
+        let lost: Vec<_> = (0..self.owed.len()).filter(|index| others(&self.owed[*index])).collect();
+        assert_eq!(recovered, lost.len() as u64);
+        for index in lost {
+            self.lose(index);
+            self.owed[index].state = self.resting(self.owed[index].destination, self.now(), self.now());
+        }
+    }
+
+    async fn compare(&self, store: &Shared) {
+        for (n, owed) in (1..).zip(&self.owed) {
+            let (delivery, attempts) = store.delivery(delivery_id(n)).await.unwrap();
+            let kept = attempts.iter().map(|attempt| (attempt.number, attempt.outcome)).collect();
+            let destination = if delivery.destination == destination_id(1) { 1 } else { 2 };
+            let got = Owed { destination, state: delivery.state, attempts: delivery.attempts, kept };
+            assert_eq!(&got, owed, "delivery {n}");
+        }
+        let due = self.owed.iter().filter_map(|owed| match owed.state {
+            DeliveryState::Pending { due_at: due } | DeliveryState::Leased { until: due, .. } => Some(due),
+            _ => None,
+        });
+        let both = vec![destination_id(1), destination_id(2)];
+        assert_eq!(store.next_due(both).await.unwrap(), due.min());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn claims_and_settlements_follow_the_model(steps in prop::collection::vec(step(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let Fixture { store, dir: _dir } = Fixture::new();
+            let store: Shared = Arc::new(store);
+            declare(&store, 2).await;
+            let mut model = Model::default();
+            for step in &steps {
+                model.step(&store, step).await;
+            }
+            model.compare(&store).await;
+        });
+    }
+}
