@@ -1,5 +1,7 @@
 //! The engine's integration tests, one module for each source file tested.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and helpers of tests are tests")]
+
 mod corridor;
 mod destination;
 mod egress;
