@@ -8,7 +8,7 @@ mod wire;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use systems::github::push;
-use systems::{Hookward, Request, Response, Setup};
+use systems::{Hookward, Request, Response, Setup, world};
 
 use corpus::{Case, Stores};
 use expand::{Expander, Which, secret};
@@ -44,7 +44,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
             failed += 1;
         }
     }
-    let peak = peak_kib(server.pid())?;
+    let peak = world::peak_kib(server.pid())?;
     ensure!(server.terminate()?.success(), "the server did not end in order");
     println!("bad-inputs: {} cases, {failed} failed, peak memory {} MiB", chosen.len(), peak / 1024);
     ensure!(failed == 0, "{failed} of {} cases failed", chosen.len());
@@ -156,11 +156,4 @@ fn statuses(case: &Case) -> String {
     let all = std::iter::once(case.status).chain(case.then.iter().map(|step| step.status));
     let text = |status| if status == 0 { "closed".to_owned() } else { format!("{status}") };
     all.map(text).collect::<Vec<_>>().join(", ")
-}
-
-/// The most memory that a process ever had, in KiB.
-pub(crate) fn peak_kib(pid: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
 }

@@ -2,6 +2,7 @@
 //! Owns the list of commands; what a command does is in the module of its name.
 
 mod bad_inputs;
+mod bench;
 mod ci;
 mod crash;
 mod leaks;
@@ -35,6 +36,9 @@ enum Command {
         /// Only cases whose id contains this
         only: Option<String>,
     },
+    /// Measures
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Looks for secrets in everything that is written while they are used
     Leaks,
 }
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Command::Crash(plan) => run::build_server().and_then(|()| crash::run(&plan)),
         Command::Octokit => run::build_server().and_then(|()| octokit::run()),
         Command::BadInputs { only } => run::build_server().and_then(|()| bad_inputs::run(only.as_deref())),
+        Command::Bench(what) => bench::execute(&what),
         Command::Leaks => run::build_server().and_then(|()| leaks::run()),
     };
     match result {

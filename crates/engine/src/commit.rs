@@ -105,6 +105,7 @@ pub(crate) async fn commit(
         Proven::Verified(verified) => Some((SecretOwner::Source(source.id), verified.key_version())),
         Proven::Open(_) | Proven::Published { .. } => None,
     };
+    let owes = !deliveries.is_empty();
     let committed = inner
         .store()
         .commit(NewEvent {
@@ -118,7 +119,9 @@ pub(crate) async fn commit(
             audit_duplicate,
         })
         .await?;
-    inner.nudge();
+    if owes {
+        inner.nudge();
+    }
     Ok(committed)
 }
 

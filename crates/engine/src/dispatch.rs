@@ -23,6 +23,9 @@ const LEASE_MARGIN: Duration = Duration::from_secs(30);
 /// How long to wait when the store does not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often refusals are written at most: with `LISTED_MAX` it bounds what a flood of them adds to the disk.
+const REFUSALS_EVERY: Duration = Duration::from_secs(1);
+
 /// How often expired dedup keys are forgotten, and how many in one step.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 const FORGET_STEP: u32 = 1_000;
@@ -45,9 +48,12 @@ impl Engine {
         self.inner().refusals().write(self.inner().store()).await;
     }
 
+    /// Writes refusals a moment after they come, and at most once in each [`REFUSALS_EVERY`].
     async fn write_refusals(&self, stop: &CancellationToken) {
         while stop.run_until_cancelled(self.inner().refusals().added()).await.is_some() {
             self.inner().refusals().write(self.inner().store()).await;
+            let next = self.inner().clock().now().plus(REFUSALS_EVERY);
+            stop.run_until_cancelled(self.inner().clock().sleep_until(next)).await;
         }
     }
 
@@ -135,7 +141,10 @@ impl Dispatcher {
     }
 
     async fn next_due(&self) -> Result<Option<crate::clock::Timestamp>, StoreError> {
-        let with_room = self.room().into_iter().map(|(id, _)| id).collect();
+        let with_room: Vec<_> = self.room().into_iter().map(|(id, _)| id).collect();
+        if with_room.is_empty() {
+            return Ok(None);
+        }
         self.inner.store().next_due(with_room).await
     }
 

@@ -12,7 +12,7 @@ use crate::model::AuditEntry;
 use crate::store::Store;
 
 /// How many refusals are listed one by one between two writes; the rest are counted by target and reason.
-pub(crate) const LISTED_MAX: usize = 256;
+pub(crate) const LISTED_MAX: usize = 64;
 
 /// How many distinct (target, reason) pairs are counted between two writes.
 const COUNTED_MAX: usize = 1024;
@@ -71,5 +71,34 @@ impl Refusals {
             let room = (2 * LISTED_MAX).saturating_sub(waiting.listed.len());
             waiting.listed.extend(entries.into_iter().take(room));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(target: &str) -> AuditEntry {
+        AuditEntry {
+            actor: target.to_owned(),
+            action: "webhook.refused".to_owned(),
+            target: target.to_owned(),
+            at: Timestamp::from_millis(0),
+            detail: json!({}),
+        }
+    }
+
+    #[test]
+    fn a_flood_is_listed_up_to_the_bound_and_counted_beyond() {
+        let refusals = Refusals::default();
+        for _ in 0..LISTED_MAX + 1000 {
+            refusals.add(entry("source:a"), "signature-mismatch");
+        }
+        refusals.add(entry("source:b"), "signature-missing");
+        let waiting = refusals.waiting.lock().expect("not poisoned");
+        assert_eq!(waiting.listed.len(), LISTED_MAX);
+        let counts: Vec<_> =
+            waiting.counted.iter().map(|((target, _), (count, _))| (target.as_str(), *count)).collect();
+        assert_eq!(counts, [("source:a", 1000), ("source:b", 1)]);
     }
 }

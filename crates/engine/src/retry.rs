@@ -50,7 +50,7 @@ fn wait_after(schedule: &RetrySchedule, number: u32, random: u64) -> Option<Dura
     let jitter = u128::from(schedule.jitter_percent.min(100));
     let low = wait_ms * (100 - jitter) / 100;
     let width = wait_ms * 2 * jitter / 100;
-    let within = (width + 1) * u128::from(random) >> 64;
+    let within = ((width + 1) * u128::from(random)) >> 64;
     Some(Duration::from_millis(u64::try_from(low + within).unwrap_or(u64::MAX)))
 }
 

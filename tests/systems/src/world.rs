@@ -1,6 +1,7 @@
 //! Time, waiting and the environment, for programs that watch other programs.
 //! The only place below `tests/` and `xtask/` that asks the machine for them.
 
+use anyhow::{Context, Result};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// An environment variable, if it is set to valid text.
@@ -44,4 +45,11 @@ pub fn until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
         }
         pause(Duration::from_millis(2));
     }
+}
+
+/// The most memory that a process ever had, in KiB.
+pub fn peak_kib(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
 }

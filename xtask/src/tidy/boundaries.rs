@@ -34,7 +34,10 @@ const BOUNDARIES: &[Boundary] = &[
             "await",
         ],
     },
-    Boundary { part: "crates/engine/src/", words: &["axum", "clap", "std::env", "comfy_table"] },
+    Boundary {
+        part: "crates/engine/src/",
+        words: &["axum", "clap", "comfy_table", "env::var", "env::var_os", "env::vars", "env::args"],
+    },
     Boundary { part: "crates/engine/src/dedup.rs", words: PURE },
     Boundary { part: "crates/engine/src/fanout.rs", words: PURE },
     Boundary { part: "crates/engine/src/settle.rs", words: PURE },

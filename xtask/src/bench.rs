@@ -1,0 +1,31 @@
+//! `cargo xtask bench …`: measured figures, always of release builds. Each benchmark is a module below.
+
+mod ingest;
+mod load;
+mod rivals;
+
+use std::process::Command as Process;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::run::{root, run, run_with};
+
+/// What to measure.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// Signed pushes into Hookward, beside nginx and adnanh/webhook
+    Ingest(ingest::Plan),
+}
+
+/// Measures, in a release build of this program: a debug build makes one and hands over.
+pub(crate) fn execute(bench: &Bench) -> Result<()> {
+    if cfg!(debug_assertions) {
+        run("cargo", &["build", "--release", "--package", "hookward-gateway", "--package", "xtask"])?;
+        let arguments = std::env::args_os().skip(1);
+        return run_with(Process::new(root().join("target/release/xtask")).args(arguments));
+    }
+    match bench {
+        Bench::Ingest(plan) => ingest::run(plan),
+    }
+}
