@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use systems::world;
 
 use crate::run::{run, run_with};
-use crate::{bad_inputs, crash, leaks, octokit, tidy};
+use crate::{bad_inputs, crash, leaks, octokit, readme, tidy};
 
 struct Step {
     name: &'static str,
@@ -23,6 +23,7 @@ const STEPS: &[Step] = &[
     Step { name: "tests", run: || run("cargo", &["test", "--workspace"]) },
     Step { name: "docs", run: docs },
     Step { name: "demo", run: demo },
+    Step { name: "readme", run: readme::run },
     Step { name: "crash", run: || crash::run(&crash::Plan::short()) },
     Step { name: "octokit", run: octokit::run },
     Step { name: "bad inputs", run: || bad_inputs::run(None) },

@@ -7,6 +7,7 @@ mod ci;
 mod crash;
 mod leaks;
 mod octokit;
+mod readme;
 mod run;
 mod tidy;
 
@@ -39,6 +40,8 @@ enum Command {
     /// Measures
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Runs the README's commands and compares what they print
+    Readme,
     /// Looks for secrets in everything that is written while they are used
     Leaks,
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Octokit => run::build_server().and_then(|()| octokit::run()),
         Command::BadInputs { only } => run::build_server().and_then(|()| bad_inputs::run(only.as_deref())),
         Command::Bench(what) => bench::execute(&what),
+        Command::Readme => run::build_server().and_then(|()| readme::run()),
         Command::Leaks => run::build_server().and_then(|()| leaks::run()),
     };
     match result {

@@ -111,7 +111,7 @@ fn all_delivered(server: &Hookward, originals: usize) -> Result<()> {
     let mut events = BTreeSet::new();
     for delivery in &deliveries {
         ensure!(delivery["state"] == "delivered", "not delivered: {delivery}");
-        events.insert(delivery["event_id"].as_str().with_context(|| format!("no event_id in {delivery}"))?);
+        events.insert(delivery["event"].as_str().with_context(|| format!("no event in {delivery}"))?);
     }
     ensure!(deliveries.len() == originals, "{} deliveries for {originals} originals", deliveries.len());
     ensure!(events.len() == originals, "deliveries of {} events for {originals} originals", events.len());
