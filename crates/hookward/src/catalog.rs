@@ -21,6 +21,21 @@ macro_rules! entries {
 
 entries! {
     "github",
+    "github-sha1",
+    "gitlab",
+    "gitlab-token",
+    "standard-webhooks",
+    "standard-webhooks-ed25519",
+    "svix",
+    "stripe",
+    "slack",
+    "shopify",
+    "twilio",
+    "qlens",
+    "qualifio",
+    "qflow",
+    "bearer",
+    "basic",
 }
 
 /// The names of all schemes, in order.

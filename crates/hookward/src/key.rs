@@ -19,6 +19,9 @@ use crate::template::Content;
 /// The longest token, in bytes: what a sane header holds.
 pub const MAX_TOKEN: usize = 4096;
 
+/// Nothing longer can be a token, not even in base64; so the work for one request is bounded.
+const MAX_SENT: usize = MAX_TOKEN.div_ceil(3) * 4;
+
 /// One version of a secret, ready for one scheme: the hash state of an HMAC is computed once, here, not for every request.
 #[derive(Clone)]
 pub struct Key {
@@ -124,11 +127,11 @@ impl Material {
             Algorithm::HmacSha256 => Ok(Self::HmacSha256(hmac(&key_bytes(&proof.key, secret)?))),
             Algorithm::HmacSha512 => Ok(Self::HmacSha512(hmac(&key_bytes(&proof.key, secret)?))),
             Algorithm::Ed25519 => ed25519(&proof.key, secret),
-            Algorithm::Token => token(&key_bytes(&proof.key, secret)?).map(Self::Token),
+            Algorithm::Token => Token::new(&sendable(&proof.key, secret)?).map(Self::Token),
             Algorithm::Basic if !secret.contains(&b':') => Err(SecretError::NoColon),
             Algorithm::Basic => {
-                token(Zeroizing::new(Encoding::Base64.encode(&key_bytes(&proof.key, secret)?)).as_bytes())
-                    .map(Self::Token)
+                let text = Zeroizing::new(Encoding::Base64.encode(&sendable(&proof.key, secret)?));
+                Token::new(text.as_bytes()).map(Self::Token)
             }
         }
     }
@@ -153,7 +156,7 @@ impl Material {
     /// Whether `sent` is this token. Compares digests, so that the time says nothing about the secret, not even its length.
     pub(crate) fn is_token(&self, sent: &[u8]) -> bool {
         match self {
-            Self::Token(token) if sent.len() <= MAX_TOKEN * 2 => {
+            Self::Token(token) if sent.len() <= MAX_SENT => {
                 bool::from(<[u8; 32]>::from(Sha256::digest(sent)).ct_eq(&token.digest))
             }
             _ => false,
@@ -246,14 +249,18 @@ fn ed25519_private(bytes: &[u8]) -> Result<SigningKey, SecretError> {
     seed.map(SigningKey::from_bytes).map_err(|_| SecretError::WrongLength { expected: "32 or 64", found: bytes.len() })
 }
 
-fn token(text: &[u8]) -> Result<Token, SecretError> {
-    let printable =
-        std::str::from_utf8(text).is_ok_and(|text| !text.chars().any(char::is_control) && text.trim() == text);
-    if !printable || text.len() > MAX_TOKEN * 2 {
-        return Err(SecretError::NotSendable);
+/// The bytes of a token that a header could carry and give back unchanged.
+fn sendable(spec: &KeySpec, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let bytes = key_bytes(spec, secret)?;
+    let printable = |text: &str| !text.chars().any(char::is_control) && text.trim() == text;
+    let fits = bytes.len() <= MAX_TOKEN && std::str::from_utf8(&bytes).is_ok_and(printable);
+    if fits { Ok(bytes) } else { Err(SecretError::NotSendable) }
+}
+
+impl Token {
+    fn new(text: &[u8]) -> Result<Self, SecretError> {
+        Ok(Self { text: Secret::new(text).map_err(|_| SecretError::Empty)?, digest: Sha256::digest(text).into() })
     }
-    let digest = Sha256::digest(text).into();
-    Ok(Token { text: Secret::new(text).map_err(|_| SecretError::Empty)?, digest })
 }
 
 /// A new secret in the provider's own format from handed-in entropy.

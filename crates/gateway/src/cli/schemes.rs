@@ -1,0 +1,76 @@
+//! `hookward schemes`: what the library can verify and sign, and the files that say how. Speaks to no gateway.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use hookward::{Scheme, catalog};
+use serde_json::{Value, json};
+
+use super::Output;
+use super::exit::Exit;
+use super::print;
+
+/// List the schemes, or show one as the file that defines it
+#[derive(Debug, Args)]
+pub(super) struct Schemes {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// How to show the answer
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// All of them
+    List,
+    /// The file that defines one, to start a private scheme from
+    Show {
+        /// Its name
+        name: String,
+    },
+}
+
+/// Runs `hookward schemes …`.
+pub(super) fn run(command: Schemes) -> Result<ExitCode, Exit> {
+    match command.what.unwrap_or(What::List) {
+        What::List => list(command.output)?,
+        What::Show { name } => show(&name, command.output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(output: Output) -> Result<(), Exit> {
+    let items: Vec<Value> = catalog::names().filter_map(catalog::find).map(facts).collect();
+    match output {
+        Output::Json => print::json(&Value::from(items)),
+        Output::Table => print::line(&print::table(&items, &[("NAME", "name"), ("PROVIDER", "title")])),
+    }
+}
+
+fn show(name: &str, output: Output) -> Result<(), Exit> {
+    let (Some(scheme), Some(source)) = (catalog::find(name), catalog::source(name)) else {
+        return Err(Exit::not_found(format!("unknown scheme `{name}`; `hookward schemes` lists all")));
+    };
+    match output {
+        Output::Table => print::out(source.as_bytes()),
+        Output::Json => {
+            let mut facts = facts(scheme);
+            facts["toml"] = source.into();
+            print::json(&facts)
+        }
+    }
+}
+
+fn facts(scheme: &Scheme) -> Value {
+    json!({
+        "name": scheme.name(),
+        "title": scheme.title(),
+        "docs": scheme.docs(),
+        "tolerance_s": scheme.tolerance().map(|tolerance| tolerance.as_secs()),
+        "body_is_unique": scheme.body_is_unique(),
+        "signature_headers": scheme.signature_headers(),
+        "credential_headers": scheme.credential_headers(),
+        "credential_query": scheme.credential_query(),
+    })
+}

@@ -1,0 +1,184 @@
+//! `hookward verify`: the library's verdict on a request kept in files. Owns reading those files; `sign` shares them. Speaks to no
+//! gateway.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use hookward::{Key, Message, Scheme, Secret, UnixTime, Verified, catalog};
+
+use super::exit::Exit;
+use super::print;
+
+/// Say whether a request kept in files is authentic
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 verified, 5 refused, 2 wrong use, 3 unknown scheme.\n\
+    Example: hookward verify --scheme github --secret-file secret --headers headers --body body")]
+pub(super) struct Verify {
+    #[command(flatten)]
+    pub(super) keyring: Keyring,
+    /// The headers, one "Name: value" a line
+    #[arg(long, value_name = "FILE")]
+    headers: PathBuf,
+    /// The body, byte for byte
+    #[arg(long, value_name = "FILE")]
+    body: PathBuf,
+    /// The request's method
+    #[arg(long, default_value = "POST")]
+    method: String,
+    /// The absolute URL that was called; only some schemes need it
+    #[arg(long, default_value = "")]
+    url: String,
+    /// Judge as of this time instead of now
+    #[arg(long, value_name = "UNIX_SECONDS", value_parser = parse_time)]
+    at: Option<UnixTime>,
+}
+
+/// A scheme and its secrets.
+#[derive(Debug, Args)]
+pub(super) struct Keyring {
+    /// A scheme of `hookward schemes`, or a file in the same syntax (*.toml)
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    scheme: String,
+    /// A file with a secret, newest first; one newline at its end is ignored
+    #[arg(long = "secret-file", value_name = "FILE", required = true)]
+    secret_files: Vec<PathBuf>,
+}
+
+/// Runs `hookward verify …`.
+pub(super) fn run(command: Verify, now: UnixTime) -> Result<ExitCode, Exit> {
+    let scheme = command.keyring.scheme()?;
+    let keys = command.keyring.keys(&scheme)?;
+    let headers = parse_headers(&read(&command.headers)?, &command.headers)?;
+    let body = read(&command.body)?;
+    let message = Message { method: &command.method, url: &command.url, headers: &headers, body: &body };
+    match scheme.verify(&message, &keys, command.at.unwrap_or(now)) {
+        Ok(verified) => {
+            print::line(&describe(&verified, &command.keyring.secret_files))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(refusal) => {
+            print::line(&format!("refused: {}", refusal.id()))?;
+            Err(Exit::refused(refusal))
+        }
+    }
+}
+
+fn describe(verified: &Verified<'_>, files: &[PathBuf]) -> String {
+    let file = usize::try_from(verified.key_version()).ok().and_then(|version| files.get(version.checked_sub(1)?));
+    let mut text = format!("verified {}", verified.scheme());
+    if let Some(file) = file {
+        text += &format!(" with the secret in {}", file.display());
+    }
+    if let Some(id) = verified.id() {
+        text += &format!(", id {id}");
+    }
+    if let Some(event_type) = verified.event_type() {
+        text += &format!(", event type {event_type}");
+    }
+    if let Some(time) = verified.timestamp() {
+        text += &format!(", signed at {}", time.as_secs());
+    }
+    let binds = verified.binds();
+    let bound = [("body", binds.body), ("time", binds.time), ("url", binds.url), ("id", binds.id)];
+    let bound: Vec<&str> = bound.iter().filter(|(_, bound)| *bound).map(|(name, _)| *name).collect();
+    text + "; binds " + &if bound.is_empty() { "nothing".to_owned() } else { bound.join(", ") }
+}
+
+impl Keyring {
+    /// The scheme, from the catalog or from a file.
+    pub(super) fn scheme(&self) -> Result<Scheme, Exit> {
+        if let Some(scheme) = catalog::find(&self.scheme) {
+            return Ok(scheme.clone());
+        }
+        let path = Path::new(&self.scheme);
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = String::from_utf8(read(path)?).map_err(|_| Exit::usage(format!("{}: not utf-8", path.display())))?;
+            return Scheme::from_toml(&text).map_err(|error| Exit::usage(format!("{}: {error}", path.display())));
+        }
+        let nearest = catalog::names().min_by_key(|name| strsim::osa_distance(name, &self.scheme)).unwrap_or_default();
+        Err(Exit::not_found(format!("unknown scheme `{}`; did you mean `{nearest}`? `hookward schemes` lists all", self.scheme)))
+    }
+
+    /// The keys, newest first; a key's version is its file's position, from 1.
+    pub(super) fn keys(&self, scheme: &Scheme) -> Result<Vec<Key>, Exit> {
+        (1..).zip(&self.secret_files).map(|(version, path)| key(scheme, version, path)).collect()
+    }
+}
+
+fn key(scheme: &Scheme, version: u32, path: &Path) -> Result<Key, Exit> {
+    let name = path.display();
+    let mut text = read(path)?;
+    if text.last() == Some(&b'\n') {
+        text.pop();
+        if text.last() == Some(&b'\r') {
+            text.pop();
+        }
+    }
+    let secret = Secret::new(text).map_err(|error| Exit::usage(format!("{name}: {error}")))?;
+    scheme.key(version, &secret).map_err(|error| Exit::usage(format!("{name}: {error}")))
+}
+
+/// The bytes of a file that the command line names.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Exit> {
+    std::fs::read(path).map_err(|error| Exit::usage(format!("cannot read {}: {error}", path.display())))
+}
+
+/// Lines of `Name: value`; blanks around a value do not belong to it, as in HTTP.
+fn parse_headers(text: &[u8], path: &Path) -> Result<Vec<(String, Vec<u8>)>, Exit> {
+    let mut headers = Vec::new();
+    for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            continue;
+        }
+        let wrong = || Exit::usage(format!("{}, line {number}: a header is written \"Name: value\"", path.display()));
+        let colon = line.iter().position(|byte| *byte == b':').ok_or_else(wrong)?;
+        let name = std::str::from_utf8(&line[..colon]).ok().filter(|name| is_header_name(name)).ok_or_else(wrong)?;
+        let value = line[colon + 1..].trim_ascii();
+        headers.push((name.to_owned(), value.to_vec()));
+    }
+    Ok(headers)
+}
+
+fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// Unix seconds, with up to three decimals for schemes that count milliseconds.
+pub(super) fn parse_time(text: &str) -> Result<UnixTime, String> {
+    let wrong = || format!("`{text}` is not a time in unix seconds");
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(seconds) || !digits(fraction) || fraction.len() > 3 {
+        return Err(wrong());
+    }
+    let seconds: i64 = seconds.parse().map_err(|_| wrong())?;
+    let millis: i64 = format!("{fraction:0<3}").parse().map_err(|_| wrong())?;
+    let total = seconds.checked_mul(1000).and_then(|total| total.checked_add(millis)).ok_or_else(wrong)?;
+    Ok(UnixTime::from_millis(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_digits_with_up_to_three_decimals() {
+        assert_eq!(parse_time("1700000000"), Ok(UnixTime::from_secs(1_700_000_000)));
+        assert_eq!(parse_time("1700000000.5"), Ok(UnixTime::from_millis(1_700_000_000_500)));
+        assert_eq!(parse_time("1700000000.123"), Ok(UnixTime::from_millis(1_700_000_000_123)));
+        for wrong in ["", "-1", "+1", "1e9", "1.", ".5", "1.2345", "9223372036854775807"] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn headers_are_lines_and_values_are_trimmed_once() {
+        let parsed = parse_headers(b"A: 1\r\nb:2 \n\nC: x: y\n", Path::new("h")).unwrap();
+        let expected = [("A", "1"), ("b", "2"), ("C", "x: y")];
+        assert_eq!(parsed, expected.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())));
+        assert!(parse_headers(b"no colon\n", Path::new("h")).is_err());
+        assert!(parse_headers(b": no name\n", Path::new("h")).is_err());
+    }
+}

@@ -1,0 +1,114 @@
+//! Tests of the embedded schemes: every file is listed and reads, and every vector of every scheme has its answer.
+
+use std::collections::BTreeSet;
+
+use hookward::{Secret, catalog};
+
+use crate::support::{Origin, keys, scheme, vectors};
+
+fn files(suffix: &str) -> BTreeSet<String> {
+    let directory = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/schemes")).unwrap();
+    let names = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter_map(|name| name.strip_suffix(suffix).map(str::to_owned)).filter(|name| !name.contains('.')).collect()
+}
+
+#[test]
+fn the_catalog_lists_every_file_and_every_file_has_vectors() {
+    let listed: BTreeSet<String> = catalog::names().map(str::to_owned).collect();
+    assert_eq!(listed.len(), catalog::names().count(), "a scheme is listed twice");
+    assert_eq!(listed, files(".toml"));
+    assert_eq!(listed, files(".vectors.toml"));
+}
+
+#[test]
+fn a_scheme_has_the_name_of_its_file() {
+    for name in catalog::names() {
+        assert_eq!(scheme(name).name(), name);
+        assert!(!scheme(name).title().is_empty());
+        assert!(scheme(name).docs().is_none_or(|docs| docs.starts_with("https://")), "{name}");
+        assert!(catalog::source(name).unwrap().contains("[[proof]]"));
+    }
+    assert!(catalog::find("no-such-scheme").is_none());
+    assert!(catalog::source("no-such-scheme").is_none());
+}
+
+#[test]
+fn every_vector_has_its_answer() {
+    let mut count = 0;
+    let mut wrong = Vec::new();
+    for name in catalog::names() {
+        for vector in vectors(name) {
+            count += 1;
+            let request = vector.request();
+            let answer = request.verify(scheme(name), &keys(scheme(name), &vector.secrets), vector.now());
+            let refused = answer.as_ref().err().map(|refusal| refusal.id().to_owned());
+            let matches = match (&answer, &vector.verified) {
+                (Ok(verified), Some(expected)) => {
+                    let millis = expected.timestamp_ms.or(expected.timestamp_s.map(|seconds| seconds * 1000));
+                    verified.scheme() == name
+                        && verified.key_version() == expected.key
+                        && verified.id() == expected.id.as_deref()
+                        && verified.event_type() == expected.event_type.as_deref()
+                        && verified.timestamp().map(|time| time.as_millis()) == millis
+                }
+                (Err(_), None) => refused == vector.refused,
+                _ => false,
+            };
+            if !matches {
+                wrong.push(format!(
+                    "{name}: {}: {answer:?}, not {:?} {:?}",
+                    vector.name, vector.verified, vector.refused
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {count} vectors are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(count > 400, "only {count} vectors were read");
+}
+
+#[test]
+fn every_vector_says_where_it_comes_from_and_every_scheme_has_both_answers() {
+    for name in catalog::names() {
+        let vectors = vectors(name);
+        let names: BTreeSet<&str> = vectors.iter().map(|vector| vector.name.as_str()).collect();
+        assert_eq!(names.len(), vectors.len(), "{name}: two vectors have one name");
+        assert!(vectors.iter().all(|vector| !vector.source.is_empty()), "{name}");
+        assert!(vectors.iter().any(|vector| vector.verified.is_some()), "{name}");
+        assert!(vectors.iter().any(|vector| vector.refused.is_some()), "{name}");
+    }
+    for name in ["github", "github-sha1", "stripe", "slack", "shopify", "twilio", "standard-webhooks"] {
+        assert!(vectors(name).iter().any(|vector| vector.origin == Origin::Published), "{name}");
+    }
+}
+
+#[test]
+fn a_changed_body_changes_every_verdict_that_binds_the_body() {
+    for name in catalog::names() {
+        for vector in vectors(name).iter().filter(|vector| vector.verified.is_some()) {
+            let mut request = vector.request();
+            let keys = keys(scheme(name), &vector.secrets);
+            let binds = request.verify(scheme(name), &keys, vector.now()).unwrap().binds();
+            request.body.push(b'x');
+            assert_eq!(
+                request.verify(scheme(name), &keys, vector.now()).is_err(),
+                binds.body,
+                "{name}: {} claims to bind {binds:?}",
+                vector.name
+            );
+        }
+    }
+}
+
+#[test]
+fn no_refusal_holds_a_secret() {
+    for name in catalog::names() {
+        for vector in vectors(name).iter().filter(|vector| vector.refused.is_some()) {
+            let keys = keys(scheme(name), &vector.secrets);
+            let refusal = vector.request().verify(scheme(name), &keys, vector.now()).unwrap_err();
+            for secret in vector.secrets.iter().filter(|secret| secret.len() > 6) {
+                assert!(!refusal.to_string().contains(secret.as_str()));
+                assert!(!format!("{keys:?} {refusal:?} {:?}", Secret::new(secret.as_str())).contains(secret.as_str()));
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Tests of the scheme language: what is wrong in a file is named with its line, its column and the nearest known name.
+
+use std::time::Duration;
+
+use hookward::{Scheme, catalog};
+use proptest::prelude::*;
+
+use crate::support::scheme;
+
+const GOOD: &str = r#"name = "mine"
+title = "Mine"
+
+[[proof]]
+algorithm = "hmac-sha256"
+signature = { at = ["header:X-Sig"], encodings = ["hex"] }
+content = "{timestamp}.{body}"
+timestamp = { at = "header:X-Time", unit = "s", tolerance_s = 60 }
+"#;
+
+fn error(text: &str) -> String {
+    Scheme::from_toml(text).expect_err(text).to_string()
+}
+
+fn changed(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    error(&GOOD.replace(from, to))
+}
+
+#[test]
+fn a_private_scheme_reads() {
+    let scheme = Scheme::from_toml(GOOD).unwrap();
+    assert_eq!((scheme.name(), scheme.title(), scheme.docs()), ("mine", "Mine", None));
+    assert_eq!(scheme.tolerance(), Some(Duration::from_secs(60)));
+    assert!(!scheme.body_is_unique());
+}
+
+#[test]
+fn a_scheme_can_stand_in_another_document() {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        scheme: Vec<Scheme>,
+    }
+    let text = "[[scheme]]\n".to_owned() + &GOOD.replace("[[proof]]", "[[scheme.proof]]");
+    assert_eq!(toml::from_str::<Config>(&text).unwrap().scheme[0].name(), "mine");
+}
+
+#[test]
+fn an_unknown_name_is_located_and_the_nearest_one_named() {
+    assert_eq!(
+        changed("algorithm =", "algoritm ="),
+        "line 5, column 1: unknown field `algoritm`, expected one of `algorithm`, `key`, `signature`, `content`, `timestamp`, `id`, \
+         `event_type`, `body_sha256`, `verify_only`; did you mean `algorithm`?"
+    );
+    assert_eq!(
+        changed("hmac-sha256", "hmac-sha265"),
+        "line 5, column 13: unknown variant `hmac-sha265`, expected one of `hmac-sha1`, `hmac-sha256`, `hmac-sha512`, `ed25519`, \
+         `token`, `basic`; did you mean `hmac-sha256`?"
+    );
+    assert!(changed("{timestamp}", "{tmestamp}").starts_with("line 7, column 11: unknown part `tmestamp`"));
+    assert!(changed("{timestamp}", "{tmestamp}").ends_with("did you mean `timestamp`?"));
+    assert!(changed("header:X-Time", "headr:X-Time").ends_with("did you mean `header`?"));
+    assert!(changed("tolerance_s", "tolerance").contains("did you mean `tolerance_s`?"));
+    assert!(!changed("title", "zzzzzzzzzzzz").contains("did you mean"));
+}
+
+#[test]
+fn a_contradiction_is_an_error_at_its_proof() {
+    let proof = "line 4, column 1: ";
+    for (from, to, message) in [
+        ("{timestamp}.", "", "`timestamp` and the content's `{timestamp}` need each other"),
+        ("{body}", "{id}", "the content's `{id}` needs a header as the first place of `id`"),
+        ("{body}", "{form:sorted}", "`body_sha256` and the content's `{form:sorted}` need each other"),
+        ("encodings = [\"hex\"]", "encodings = []", "a signature needs `content` and `signature.encodings`"),
+        ("\"header:X-Sig\"", "", "`signature.at` needs places of kind header, authorization or query"),
+        ("header:X-Sig", "json:/sig", "`signature.at` needs places of kind header, authorization or query"),
+        ("header:X-Time", "signature:t", "a timestamp in the signature needs `signature.separator`"),
+        ("header:X-Time", "query:t", "`timestamp.at` needs a place of kind header or signature"),
+        (
+            "hmac-sha256",
+            "token",
+            "a token signs nothing: it has no content, timestamp, encodings, separator or repeats",
+        ),
+        ("hmac-sha256", "ed25519", "an asymmetric key needs `key.encoding`"),
+    ] {
+        assert_eq!(changed(from, to), format!("{proof}{message}"));
+    }
+    for (line, message) in [
+        ("id = [\"query:id\"]", "`id` and `event_type` need places of kind header or json"),
+        (
+            "key = { prefix = \"a\", optional_prefix = \"b\" }",
+            "a key has at most one of `prefix`, `optional_prefix` and `refused_prefix`",
+        ),
+        (
+            "key = { private_prefix = \"a\" }",
+            "`key.private_prefix` needs an asymmetric algorithm and `key.prefix` for public keys",
+        ),
+        ("key = { generate = { bytes = 0, encoding = \"hex\" } }", "`key.generate.bytes` must be from 1 to 64"),
+    ] {
+        assert_eq!(error(&format!("{GOOD}{line}\n")), format!("{proof}{message}"));
+    }
+}
+
+#[test]
+fn a_bad_text_is_an_error_where_it_stands() {
+    for (from, to, message) in [
+        ("{timestamp}.{body}", "{timestamp.{body", "line 7, column 11: "),
+        ("{timestamp}.{body}", "timestamp}", "line 7, column 11: unbalanced braces in the template `timestamp}`"),
+        ("header:X-Sig", "X-Sig", "line 6, column 20: a place is written kind:name, not `X-Sig`"),
+        ("header:X-Sig", "header:", "line 6, column 20: the name of the place `header:` must be visible ascii"),
+        ("header:X-Time", "json:type", "line 8, column 20: the JSON pointer `type` must begin with `/`"),
+        (
+            "\"mine\"",
+            "\"My Scheme\"",
+            "line 1, column 1: the scheme's name `My Scheme` must be of lower-case letters, digits and hyphens",
+        ),
+        (
+            "encodings =",
+            "separator = \", \", encodings =",
+            "line 6, column 50: the separator must be one ascii character, not `, `",
+        ),
+        ("tolerance_s = 60", "tolerance_s = -60", "line 8, column 63: "),
+        ("name = ", "name ", "line 1, column "),
+        ("[[proof]]", "[proof]", "line 4, column 1: "),
+    ] {
+        let found = changed(from, to);
+        assert!(found.starts_with(message), "{found}\nis not\n{message}");
+    }
+    let deep = format!("json:/{}", ["a"; 17].join("/"));
+    assert!(error(&format!("{GOOD}id = [\"{deep}\"]\n")).contains("is deeper than 16"));
+    assert!(error(&format!("{GOOD}verify_only = true\n")).contains("not `verify_only`"));
+}
+
+#[test]
+fn a_scheme_names_the_headers_it_reads_and_those_to_redact() {
+    assert_eq!(scheme("gitlab").credential_headers(), ["X-Gitlab-Token"]);
+    assert_eq!(
+        scheme("gitlab").signature_headers(),
+        ["webhook-signature", "webhook-timestamp", "webhook-id", "X-Gitlab-Event", "X-Gitlab-Token", "Idempotency-Key"]
+    );
+    assert_eq!(scheme("bearer").credential_headers(), ["Authorization"]);
+    assert_eq!(scheme("bearer").credential_query(), ["token"]);
+    assert_eq!(scheme("basic").credential_headers(), ["Authorization"]);
+    assert_eq!(scheme("github").credential_headers(), <[&str; 0]>::default());
+    assert_eq!(scheme("github").credential_query(), <[&str; 0]>::default());
+    assert_eq!(scheme("github").signature_headers(), ["X-Hub-Signature-256", "X-GitHub-Delivery", "X-GitHub-Event"]);
+    assert_eq!(scheme("twilio").signature_headers(), ["X-Twilio-Signature", "Content-Type"]);
+    assert_eq!(scheme("stripe").signature_headers(), ["Stripe-Signature"]);
+}
+
+#[test]
+fn the_body_is_a_dedup_key_only_where_bodies_are_unique_by_nature() {
+    let unique: Vec<&str> = catalog::names().filter(|name| scheme(name).body_is_unique()).collect();
+    assert_eq!(unique, ["github", "github-sha1", "gitlab", "gitlab-token", "stripe", "slack"]);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "\\PC{0,200}") {
+        let _ = Scheme::from_toml(&text);
+    }
+
+    #[test]
+    fn no_damage_to_a_file_makes_the_parser_panic(
+        name in proptest::sample::select(catalog::names().collect::<Vec<_>>()),
+        at in any::<prop::sample::Index>(),
+        with in "\\PC{0,3}",
+        cut in 0_usize..6,
+    ) {
+        let mut chars: Vec<char> = catalog::source(name).unwrap().chars().collect();
+        let start = at.index(chars.len());
+        let end = (start + cut).min(chars.len());
+        chars.splice(start..end, with.chars());
+        if let Err(error) = Scheme::from_toml(&chars.into_iter().collect::<String>()) {
+            prop_assert!(error.line >= 1 && error.column >= 1 && !error.message.is_empty());
+        }
+    }
+}

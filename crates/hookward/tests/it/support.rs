@@ -1,0 +1,128 @@
+//! What the tests share: vector files, owned requests, keys and a sample secret for each scheme.
+
+use base64::Engine as _;
+use hookward::{Key, Message, Refusal, Scheme, Secret, UnixTime, Verified, catalog};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VectorFile {
+    pub(crate) vector: Vec<Vector>,
+}
+
+/// One request with a known answer. Of several secrets the first is the newest and has the highest version.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Vector {
+    pub(crate) name: String,
+    pub(crate) origin: Origin,
+    pub(crate) source: String,
+    #[serde(rename = "note")]
+    _note: Option<String>,
+    pub(crate) secrets: Vec<String>,
+    method: Option<String>,
+    url: Option<String>,
+    headers: Vec<(String, String)>,
+    body: String,
+    now_s: Option<i64>,
+    now_ms: Option<i64>,
+    pub(crate) verified: Option<Expected>,
+    pub(crate) refused: Option<String>,
+}
+
+#[derive(Deserialize, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Origin {
+    Published,
+    Computed,
+    Derived,
+}
+
+#[derive(Deserialize, PartialEq, Eq, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expected {
+    pub(crate) key: u32,
+    pub(crate) id: Option<String>,
+    pub(crate) event_type: Option<String>,
+    pub(crate) timestamp_s: Option<i64>,
+    pub(crate) timestamp_ms: Option<i64>,
+}
+
+impl Vector {
+    pub(crate) fn request(&self) -> Request {
+        Request {
+            method: self.method.clone().unwrap_or("POST".into()),
+            url: self.url.clone().unwrap_or("https://example.com/hook".into()),
+            headers: self.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect(),
+            body: self.body.clone().into_bytes(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> UnixTime {
+        UnixTime::from_millis(self.now_ms.unwrap_or(self.now_s.unwrap_or_default() * 1000))
+    }
+}
+
+pub(crate) fn vectors(scheme: &str) -> Vec<Vector> {
+    let path = format!("{}/schemes/{scheme}.vectors.toml", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    toml::from_str::<VectorFile>(&text).unwrap_or_else(|error| panic!("{path}: {error}")).vector
+}
+
+/// A request that owns its parts, so that a test can change one.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    pub(crate) fn post(headers: &[(&str, &str)], body: &str) -> Self {
+        Self {
+            method: "POST".into(),
+            url: "https://example.com/hook".into(),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    pub(crate) fn message(&self) -> Message<'_> {
+        Message { method: &self.method, url: &self.url, headers: &self.headers, body: &self.body }
+    }
+
+    pub(crate) fn verify(&self, scheme: &Scheme, keys: &[Key], now: UnixTime) -> Result<Verified<'_>, Refusal> {
+        scheme.verify(&self.message(), keys, now)
+    }
+}
+
+pub(crate) fn scheme(name: &str) -> &'static Scheme {
+    catalog::find(name).unwrap_or_else(|| panic!("no scheme `{name}`"))
+}
+
+/// Keys of the secrets, newest first, the newest with the highest version.
+pub(crate) fn keys(scheme: &Scheme, secrets: &[impl AsRef<[u8]>]) -> Vec<Key> {
+    let count = u32::try_from(secrets.len()).unwrap();
+    (1..=count).rev().zip(secrets).map(|(version, secret)| key(scheme, version, secret.as_ref())).collect()
+}
+
+pub(crate) fn key(scheme: &Scheme, version: u32, secret: &[u8]) -> Key {
+    scheme.key(version, &Secret::new(secret).unwrap()).unwrap()
+}
+
+/// A secret in the scheme's own format, a different one for each `seed`.
+pub(crate) fn generated(scheme: &Scheme, seed: u8) -> Vec<u8> {
+    let mut next = seed;
+    let secret = scheme.generate(&mut |buffer| {
+        for byte in buffer {
+            *byte = next;
+            next = next.wrapping_mul(5).wrapping_add(17);
+        }
+    });
+    secret.unwrap().expose().to_vec()
+}
+
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
