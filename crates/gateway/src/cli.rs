@@ -8,13 +8,17 @@ mod exit;
 mod print;
 mod remote;
 mod resources;
+mod schemes;
 mod secret;
 mod serve;
+mod sign;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hookward_engine::clock::{Clock, SystemClock};
 
 use crate::{demo, logging, world};
 use exit::Exit;
@@ -40,6 +44,9 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    Verify(verify::Verify),
+    Sign(sign::Sign),
+    Schemes(schemes::Schemes),
     /// Look at a configuration file without starting anything
     #[command(subcommand)]
     Config(config::Config),
@@ -145,6 +152,9 @@ fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 async fn execute(command: Command) -> Result<ExitCode, Exit> {
     match command {
         Command::Serve(command) => return serve::run(command).await,
+        Command::Verify(command) => return verify::run(command, now()),
+        Command::Sign(command) => return sign::run(command, now()),
+        Command::Schemes(command) => return schemes::run(command),
         Command::Demo { once } => return Ok(demo::run(once).await?),
         Command::Config(command) => config::run(command)?,
         Command::Source { what, remote } => resources::source(what, &remote.open()?).await?,
@@ -155,6 +165,11 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Secret { what, remote } => secret::run(what, &remote.open()?).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The time, for the commands that judge or sign as of now.
+fn now() -> hookward::UnixTime {
+    hookward::UnixTime::from_millis(SystemClock::new().now().as_millis())
 }
 
 #[cfg(test)]

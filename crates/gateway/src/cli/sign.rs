@@ -46,13 +46,8 @@ pub(super) fn run(command: Sign, now: UnixTime) -> Result<ExitCode, Exit> {
     let body = read(&command.body)?;
     let at = command.at.unwrap_or(now);
     let id = command.id.unwrap_or_else(|| made_id(&body, at));
-    let draft = Draft {
-        id: &id,
-        event_type: &command.event_type,
-        method: &command.method,
-        url: &command.url,
-        body: &body,
-    };
+    let draft =
+        Draft { id: &id, event_type: &command.event_type, method: &command.method, url: &command.url, body: &body };
     let signed = scheme.sign(&draft, &keys, at).map_err(Exit::usage)?;
     for (name, value) in &signed.headers {
         print::line(&format!("{name}: {value}"))?;

@@ -93,11 +93,15 @@ impl Keyring {
         }
         let path = Path::new(&self.scheme);
         if path.extension().is_some_and(|extension| extension == "toml") {
-            let text = String::from_utf8(read(path)?).map_err(|_| Exit::usage(format!("{}: not utf-8", path.display())))?;
+            let text =
+                String::from_utf8(read(path)?).map_err(|_| Exit::usage(format!("{}: not utf-8", path.display())))?;
             return Scheme::from_toml(&text).map_err(|error| Exit::usage(format!("{}: {error}", path.display())));
         }
         let nearest = catalog::names().min_by_key(|name| strsim::osa_distance(name, &self.scheme)).unwrap_or_default();
-        Err(Exit::not_found(format!("unknown scheme `{}`; did you mean `{nearest}`? `hookward schemes` lists all", self.scheme)))
+        Err(Exit::not_found(format!(
+            "unknown scheme `{}`; did you mean `{nearest}`? `hookward schemes` lists all",
+            self.scheme
+        )))
     }
 
     /// The keys, newest first; a key's version is its file's position, from 1.

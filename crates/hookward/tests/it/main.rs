@@ -1,5 +1,7 @@
 //! The library's integration tests: a module for each source file tested, `support` for what they share.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 mod support;
 
 mod catalog;
