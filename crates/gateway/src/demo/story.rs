@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use hookward_engine::model::AuditEntry;
+
 use super::Answer;
 use super::receiver::{Received, Receiver};
 use crate::serve::Running;
@@ -26,15 +28,14 @@ impl Story {
         println!("  destination  checksum   command  sha256sum\n");
     }
 
-    /// One request, what it was answered, and why.
-    pub(crate) fn step(&mut self, what: &str, why: &str, answer: &Answer, expected: u16) {
+    /// One request, what it was answered, and what the audit log says of it.
+    pub(crate) fn step(&mut self, what: &str, answer: &Answer, expected: u16, why: &AuditEntry) {
         self.steps += 1;
         let mark = self.mark(answer.status == expected);
         println!("  {}. {mark} {what}", self.steps);
         println!("       {} {}", answer.status, answer.body);
-        if answer.status == expected {
-            println!("       {why}");
-        } else {
+        println!("       audit log: {}", reason(why));
+        if answer.status != expected {
             println!("       this should have been {expected}");
         }
     }
@@ -96,4 +97,16 @@ impl Story {
         self.all_right &= right;
         if right { "ok   " } else { "WRONG" }
     }
+}
+
+/// An audit entry about a request, as one line.
+fn reason(entry: &AuditEntry) -> String {
+    let detail = |name: &str| entry.detail.get(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    let (id, original) = (detail("delivery_id"), detail("duplicate_of"));
+    let what = match entry.action.as_str() {
+        "webhook.refused" => format!("{}: {}", detail("reason"), detail("explanation")),
+        "webhook.duplicate" => format!("delivery {id} repeats {original}: nothing runs again"),
+        _ => format!("delivery {id}, event type {}", detail("event")),
+    };
+    format!("{} {what}", entry.action)
 }
