@@ -2,7 +2,7 @@
 //! Owns how a configured answer becomes a response; which answer is given is `ingest`'s decision.
 
 use bytes::Bytes;
-use hookward_engine::ids::EventId;
+use hookward_engine::store::Committed;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
@@ -57,11 +57,11 @@ impl Prepared {
         self.status
     }
 
-    /// The answer about `event`.
-    pub(crate) fn about(&self, event: EventId) -> Whole {
+    /// The answer about an event that is on disk: an ingest's success is made of nothing else.
+    pub(crate) fn about(&self, committed: &Committed) -> Whole {
         match self.pieces.as_slice() {
             [_] => self.send(),
-            pieces => self.respond(pieces.join(&event.to_string()).into()),
+            pieces => self.respond(pieces.join(&committed.first_event().to_string()).into()),
         }
     }
 

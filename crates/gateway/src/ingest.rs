@@ -152,10 +152,8 @@ impl Ingest {
         };
         let inbound = self.inbound(head, body);
         match self.engine.receive(entrance.source, inbound).await {
-            Ok(Receipt::Accepted(committed)) => (Answered::Accepted, entrance.accepted.about(committed.first_event())),
-            Ok(Receipt::Duplicate(committed)) => {
-                (Answered::Duplicate, entrance.duplicate.about(committed.first_event()))
-            }
+            Ok(Receipt::Accepted(committed)) => (Answered::Accepted, entrance.accepted.about(&committed)),
+            Ok(Receipt::Duplicate(committed)) => (Answered::Duplicate, entrance.duplicate.about(&committed)),
             Ok(Receipt::Refused(refusal)) => {
                 self.metrics.refused(&entrance.name, refusal.id());
                 tracing::info!(source = entrance.name, refusal = refusal.id(), "refused: {refusal}");
