@@ -70,6 +70,12 @@ pub enum OpenError {
         /// What SQLite said.
         cause: rusqlite::Error,
     },
+    /// SQLite cannot keep its write-ahead log there, as on most network file systems.
+    #[error("the database `{}` is on a file system that cannot hold a write-ahead log", path.display())]
+    NoWriteAheadLog {
+        /// The file.
+        path: PathBuf,
+    },
     /// A newer Hookward wrote it. Going back is not possible; run that version or a later one.
     #[error("the database `{}` is at schema {found}, but this version knows only up to {known}", path.display())]
     SchemaTooNew {
@@ -135,9 +141,9 @@ impl SqliteStore {
         let lock = directory::claim(dir)?;
         let path = directory::prepare_database(dir)?;
         let failed = |cause| OpenError::Database { path: path.clone(), cause };
-        let writing = connection::open_writing(&path).map_err(failed)?;
+        let writing = connection::open_writing(&path, limits.wal_bytes)?;
         migrate::run(&writing, &path)?;
-        let checkpointing = connection::open_writing(&path).map_err(failed)?;
+        let checkpointing = connection::open_writing(&path, limits.wal_bytes)?;
         let readers = Readers::new(path.clone(), limits.readers);
         let page_bytes = connection::page_bytes(&writing).map_err(failed)?;
         let checkpoints = Checkpoints::start(path.clone(), checkpointing, page_bytes, limits.wal_bytes);

@@ -187,14 +187,11 @@ pub(super) fn insert_delivery(
     Ok(())
 }
 
+pub(super) const FORGET: &str = "delete from dedup where (source_id, kind, key) in
+    (select source_id, kind, key from dedup where expires_at_ms <= ?1 order by expires_at_ms limit ?2)";
+
 pub(super) fn forget(tx: &Tx<'_>, now: Timestamp, limit: u32) -> Result<u32> {
-    let forgotten = tx
-        .connection
-        .prepare_cached(
-            "delete from dedup where (source_id, kind, key) in
-                (select source_id, kind, key from dedup where expires_at_ms <= ?1 order by expires_at_ms limit ?2)",
-        )?
-        .execute(params![now.as_millis(), limit])?;
+    let forgotten = tx.connection.prepare_cached(FORGET)?.execute(params![now.as_millis(), limit])?;
     Ok(u32::try_from(forgotten).unwrap_or(u32::MAX))
 }
 

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::OpenError;
@@ -26,31 +27,46 @@ pub(super) fn assert_sound_sqlite() -> Result<(), OpenError> {
     Ok(())
 }
 
-/// A connection that writes, and that syncs every commit before it returns.
-pub(super) fn open_writing(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | COMMON)?;
-    connection.busy_timeout(LOCK_WAIT)?;
-    let mode: String = connection.query_row("pragma journal_mode = wal", [], |row| row.get(0))?;
-    assert_eq!(mode, "wal", "a database file on a local disk takes the write-ahead log");
-    // 64 MiB of cache; checkpoints are `checkpoint`'s alone; a log that outgrew its bound shrinks when it starts anew.
-    connection.execute_batch(
-        "pragma synchronous = full; pragma foreign_keys = on; pragma cache_size = -65536; pragma mmap_size = 0;
-         pragma wal_autocheckpoint = 0; pragma temp_store = memory; pragma trusted_schema = off;",
-    )?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    Ok(connection)
+/// A connection that writes, and that syncs every commit before it returns. `wal_bytes` is what the write-ahead log's
+/// file is cut down to when the log starts anew.
+pub(super) fn open_writing(path: &Path, wal_bytes: u64) -> Result<Connection, OpenError> {
+    let open = || {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | COMMON)?;
+        prepare(&connection)?;
+        let mode: String = connection.query_row("pragma journal_mode = wal", [], |row| row.get(0))?;
+        // 32 MiB of cache; checkpoints are `checkpoint`'s alone.
+        connection.execute_batch(
+            "pragma synchronous = full; pragma foreign_keys = on; pragma cache_size = -32768; pragma mmap_size = 0;
+             pragma wal_autocheckpoint = 0; pragma temp_store = memory; pragma trusted_schema = off;",
+        )?;
+        let limit = i64::try_from(wal_bytes).unwrap_or(i64::MAX);
+        connection.query_row(&format!("pragma journal_size_limit = {limit}"), [], |_| Ok(()))?;
+        Ok((connection, mode))
+    };
+    match open() {
+        Ok((connection, mode)) if mode == "wal" => Ok(connection),
+        Ok(_) => Err(OpenError::NoWriteAheadLog { path: path.to_owned() }),
+        Err(cause) => Err(OpenError::Database { path: path.to_owned(), cause }),
+    }
 }
 
 /// A connection that cannot write.
 pub(super) fn open_reading(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | COMMON)?;
-    connection.busy_timeout(LOCK_WAIT)?;
+    prepare(&connection)?;
     connection.execute_batch(
         "pragma query_only = on; pragma cache_size = -8192; pragma mmap_size = 0; pragma temp_store = memory;
          pragma trusted_schema = off;",
     )?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(LOCK_WAIT)?;
+    // Plans may not depend on the values bound: SQLite would make one anew for every event.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(())
 }
 
 /// Each connection is used by one thread at a time.

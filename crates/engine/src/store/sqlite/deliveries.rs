@@ -54,11 +54,17 @@ fn selection(filter: &DeliveryFilter) -> String {
     sql + " order by d.seq desc limit :limit"
 }
 
+/// The earliest due is looked for at each destination in turn, stepping over the few that are leased.
+pub(super) const BACKLOG: &str = "select
+    (select count(*) from deliveries where due_at_ms is not null) as outstanding,
+    (select count(*) from deliveries where state = 'held') as held,
+    (select min((select due_at_ms from deliveries
+                 where destination_id = n.id and due_at_ms is not null and +state = 'pending'
+                 order by due_at_ms limit 1))
+     from destinations n) as oldest";
+
 pub(super) fn backlog(connection: &Connection) -> Result<Backlog> {
-    let sql = "select (select count(*) from deliveries where due_at_ms is not null) as outstanding,
-                      (select count(*) from deliveries where state = 'held') as held,
-                      (select min(due_at_ms) from deliveries where due_at_ms is not null and state = 'pending') as oldest";
-    first(connection, sql, [], |row| {
+    first(connection, BACKLOG, [], |row| {
         let cells = Cells::new("deliveries", row);
         Ok(Backlog {
             outstanding: cells.unsigned("outstanding")?,

@@ -65,6 +65,16 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_runs_all_the_time_scans_no_table() {
+        use crate::store::sqlite::{commit, deliveries};
+        for sql in [commit::FORGET, deliveries::BACKLOG] {
+            let plan = plan(sql);
+            let cheap = |step: &str| step.contains("CONSTANT ROW") || step.contains("deliveries_outstanding");
+            assert!(!plan.iter().any(|step| step.starts_with("SCAN") && !cheap(step)), "{plan:?}");
+        }
+    }
+
+    #[test]
     fn a_claim_walks_what_is_outstanding_in_the_order_due() {
         let plan = plan(crate::store::sqlite::claim::DUE);
         assert_eq!(plan, ["SEARCH deliveries USING INDEX deliveries_outstanding (destination_id=? AND due_at_ms<?)"]);
