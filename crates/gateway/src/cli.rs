@@ -28,7 +28,7 @@ const STATUS: &str =
 
 /// One door for every webhook: proves who sent it, never loses it, never runs it twice.
 #[derive(Debug, Parser)]
-#[command(name = "hookward", version, after_help = STATUS, propagate_version = true)]
+#[command(name = "hookward", version, after_help = STATUS)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

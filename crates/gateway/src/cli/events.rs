@@ -51,6 +51,7 @@ pub(super) enum What {
 }
 
 #[derive(Debug, Args)]
+#[group(skip)]
 #[command(after_help = "Example: hookward publish --type invoice.paid --body invoice.json --idempotency-key inv-1042")]
 pub(super) struct Publish {
     /// The event's type
