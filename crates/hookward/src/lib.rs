@@ -1,5 +1,103 @@
 //! Owns the answers to two questions, for every provider: is this webhook authentic, and how do I sign this one. Knows no clock,
 //! no randomness, no async, no I/O, no HTTP server type and no logging: values in, values out.
+//!
+//! How a provider signs is data: a [`Scheme`], read from a small TOML file. The [`catalog`] has those of well-known providers; a private one is
+//! [read](Scheme::from_toml) from your own text. Both directions read the same file, so whatever can be verified can be signed.
+//!
+//! # Verify
+//!
+//! Make [`Key`]s once, when secrets change; hand [`Scheme::verify`] the request as it arrived and the time.
+//!
+//! ```
+//! use hookward::{Message, Secret, UnixTime, catalog};
+//!
+//! let github = catalog::find("github").expect("github is in the catalog");
+//! let key = github.key(1, &Secret::new("It's a Secret to Everybody")?)?;
+//!
+//! let headers = [
+//!     ("X-Hub-Signature-256", "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"),
+//!     ("X-GitHub-Delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
+//! ];
+//! let request = Message { method: "POST", url: "/hook", headers: &headers, body: b"Hello, World!" };
+//! let now = UnixTime::from_secs(1_700_000_000);
+//!
+//! let verified = github.verify(&request, &[key.clone()], now)?;
+//! assert_eq!(verified.key_version(), 1);
+//! assert_eq!(verified.id(), Some("72d3162e-cc78-11e3-81ab-4c9367dc0958"));
+//! assert!(verified.binds().body && !verified.binds().id);
+//!
+//! // One byte more, and it is somebody else's.
+//! let forged = Message { body: b"Hello, World!\n", ..request };
+//! assert_eq!(github.verify(&forged, &[key], now).unwrap_err().id(), "signature-mismatch");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The body must be the bytes off the wire. A body that was parsed and written again is another body.
+//!
+//! # Sign
+//!
+//! ```
+//! use hookward::{Draft, Message, Secret, UnixTime, catalog};
+//!
+//! let scheme = catalog::find("standard-webhooks").expect("standard-webhooks is in the catalog");
+//! let key = scheme.key(1, &Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?)?;
+//! let now = UnixTime::from_secs(1_614_265_330);
+//! let draft = Draft {
+//!     id: "msg_p5jXN8AQM9LWM0D4loKWxJek",
+//!     event_type: "test",
+//!     method: "POST",
+//!     url: "https://example.com/hook",
+//!     body: br#"{"test": 2432232314}"#,
+//! };
+//!
+//! let signed = scheme.sign(&draft, &[key.clone()], now)?;
+//! let (name, value) = signed.headers.last().expect("a signature is a header here");
+//! assert_eq!((name.as_str(), value.as_str()), ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="));
+//!
+//! let sent = Message { method: draft.method, url: draft.url, headers: &signed.headers, body: draft.body };
+//! assert!(scheme.verify(&sent, &[key], now).is_ok());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Rotate
+//!
+//! Every operation takes several keys, newest first. While both are live both verify, and the verdict names the one that did, so that
+//! you see when the old one is no longer used. A scheme whose header is a list sends a signature for each.
+//!
+//! ```
+//! use hookward::{Draft, Message, Secret, UnixTime, catalog};
+//!
+//! let stripe = catalog::find("stripe").expect("stripe is in the catalog");
+//! let old = stripe.key(1, &Secret::new("whsec_old")?)?;
+//! let new = stripe.key(2, &Secret::new("whsec_new")?)?;
+//! let now = UnixTime::from_secs(1_700_000_000);
+//! let draft = Draft { id: "", event_type: "", method: "POST", url: "/", body: br#"{"id":"evt_1","type":"ping"}"# };
+//!
+//! let by_old = stripe.sign(&draft, &[old.clone()], now)?;
+//! let sent = Message { method: "POST", url: "/", headers: &by_old.headers, body: draft.body };
+//! assert_eq!(stripe.verify(&sent, &[new.clone(), old.clone()], now)?.key_version(), 1);
+//! assert!(stripe.verify(&sent, &[new.clone()], now).is_err());
+//!
+//! assert_eq!(stripe.sign(&draft, &[new, old], now)?.signed_by, [2, 1]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Attacks considered
+//!
+//! - **Guessing a signature by timing.** A signature is decoded to bytes of fixed length and compared in constant time with every
+//!   candidate; a token is compared by its digest. Nothing longer than a token can be is even hashed.
+//! - **The empty key.** A [`Secret`] cannot be empty or blank, and what is left of it after a prefix cannot be empty either.
+//! - **A public key as an HMAC key.** Kinds of key are distinct types, chosen by the scheme; the request chooses no algorithm.
+//! - **Downgrade.** Where a scheme has two proofs, a stronger one that was sent decides alone, even if a weaker one would match.
+//! - **An old request sent again.** A signed timestamp is judged, on both sides, after the signature. Where none is signed, or the
+//!   id is not, [`Verified::binds`] says so: remember ids, and bodies where [`Scheme::body_is_unique`].
+//! - **One signature for two requests.** Every header that counts may occur once. An id may not hold the separator that ends it in the signed
+//!   bytes. Signatures have one spelling: base64 is decoded canonically, Ed25519 strictly.
+//! - **Two readings of one request.** A timestamp is ASCII digits. A query parameter is decoded exactly once. Header and query are not both taken.
+//! - **Exhaustion.** At most [`MAX_SIGNATURES`] signatures are looked at; the body is hashed once for each live key; JSON is looked into
+//!   only after the proof, without recursion.
+//! - **Leaking.** A [`Refusal`] never holds a secret or the signature that was expected. [`Scheme::credential_headers`] and
+//!   [`Scheme::credential_query`] name the places to redact before a request is stored.
 
 pub use key::{Key, MAX_TOKEN, SecretError};
 pub use message::{Draft, Headers, Message};

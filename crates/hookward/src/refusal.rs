@@ -129,3 +129,6 @@ impl std::fmt::Display for Refusal {
         f.write_str(sentence)
     }
 }
+
+/// So that a caller for whom a refusal is an error can use `?`.
+impl std::error::Error for Refusal {}

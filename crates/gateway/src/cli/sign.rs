@@ -26,13 +26,13 @@ pub(super) struct Sign {
     #[arg(long)]
     id: Option<String>,
     /// The event's type, for schemes with a header for it
-    #[arg(long, value_name = "TYPE", default_value = "")]
+    #[arg(long, value_name = "TYPE", default_value = "", hide_default_value = true)]
     event_type: String,
     /// The request's method
     #[arg(long, default_value = "POST")]
     method: String,
     /// The absolute URL that is going to be called; only some schemes need it
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     url: String,
     /// Sign as of this time instead of now
     #[arg(long, value_name = "UNIX_SECONDS", value_parser = parse_time)]

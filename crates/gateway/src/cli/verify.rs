@@ -27,7 +27,7 @@ pub(super) struct Verify {
     #[arg(long, default_value = "POST")]
     method: String,
     /// The absolute URL that was called; only some schemes need it
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     url: String,
     /// Judge as of this time instead of now
     #[arg(long, value_name = "UNIX_SECONDS", value_parser = parse_time)]

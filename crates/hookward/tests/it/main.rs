@@ -4,6 +4,7 @@
 
 mod support;
 
+mod allocation;
 mod catalog;
 mod dependencies;
 mod key;
