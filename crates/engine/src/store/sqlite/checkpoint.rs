@@ -66,7 +66,8 @@ impl Checkpoints {
         if frames < self.seen_frames {
             self.seen_frames = 0;
         }
-        if frames - self.seen_frames < self.step_frames {
+        // Steps grow with the log, so that a reader who keeps it from starting anew does not make commits wait often.
+        if frames - self.seen_frames < self.step_frames.max(self.seen_frames / 8) {
             return;
         }
         if frames >= self.bound_frames && self.start_anew(connection, frames) {

@@ -15,7 +15,7 @@ pub const MINIMUM_SQLITE: &str = "3.51.3";
 const MINIMUM_SQLITE_NUMBER: i32 = 3_051_003;
 
 /// How long to wait for a lock that another connection holds: readers at a restarting log, a backup tool.
-const LOCK_WAIT: Duration = Duration::from_millis(250);
+const LOCK_WAIT: Duration = Duration::from_millis(500);
 
 /// More statements than there are in this store, so that each is prepared once for each connection.
 const STATEMENTS: usize = 128;
