@@ -81,7 +81,7 @@ enum Command {
     /// Send an event to every destination that hears its type
     Publish {
         #[command(flatten)]
-        publish: events::Publish,
+        publish: events::Publication,
         #[command(flatten)]
         remote: Remote,
     },
@@ -116,7 +116,7 @@ struct Remote {
 enum Output {
     /// For people
     Table,
-    /// For programs: exactly what the API answered
+    /// For programs: what the API answered
     Json,
 }
 

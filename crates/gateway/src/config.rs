@@ -20,11 +20,11 @@ use ipnet::IpNet;
 
 pub use door::{Answer, Answers, Door};
 pub use problems::{ConfigError, Problem};
+pub use reference::Environment;
 pub(crate) use reference::{from_file, without_newline};
 pub(crate) use values::parse_lapse;
 
 use crate::world;
-use reference::Environment;
 
 /// The built-in defaults, explained.
 pub const DEFAULT: &str = include_str!("../hookward.default.toml");
@@ -141,15 +141,16 @@ impl Config {
     ///
     /// # Errors
     /// For everything in it that is wrong.
-    pub(crate) fn parse(text: &str, name: &str, environment: &Environment<'_>) -> Result<Self, ConfigError> {
+    pub fn parse(text: &str, name: &str, environment: &Environment<'_>) -> Result<Self, ConfigError> {
         let file: file::File = toml::from_str(text)
             .map_err(|error| ConfigError::new(name, text, vec![problems::from_toml(text, &error)]))?;
         let mut check = Check { text, environment, problems: Vec::new(), notices: Vec::new(), schemes: Vec::new() };
         check.schemes = sources::schemes(&mut check, &file.scheme);
         let settings = check.settings(&file);
         let unmatched = door::unmatched(&mut check, file.unmatched);
+        let source_names: Vec<String> = file.source.iter().map(|source| source.name.get_ref().clone()).collect();
         let sources = sources::sources(&mut check, file.source);
-        let destinations = destinations::destinations(&mut check, file.destination, &sources);
+        let destinations = destinations::destinations(&mut check, file.destination, &source_names);
         if !check.problems.is_empty() {
             return Err(ConfigError::new(name, text, check.problems));
         }

@@ -7,7 +7,7 @@ use hookward_engine::Engine;
 use hookward_engine::clock::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -51,6 +51,11 @@ struct Received {
 struct Refused {
     source: String,
     refusal: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Attempted {
+    outcome: String,
 }
 
 /// What this process has counted. Cheap to clone. Sources are declared, so their number is bounded.
@@ -114,12 +119,12 @@ impl Metrics {
 }
 
 fn attempts(registry: &mut Registry, engine: &Engine) {
+    let family = Family::<Attempted, Counter>::default();
     for (outcome, count) in engine.attempts() {
         let label = serde_json::to_value(outcome).ok().and_then(|value| value.as_str().map(str::to_owned));
-        let labels = [("outcome".into(), label.unwrap_or_default().into())];
-        let registry = registry.sub_registry_with_labels(labels.into_iter());
-        registry.register("hookward_attempts", "Attempts of deliveries, by how they ended", ConstCounter::new(count));
+        family.get_or_create(&Attempted { outcome: label.unwrap_or_default() }).inc_by(count);
     }
+    registry.register("hookward_attempts", "Attempts of deliveries, by how they ended", family);
 }
 
 async fn backlog(registry: &mut Registry, engine: &Engine, now: Timestamp) {

@@ -55,7 +55,7 @@ pub(crate) async fn list(
     let Query(query) = query?;
     let page = page::page("destinations", query.limit.as_deref(), query.cursor.as_deref())?;
     let mut destinations = api.engine.destinations();
-    destinations.sort_by_key(|destination| std::cmp::Reverse(destination.id));
+    destinations.sort_by_key(|destination| std::cmp::Reverse(destination.created_at));
     Ok(Json(page::show("destinations", page::slice(destinations, page), shown)))
 }
 

@@ -49,7 +49,7 @@ pub(crate) async fn list(
     let Query(query) = query?;
     let page = page::page("sources", query.limit.as_deref(), query.cursor.as_deref())?;
     let mut sources = api.engine.sources();
-    sources.sort_by_key(|source| std::cmp::Reverse(source.id));
+    sources.sort_by_key(|source| std::cmp::Reverse(source.created_at));
     Ok(Json(page::show("sources", page::slice(sources, page), shown)))
 }
 

@@ -25,7 +25,7 @@ pub(super) enum Config {
 pub(super) fn run(command: Config) -> Result<(), Exit> {
     match command {
         Config::Check { config: path } => {
-            let config = config::Config::load(&path).map_err(Exit::usage)?;
+            let config = config::Config::load(&path)?;
             for notice in &config.notices {
                 print::line(&format!("notice: {notice}"))?;
             }

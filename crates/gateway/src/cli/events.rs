@@ -53,7 +53,7 @@ pub(super) enum What {
 #[derive(Debug, Args)]
 #[group(skip)]
 #[command(after_help = "Example: hookward publish --type invoice.paid --body invoice.json --idempotency-key inv-1042")]
-pub(super) struct Publish {
+pub(super) struct Publication {
     /// The event's type
     #[arg(long = "type", value_name = "T")]
     event_type: String,
@@ -100,7 +100,7 @@ pub(super) async fn run(what: What, gateway: &Gateway) -> Result<(), Exit> {
 }
 
 /// Runs `hookward publish`.
-pub(super) async fn publish(publish: Publish, gateway: &Gateway) -> Result<(), Exit> {
+pub(super) async fn publish(publish: Publication, gateway: &Gateway) -> Result<(), Exit> {
     let file = publish.body.display().to_string();
     let bytes = if file == "-" {
         let mut bytes = Vec::new();

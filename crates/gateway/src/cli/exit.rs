@@ -3,37 +3,44 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use crate::config::ConfigError;
+
 /// A command that did not do what was asked.
 #[derive(Debug)]
 pub(crate) struct Exit {
     status: u8,
+    /// What it says, the program's name included where it helps.
     message: String,
 }
 
 impl Exit {
+    fn new(status: u8, message: impl Display) -> Self {
+        Self { status, message: format!("hookward: {message}") }
+    }
+
     /// It failed.
     pub(crate) fn failure(message: impl Display) -> Self {
-        Self { status: 1, message: message.to_string() }
+        Self::new(1, message)
     }
 
     /// It was used wrongly, or configured wrongly.
     pub(crate) fn usage(message: impl Display) -> Self {
-        Self { status: 2, message: message.to_string() }
+        Self::new(2, message)
     }
 
     /// What it is about does not exist.
     pub(crate) fn not_found(message: impl Display) -> Self {
-        Self { status: 3, message: message.to_string() }
+        Self::new(3, message)
     }
 
     /// The gateway did not accept the key.
     pub(crate) fn not_authorised(message: impl Display) -> Self {
-        Self { status: 4, message: message.to_string() }
+        Self::new(4, message)
     }
 
     /// The gateway, or a check, said no.
     pub(crate) fn refused(message: impl Display) -> Self {
-        Self { status: 5, message: message.to_string() }
+        Self::new(5, message)
     }
 
     /// Whether what it is about does not exist.
@@ -45,8 +52,15 @@ impl Exit {
     pub(crate) fn report(self) -> ExitCode {
         use std::io::Write;
         // There is nowhere left to complain when standard error is closed.
-        let _ = writeln!(std::io::stderr(), "hookward: {}", self.message);
+        let _ = writeln!(std::io::stderr(), "{}", self.message);
         ExitCode::from(self.status)
+    }
+}
+
+/// `file:line:column: …` alone on its line, which editors can follow.
+impl From<ConfigError> for Exit {
+    fn from(error: ConfigError) -> Self {
+        Self { status: 2, message: error.to_string() }
     }
 }
 

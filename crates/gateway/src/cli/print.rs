@@ -71,7 +71,10 @@ fn collect<'v>(
     tables: &mut Vec<(String, &'v [Value])>,
 ) {
     let Value::Object(map) = value else { return lines.push((prefix.to_owned(), scalar(value))) };
-    for (name, value) in map {
+    // Maps come sorted by name; what something is called stands first all the same.
+    let first = ["id", "name"].into_iter().filter_map(|name| map.get_key_value(name));
+    let rest = map.iter().filter(|(name, _)| !matches!(name.as_str(), "id" | "name"));
+    for (name, value) in first.chain(rest) {
         let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         match value {
             Value::Object(_) => collect(&name, value, lines, tables),

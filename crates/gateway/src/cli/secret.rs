@@ -139,7 +139,7 @@ pub(super) async fn run(what: What, gateway: &Gateway) -> Result<(), Exit> {
         What::Revoke { owner, version, yes } => {
             let owner = find(owner, gateway).await?;
             let (kind, name) = (owner.kind, &owner.name);
-            confirm(&format!("Version {version} of {kind} `{name}`'s secret ends at once: {}", breaks(kind)), yes)?;
+            confirm(&format!("version {version} of {kind} `{name}`'s secret ends at once: {}", breaks(kind)), yes)?;
             let done = gateway.post(&owner.at(&format!("/{version}/revoke")), &json!({})).await?;
             gateway.done(&done, &format!("version {version} is revoked"))
         }
@@ -185,7 +185,7 @@ async fn rotate(owner: Owner, value: Value_, grace: Grace, yes: bool, gateway: &
     let (kind, name) = (owner.kind, owner.name.as_str());
     let seconds = grace.grace.unwrap_or(owner.grace_s);
     let end = if seconds == 0 { "ends at once".to_owned() } else { format!("ends {}", after(seconds)) };
-    confirm(&format!("{} `{name}` gets a new secret, and the one it has {end}: {}", capital(kind), breaks(kind)), yes)?;
+    confirm(&format!("{kind} `{name}` gets a new secret, and the one it has {end}: {}", breaks(kind)), yes)?;
     let mut body = json!({ "grace_s": seconds });
     if let Some(secret) = read(&value)? {
         body["secret"] = json!(secret.as_str());
@@ -281,8 +281,4 @@ fn after(seconds: u64) -> String {
         s if s % 60 == 0 => format!("in {} min", s / 60),
         s => format!("in {s} s"),
     }
-}
-
-fn capital(kind: &str) -> &'static str {
-    if kind == "source" { "Source" } else { "Destination" }
 }

@@ -42,7 +42,7 @@ pub(super) struct Serve {
 /// Runs `hookward serve`.
 pub(super) async fn run(options: Serve) -> Result<ExitCode, Exit> {
     let mut config = match &options.config {
-        Some(path) => Config::load(path).map_err(Exit::usage)?,
+        Some(path) => Config::load(path)?,
         None => Config::defaults(),
     };
     let settings = &mut config.settings;

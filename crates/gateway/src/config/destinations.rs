@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::reference::{self, Resolved};
 use super::sources::{PUBLISH, name};
-use super::{Check, DestinationDeclaration, SourceDeclaration, file, problems};
+use super::{Check, DestinationDeclaration, file, problems};
 
 const GRACE: Duration = Duration::from_secs(86_400);
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -26,7 +26,7 @@ struct Absent(String);
 pub(super) fn destinations(
     check: &mut Check<'_>,
     files: Vec<file::Destination>,
-    sources: &[SourceDeclaration],
+    sources: &[String],
 ) -> Vec<DestinationDeclaration> {
     let mut names = HashMap::new();
     let mut destinations = Vec::new();
@@ -46,7 +46,7 @@ pub(super) fn destinations(
 fn destination(
     check: &mut Check<'_>,
     mut file: file::Destination,
-    sources: &[SourceDeclaration],
+    sources: &[String],
 ) -> Result<Option<DestinationDeclaration>, Absent> {
     let retry = retry(check, std::mem::take(&mut file.retry));
     let heard = heard(check, &file.sources, sources);
@@ -212,10 +212,10 @@ fn sign_with(check: &mut Check<'_>, sign: file::Sign) -> Result<(Option<Signing>
     Ok((scheme.map(|scheme| Signing { scheme }), secret))
 }
 
-fn heard(check: &mut Check<'_>, names: &[Spanned<String>], sources: &[SourceDeclaration]) -> Vec<String> {
+fn heard(check: &mut Check<'_>, names: &[Spanned<String>], sources: &[String]) -> Vec<String> {
     for name in names {
         let text = name.get_ref().as_str();
-        let mut known = sources.iter().map(|source| source.name.as_str()).chain([PUBLISH]);
+        let mut known = sources.iter().map(String::as_str).chain([PUBLISH]);
         if !known.clone().any(|known| known == text) {
             let near = problems::nearest(text, &mut known);
             check.problem(name, format!("there is no source `{}`{near}", text.escape_debug()));

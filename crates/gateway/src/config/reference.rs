@@ -5,7 +5,7 @@ use hookward::Secret;
 use zeroize::Zeroizing;
 
 /// Where `env:NAME` is looked up: `None` for a variable that is not set.
-pub(crate) type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
+pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// What a reference came to.
 pub(super) enum Resolved {

@@ -150,9 +150,7 @@ fn secret(check: &mut Check<'_>, name: &Spanned<String>, secret: Option<&Spanned
         Ok(Ok(value)) => Some(value),
         Ok(Err(variable)) => {
             let name = name.get_ref();
-            check
-                .notices
-                .push(format!("source `{name}`: {variable} is not set, so its secret is not taken from there"));
+            check.notices.push(format!("source `{name}`: {variable} is not set, so it gives no secret"));
             None
         }
         Err(message) => {
