@@ -12,6 +12,9 @@ pub(crate) enum Place {
     Body,
 }
 
+/// The longest request line, in bytes: method, target and version.
+const REQUEST_LINE_MAX: usize = 16 << 10;
+
 /// Bytes of a line that are kept: enough for the two headers that matter, in any honest form.
 const LINE: usize = 64;
 
@@ -23,6 +26,7 @@ pub(crate) struct Framing {
     cut: bool,
     head: Head,
     ambiguous: bool,
+    overlong: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -42,6 +46,8 @@ enum State {
 /// What a head has said so far about its body.
 #[derive(Debug, Default)]
 struct Head {
+    request_line: usize,
+    has_request_line: bool,
     length: Option<u64>,
     encoded: bool,
 }
@@ -60,6 +66,11 @@ impl Framing {
     /// differently: the ways to smuggle a second request past a proxy.
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.ambiguous
+    }
+
+    /// Whether a request line was longer than any that is taken.
+    pub(crate) fn is_overlong(&self) -> bool {
+        self.overlong
     }
 
     /// Follows `bytes`, which come next.
@@ -91,6 +102,10 @@ impl Framing {
         if matches!(self.state, State::Between) && !matches!(self.line.as_slice(), [] | [b'\r']) {
             self.state = State::Head;
         }
+        if !self.head.has_request_line {
+            self.head.request_line += part.len();
+            self.overlong |= self.head.request_line > REQUEST_LINE_MAX;
+        }
         let Some(end) = end else { return &[] };
         let line = std::mem::take(&mut self.line);
         let text = line.strip_suffix(b"\r").unwrap_or(&line);
@@ -105,7 +120,10 @@ impl Framing {
         match self.state {
             State::Head if line.is_empty() => self.head_ended(),
             State::Head => {
-                self.header(line);
+                if self.head.has_request_line {
+                    self.header(line);
+                }
+                self.head.has_request_line = true;
                 State::Head
             }
             State::ChunkSize => match chunk_size(line) {
@@ -200,6 +218,18 @@ mod tests {
         let body = "content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n";
         let request = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         assert_eq!(follow(&format!("{request}{request}")), (Place::Between, false));
+    }
+
+    #[test]
+    fn a_request_line_has_a_limit() {
+        let request = |target: usize| format!("POST {} HTTP/1.1\r\nHost: x\r\n\r\n", "/".repeat(target));
+        for (target, overlong) in [(REQUEST_LINE_MAX - 15, false), (REQUEST_LINE_MAX - 14, true)] {
+            for size in [1, 4096, usize::MAX] {
+                let mut framing = Framing::default();
+                request(target).as_bytes().chunks(size).for_each(|piece| framing.advance(piece));
+                assert_eq!(framing.is_overlong(), overlong, "{target} in pieces of {size}");
+            }
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::framing::{Framing, Place};
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 64 << 20;
 
+const OVERLONG: &[u8] = b"HTTP/1.1 414 URI Too Long\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
 const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// What the connection's service and its wire tell each other.
@@ -98,6 +100,14 @@ impl Wire {
         self.deadline.as_mut().reset(Instant::now() + lapse);
     }
 
+    /// The last words on this connection, where hyper has none. Best effort, and only when no request is being
+    /// answered, so that nothing else is being written.
+    fn answer(&self, words: &[u8]) {
+        if !self.watch.busy.load(Ordering::Acquire) {
+            let _ = self.stream.try_write(words);
+        }
+    }
+
     /// Whether what is awaited has not come in time.
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
         while self.framing.place() != Place::Body && self.deadline.as_mut().poll(cx).is_ready() {
@@ -117,12 +127,15 @@ impl AsyncRead for Wire {
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
                 self.came(&buf.filled()[before..]);
+                if self.framing.is_overlong() {
+                    self.answer(OVERLONG);
+                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                }
                 Poll::Ready(Ok(()))
             }
             Poll::Pending if self.is_late(cx) => {
                 if self.framing.place() == Place::Head {
-                    // Best effort: nothing else is being written, because no request is being answered.
-                    let _ = self.stream.try_write(TIMED_OUT);
+                    self.answer(TIMED_OUT);
                 }
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }

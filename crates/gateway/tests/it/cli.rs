@@ -1,0 +1,141 @@
+//! The command line, as a user or a script runs it.
+
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::support::{Gateway, KEY, SOURCES};
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+struct Ran {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+async fn run(url: &str, key: Option<&str>, arguments: &[&str], input: &[u8]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookward"));
+    command.args(arguments).env("HOOKWARD_URL", url).env_remove("HOOKWARD_API_KEY").env_remove("HOOKWARD_LOG");
+    if let Some(key) = key {
+        command.env("HOOKWARD_API_KEY", key);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    // A command that reads nothing may be gone before it is written to.
+    let _ = child.stdin.take().unwrap().write_all(input).await;
+    let output = child.wait_with_output().await.unwrap();
+    Ran {
+        status: output.status.code().expect("it ends by itself"),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+impl Gateway {
+    async fn run(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        run(&format!("http://{}", self.running.admin()), Some(KEY), arguments, input).await
+    }
+
+    async fn ok(&self, arguments: &[&str], input: &[u8]) -> String {
+        let ran = self.run(arguments, input).await;
+        assert_eq!(ran.status, 0, "{arguments:?}: {}", ran.stderr);
+        ran.stdout
+    }
+}
+
+#[tokio::test]
+async fn the_exit_status_tells_what_went_wrong() {
+    let gateway = Gateway::start(SOURCES).await;
+    for (arguments, status, stderr) in [
+        (&["source", "show", "nothing"][..], 3, "hookward: there is no source `nothing`\n"),
+        (&["event", "show", "x"], 2, "hookward: `x` is not an id of the form `evt_…`\n"),
+        (&["event", "list", "--limit", "251"], 2, "hookward: `limit` is a whole number from 1 to 250\n"),
+        (&["secret", "list", "nothing"], 3, "hookward: there is no source or destination `nothing`\n"),
+        (&["secret", "reveal", "unset"], 3, "hookward: source `unset` has no live secret\n"),
+        (&["secret", "set", "unset"], 2, "hookward: the secret is empty\n"),
+    ] {
+        let ran = gateway.run(arguments, b"").await;
+        assert_eq!((ran.status, ran.stderr.as_str(), ran.stdout.as_str()), (status, stderr, ""), "{arguments:?}");
+    }
+    let admin = format!("http://{}", gateway.running.admin());
+    assert_eq!(run(&admin, Some("wrong"), &["source", "list"], b"").await.status, 4);
+    assert_eq!(run(&admin, None, &["source", "list"], b"").await.status, 4);
+    assert_eq!(run(&admin, None, &["surce", "list"], b"").await.status, 2);
+    assert_eq!(run(&admin, None, &["--help"], b"").await.status, 0);
+    let nobody = run("http://127.0.0.1:1", Some(KEY), &["source", "list"], b"").await;
+    assert_eq!(nobody.status, 1);
+    assert!(nobody.stderr.contains("is `hookward serve` running?"), "{}", nobody.stderr);
+}
+
+#[tokio::test]
+async fn lists_are_tables_or_json() {
+    let gateway = Gateway::start(SOURCES).await;
+    gateway.send("POST", "/in/open?x", &[("x", "a\u{1b}[31m")], b"a").await;
+    let table = gateway.ok(&["event", "list", "--source", "open"], b"").await;
+    let header: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(header, ["ID", "SOURCE", "TYPE", "DELIVERY", "ID", "RECEIVED", "DUPLICATE", "OF"]);
+    assert!(table.lines().nth(1).unwrap().starts_with("evt_"), "{table}");
+    let json = gateway.ok(&["event", "list", "--output", "json"], b"").await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let id = json["items"][0]["id"].as_str().unwrap();
+    let shown = gateway.ok(&["event", "show", id], b"").await;
+    assert!(shown.starts_with("id "), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "what a sender sent does not steer the terminal");
+    assert_eq!(gateway.ok(&["event", "body", id], b"").await, "a");
+    assert_eq!(gateway.ok(&["destination", "list"], b"").await, "none\n");
+    assert!(gateway.ok(&["source", "list"], b"").await.contains("/in/github"));
+}
+
+#[tokio::test]
+async fn secrets_come_by_standard_input_a_file_or_are_made() {
+    let gateway = Gateway::start(SOURCES).await;
+    let set = gateway.ok(&["secret", "set", "unset"], b"from-standard-input\n").await;
+    assert_eq!(set, "source `unset` has version 1; `hookward secret reveal unset` shows it\n");
+    assert_eq!(gateway.ok(&["secret", "reveal", "unset"], b"").await, "from-standard-input\n");
+    let file = gateway.directory.path().join("secret");
+    std::fs::write(&file, "from-a-file\r\n").unwrap();
+    gateway.ok(&["secret", "set", "unset", "--file", file.to_str().unwrap()], b"").await;
+    assert_eq!(gateway.ok(&["secret", "reveal", "unset"], b"").await, "from-a-file\n");
+    let refused = gateway.run(&["secret", "rotate", "unset"], b"").await;
+    assert_eq!(refused.status, 2);
+    assert!(refused.stderr.contains("whoever still signs with it is refused"), "{}", refused.stderr);
+    let rotated = gateway.ok(&["secret", "rotate", "unset", "--yes", "--grace", "0s"], b"").await;
+    assert!(rotated.contains("version 3") && rotated.contains("ends at once"), "{rotated}");
+    let list = gateway.ok(&["secret", "list", "unset"], b"").await;
+    assert_eq!(list.matches("live").count(), 1, "{list}");
+    gateway.ok(&["secret", "revoke", "unset", "--version", "3", "--yes"], b"").await;
+    assert_eq!(gateway.run(&["secret", "reveal", "unset"], b"").await.status, 3);
+    assert_eq!(gateway.ok(&["secret", "reveal", "unset", "--version", "1"], b"").await, "from-standard-input\n");
+}
+
+#[tokio::test]
+async fn a_file_is_published_as_it_stands() {
+    let gateway = Gateway::start(SOURCES).await;
+    let file = gateway.directory.path().join("payload.json");
+    std::fs::write(&file, "{ \"a\" : 1.0 }").unwrap();
+    let arguments = ["publish", "--type", "a.b", "--body", file.to_str().unwrap(), "--idempotency-key", "k"];
+    let id = gateway.ok(&arguments, b"").await;
+    assert_eq!(gateway.ok(&arguments, b"").await, id);
+    assert_eq!(gateway.ok(&["event", "body", id.trim_end()], b"").await, "{ \"a\" : 1.0 }");
+    std::fs::write(&file, "{}").unwrap();
+    assert_eq!(gateway.run(&arguments, b"").await.status, 5);
+    std::fs::write(&file, "not json").unwrap();
+    assert_eq!(gateway.run(&arguments, b"").await.status, 2);
+}
+
+#[tokio::test]
+async fn a_configuration_is_checked_without_starting() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("hookward.toml");
+    std::fs::write(&file, "[[source]]\nname = \"a\"\npth = \"/a\"\n").unwrap();
+    let path = file.to_str().unwrap();
+    for arguments in [&["config", "check", "--config", path][..], &["serve", "--config", path]] {
+        let ran = run("", None, arguments, b"").await;
+        let expected = format!("{path}:3:1: unknown key `pth` in [[source]]; did you mean `path`?\n");
+        assert_eq!((ran.status, ran.stderr), (2, expected));
+    }
+    std::fs::write(&file, run("", None, &["config", "default"], b"").await.stdout).unwrap();
+    assert_eq!(run("", None, &["config", "check", "--config", path], b"").await.status, 0);
+}

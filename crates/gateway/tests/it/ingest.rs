@@ -1,0 +1,143 @@
+//! The inbound door: which answer for what, and that nothing is kept that was not believed.
+
+use hookward_engine::Declared;
+use serde_json::json;
+
+use crate::support::{Answer, Gateway, SOURCES, everything_in, sign};
+
+#[tokio::test]
+async fn a_signed_push_is_accepted_once() {
+    let gateway = Gateway::start(SOURCES).await;
+    let body = br#"{"ref":"refs/heads/main"}"#;
+    let first = gateway.push("u1", body).await;
+    assert_eq!(first.status, 202, "{}", first.text());
+    let event = first.json()["eventId"].as_str().unwrap().to_owned();
+    assert_eq!(first.json(), json!({ "status": "accepted", "eventId": event }));
+    for (delivery_id, body) in [("u1", &body[..]), ("u1", b"{}"), ("u2", &body[..])] {
+        let again = gateway.push(delivery_id, body).await;
+        assert_eq!(again.status, 200, "{}", again.text());
+        assert_eq!(again.json(), json!({ "status": "duplicate", "eventId": event }));
+    }
+    assert_eq!(gateway.get("/events?duplicate=false").await["items"].as_array().unwrap().len(), 1);
+    assert_eq!(gateway.api("GET", &format!("/events/{event}/body"), "").await.body, body);
+}
+
+#[tokio::test]
+async fn every_refusal_is_the_same_answer_and_keeps_nothing() {
+    let gateway = Gateway::start(SOURCES).await;
+    let body = b"{}";
+    let signature = sign(body);
+    let changed = sign(b"{ }");
+    let mut answers: Vec<Answer> = Vec::new();
+    for headers in [
+        vec![],
+        vec![("x-hub-signature-256", "")],
+        vec![("x-hub-signature-256", "sha256=")],
+        vec![("x-hub-signature-256", "sha256=zz")],
+        vec![("x-hub-signature-256", changed.as_str())],
+        vec![("x-hub-signature-256", signature.as_str()), ("x-hub-signature-256", signature.as_str())],
+        vec![("authorization", "Bearer nonsense")],
+    ] {
+        answers.push(gateway.send("POST", "/in/github", &headers, body).await);
+    }
+    answers.push(gateway.send("POST", "/in/unset", &[("x-hub-signature-256", &signature)], body).await);
+    assert_eq!(answers[0].status, 401);
+    assert_eq!(answers[0].text(), r#"{"error":"Unauthorized"}"#);
+    for answer in &answers {
+        assert_eq!(answer, &answers[0]);
+    }
+    assert_eq!(gateway.get("/events").await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn paths_are_exact_and_methods_are_those_declared() {
+    let gateway = Gateway::start(SOURCES).await;
+    for path in
+        ["/", "/in", "/in/", "/in/github/", "/in//github", "/in/GITHUB", "/in/git%68ub", "/api/v1/events", "/metrics"]
+    {
+        assert_eq!(gateway.send("POST", path, &[], b"").await.status, 404, "{path}");
+    }
+    for method in ["GET", "PUT", "OPTIONS", "FOO"] {
+        let answer = gateway.send(method, "/in/github", &[], b"").await;
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{method}");
+        assert_eq!(gateway.send(method, "/in/open", &[], method.as_bytes()).await.status, 202, "{method}");
+    }
+    let head = gateway.send("HEAD", "/in/github", &[], b"").await;
+    assert_eq!((head.status, head.text().as_str()), (405, ""));
+}
+
+#[tokio::test]
+async fn answers_and_unknown_paths_are_as_configured() {
+    let gateway = Gateway::start(
+        r#"
+[[unmatched]]
+prefix = "/hooks/"
+answer = { status = 410, body = "gone", content_type = "text/plain" }
+[[unmatched]]
+prefix = "/hooks/ai/"
+answer = { status = 404, body = '{"error":"not configured"}' }
+[[source]]
+name = "open"
+path = "/hooks/ai/open"
+unsigned = true
+dedup = { id_headers = ["X-Id"] }
+[source.answers]
+accepted = { status = 202, body = '{"executionId":"{event_id}"}' }
+duplicate = { status = 204 }
+wrong_method = { status = 401, body = '{"error":"Unauthorized"}' }
+"#,
+    )
+    .await;
+    let gone = gateway.send("POST", "/hooks/x", &[], b"").await;
+    assert_eq!((gone.status, gone.text().as_str(), gone.header("content-type")), (410, "gone", Some("text/plain")));
+    assert_eq!(gateway.send("GET", "/hooks/ai/x", &[], b"").await.text(), r#"{"error":"not configured"}"#);
+    let accepted = gateway.send("POST", "/hooks/ai/open", &[("x-id", "1")], b"a").await;
+    assert_eq!(accepted.status, 202);
+    assert!(accepted.json()["executionId"].as_str().unwrap().starts_with("evt_"));
+    let duplicate = gateway.send("POST", "/hooks/ai/open", &[("x-id", "1")], b"b").await;
+    assert_eq!((duplicate.status, duplicate.text().as_str(), duplicate.header("content-type")), (204, "", None));
+    let wrong = gateway.send("GET", "/hooks/ai/open", &[], b"").await;
+    assert_eq!((wrong.status, wrong.header("allow")), (401, None));
+}
+
+#[tokio::test]
+async fn a_body_at_the_limit_is_taken_and_one_byte_more_is_not() {
+    let gateway = Gateway::start(&format!("limits = {{ body_bytes = 1000 }}\n{SOURCES}")).await;
+    let chunked = |length: usize| {
+        let head = "POST /in/open HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+        format!("{head}{:x}\r\n{}\r\n0\r\n\r\n", length, "c".repeat(length))
+    };
+    assert_eq!(gateway.send("POST", "/in/open", &[], &[b'x'; 1000]).await.status, 202);
+    assert_eq!(gateway.send("POST", "/in/open", &[], &[b'x'; 1001]).await.status, 413);
+    assert_eq!(Answer::parse(gateway.raw(chunked(1000).as_bytes()).await.as_bytes()).status, 202);
+    assert_eq!(Answer::parse(gateway.raw(chunked(1001).as_bytes()).await.as_bytes()).status, 413);
+    let announced = "POST /in/open HTTP/1.1\r\nhost: x\r\ncontent-length: 10737418240\r\n\r\n";
+    assert_eq!(Answer::parse(gateway.raw(announced.as_bytes()).await.as_bytes()).status, 413);
+    assert_eq!(gateway.get("/events").await["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn our_fault_is_503_with_retry_after() {
+    let gateway = Gateway::start(SOURCES).await;
+    // The door is open, but behind it nothing can be kept for it any more.
+    let nothing = Declared { sources: vec![], destinations: vec![] };
+    gateway.running.engine().declare(nothing).await.unwrap();
+    let answer = gateway.push("u1", b"{}").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_is_kept_nowhere() {
+    let gateway = Gateway::start(SOURCES).await;
+    let accepted = gateway.send("POST", "/in/open?a=1&token=leaky-t0ken", &[("cookie", "leaky-t0ken")], b"x").await;
+    assert_eq!(accepted.status, 202);
+    let refused = gateway.send("POST", "/in/github?token=leaky-t0ken", &[("authorization", "leaky-t0ken")], b"x").await;
+    assert_eq!(refused.status, 401);
+    let id = accepted.json()["eventId"].as_str().unwrap().to_owned();
+    let event = gateway.get(&format!("/events/{id}")).await;
+    assert_eq!(event["request"]["target"], "/in/open?a=1&token=[redacted]");
+    gateway.running.engine().run_until_idle().await;
+    assert!(!gateway.get("/audit").await.to_string().contains("leaky-t0ken"));
+    let kept = everything_in(gateway.directory.path());
+    assert!(!kept.windows(11).any(|window| window == b"leaky-t0ken"), "the token is on disk");
+}

@@ -1,0 +1,13 @@
+//! The gateway's integration tests, one module for each source file tested. All start the real thing, on free ports
+//! and in a directory of its own, through `support`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and helpers of tests are tests")]
+
+mod support;
+
+mod accept;
+mod api;
+mod cli;
+mod config;
+mod ingest;
+mod serve;

@@ -1,0 +1,114 @@
+//! Starting and ending.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use hookward_gateway::config::Config;
+use hookward_gateway::start;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::support::{Gateway, SOURCES, read_until, send};
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn what_is_in_flight_finishes_and_nothing_more_is_taken() {
+    let gateway = Gateway::start(SOURCES).await;
+    let public = gateway.running.public();
+    let mut busy = TcpStream::connect(public).await.unwrap();
+    busy.write_all(b"POST /in/open HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+        .await
+        .unwrap();
+    read_until(&mut busy, "100 Continue").await;
+    let mut idle = TcpStream::connect(public).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    read_until(&mut idle, "ok").await;
+    let stopping = tokio::spawn(gateway.running.stop());
+    let closed = crate::support::read_all(&mut idle).await;
+    assert_eq!(closed, "", "an idle connection ends at once");
+    assert!(TcpStream::connect(public).await.is_err(), "no new connection is accepted");
+    busy.write_all(b"ok").await.unwrap();
+    let answer = read_until(&mut busy, "}").await;
+    assert!(answer.contains("HTTP/1.1 202"), "{answer}");
+    assert!(stopping.await.unwrap(), "everything finished in time");
+}
+
+#[tokio::test]
+async fn events_and_secrets_are_there_after_a_restart() {
+    let gateway = Gateway::start(SOURCES).await;
+    let accepted = gateway.push("u1", b"{}").await.json();
+    let gateway = gateway.restart(SOURCES).await;
+    let again = gateway.push("u1", b"{}").await;
+    assert_eq!((again.status, &again.json()["eventId"]), (200, &accepted["eventId"]));
+    assert_eq!(gateway.get("/sources/github/secrets").await["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_data_directory_is_its_owners_alone() {
+    let gateway = Gateway::start(SOURCES).await;
+    let data = gateway.directory.path().join("data");
+    assert_eq!(mode(&data), 0o700);
+    for entry in std::fs::read_dir(&data).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+    let addresses: Value = serde_json::from_slice(&std::fs::read(data.join("addresses.json")).unwrap()).unwrap();
+    let (public, admin) = (gateway.running.public().to_string(), gateway.running.admin().to_string());
+    assert_eq!(addresses, json!({ "public": public, "admin": admin }));
+}
+
+#[tokio::test]
+async fn without_a_key_one_is_made_and_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let mut config =
+            Config::parse("public.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"", "c", &|_| None).unwrap();
+        config.settings.data = directory.path().join("data");
+        let running = start(config).await.unwrap();
+        let key = std::fs::read_to_string(running.api_key_file()).unwrap();
+        assert_eq!(mode(running.api_key_file()), 0o600);
+        let bearer = format!("Bearer {}", key.trim_end());
+        let answer = send(running.admin(), "GET", "/api/v1/sources", &[("authorization", &bearer)], b"").await;
+        assert_eq!(answer.status, 200);
+        assert!(running.stop().await);
+        keys.push(key);
+    }
+    assert_eq!(keys[0], keys[1]);
+    assert!(keys[0].len() > 50, "{} random characters", keys[0].len());
+}
+
+#[tokio::test]
+async fn a_start_that_cannot_be_names_what_to_look_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a-file");
+    std::fs::write(&file, "").unwrap();
+    let mut config = Config::defaults();
+    config.settings.data = file.join("data");
+    let error = start(config).await.unwrap_err().to_string();
+    assert!(error.contains("a-file/data"), "{error}");
+
+    let gateway = Gateway::start(SOURCES).await;
+    let mut config = Config::defaults();
+    config.settings.data = directory.path().join("data");
+    config.settings.public = gateway.running.public();
+    let error = start(config).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot listen on {}", gateway.running.public())), "{error}");
+}
+
+#[tokio::test]
+async fn a_lost_master_key_is_not_replaced_by_a_new_one() {
+    let gateway = Gateway::start(SOURCES).await;
+    let data = gateway.directory.path().join("data");
+    gateway.running.stop().await;
+    std::fs::remove_file(data.join("master.key")).unwrap();
+    let mut config = Config::defaults();
+    config.settings.data.clone_from(&data);
+    let error = start(config).await.unwrap_err().to_string();
+    assert!(error.contains("master.key"), "{error}");
+    assert!(!data.join("master.key").exists());
+}
