@@ -210,9 +210,9 @@ impl Check<'_> {
         Settings {
             data: file.data.clone(),
             key_file: file.kms.key_file.clone(),
-            public: file.public.address,
+            public: file.public.address.0,
             origin: file.public.origin.as_ref().map(|origin| self.origin(origin)),
-            admin: file.admin.address,
+            admin: file.admin.address.0,
             limits: Limits {
                 body_bytes: limits.body_bytes.get_ref().0,
                 header_bytes: limits.header_bytes.get_ref().0,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::values::{Lapse, Range, Size};
+use super::values::{Address, Lapse, Range, Size};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -46,25 +46,25 @@ impl Default for File {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Public {
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     pub(super) origin: Option<Spanned<String>>,
 }
 
 impl Default for Public {
     fn default() -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], 8080)), origin: None }
+        Self { address: Address(SocketAddr::from(([127, 0, 0, 1], 8080))), origin: None }
     }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Admin {
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], 8081)) }
+        Self { address: Address(SocketAddr::from(([127, 0, 0, 1], 8081))) }
     }
 }
 

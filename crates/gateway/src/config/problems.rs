@@ -68,7 +68,10 @@ impl fmt::Display for ConfigError {
 pub(super) fn from_toml(text: &str, error: &toml::de::Error) -> Problem {
     let offset = error.span().map_or(0, |span| span.start);
     let message = error.message().trim();
-    let message = unknown_key(text, offset, message).unwrap_or_else(|| message.replace('\n', ": "));
+    let message = match message.strip_prefix("missing field ") {
+        Some(key) => format!("missing key {key}"),
+        None => unknown_key(text, offset, message).unwrap_or_else(|| message.replace('\n', ": ")),
+    };
     Problem::at(text, offset, message)
 }
 

@@ -94,10 +94,9 @@ fn proof(check: &mut Check<'_>, file: &file::Source) -> Option<Proof> {
             let name = check.scheme(scheme)?.name().to_owned();
             Some(Proof::Scheme { name })
         }
-        (None, Some(unsigned)) => {
+        (None, Some(_)) => {
             if let Some(secret) = &file.secret {
                 check.problem(secret, "a source with `unsigned = true` has no use for a secret");
-                check.problem(unsigned, "this is the `unsigned = true`");
             }
             Some(Proof::Unsigned)
         }

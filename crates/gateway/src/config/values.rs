@@ -1,6 +1,7 @@
 //! Values as they are written in the file: lapses of time, sizes, addresses.
 //! Parses one value at a time; what a value is for is not known here.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -77,6 +78,19 @@ fn parse_size(text: &str) -> Option<usize> {
         _ => return None,
     };
     number.checked_mul(unit)
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Address(pub(super) SocketAddr);
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|_| {
+            D::Error::custom(format!("`{text}` is not an address and port: write them like \"127.0.0.1:8080\""))
+        })
+    }
 }
 
 /// A range of addresses, `10.0.0.0/8`, or a single address.

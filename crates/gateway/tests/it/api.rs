@@ -24,7 +24,9 @@ fn shape(value: &Value) -> String {
             Value::Object(map) => {
                 for (name, value) in map {
                     match value {
-                        Value::String(text) if name.ends_with("_at") => *text = "TIME".to_owned(),
+                        Value::String(text) if name.ends_with("_at") || name.starts_with("not_") => {
+                            *text = "TIME".to_owned()
+                        }
                         _ => settle(value),
                     }
                 }
@@ -131,10 +133,88 @@ async fn every_problem_has_its_code() {
 #[tokio::test]
 async fn sources_and_destinations_are_shown_without_credentials() {
     let gateway = Gateway::start(WITH_DESTINATION).await;
-    insta::assert_snapshot!(shape(&gateway.get("/sources/open").await), @"");
+    insta::assert_snapshot!(shape(&gateway.get("/sources/open").await), @r#"
+{
+  "created_at": "TIME",
+  "dedup": {
+    "body": false,
+    "id_headers": [],
+    "window_s": 2592000
+  },
+  "door": {
+    "answers": {
+      "accepted": {
+        "body": "{\"status\":\"accepted\",\"eventId\":\"{event_id}\"}",
+        "content_type": "application/json",
+        "status": 202
+      },
+      "duplicate": {
+        "body": "{\"status\":\"duplicate\",\"eventId\":\"{event_id}\"}",
+        "content_type": "application/json",
+        "status": 200
+      },
+      "refused": {
+        "body": "{\"error\":\"Unauthorized\"}",
+        "content_type": "application/json",
+        "status": 401
+      },
+      "wrong_method": {
+        "body": "{\"error\":\"Method not allowed\"}",
+        "content_type": "application/json",
+        "status": 405
+      }
+    },
+    "methods": [
+      "POST"
+    ],
+    "path": "/in/open"
+  },
+  "grace_s": 86400,
+  "id": "src_ID",
+  "name": "open",
+  "proof": "unsigned",
+  "removed_at": null,
+  "scheme": null
+}
+"#);
     let destination = gateway.get("/destinations/ci").await;
     assert!(!destination.to_string().contains("hunter2"));
-    insta::assert_snapshot!(shape(&destination), @"");
+    insta::assert_snapshot!(shape(&destination), @r#"
+{
+  "allow_addresses": [],
+  "concurrency": 8,
+  "created_at": "TIME",
+  "event_types": [
+    "push.*"
+  ],
+  "forward_headers": [],
+  "grace_s": 86400,
+  "id": "dst_ID",
+  "name": "ci",
+  "retry": {
+    "jitter_percent": 20,
+    "waits_s": [
+      5,
+      300,
+      1800,
+      7200,
+      18000,
+      36000,
+      36000
+    ]
+  },
+  "set_headers": [
+    "Authorization"
+  ],
+  "signing_scheme": "github",
+  "sources": [],
+  "state": "active",
+  "state_reason": null,
+  "timeout_ms": 15000,
+  "type": "http",
+  "url": "https://ci.example.com/hook?…"
+}
+"#);
     let list = gateway.get("/destinations").await;
     assert_eq!(list, json!({ "items": [destination], "next": null }));
 }
@@ -146,10 +226,56 @@ async fn an_event_is_shown_in_full() {
     let answer = gateway.api("POST", "/events", r#"{"type":"push.main","payload":{"a":1}}"#).await;
     assert_eq!(answer.status, 202);
     let id = answer.json()["eventId"].as_str().unwrap().to_owned();
-    insta::assert_snapshot!(shape(&gateway.get(&format!("/events/{id}")).await), @"");
+    insta::assert_snapshot!(shape(&gateway.get(&format!("/events/{id}")).await), @r#"
+{
+  "body_len": 7,
+  "body_sha256": "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862",
+  "deliveries": [
+    {
+      "destination": "ci",
+      "id": "dlv_ID",
+      "state": "held"
+    }
+  ],
+  "delivery_id": null,
+  "duplicate_of": null,
+  "id": "evt_ID",
+  "received_at": "TIME",
+  "request": {
+    "headers": [
+      [
+        "content-type",
+        "application/json"
+      ]
+    ],
+    "method": "POST",
+    "remote": "",
+    "target": "/api/v1/events"
+  },
+  "source": "publish",
+  "type": "push.main",
+  "verdict": {
+    "proof": "api_key"
+  }
+}
+"#);
     let deliveries = gateway.get(&format!("/deliveries?event={id}")).await;
     let delivery = deliveries["items"][0]["id"].as_str().unwrap().to_owned();
-    insta::assert_snapshot!(shape(&gateway.get(&format!("/deliveries/{delivery}")).await), @"");
+    insta::assert_snapshot!(shape(&gateway.get(&format!("/deliveries/{delivery}")).await), @r#"
+{
+  "attempts": [],
+  "attempts_begun": 0,
+  "cause": {
+    "type": "event"
+  },
+  "created_at": "TIME",
+  "destination": "ci",
+  "event": "evt_ID",
+  "id": "dlv_ID",
+  "state": "held",
+  "state_at": "TIME"
+}
+"#);
     assert_eq!(gateway.api("POST", &format!("/deliveries/{delivery}/cancel"), "").await.json()["state"], "cancelled");
     let again = gateway.api("POST", &format!("/deliveries/{delivery}/cancel"), "").await;
     assert_eq!(problem(&again), (409, "not_possible".to_owned()));
@@ -226,7 +352,37 @@ async fn a_secret_is_set_rotated_revealed_and_revoked() {
     assert_eq!(rotated.json(), json!({ "version": 2 }));
     let list = gateway.get(secrets).await;
     assert!(!list.to_string().contains("first-secret-value"));
-    insta::assert_snapshot!(shape(&list), @"");
+    insta::assert_snapshot!(shape(&list), @r#"
+{
+  "items": [
+    {
+      "created_at": "TIME",
+      "first_used_at": null,
+      "last_used_at": null,
+      "not_after": null,
+      "not_before": "TIME",
+      "origin": "generated",
+      "revoked_at": null,
+      "state": "live",
+      "uses": 0,
+      "version": 2
+    },
+    {
+      "created_at": "TIME",
+      "first_used_at": null,
+      "last_used_at": null,
+      "not_after": "TIME",
+      "not_before": "TIME",
+      "origin": "import",
+      "revoked_at": null,
+      "state": "live",
+      "uses": 0,
+      "version": 1
+    }
+  ],
+  "next": null
+}
+"#);
     let revealed = gateway.api("POST", &format!("{secrets}/1/reveal"), r#"{"reason":"a test"}"#).await;
     assert_eq!(revealed.json(), json!({ "secret": "first-secret-value", "encoding": "utf-8" }));
     assert_eq!(revealed.header("cache-control"), Some("no-store"));

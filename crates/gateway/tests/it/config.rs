@@ -53,19 +53,23 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
 
 #[test]
 fn what_is_not_toml_is_placed() {
-    insta::assert_snapshot!(problems("data = \n"), @"");
-    insta::assert_snapshot!(problems("data = \"a\"\ndata = \"b\"\n"), @"");
-    insta::assert_snapshot!(problems("[[source]]\npath = \"/a\"\n"), @"");
+    insta::assert_snapshot!(problems("data = \n"), @"hookward.toml:1:8: string values must be quoted, expected literal string");
+    insta::assert_snapshot!(problems("data = \"a\"\ndata = \"b\"\n"), @"hookward.toml:2:1: duplicate key");
+    insta::assert_snapshot!(problems("[[source]]\npath = \"/a\"\n"), @"hookward.toml:1:1: missing key `name`");
 }
 
 #[test]
 fn values_are_checked_where_they_stand() {
-    insta::assert_snapshot!(problems("[public]\naddress = \"localhost\"\n"), @"");
-    insta::assert_snapshot!(problems("[limits]\nbody_timeout = \"5 parsecs\"\n"), @"");
-    insta::assert_snapshot!(problems("[limits]\nbody_bytes = \"25MB\"\n"), @"");
-    insta::assert_snapshot!(problems("[limits]\nbody_bytes = 0\nheader_bytes = 100\nidle_timeout = \"0s\"\n"), @"");
-    insta::assert_snapshot!(problems("[egress]\nallow = [\"10.0.0.0/99\"]\n"), @"");
-    insta::assert_snapshot!(problems("[public]\norigin = \"https://x.test/path\"\n"), @"");
+    insta::assert_snapshot!(problems("[public]\naddress = \"localhost\"\n"), @r#"hookward.toml:2:11: `localhost` is not an address and port: write them like "127.0.0.1:8080""#);
+    insta::assert_snapshot!(problems("[limits]\nbody_timeout = \"5 parsecs\"\n"), @r#"hookward.toml:2:16: `5 parsecs` is not a lapse of time: write a whole number and `ms`, `s`, `m`, `h` or `d`, like "30m""#);
+    insta::assert_snapshot!(problems("[limits]\nbody_bytes = \"25MB\"\n"), @r#"hookward.toml:2:14: invalid value: string "25MB", expected a whole number, or a size like "25MiB""#);
+    insta::assert_snapshot!(problems("[limits]\nbody_bytes = 0\nheader_bytes = 100\nidle_timeout = \"0s\"\n"), @r#"
+hookward.toml:2:14: `body_bytes` must be at least 1
+hookward.toml:3:16: `header_bytes` must be at least 8KiB, because real senders need that much
+hookward.toml:4:16: `idle_timeout` must be longer than zero
+"#);
+    insta::assert_snapshot!(problems("[egress]\nallow = [\"10.0.0.0/99\"]\n"), @r#"hookward.toml:2:9: `10.0.0.0/99` is not a range of addresses: write one like "10.0.0.0/8" or "fd00::/8""#);
+    insta::assert_snapshot!(problems("[public]\norigin = \"https://x.test/path\"\n"), @r#"hookward.toml:2:10: `origin` is like "https://hooks.example.com": a scheme and a host, no path"#);
 }
 
 #[test]
@@ -108,7 +112,26 @@ methods = []
 accepted = { status = 404 }
 duplicate = { status = 204, body = "x" }
 refused = { status = 200 }
-"#), @"");
+"#), @r#"
+hookward.toml:3:8: `Web Shop` is not a name: use 1 to 64 of `a` to `z`, `0` to `9` and `-`
+hookward.toml:3:8: path `/in/Web Shop` cannot be used: it contains a blank or something that is not ASCII: write it percent-encoded, as it is requested
+hookward.toml:4:10: there is no scheme `githb`; did you mean `github`?
+hookward.toml:10:8: there are two sources `a`
+hookward.toml:12:8: path `/x` is already that of source `a`
+hookward.toml:14:8: source `b` has no `scheme`; for one that proves nothing write `unsigned = true`
+hookward.toml:17:10: a source has a `scheme` or `unsigned = true`, not both
+hookward.toml:22:10: a source with `unsigned = true` has no use for a secret
+hookward.toml:24:8: `publish` is the name of the API's own door: call this source something else
+hookward.toml:26:8: path `healthz` cannot be used: it does not begin with `/`
+hookward.toml:27:12: `post` is not a method; write one like "POST"
+hookward.toml:31:10: a secret does not stand in this file: write "env:NAME" or "file:PATH"
+hookward.toml:32:8: path `/healthz` cannot be used: the listener answers it itself
+hookward.toml:33:25: `X Y` is not a header name
+hookward.toml:34:11: a source takes at least one method; write ["*"] for every method
+hookward.toml:36:23: status 404 is not possible here: this answer is 2xx, because the event is safe
+hookward.toml:37:24: an answer with status 204 has no body
+hookward.toml:38:22: status 200 is not possible here: this answer is 4xx, because nothing was stored
+"#);
 }
 
 #[test]
@@ -148,7 +171,28 @@ url = "https://user:hunter2@x.test/#a"
 name = "e"
 type = "command"
 argv = []
-"#), @"");
+"#), @r#"
+hookward.toml:7:8: there is no type of destination `htpp`; did you mean `http`?
+hookward.toml:10:8: a destination of type `http` needs a `url`
+hookward.toml:11:8: a destination of type `http` has no `argv`
+hookward.toml:13:8: there are two destinations `b`
+hookward.toml:14:8: a destination of type `command` needs an `argv`
+hookward.toml:15:7: a destination of type `command` has no `url`
+hookward.toml:19:7: this url cannot be used: it does not begin with `http://` or `https://`
+hookward.toml:20:12: there is no source `gihub`; did you mean `github`?
+hookward.toml:21:16: `a*b` is not an event type: a `*` stands only at the end, after a dot
+hookward.toml:22:26: header `Host` belongs to the connection and cannot be set
+hookward.toml:22:39: `A B` is not a header name
+hookward.toml:23:27: `a b*` is not a header name
+hookward.toml:24:15: `concurrency` is 1 to 1024
+hookward.toml:25:11: `timeout` must be longer than zero
+hookward.toml:26:20: a wait is in whole seconds
+hookward.toml:26:46: `jitter_percent` is 0 to 100
+hookward.toml:27:19: there is no scheme `nope`
+hookward.toml:27:36: file `/does/not/exist` cannot be read: No such file or directory (os error 2)
+hookward.toml:31:7: this url cannot be used: it holds user info; set an `Authorization` header in `set_headers`
+hookward.toml:35:8: `argv` is a program and its arguments, like ["./deploy", "--now"]
+"#);
 }
 
 #[test]
@@ -174,7 +218,11 @@ sign = { scheme = "github", secret = "env:NOT_SET" }
     let config = config.unwrap();
     assert!(config.destinations.is_empty());
     assert!(config.sources[0].secret.is_none());
-    insta::assert_snapshot!(config.notices.join("\n"), @"");
+    insta::assert_snapshot!(config.notices.join("\n"), @r#"
+source `a`: NOT_SET is not set, so it gives no secret
+destination `b` is left out: NOT_SET is not set
+destination `c` is left out: NOT_SET is not set
+"#);
 }
 
 #[test]
