@@ -131,7 +131,7 @@ async fn every_problem_has_its_code() {
 }
 
 #[tokio::test]
-async fn sources_and_destinations_are_shown_without_credentials() {
+async fn a_source_is_shown_with_its_door() {
     let gateway = Gateway::start(WITH_DESTINATION).await;
     insta::assert_snapshot!(shape(&gateway.get("/sources/open").await), @r#"
 {
@@ -177,6 +177,11 @@ async fn sources_and_destinations_are_shown_without_credentials() {
   "scheme": null
 }
 "#);
+}
+
+#[tokio::test]
+async fn a_destination_is_shown_without_its_credentials() {
+    let gateway = Gateway::start(WITH_DESTINATION).await;
     let destination = gateway.get("/destinations/ci").await;
     assert!(!destination.to_string().contains("hunter2"));
     insta::assert_snapshot!(shape(&destination), @r#"
