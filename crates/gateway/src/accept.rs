@@ -134,11 +134,9 @@ where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
 {
     let _busy = watch.busy();
-    if watch.is_ambiguous() || !has_one_host(&request) {
+    // This is no proxy: CONNECT names no path that could be answered.
+    if watch.is_ambiguous() || !has_one_host(&request) || request.method() == Method::CONNECT {
         return Ok(short(StatusCode::BAD_REQUEST, r#"{"error":"Bad request"}"#));
-    }
-    if request.method() == Method::CONNECT {
-        return Ok(short(StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"Method not allowed"}"#));
     }
     request.extensions_mut().insert(Peer(peer));
     service.call(request).await.map(|response| response.map(Either::Left))
