@@ -10,12 +10,6 @@ use std::{io, thread};
 
 use rusqlite::Connection;
 
-/// The log is copied each time it has grown by this many bytes.
-const STEP_BYTES: u64 = 4 << 20;
-
-/// At this many times its bound the log is started anew even if commits must wait for the copying thread.
-const PATIENCE: u64 = 4;
-
 /// Copies nothing, only says how long the log is.
 const MEASURE: &str = "pragma wal_checkpoint(noop)";
 /// Copies what no reader stands in the way of.
@@ -31,72 +25,57 @@ pub(super) struct Checkpoints {
     copying: Arc<Mutex<()>>,
     thread: Option<JoinHandle<()>>,
     path: PathBuf,
-    step_frames: u64,
-    bound_frames: u64,
-    /// The log's length when it was last copied or tried to be started anew.
-    seen_frames: u64,
+    bounds: Bounds,
+    /// No attempt to start the log anew before it has this length, after one that a reader prevented.
+    not_before_frames: u64,
 }
 
 impl Checkpoints {
     pub(super) fn start(path: PathBuf, connection: Connection, page_bytes: u32, wal_bytes: u64) -> io::Result<Self> {
-        let page_bytes = u64::from(page_bytes);
+        let bounds = Bounds { frames: wal_bytes / u64::from(page_bytes) };
         let (nudge, nudged) = sync_channel(1);
         let copying = Arc::new(Mutex::new(()));
         let thread = thread::Builder::new().name("hookward-checkpoint".to_owned()).spawn({
             let (path, copying) = (path.clone(), Arc::clone(&copying));
-            move || copy_when_nudged(&path, &connection, &copying, &nudged)
+            move || copy_when_nudged(&path, &connection, bounds, &copying, &nudged)
         })?;
-        Ok(Self {
-            nudge: Some(nudge),
-            copying,
-            thread: Some(thread),
-            path,
-            step_frames: (STEP_BYTES.min(wal_bytes / 4) / page_bytes).max(1),
-            bound_frames: (wal_bytes / page_bytes).max(1),
-            seen_frames: 0,
-        })
+        Ok(Self { nudge: Some(nudge), copying, thread: Some(thread), path, bounds, not_before_frames: 0 })
     }
 
     /// Called by the writer between two groups, with its own connection.
     pub(super) fn keep_bounded(&mut self, connection: &Connection) {
-        let frames = match run(connection, MEASURE) {
-            Ok(progress) => progress.frames,
-            Err(error) => return self.complain(&error),
+        let log = match run(connection, MEASURE) {
+            Ok(log) => log,
+            Err(error) => return complain(&self.path, &error),
         };
-        if frames < self.seen_frames {
-            self.seen_frames = 0;
+        if self.bounds.want_copying(log) {
+            // A nudge already waiting will see this log too.
+            let _ = self.nudge.as_ref().map(|nudge| nudge.try_send(()));
         }
-        // Steps grow with the log, so that a reader who keeps it from starting anew does not make commits wait often.
-        if frames - self.seen_frames < self.step_frames.max(self.seen_frames / 8) {
-            return;
+        if log.frames < self.bounds.frames {
+            self.not_before_frames = 0;
         }
-        if frames >= self.bound_frames && self.start_anew(connection, frames) {
-            self.seen_frames = 0;
-            return;
+        if self.bounds.want_new_start(log) && log.frames >= self.not_before_frames {
+            self.start_anew(connection, log);
         }
-        self.seen_frames = frames;
-        // A nudge already waiting will see these frames too.
-        let _ = self.nudge.as_ref().map(|nudge| nudge.try_send(()));
     }
 
-    /// Copies what the other thread left (little: it copied a step ago) and lets the log begin at its start again.
-    fn start_anew(&self, connection: &Connection, frames: u64) -> bool {
+    /// Copies the little that is left and lets the log begin at its start again.
+    fn start_anew(&mut self, connection: &Connection, log: Log) {
         let _copying = match self.copying.try_lock() {
             Ok(guard) => guard,
-            Err(TryLockError::WouldBlock) if frames < self.bound_frames.saturating_mul(PATIENCE) => return false,
+            Err(TryLockError::WouldBlock) if !self.bounds.out_of_patience(log) => return,
             Err(_) => self.copying.lock().unwrap_or_else(PoisonError::into_inner),
         };
-        match run(connection, START_ANEW) {
-            Ok(progress) => !progress.busy,
+        self.not_before_frames = match run(connection, START_ANEW) {
+            Ok(log) if !log.busy => 0,
+            // A reader who prevents it makes commits wait; the longer the log, the less often that is tried.
+            Ok(_) => log.frames + log.frames / 8,
             Err(error) => {
-                self.complain(&error);
-                false
+                complain(&self.path, &error);
+                log.frames + log.frames / 8
             }
-        }
-    }
-
-    fn complain(&self, error: &rusqlite::Error) {
-        tracing::warn!(path = %self.path.display(), %error, "the write-ahead log could not be checkpointed");
+        };
     }
 }
 
@@ -109,24 +88,62 @@ impl Drop for Checkpoints {
     }
 }
 
-fn copy_when_nudged(path: &Path, connection: &Connection, copying: &Mutex<()>, nudged: &Receiver<()>) {
+fn copy_when_nudged(path: &Path, connection: &Connection, bounds: Bounds, copying: &Mutex<()>, nudged: &Receiver<()>) {
     while nudged.recv().is_ok() {
         let _copying = copying.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = run(connection, COPY) {
-            tracing::warn!(path = %path.display(), %error, "the write-ahead log could not be checkpointed");
+        // A nudge given while the last copy was under way is often already answered by it.
+        let copied = run(connection, MEASURE)
+            .and_then(|log| if bounds.want_copying(log) { run(connection, COPY).map(drop) } else { Ok(()) });
+        if let Err(error) = copied {
+            complain(path, &error);
         }
     }
 }
 
-/// What a checkpoint found.
-struct Progress {
-    busy: bool,
+fn complain(path: &Path, error: &rusqlite::Error) {
+    tracing::warn!(path = %path.display(), %error, "the write-ahead log could not be checkpointed");
+}
+
+/// How long the log may become, and what follows from that. A frame is a page in the log.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
     frames: u64,
 }
 
-fn run(connection: &Connection, mode: &'static str) -> rusqlite::Result<Progress> {
+impl Bounds {
+    /// A quarter of the log at a time, since a page written often is then copied once; but all of it when it is long.
+    fn want_copying(self, log: Log) -> bool {
+        log.left() > if log.frames < self.frames { self.frames / 4 } else { self.frames / 8 }
+    }
+
+    /// Long, and with so little left to copy that commits hardly wait for it.
+    fn want_new_start(self, log: Log) -> bool {
+        log.frames >= self.frames && (log.left() <= self.frames / 8 || self.out_of_patience(log))
+    }
+
+    /// Copying does not keep up: commits must wait for it.
+    fn out_of_patience(self, log: Log) -> bool {
+        log.frames >= self.frames.saturating_mul(4)
+    }
+}
+
+/// The log as a checkpoint found or left it.
+#[derive(Debug, Clone, Copy)]
+struct Log {
+    busy: bool,
+    frames: u64,
+    copied: u64,
+}
+
+impl Log {
+    fn left(self) -> u64 {
+        self.frames.saturating_sub(self.copied)
+    }
+}
+
+fn run(connection: &Connection, mode: &'static str) -> rusqlite::Result<Log> {
     connection.prepare_cached(mode)?.query_row([], |row| {
-        let frames: i64 = row.get(1)?;
-        Ok(Progress { busy: row.get::<_, i64>(0)? != 0, frames: u64::try_from(frames).unwrap_or(0) })
+        let count = |column| row.get(column).map(|frames: i64| u64::try_from(frames).unwrap_or(0));
+        Ok(Log { busy: row.get::<_, i64>(0)? != 0, frames: count(1)?, copied: count(2)? })
     })
 }
