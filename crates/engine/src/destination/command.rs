@@ -81,6 +81,9 @@ impl CommandDestination {
                     self.timeout, self.grace
                 ),
             ),
+            Ended::Stuck => {
+                (Outcome::Timeout, format!("still running after {:?}, and not even SIGKILL ended it", self.timeout))
+            }
             Ended::Unknown(error) => (Outcome::Interrupted, format!("the program's end is unknown: {error}")),
         }
     }

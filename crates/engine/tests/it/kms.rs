@@ -27,7 +27,7 @@ fn places() -> Vec<Vec<u8>> {
     let mut places = Vec::new();
     for organization in organizations {
         for owner in owners {
-            places.extend([1, 2, 256].map(|version| associated_data(organization, owner, version)));
+            places.extend([1, 2, 257].map(|version| associated_data(organization, owner, version)));
         }
     }
     places

@@ -21,6 +21,9 @@ use super::excerpt::Excerpt;
 /// pipe open for longer, and that is not waited for.
 const LAST_OUTPUT: Duration = Duration::from_millis(250);
 
+/// How long the operating system has to end a program that got SIGKILL.
+const KILLED_WITHIN: Duration = Duration::from_secs(2);
+
 /// How a program ended.
 #[derive(Debug)]
 pub(super) enum Ended {
@@ -28,6 +31,8 @@ pub(super) enum Ended {
     Itself(ExitStatus),
     /// By this signal, after its deadline.
     AtDeadline(Signal),
+    /// Not even by SIGKILL: it is stuck inside the kernel, and reaped whenever it comes out.
+    Stuck,
     /// The operating system lost it.
     Unknown(io::Error),
 }
@@ -82,10 +87,9 @@ impl Running {
             return result.map_or_else(Ended::Unknown, |_| Ended::AtDeadline(Signal::SIGTERM));
         }
         self.group.signal(Signal::SIGKILL);
-        // Only a program stuck inside the kernel outlives this; it is reaped whenever it comes out.
-        match timeout(grace, self.work()).await {
-            Ok(Err(error)) => Ended::Unknown(error),
-            Ok(Ok(_)) | Err(_) => Ended::AtDeadline(Signal::SIGKILL),
+        match timeout(KILLED_WITHIN, self.work()).await {
+            Ok(result) => result.map_or_else(Ended::Unknown, |_| Ended::AtDeadline(Signal::SIGKILL)),
+            Err(_) => Ended::Stuck,
         }
     }
 

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use hookward_engine::clock::{Clock, SystemClock};
 use hookward_engine::destination::command::{CommandDestination, DEFAULT_PATH};
 use hookward_engine::destination::{InvalidDestination, Report};
 use hookward_engine::model::{CommandSpec, Outcome, RESPONSE_EXCERPT_MAX};
-use nix::sys::signal::kill;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use crate::support::outbound::{AMPLE, BRIEF, Sample};
 
@@ -33,10 +35,12 @@ fn text(report: &Report) -> &str {
 /// Waits until no process has the number that stands in this file.
 async fn gone(file: &Path) {
     let number = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
-    // Only this test's own deadline ends it when it fails.
-    while kill(Pid::from_raw(number), None).is_ok() && !is_zombie(number) {
-        tokio::task::yield_now().await;
-    }
+    let gone = async {
+        while kill(Pid::from_raw(number), None).is_ok() && !is_zombie(number) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(AMPLE, gone).await.expect("the process is still there");
 }
 
 /// Whether only the entry is left, which is for whoever adopted the process to remove.
@@ -192,9 +196,33 @@ async fn what_a_program_leaves_running_ends_with_it() {
 
 #[tokio::test]
 async fn a_daemon_that_holds_the_output_is_not_waited_for() {
-    // `setsid` leaves the process group, so the guard cannot reach it; it ends by itself.
-    let report = run(&shell("setsid sleep 3 & echo done"), &Sample::new(""), AMPLE).await;
+    // `setsid` leaves the process group, so nothing but this test ends it.
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("daemon");
+    let script = format!(
+        "setsid sh -c 'echo $$ >{0}.new; mv {0}.new {0}; exec sleep 20' & until [ -e {0} ]; do :; done; echo done",
+        file.display()
+    );
+    let report = run(&shell(&script), &Sample::new(""), AMPLE).await;
     assert_eq!((report.outcome, text(&report)), (Outcome::Success, "done\n"));
+    let daemon = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    assert!(!is_zombie(daemon), "it was waited for");
+    kill(Pid::from_raw(daemon), Signal::SIGKILL).expect("it is still there");
+}
+
+#[tokio::test]
+async fn the_end_of_the_output_is_seen_and_not_waited_for() {
+    let clock = SystemClock::new();
+    for script in ["echo done", "sleep 600 & echo done"] {
+        let mut shortest = AMPLE;
+        for _ in 0..5 {
+            let begun = clock.elapsed();
+            assert_eq!(text(&output(script).await), "done\n");
+            shortest = shortest.min(clock.elapsed() - begun);
+        }
+        // Only when the end goes unseen does the wait for a daemon's output set in, every time.
+        assert!(shortest < Duration::from_millis(250), "{script}: {shortest:?}");
+    }
 }
 
 #[tokio::test]
