@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
-use crate::support::outbound::{AMPLE, BRIEF, Sample};
+use crate::support::outbound::{AMPLE, FAIR, Sample};
 
 fn shell(script: &str) -> CommandSpec {
     let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
@@ -20,7 +20,7 @@ fn shell(script: &str) -> CommandSpec {
 }
 
 async fn run(spec: &CommandSpec, sample: &Sample, deadline: Duration) -> Report {
-    let destination = CommandDestination::new(spec, deadline).unwrap().with_grace(BRIEF);
+    let destination = CommandDestination::new(spec, deadline).unwrap().with_grace(FAIR);
     destination.attempt(sample.parcel()).await
 }
 
@@ -158,11 +158,11 @@ async fn output_beyond_the_limit_is_drained_and_both_ends_are_kept() {
 
 #[tokio::test]
 async fn a_program_that_hangs_is_asked_to_end_at_its_deadline() {
-    let report = run(&shell("echo begun; exec sleep 600"), &Sample::new(""), BRIEF).await;
+    let report = run(&shell("echo begun; exec sleep 600"), &Sample::new(""), FAIR).await;
     assert_eq!((report.outcome, text(&report)), (Outcome::Timeout, "begun\n"));
-    assert_eq!(report.detail, "still running after 150ms, ended by SIGTERM");
+    assert_eq!(report.detail, "still running after 1s, ended by SIGTERM");
     let report =
-        run(&shell("trap 'echo bye; exit 0' TERM; while :; do sleep 0.01; done"), &Sample::new(""), BRIEF).await;
+        run(&shell("trap 'echo bye; exit 0' TERM; while :; do sleep 0.01; done"), &Sample::new(""), FAIR).await;
     assert_eq!(report.outcome, Outcome::Timeout, "too late is too late");
     assert!(text(&report).ends_with("bye\n"), "what it writes while it ends is kept");
 }
@@ -176,9 +176,9 @@ async fn a_program_that_refuses_to_end_is_ended_with_all_it_started() {
         pids[0].display(),
         pids[1].display()
     );
-    let report = run(&shell(&script), &Sample::new(vec![0; 1 << 20]), BRIEF * 2).await;
+    let report = run(&shell(&script), &Sample::new(vec![0; 1 << 20]), FAIR).await;
     assert_eq!(report.outcome, Outcome::Timeout);
-    assert_eq!(report.detail, "still running after 300ms, ignored SIGTERM for 150ms, ended by SIGKILL");
+    assert_eq!(report.detail, "still running after 1s, ignored SIGTERM for 1s, ended by SIGKILL");
     let leader: i32 = std::fs::read_to_string(&pids[0]).unwrap().trim().parse().unwrap();
     assert!(kill(Pid::from_raw(leader), None).is_err(), "the leader is reaped, not a zombie");
     gone(&pids[1]).await;

@@ -28,6 +28,9 @@ pub(crate) const AMPLE: Duration = Duration::from_secs(30);
 /// Short, where the deadline is what is tested.
 pub(crate) const BRIEF: Duration = Duration::from_millis(150);
 
+/// The same, where something has to have begun before it.
+pub(crate) const FAIR: Duration = Duration::from_secs(1);
+
 /// A clock that stands still.
 #[derive(Debug)]
 pub(crate) struct Standing(pub(crate) Timestamp);
