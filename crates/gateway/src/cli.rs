@@ -16,12 +16,16 @@ mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hookward_engine::clock::{Clock, SystemClock};
 
 use crate::{demo, logging, world};
 use exit::Exit;
+
+/// How long what still runs may take once the command is over.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 const STATUS: &str =
     "Exit status: 0 done, 1 failed, 2 wrong use or configuration, 3 not found, 4 not authorised, 5 refused.";
@@ -140,7 +144,11 @@ fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     logging::start(filter.as_deref(), default, format.as_deref());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(execute(cli.command)),
+        Ok(runtime) => {
+            let result = runtime.block_on(execute(cli.command));
+            runtime.shutdown_timeout(LAST_MOMENT);
+            result
+        }
         Err(error) => Err(Exit::failure(format!("cannot start: {error}"))),
     };
     match result {

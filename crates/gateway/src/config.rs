@@ -189,6 +189,13 @@ impl Check<'_> {
         self.schemes.iter().find(|scheme| scheme.name() == name).or_else(|| hookward::catalog::find(name))
     }
 
+    /// A secret must have the shape of the scheme's keys.
+    fn key(&mut self, scheme: &str, at: &toml::Spanned<String>, secret: &Secret) {
+        let Some(problem) = self.find(scheme).and_then(|scheme| scheme.key(1, secret).err()) else { return };
+        let from = at.get_ref();
+        self.problem(at, format!("the value of `{from}` cannot be a secret of scheme `{scheme}`: {problem}"));
+    }
+
     fn settings(&mut self, file: &file::File) -> Settings {
         let limits = &file.limits;
         for (value, what) in [

@@ -102,7 +102,7 @@ impl Framing {
         if matches!(self.state, State::Between) && !matches!(self.line.as_slice(), [] | [b'\r']) {
             self.state = State::Head;
         }
-        if !self.head.has_request_line {
+        if matches!(self.state, State::Between | State::Head) && !self.head.has_request_line {
             self.head.request_line += part.len();
             self.overlong |= self.head.request_line > REQUEST_LINE_MAX;
         }
@@ -230,6 +230,16 @@ mod tests {
                 assert_eq!(framing.is_overlong(), overlong, "{target} in pieces of {size}");
             }
         }
+    }
+
+    #[test]
+    fn a_long_line_in_a_body_is_no_request_line() {
+        let mut framing = Framing::default();
+        let extension = "x".repeat(2 * REQUEST_LINE_MAX);
+        let body = format!("1;{extension}\r\na\r\n0\r\nx: {extension}\r\n\r\n");
+        framing.advance(format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}").as_bytes());
+        assert!(!framing.is_overlong());
+        assert_eq!(framing.place(), Place::Between);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::accept::Peer;
 use crate::answer::{Prepared, Whole, closing};
 use crate::config::{Door, Limits, Unmatched};
-use crate::metrics::{Answered, Metrics};
+use crate::metrics::{Answered, Metrics, SourceCounters};
 
 /// Seconds after which a sender may try again when it was our fault.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
@@ -42,6 +42,7 @@ pub(crate) struct Ingest {
 struct Entrance {
     source: SourceId,
     name: String,
+    counters: SourceCounters,
     /// Empty for every method.
     methods: Vec<Method>,
     accepted: Prepared,
@@ -95,7 +96,7 @@ impl Ingest {
         let mut doors = HashMap::new();
         for source in engine.sources().into_iter().filter(|source| source.removed_at.is_none()) {
             let (path, entrance) =
-                entrance(&source).map_err(|problem| format!("source `{}`: {problem}", source.name))?;
+                entrance(&source, &metrics).map_err(|problem| format!("source `{}`: {problem}", source.name))?;
             doors.insert(path, entrance);
         }
         let prepared = |unmatched: &Unmatched| Ok((unmatched.prefix.clone(), Prepared::new(&unmatched.answer)?));
@@ -122,7 +123,7 @@ impl Ingest {
             return self.answer_unmatched(request.uri().path());
         };
         let (answered, response) = self.enter(entrance, request).await;
-        self.metrics.received(&entrance.name, answered);
+        entrance.counters.answered(answered);
         tracing::debug!(
             source = entrance.name,
             answered = answered.name(),
@@ -217,7 +218,7 @@ async fn collect(mut body: Incoming, declared: u64, limit: usize) -> Result<Byte
     Ok(whole.freeze())
 }
 
-fn entrance(source: &Source) -> Result<(String, Entrance), String> {
+fn entrance(source: &Source, metrics: &Metrics) -> Result<(String, Entrance), String> {
     let door: Door = serde_json::from_value(source.spec.door.clone()).map_err(|error| format!("its door: {error}"))?;
     let parse = |method: &String| method.parse().map_err(|_| format!("`{method}` is not a method"));
     let methods = door.methods.iter().map(parse).collect::<Result<Vec<Method>, String>>()?;
@@ -229,6 +230,7 @@ fn entrance(source: &Source) -> Result<(String, Entrance), String> {
     let entrance = Entrance {
         source: source.id,
         name: source.name.clone(),
+        counters: metrics.of_source(&source.name),
         methods,
         accepted: Prepared::new(&door.answers.accepted)?,
         duplicate: Prepared::new(&door.answers.duplicate)?,

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 /// What a request at a source was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
 pub(crate) enum Answered {
     Accepted,
     Duplicate,
@@ -26,6 +27,18 @@ pub(crate) enum Answered {
 }
 
 impl Answered {
+    /// All of them, in their order.
+    const ALL: [Self; 8] = [
+        Self::Accepted,
+        Self::Duplicate,
+        Self::Refused,
+        Self::WrongMethod,
+        Self::TooLarge,
+        Self::TooSlow,
+        Self::Malformed,
+        Self::Unavailable,
+    ];
+
     /// Its label.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -68,6 +81,17 @@ pub(crate) struct Metrics {
     unmatched: Counter,
 }
 
+/// How often one source answered what.
+#[derive(Debug)]
+pub(crate) struct SourceCounters([Counter; 8]);
+
+impl SourceCounters {
+    /// Counts an answer.
+    pub(crate) fn answered(&self, answered: Answered) {
+        self.0[answered as usize].inc();
+    }
+}
+
 impl Metrics {
     /// Nothing counted yet, in a process that began at `started`.
     pub(crate) fn new(started: Timestamp) -> Self {
@@ -81,8 +105,13 @@ impl Metrics {
         Self { started, registry: Arc::new(registry), received, refused, unmatched }
     }
 
-    pub(crate) fn received(&self, source: &str, answered: Answered) {
-        self.received.get_or_create(&Received { source: source.to_owned(), answer: answered.name() }).inc();
+    /// The counters of a source, found once. All begin at zero, so that a first increase is seen as one.
+    pub(crate) fn of_source(&self, source: &str) -> SourceCounters {
+        let counter = |answered: Answered| {
+            let labels = Received { source: source.to_owned(), answer: answered.name() };
+            self.received.get_or_create(&labels).clone()
+        };
+        SourceCounters(Answered::ALL.map(counter))
     }
 
     pub(crate) fn refused(&self, source: &str, refusal: &'static str) {

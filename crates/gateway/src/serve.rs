@@ -180,12 +180,14 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
     Ok((listener, bound))
 }
 
-/// Completes at SIGTERM or SIGINT.
-pub(crate) async fn interrupted() {
+/// Completes at the first SIGTERM or SIGINT from now on.
+pub(crate) fn interrupted() -> impl Future<Output = ()> {
     let handler = |kind| signal(kind).expect("the system lets a process handle its signals");
     let (mut terminate, mut interrupt) = (handler(SignalKind::terminate()), handler(SignalKind::interrupt()));
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hookward::Secret;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::exit::Exit;
 use super::print;
@@ -57,13 +58,27 @@ pub(super) async fn run(options: Serve) -> Result<ExitCode, Exit> {
         tracing::warn!("{notice}");
     }
     let data = config.settings.data.display().to_string();
+    allow_many_files();
     let interrupted = serve::interrupted();
     let running = serve::start(config).await.map_err(Exit::failure)?;
     print::out(welcome(&running, &data, &notices, has_key).as_bytes())?;
     interrupted.await;
     tracing::info!("stopping: no new requests, and what is in flight finishes");
-    running.stop().await;
+    let at_once = serve::interrupted();
+    tokio::select! {
+        _ = running.stop() => {}
+        () = at_once => tracing::warn!("told twice: stopped at once"),
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A connection is a file. The soft limit is often far below what the system allows.
+fn allow_many_files() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::debug!(%error, "the limit on open files stays as it is");
+    }
 }
 
 /// At most 15 lines: where things are, and what to try next.

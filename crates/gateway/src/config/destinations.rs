@@ -201,7 +201,10 @@ fn sign_with(check: &mut Check<'_>, sign: file::Sign) -> Result<(Option<Signing>
     let secret = match sign.secret {
         None => None,
         Some(secret) => match reference::secret(secret.get_ref(), check.environment) {
-            Ok(Ok(value)) => Some(value),
+            Ok(Ok(value)) => {
+                scheme.iter().for_each(|scheme| check.key(scheme, &secret, &value));
+                Some(value)
+            }
             Ok(Err(variable)) => return Err(Absent(variable)),
             Err(message) => {
                 check.problem(&secret, message);

@@ -77,7 +77,7 @@ fn source(check: &mut Check<'_>, file: file::Source, path: String) -> Option<Sou
     let proof = proof(check, &file)?;
     let dedup = dedup(check, file.dedup, &proof);
     let door = Door { path, methods: door::methods(check, file.methods), answers: door::answers(check, file.answers) };
-    let secret = secret(check, &file.name, file.secret.as_ref());
+    let secret = secret(check, &file.name, &proof, file.secret.as_ref());
     let spec = SourceSpec {
         proof,
         dedup,
@@ -143,10 +143,20 @@ fn dedup(check: &mut Check<'_>, file: file::Dedup, proof: &Proof) -> DedupPolicy
     }
 }
 
-fn secret(check: &mut Check<'_>, name: &Spanned<String>, secret: Option<&Spanned<String>>) -> Option<Secret> {
+fn secret(
+    check: &mut Check<'_>,
+    name: &Spanned<String>,
+    proof: &Proof,
+    secret: Option<&Spanned<String>>,
+) -> Option<Secret> {
     let secret = secret?;
     match reference::secret(secret.get_ref(), check.environment) {
-        Ok(Ok(value)) => Some(value),
+        Ok(Ok(value)) => {
+            if let Proof::Scheme { name } = proof {
+                check.key(name, secret, &value);
+            }
+            Some(value)
+        }
         Ok(Err(variable)) => {
             let name = name.get_ref();
             check.notices.push(format!("source `{name}`: {variable} is not set, so it gives no secret"));

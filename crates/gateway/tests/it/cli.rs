@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 use crate::support::{Gateway, KEY, SOURCES};
@@ -123,6 +123,33 @@ async fn a_file_is_published_as_it_stands() {
     assert_eq!(gateway.run(&arguments, b"").await.status, 5);
     std::fs::write(&file, "not json").unwrap();
     assert_eq!(gateway.run(&arguments, b"").await.status, 2);
+}
+
+#[tokio::test]
+async fn serving_says_where_and_ends_well_when_told_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookward"));
+    command.args(["serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).current_dir(directory.path());
+    command.env_remove("HOOKWARD_API_KEY").stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = Vec::new();
+    while !said.last().is_some_and(|line: &String| line.contains("hookward config default")) {
+        said.push(lines.next_line().await.unwrap().expect("it says more before it ends"));
+    }
+    assert!(said.len() <= 15, "{said:#?}");
+    let addresses = std::fs::read(directory.path().join("hookward-data/addresses.json")).unwrap();
+    let addresses: serde_json::Value = serde_json::from_slice(&addresses).unwrap();
+    for listener in ["public", "admin"] {
+        let address = addresses[listener].as_str().unwrap();
+        assert!(said.iter().any(|line| line.contains(address)), "{address} is not in {said:#?}");
+    }
+    let key = std::fs::read_to_string(directory.path().join("hookward-data/api-key")).unwrap();
+    let admin = format!("http://{}", addresses["admin"].as_str().unwrap());
+    assert_eq!(run(&admin, Some(key.trim_end()), &["source", "list"], b"").await.status, 0);
+    let id = i32::try_from(child.id().unwrap()).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
 }
 
 #[tokio::test]

@@ -3,7 +3,11 @@
 use hookward_gateway::config::{Config, DEFAULT};
 
 fn parse(text: &str) -> Result<Config, String> {
-    let variables = |name: &str| (name == "SET").then(|| "a-value-long-enough".to_owned());
+    let variables = |name: &str| match name {
+        "SET" => Some("a-value-long-enough".to_owned()),
+        "SIGNING" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        _ => None,
+    };
     Config::parse(text, "hookward.toml", &variables).map_err(|error| error.to_string())
 }
 
@@ -34,8 +38,7 @@ fn the_default_files_examples_work() {
     let (_, examples) = examples.split_once("# [[unmatched]]").unwrap();
     let lines = format!("# [[unmatched]]{examples}");
     let text: Vec<&str> = lines.lines().filter(is_setting).map(|line| line.trim_start_matches("# ")).collect();
-    let text = text.join("\n").replace("env:GITHUB_SECRET", "env:SET").replace("env:CI_SECRET", "env:SET");
-    let text = text.replace(r#"scheme = "standard-webhooks", "#, r#"scheme = "github", "#);
+    let text = text.join("\n").replace("env:GITHUB_SECRET", "env:SET").replace("env:CI_SECRET", "env:SIGNING");
     let config = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(config.sources.len(), 1);
     assert_eq!(config.destinations.len(), 2);
@@ -237,6 +240,12 @@ fn a_secret_file_loses_one_newline_only() {
         let config = parse(&text).unwrap();
         assert_eq!(config.sources[0].secret.as_ref().unwrap().expose(), expected.as_bytes());
     }
+}
+
+#[test]
+fn a_secret_has_the_shape_of_its_schemes_keys() {
+    let text = "[[source]]\nname = \"a\"\nscheme = \"basic\"\nsecret = \"env:SET\"\n";
+    insta::assert_snapshot!(problems(text), @"hookward.toml:4:10: the value of `env:SET` cannot be a secret of scheme `basic`: basic credentials are written user:password");
 }
 
 #[test]
