@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use systems::Setup;
 use systems::server::API_KEY;
-use systems::{Setup, world};
 
-use crate::run::{has_program, root, run_with};
+use crate::run::{has_or_installs, root, run_with};
 
 const SECRET: &str = "interop-secret";
 
@@ -29,9 +29,7 @@ allow_addresses = ["127.0.0.0/8"]
 
 /// Runs the interop test, or says visibly why it did not.
 pub(crate) fn run() -> Result<()> {
-    if !has_program("node") || !has_program("npm") {
-        ensure!(!world::is_ci(), "node and npm are missing: install Debian's packages `nodejs` and `npm`");
-        println!("octokit: SKIPPED: node and npm are missing (Debian: apt-get install nodejs npm)");
+    if !has_or_installs("octokit", "node", "nodejs")? || !has_or_installs("octokit", "npm", "npm")? {
         return Ok(());
     }
     let script = install()?;

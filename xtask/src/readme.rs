@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use systems::{server, world};
 
-use crate::run::{has_program, root};
+use crate::run::{has_or_installs, root};
 
 /// One command of the walk and what it must print, if the page says.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,12 +21,8 @@ struct Chunk {
 
 /// Runs the walk.
 pub(crate) fn run() -> Result<()> {
-    for program in ["bash", "curl"] {
-        if !has_program(program) {
-            ensure!(!world::is_ci(), "{program} is missing: install Debian's package `{program}`");
-            println!("readme: SKIPPED: {program} is missing (Debian: apt-get install {program})");
-            return Ok(());
-        }
+    if !has_or_installs("readme", "bash", "bash")? || !has_or_installs("readme", "curl", "curl")? {
+        return Ok(());
     }
     let chunks = chunks(&std::fs::read_to_string(root().join("README.md"))?)?;
     ensure!(!chunks.is_empty(), "the README has no walk");

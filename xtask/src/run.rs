@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use systems::server::repository;
+use systems::world::{is_ci, var};
 
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {
@@ -39,15 +40,30 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` printed something that is not text"))
 }
 
-/// Whether a program of this name can be found.
-pub(crate) fn has_program(name: &str) -> bool {
-    let path = systems::world::var("PATH").unwrap_or_default();
+/// Whether an outside program is there for a check. Where nothing may be skipped a missing one is installed from Debian, or
+/// fails the check; elsewhere its absence is said aloud.
+pub(crate) fn has_or_installs(check: &str, program: &str, package: &str) -> Result<bool> {
+    if has_program(program) {
+        return Ok(true);
+    }
+    if !is_ci() {
+        println!("{check}: SKIPPED: `{program}` is missing (Debian: apt-get install {package})");
+        return Ok(false);
+    }
+    run("apt-get", &["update"])?;
+    run("apt-get", &["install", "--yes", "--no-install-recommends", package])?;
+    ensure!(has_program(program), "{check}: `{program}` is missing, and Debian's package `{package}` did not bring it");
+    Ok(true)
+}
+
+fn has_program(name: &str) -> bool {
+    let path = var("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
 }
 
 /// Builds the binary that the black-box commands start, unless `HOOKWARD_BIN` names one that is built.
 pub(crate) fn build_server() -> Result<()> {
-    if systems::world::var("HOOKWARD_BIN").is_some() {
+    if var("HOOKWARD_BIN").is_some() {
         return Ok(());
     }
     run("cargo", &["build", "--package", "hookward-gateway"])
