@@ -19,6 +19,15 @@ pub(super) struct Rival {
     pub(super) name: &'static str,
     pub(super) target: Target,
     child: Child,
+    serves: Serves,
+}
+
+/// Which processes a rival's memory is in.
+enum Serves {
+    /// Its own; children are the programs that it was asked to run.
+    Itself,
+    /// Its own and those of its workers.
+    ByWorkers,
 }
 
 impl Rival {
@@ -38,7 +47,7 @@ impl Rival {
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
         let target = Target { address, path: "/in/github".to_owned(), status: 200 };
-        Self { name: "nginx", target, child }.when_listening()
+        Self { name: "nginx", target, child, serves: Serves::ByWorkers }.when_listening()
     }
 
     /// adnanh/webhook: checks the same signature, then runs `/bin/true`.
@@ -66,14 +75,19 @@ impl Rival {
             .spawn()
             .with_context(|| format!("cannot start {}", binary.display()))?;
         let target = Target { address, path: "/hooks/github".to_owned(), status: 200 };
-        Self { name: "adnanh/webhook", target, child }.when_listening()
+        Self { name: "adnanh/webhook", target, child, serves: Serves::Itself }.when_listening()
     }
 
-    /// The most memory that it and its children ever had, in KiB.
+    /// The most memory that it ever had, in KiB.
     pub(super) fn peak_kib(&self) -> u64 {
         let pid = self.child.id();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        let pids = std::iter::once(pid).chain(children.split_whitespace().filter_map(|pid| pid.parse().ok()));
+        let workers = match self.serves {
+            Serves::Itself => String::new(),
+            Serves::ByWorkers => {
+                std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default()
+            }
+        };
+        let pids = std::iter::once(pid).chain(workers.split_whitespace().filter_map(|pid| pid.parse().ok()));
         pids.filter_map(|pid| world::peak_kib(pid).ok()).sum()
     }
 
