@@ -29,6 +29,7 @@ pub struct Setup {
     data: PathBuf,
     log: PathBuf,
     environment: Vec<(String, String)>,
+    file_limit_kib: Option<u32>,
 }
 
 impl Setup {
@@ -47,6 +48,7 @@ impl Setup {
             data: directory.join("data"),
             log: directory.join("server.log"),
             environment: Vec::new(),
+            file_limit_kib: None,
         })
     }
 
@@ -54,6 +56,13 @@ impl Setup {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With a bound on the size of any file that the server writes: to it, the disk is full beyond that.
+    #[must_use]
+    pub fn file_limit_kib(mut self, kib: u32) -> Self {
+        self.file_limit_kib = Some(kib);
         self
     }
 
@@ -101,7 +110,10 @@ impl Setup {
 
     /// The binary with a bare environment: only what this setup gives it, and where programs are.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.file_limit_kib {
+            None => Command::new(&self.binary),
+            Some(kib) => limited(&self.binary, kib),
+        };
         command.env_clear().env("HOOKWARD_API_KEY", API_KEY);
         if let Some(path) = world::var("PATH") {
             command.env("PATH", path);
@@ -245,6 +257,16 @@ impl Drop for Hookward {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// The program under a file size limit. Writing past it is an error to the program, not its end.
+fn limited(program: &Path, kib: u32) -> Command {
+    let mut command = Command::new("sh");
+    // The shell counts in blocks of 512 bytes.
+    command
+        .args(["-c", r#"trap "" XFSZ; ulimit -f "$1"; shift; exec "$@""#, "sh", &(kib * 2).to_string()])
+        .arg(program);
+    command
 }
 
 /// The binary beside the running program: `target/<profile>/hookward`, or what `HOOKWARD_BIN` names.

@@ -20,8 +20,8 @@ const CONNECTIONS: usize = 8;
 /// How far the deliveries may fall behind before the senders wait for them, so that the end is not all draining.
 const BEHIND_MAX: usize = 4_000;
 
-/// The requests that were answered, by delivery id: each one's status and number.
-pub(super) type Answered = BTreeMap<String, (u16, u64)>;
+/// The requests that were answered, by delivery id, with the status of the answer.
+pub(super) type Answered = BTreeMap<String, u16>;
 
 /// Running senders.
 pub(super) struct Load {
@@ -88,7 +88,7 @@ fn send_until_stopped(shared: &Shared) -> Result<()> {
         let request = push("/in/github", SECRET.as_bytes(), &id, &body);
         let status = send_until_answered(shared, &request)?;
         ensure!(matches!(status, 200 | 202), "request {id} was answered {status}");
-        shared.answered.lock().expect("no holder of this lock panics").insert(id, (status, number));
+        shared.answered.lock().expect("no holder of this lock panics").insert(id, status);
         wait_for_deliveries(shared);
     }
     Ok(())

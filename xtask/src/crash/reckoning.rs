@@ -61,7 +61,7 @@ pub(super) fn reckon(server: &Hookward, answered: &Answered, deliveries: &Delive
         "crash: {} events, of them {} originals ({} were committed but their sender never heard)",
         events.len(),
         originals.len(),
-        answered.values().filter(|(status, _)| *status == 200).count()
+        answered.values().filter(|status| **status == 200).count()
     );
     println!("crash: {} events reached the receiver, {again} of them more than once", received.len());
     println!(

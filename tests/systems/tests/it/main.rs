@@ -1,5 +1,7 @@
-//! Black-box tests: each example system, as its users and its senders see it.
+//! Black-box tests: each example system, and what others script against, as users and senders see it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
+mod contracts;
+mod disk;
 mod quantgov;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use systems::canary::Search;
 use systems::github::{event, push, signature};
 use systems::server::repository;
+use systems::world::until;
 use systems::{Canary, Hookward, Received, Receiver, Request, Response, Setup};
 use tempfile::TempDir;
 
@@ -190,16 +191,35 @@ fn equal_bodies_are_two_executions_and_a_repeated_delivery_is_one() {
 
     for (path, secret) in [(REVIEW, REVIEW_SECRET), (DEPLOY, DEPLOY_SECRET)] {
         let call = push(path, secret.as_bytes(), "d-5", b"{}").header("Authorization", &format!("Bearer {secret}"));
-        let before = world.engine.count();
         let first = execution(&world.send(&call));
-        assert!(world.engine.wait_for(before + 1, PATIENCE));
         assert_eq!(execution(&world.send(&call)), first);
     }
-    let fresh_id = push(REVIEW, REVIEW_SECRET.as_bytes(), "d-6", b"{}");
-    let before = world.engine.count();
-    execution(&world.send(&fresh_id));
-    assert!(world.engine.wait_for(before + 1, PATIENCE));
+    execution(&world.send(&push(REVIEW, REVIEW_SECRET.as_bytes(), "d-6", b"{}")));
+    let all_delivered = || {
+        let deliveries = world.server.list("/api/v1/deliveries").unwrap();
+        deliveries.iter().all(|delivery| delivery["state"] == "delivered")
+    };
+    assert!(until(PATIENCE, all_delivered), "not everything was delivered");
     assert_eq!(world.engine.count(), 5, "a repeated delivery was forwarded");
+}
+
+#[test]
+fn everything_that_came_is_in_the_audit_log() {
+    let world = World::start();
+    let call = push(REVIEW, REVIEW_SECRET.as_bytes(), "d-10", b"{}");
+    execution(&world.send(&call));
+    execution(&world.send(&call));
+    assert_unauthorized(&world.send(&push(REVIEW, b"wrong", "d-11", b"{}")));
+    let actions = || -> Vec<String> {
+        let entries = world.server.list("/api/v1/audit").unwrap().into_iter();
+        entries.filter_map(|entry| entry["action"].as_str().map(str::to_owned)).collect()
+    };
+    // Refusals are written a moment later, so that a flood of them holds nobody up.
+    assert!(until(PATIENCE, || actions().iter().any(|action| action == "webhook.refused")));
+    let actions = actions();
+    for action in ["webhook.deliver", "webhook.duplicate"] {
+        assert!(actions.iter().any(|one| one == action), "no `{action}` in {actions:?}");
+    }
 }
 
 #[test]
