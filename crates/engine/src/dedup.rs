@@ -23,7 +23,7 @@ pub fn keys(
     let expires_at = now.plus(window);
     let id = delivery_id.map(|id| DedupKey {
         kind: DedupKind::DeliveryId,
-        key: Bytes::copy_from_slice(&sha256(id.as_bytes())),
+        key: Bytes::copy_from_slice(&text_key(id)),
         expires_at,
     });
     let body =
@@ -31,7 +31,13 @@ pub fn keys(
     id.into_iter().chain(body).collect()
 }
 
-/// SHA-256 of `bytes`: delivery ids are hashed too, so that every key has one length whatever a sender puts there.
+/// The key of a text that the sender chose, a delivery id or an idempotency key: hashed, so that every key has one length
+/// whatever a sender puts there.
+pub fn text_key(text: &str) -> [u8; 32] {
+    sha256(text.as_bytes())
+}
+
+/// SHA-256 of `bytes`.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }

@@ -69,7 +69,7 @@ impl Engine {
         let window = source.spec.dedup.window;
         let dedup = publish.idempotency_key.as_deref().map(|key| DedupKey {
             kind: DedupKind::Idempotency,
-            key: Bytes::copy_from_slice(&dedup::sha256(key.as_bytes())),
+            key: Bytes::copy_from_slice(&dedup::text_key(key)),
             expires_at: now.plus(window),
         });
         let fact = Fact {

@@ -42,7 +42,7 @@ pub enum StoreError {
 pub struct DedupKey {
     /// Which of the keys this is.
     pub kind: DedupKind,
-    /// The delivery id's bytes, the body's SHA-256, or the idempotency key's bytes.
+    /// `dedup::text_key` of the delivery id or the idempotency key, or the body's SHA-256.
     pub key: Bytes,
     /// Until when it is remembered.
     pub expires_at: Timestamp,
@@ -296,7 +296,7 @@ pub struct EventFilter {
     pub source: Option<SourceId>,
     /// Only this type.
     pub event_type: Option<String>,
-    /// Only those with this delivery id.
+    /// Only those with this delivery id. Originals are found as long as their dedup key is remembered.
     pub delivery_id: Option<String>,
     /// Only duplicates, or only originals.
     pub duplicate: Option<bool>,

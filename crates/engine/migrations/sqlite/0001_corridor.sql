@@ -71,8 +71,9 @@ create table events (
 -- Lists filtered by source, by type: entries go to the end of a few runs.
 create index events_by_source on events (source_id);
 create index events_by_type on events (event_type);
--- An operator comes with a sender's delivery id in hand.
-create index events_by_delivery_id on events (delivery_id) where delivery_id is not null;
+-- An operator comes with a sender's delivery id in hand. An original is found by its row in `dedup`: an index of random
+-- ids would cost each event a page of its own. A duplicate's id is not remembered there.
+create index events_duplicates_by_delivery_id on events (delivery_id) where duplicate_of is not null;
 -- Lists of duplicates; nothing is written here for an original.
 create index events_duplicates on events (seq) where duplicate_of is not null;
 

@@ -195,6 +195,9 @@ pub(super) fn forget(tx: &Tx<'_>, now: Timestamp, limit: u32) -> Result<u32> {
     Ok(u32::try_from(forgotten).unwrap_or(u32::MAX))
 }
 
+/// The kinds whose key is a text that the sender chose: see [`kind_number`].
+pub(super) const ID_KINDS: &str = "1, 3";
+
 fn kind_number(kind: DedupKind) -> i64 {
     match kind {
         DedupKind::DeliveryId => 1,

@@ -3,9 +3,11 @@
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row};
 
+use super::commit::ID_KINDS;
 use super::failure::{Failure, Result};
 use super::headers;
 use super::rows::{Cells, all, first};
+use crate::dedup;
 use crate::ids::{EventId, OrganizationId, SourceId};
 use crate::model::{Event, RequestRecord};
 use crate::store::{EventFilter, Listing, Page};
@@ -27,10 +29,12 @@ pub(super) fn at(connection: &Connection, seq: i64) -> Result<(Event, i64)> {
 pub(super) fn list(connection: &Connection, filter: &EventFilter, page: Page) -> Result<Listing<Event>> {
     let (below, limit) = (page.below(), page.rows());
     let source = filter.source.map(|source| *source.as_bytes());
+    let delivery_key = filter.delivery_id.as_ref().map(|id| dedup::text_key(id));
     let mut parameters: Vec<&dyn ToSql> = vec![&below, &limit];
     parameters.extend(filter.delivery_id.as_ref().map(|id| id as &dyn ToSql));
     parameters.extend(filter.event_type.as_ref().map(|name| name as &dyn ToSql));
     parameters.extend(source.as_ref().map(|id| id as &dyn ToSql));
+    parameters.extend(delivery_key.as_ref().map(|key| key as &dyn ToSql));
     let rows = all(&mut connection.prepare_cached(&selection(filter))?, &parameters[..], |row| {
         Ok((Cells::new("events", row).get("seq")?, parse(row)?))
     })?;
@@ -38,8 +42,8 @@ pub(super) fn list(connection: &Connection, filter: &EventFilter, page: Page) ->
 }
 
 /// The statement for a filter: parameters are the page's end and length, then delivery id, type and source as far as
-/// they are asked for. The most selective of these walks its index; the others, marked with `+`, only look at what
-/// it finds.
+/// they are asked for, and the delivery id's dedup key. The most selective of these walks its index; the others, marked
+/// with `+`, only look at what it finds.
 fn selection(filter: &EventFilter) -> String {
     let among_duplicates = filter.duplicate == Some(true) && filter.delivery_id.is_none();
     let index = if among_duplicates { " indexed by events_duplicates" } else { "" };
@@ -49,14 +53,26 @@ fn selection(filter: &EventFilter) -> String {
         Some(false) => sql += " and duplicate_of is null",
         None => {}
     }
+    let by_delivery_id = filter.delivery_id.is_some();
     let asked = [
-        ("delivery_id", filter.delivery_id.is_some()),
+        ("delivery_id", by_delivery_id),
         ("event_type", filter.event_type.is_some()),
         ("source_id", filter.source.is_some()),
     ];
-    for (place, (column, _)) in asked.into_iter().filter(|(_, asked)| *asked).enumerate() {
-        let mark = if place == 0 && !among_duplicates { "" } else { "+" };
+    let asked: Vec<_> = asked.into_iter().filter(|(_, asked)| *asked).collect();
+    for (place, (column, _)) in asked.iter().enumerate() {
+        let mark = if place == 0 && !among_duplicates && !by_delivery_id { "" } else { "+" };
         sql += &format!(" and {mark}{column} = ?{}", place + 3);
+    }
+    if by_delivery_id {
+        // An original is remembered in `dedup`, at any source; a duplicate has an index of its own.
+        sql += &format!(
+            " and seq in (select event_seq from dedup
+                          where source_id in (select id from sources) and kind in ({ID_KINDS}) and key = ?{}
+                          union all
+                          select seq from events where duplicate_of is not null and delivery_id = ?3)",
+            asked.len() + 3
+        );
     }
     sql + " order by seq desc limit ?2"
 }

@@ -1,5 +1,6 @@
 //! Lists, as every store must give them: newest first, in pages that neither skip nor repeat.
 
+use hookward_engine::dedup::text_key;
 use hookward_engine::model::*;
 use hookward_engine::store::*;
 
@@ -10,6 +11,7 @@ async fn fill(store: &Shared) {
     declare(store, 2).await;
     for n in 1..=12 {
         let mut new = with_key(new_event(n), DedupKind::Body, &[u8::try_from((n - 1) % 8).unwrap()]);
+        new = with_key(new, DedupKind::DeliveryId, &text_key(&format!("delivery {n}")));
         if n % 2 == 0 {
             new.event.source = source_id(2);
         }
@@ -39,6 +41,9 @@ pub(crate) async fn events_are_filtered_by_all_that_is_asked(store: &Shared) {
         (EventFilter { duplicate: Some(true), source, ..all() }, &[12, 10]),
         (EventFilter { duplicate: Some(false), source, event_type, ..all() }, &[6]),
         (EventFilter { delivery_id: Some("delivery 7".to_owned()), ..all() }, &[7]),
+        (EventFilter { delivery_id: Some("delivery 7".to_owned()), source, ..all() }, &[]),
+        (EventFilter { delivery_id: Some("delivery 10".to_owned()), ..all() }, &[10]),
+        (EventFilter { delivery_id: Some("delivery 10".to_owned()), duplicate: Some(true), source, ..all() }, &[10]),
         (EventFilter { delivery_id: Some("delivery 7".to_owned()), duplicate: Some(true), ..all() }, &[]),
         (EventFilter { delivery_id: Some("delivery 99".to_owned()), ..all() }, &[]),
     ] {
