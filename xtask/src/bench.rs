@@ -3,6 +3,7 @@
 mod ingest;
 mod load;
 mod rivals;
+mod verify;
 
 use std::process::Command as Process;
 
@@ -16,16 +17,19 @@ use crate::run::{root, run, run_with};
 pub(crate) enum Bench {
     /// Signed pushes into Hookward, beside nginx and adnanh/webhook
     Ingest(ingest::Plan),
+    /// Verification, beside a bare HMAC of the same bytes and the crates standardwebhooks and svix
+    Verify,
 }
 
 /// Measures, in a release build of this program: a debug build makes one and hands over.
 pub(crate) fn execute(bench: &Bench) -> Result<()> {
-    if cfg!(debug_assertions) {
+    if cfg!(debug_assertions) && !matches!(bench, Bench::Verify) {
         run("cargo", &["build", "--release", "--package", "hookward-gateway", "--package", "xtask"])?;
         let arguments = std::env::args_os().skip(1);
         return run_with(Process::new(root().join("target/release/xtask")).args(arguments));
     }
     match bench {
         Bench::Ingest(plan) => ingest::run(plan),
+        Bench::Verify => verify::run_all(),
     }
 }
