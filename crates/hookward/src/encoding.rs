@@ -23,18 +23,8 @@ pub(crate) enum Encoding {
     Base64urlUnpadded,
 }
 
-/// A decoded signature: `len` bytes of a fixed buffer, so that decoding needs no heap.
-pub(crate) struct Tag {
-    // Two bytes more than a tag needs: the base64 decoder asks for room in whole groups of three.
-    bytes: [u8; MAX_TAG + 2],
-    len: usize,
-}
-
-impl Tag {
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
+/// Room for a signature, so that decoding needs no heap. Two bytes more than one has: base64 is decoded in groups of three.
+pub(crate) const TAG_ROOM: usize = MAX_TAG + 2;
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -42,20 +32,41 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const LENIENT_STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const LENIENT_URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
+/// The value of each hex digit, in either case; for any other byte one with high bits.
+const HEX: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        values[b"0123456789abcdef"[digit as usize] as usize] = digit;
+        values[b"0123456789ABCDEF"[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    values
+};
+
+/// Decodes exactly as many digits as fill `bytes`, by a table: this is on every request's way.
+fn decode_hex(text: &[u8], bytes: &mut [u8]) -> bool {
+    let (pairs, rest) = text.as_chunks::<2>();
+    if pairs.len() != bytes.len() || !rest.is_empty() {
+        return false;
+    }
+    let mut seen = 0;
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        let (high, low) = (HEX[usize::from(*high)], HEX[usize::from(*low)]);
+        seen |= high | low;
+        *byte = high << 4 | low;
+    }
+    seen < 16
+}
+
 impl Encoding {
     /// Decodes exactly `len` bytes from their canonical spelling, or nothing. `len` is at most [`MAX_TAG`].
-    pub(crate) fn decode_tag(self, text: &[u8], len: usize) -> Option<Tag> {
-        let mut tag = Tag { bytes: [0; MAX_TAG + 2], len };
+    pub(crate) fn decode_tag(self, text: &[u8], len: usize, buffer: &mut [u8; TAG_ROOM]) -> bool {
         if self == Self::Hex {
-            hex::decode_to_slice(text, &mut tag.bytes[..len]).ok()?;
-            return Some(tag);
+            return decode_hex(text, &mut buffer[..len]);
         }
-        // Checked first: the decoder below may then write nowhere but into the buffer's `len` bytes.
-        if text.len() > MAX_TAG.div_ceil(3) * 4 {
-            return None;
-        }
-        let decoded = self.base64().decode_slice(text, &mut tag.bytes).ok()?;
-        (decoded == len).then_some(tag)
+        // A longer text is longer than any signature: not worth decoding.
+        text.len() <= MAX_TAG.div_ceil(3) * 4 && self.base64().decode_slice(text, buffer) == Ok(len)
     }
 
     /// Decodes a secret's text: padding may be missing and dangling bits may be set, as secrets in the wild have it.

@@ -4,16 +4,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::encoding::{Encoding, Tag};
+use crate::encoding::Encoding;
 use crate::proof::{Algorithm, KeySpec, Proof};
 use crate::secret::Secret;
+use crate::signature::Found;
 use crate::template::Content;
 
 /// The longest token, in bytes: what a sane header holds.
@@ -106,8 +107,8 @@ impl Key {
     }
 
     /// The material for the proof at `index` of `scheme`, if this key has that shape.
-    pub(crate) fn material(&self, scheme: &str, index: usize) -> Option<&Material> {
-        if *self.scheme != *scheme {
+    pub(crate) fn material(&self, scheme: &Arc<str>, index: usize) -> Option<&Material> {
+        if !Arc::ptr_eq(&self.scheme, scheme) && self.scheme != *scheme {
             return None;
         }
         self.materials.get(index)?.as_ref()
@@ -136,21 +137,17 @@ impl Material {
         }
     }
 
-    /// Whether any of the candidates proves the content. Every candidate is compared, in constant time.
-    pub(crate) fn accepts(&self, content: Content<'_>, candidates: impl Iterator<Item = Tag>) -> bool {
-        let expected = match self {
-            Self::HmacSha1(state) => return any_equal(&tag(state, content), candidates),
-            Self::HmacSha256(state) => return any_equal(&tag(state, content), candidates),
-            Self::HmacSha512(state) => return any_equal(&tag(state, content), candidates),
-            Self::Ed25519Public(key) => **key,
-            Self::Ed25519Private(key) => key.verifying_key(),
-            Self::Token(_) => return false,
-        };
-        let signed = content.to_vec();
-        candidates.fold(false, |found, candidate| {
-            let signature = ed25519_dalek::Signature::from_slice(candidate.as_slice());
-            found | signature.is_ok_and(|signature| expected.verify_strict(&signed, &signature).is_ok())
-        })
+    /// Whether any of the signatures sent proves the content; `None` if none of them has the right form, and then nothing was hashed.
+    /// Every one is compared, in constant time.
+    pub(crate) fn accepts(&self, content: Content<'_>, proof: &Proof, found: &Found<'_>) -> Option<bool> {
+        match self {
+            Self::HmacSha1(state) => is_any(state, content, proof, found),
+            Self::HmacSha256(state) => is_any(state, content, proof, found),
+            Self::HmacSha512(state) => is_any(state, content, proof, found),
+            Self::Ed25519Public(key) => is_any_signed_by(key, content, proof, found),
+            Self::Ed25519Private(key) => is_any_signed_by(&key.verifying_key(), content, proof, found),
+            Self::Token(_) => None,
+        }
     }
 
     /// Whether `sent` is this token. Compares digests, so that the time says nothing about the secret, not even its length.
@@ -199,8 +196,33 @@ fn tag<M: Mac + Clone>(state: &M, content: Content<'_>) -> hmac::digest::Output<
     mac.finalize().into_bytes()
 }
 
-fn any_equal(expected: &[u8], candidates: impl Iterator<Item = Tag>) -> bool {
-    candidates.fold(Choice::from(0), |found, candidate| found | candidate.as_slice().ct_eq(expected)).into()
+fn is_any<M: Mac + Clone>(state: &M, content: Content<'_>, proof: &Proof, found: &Found<'_>) -> Option<bool> {
+    let mut expected = None;
+    let mut any = Choice::from(0);
+    proof.each_tag(found, |sent| any |= equal(sent, expected.get_or_insert_with(|| tag(state, content))));
+    expected.map(|_| any.into())
+}
+
+/// Compares in constant time, by words: by bytes it takes as long as hashing a block.
+fn equal(one: &[u8], other: &[u8]) -> Choice {
+    let (words, rest) = one.as_chunks::<8>();
+    let (other_words, other_rest) = other.as_chunks::<8>();
+    let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
+    let same_len = one.len().ct_eq(&other.len());
+    words
+        .iter()
+        .zip(other_words)
+        .fold(same_len & rest.ct_eq(other_rest), |equal, (one, other)| equal & word(one).ct_eq(&word(other)))
+}
+
+fn is_any_signed_by(key: &VerifyingKey, content: Content<'_>, proof: &Proof, found: &Found<'_>) -> Option<bool> {
+    let mut signed = None;
+    let mut any = false;
+    proof.each_tag(found, |sent| {
+        let signed: &Vec<u8> = signed.get_or_insert_with(|| content.to_vec());
+        any |= Signature::from_slice(sent).is_ok_and(|signature| key.verify_strict(signed, &signature).is_ok());
+    });
+    signed.map(|_| any)
 }
 
 /// The key's bytes: prefix off, then decoded.

@@ -94,7 +94,7 @@
 //! - **One signature for two requests.** Every header that counts may occur once. An id may not hold the separator that ends it in the signed
 //!   bytes. Signatures have one spelling: base64 is decoded canonically, Ed25519 strictly.
 //! - **Two readings of one request.** A timestamp is ASCII digits. A query parameter is decoded exactly once. Header and query are not both taken.
-//! - **Exhaustion.** At most [`MAX_SIGNATURES`] signatures are looked at; the body is hashed once for each live key; JSON is looked into
+//! - **Exhaustion.** At most [`MAX_SIGNATURES`] signatures, [`MAX_ASYMMETRIC_SIGNATURES`] and [`MAX_FORM_FIELDS`] are looked at; the body is hashed once for each live key; JSON is looked into
 //!   only after the proof, without recursion.
 //! - **Leaking.** A [`Refusal`] never holds a secret or the signature that was expected. [`Scheme::credential_headers`] and
 //!   [`Scheme::credential_query`] name the places to redact before a request is stored.
@@ -105,8 +105,9 @@ pub use refusal::Refusal;
 pub use scheme::{CannotGenerate, Scheme, SchemeError};
 pub use secret::{EmptySecret, Secret};
 pub use sign::{SignError, Signed};
-pub use signature::MAX_SIGNATURES;
+pub use signature::{MAX_ASYMMETRIC_SIGNATURES, MAX_SIGNATURES};
 pub use time::UnixTime;
+pub use url::MAX_FORM_FIELDS;
 pub use verify::{Binds, Verified};
 
 pub mod catalog;

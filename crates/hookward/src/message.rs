@@ -37,12 +37,23 @@ pub struct Draft<'a> {
     pub body: &'a [u8],
 }
 
+#[inline]
 fn nth_of<'a, N, V>(pairs: impl Iterator<Item = (&'a N, &'a V)>, name: &str, n: usize) -> Option<&'a [u8]>
 where
     N: AsRef<str> + ?Sized + 'a,
     V: AsRef<[u8]> + ?Sized + 'a,
 {
-    pairs.filter(|(found, _)| found.as_ref().eq_ignore_ascii_case(name)).nth(n).map(|(_, value)| value.as_ref())
+    // A plain loop: it is on every request's way, several times, and the compiler keeps it in one piece.
+    let mut left = n;
+    for (found, value) in pairs {
+        if found.as_ref().eq_ignore_ascii_case(name) {
+            if left == 0 {
+                return Some(value.as_ref());
+            }
+            left -= 1;
+        }
+    }
+    None
 }
 
 impl<N: AsRef<str> + Sync, V: AsRef<[u8]> + Sync> Headers for [(N, V)] {

@@ -1,8 +1,6 @@
 //! Owns the reasons why a request was not believed. A refusal is an answer, not an error: it never holds a secret, an expected
 //! signature, or anything that the sender wrote.
 
-use crate::signature::MAX_SIGNATURES;
-
 /// Why a request was refused. The set is closed, so that callers and tests can be exhaustive; [`Refusal::id`] is stable.
 ///
 /// The sentence (`Display`) is for the operator. A sender is told nothing but 401.
@@ -16,7 +14,8 @@ pub enum Refusal {
     SignatureRepeated,
     /// There is a signature, but nothing in it has the form that the scheme prescribes.
     SignatureMalformed,
-    /// More than [`MAX_SIGNATURES`] signatures were sent.
+    /// More than [`MAX_SIGNATURES`](crate::MAX_SIGNATURES) signatures were sent, or more than
+    /// [`MAX_ASYMMETRIC_SIGNATURES`](crate::MAX_ASYMMETRIC_SIGNATURES) of an asymmetric algorithm.
     TooManySignatures,
     /// No signature sent matches any live key.
     SignatureMismatch,
@@ -56,6 +55,8 @@ pub enum Refusal {
     EventTypeMalformed,
     /// The scheme signs the absolute URL, and the caller gave only a path.
     UrlNotAbsolute,
+    /// The scheme signs the form, and the form has more than [`MAX_FORM_FIELDS`](crate::MAX_FORM_FIELDS) fields.
+    TooManyFormFields,
     /// The body is not a form, and the URL carries no digest of it.
     BodyDigestMissing,
     /// The digest of the body in the URL is not the body's.
@@ -87,6 +88,7 @@ impl Refusal {
             Self::EventTypeRepeated => "event-type-repeated",
             Self::EventTypeMalformed => "event-type-malformed",
             Self::UrlNotAbsolute => "url-not-absolute",
+            Self::TooManyFormFields => "too-many-form-fields",
             Self::BodyDigestMissing => "body-digest-missing",
             Self::BodyDigestMismatch => "body-digest-mismatch",
         }
@@ -100,7 +102,7 @@ impl std::fmt::Display for Refusal {
             Self::SignatureMissing => "the signature is missing",
             Self::SignatureRepeated => "the signature was sent more than once",
             Self::SignatureMalformed => "the signature does not have the form that the scheme prescribes",
-            Self::TooManySignatures => return write!(f, "more than {MAX_SIGNATURES} signatures were sent"),
+            Self::TooManySignatures => "too many signatures were sent",
             Self::SignatureMismatch => {
                 "no signature matches a live secret: the secret is another one, or the signed bytes changed"
             }
@@ -123,6 +125,7 @@ impl std::fmt::Display for Refusal {
             Self::EventTypeRepeated => "the event type was sent more than once",
             Self::EventTypeMalformed => "the event type has characters that it may not have",
             Self::UrlNotAbsolute => "the scheme signs the absolute url, and only a path is known",
+            Self::TooManyFormFields => "the form has too many fields",
             Self::BodyDigestMissing => "the body is not a form, and the url carries no digest of it",
             Self::BodyDigestMismatch => "the digest in the url is not that of the body",
         };

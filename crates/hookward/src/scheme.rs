@@ -110,7 +110,7 @@ impl Scheme {
 
     /// Turns a secret into a key of this scheme; refuses one that cannot be.
     pub fn key(&self, version: u32, secret: &Secret) -> Result<Key, SecretError> {
-        Key::new(version, self.shared_name(), &self.proofs, secret)
+        Key::new(version, Arc::clone(&self.name), &self.proofs, secret)
     }
 
     /// Makes a new secret in the provider's own format. `fill` fills a buffer with entropy.
@@ -150,8 +150,8 @@ impl Scheme {
         &self.proofs
     }
 
-    pub(crate) fn shared_name(&self) -> Arc<str> {
-        Arc::clone(&self.name)
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.name
     }
 }
 

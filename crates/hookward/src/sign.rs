@@ -44,6 +44,9 @@ pub enum SignError {
     /// The scheme signs the absolute URL, and the draft has none.
     #[error("the scheme signs the absolute url, and only a path is given")]
     UrlNotAbsolute,
+    /// The scheme signs the form, and the form has more than [`MAX_FORM_FIELDS`](crate::MAX_FORM_FIELDS) fields.
+    #[error("the form has too many fields")]
+    TooManyFormFields,
     /// A time before 1970 cannot be written.
     #[error("the time of signing lies before 1970")]
     BeforeEpoch,
@@ -56,7 +59,7 @@ impl Scheme {
         let mut signed = Signed::default();
         for (index, proof) in self.proofs().iter().enumerate().filter(|(_, proof)| !proof.verify_only) {
             let usable: Vec<(u32, &Material)> =
-                keys.iter().filter_map(|key| Some((key.version(), key.material(self.name(), index)?))).collect();
+                keys.iter().filter_map(|key| Some((key.version(), key.material(self.shared_name(), index)?))).collect();
             if !usable.is_empty() {
                 add_proof(proof, draft, &usable, now, &mut signed)?;
             }
@@ -178,7 +181,8 @@ fn signed_url<'a>(proof: &Proof, draft: &Draft<'a>, signed: &mut Signed) -> Resu
     }
     let Some(name) = &proof.body_sha256 else { return Ok((draft.url.into(), Vec::new())) };
     if url::is_form(None, draft.body) {
-        return Ok((draft.url.into(), url::sorted_form(draft.body)));
+        let form = url::sorted_form(draft.body).ok_or(SignError::TooManyFormFields)?;
+        return Ok((draft.url.into(), form));
     }
     let digest = Encoding::Hex.encode(&Sha256::digest(draft.body));
     let url = url::with_query(draft.url, name, &digest);

@@ -3,16 +3,19 @@
 
 use std::borrow::Cow;
 
-use crate::encoding::Tag;
+use crate::encoding::TAG_ROOM;
 use crate::message::Message;
 use crate::place::{self, Fault, Place};
-use crate::proof::{Proof, SignatureSpec, TimestampSpec, Unit};
+use crate::proof::{Algorithm, Proof, SignatureSpec, TimestampSpec, Unit};
 use crate::refusal::Refusal;
 use crate::time::UnixTime;
 use crate::url;
 
 /// At most this many signatures of one request are looked at.
 pub const MAX_SIGNATURES: usize = 32;
+
+/// At most this many signatures of an asymmetric algorithm: each costs a hash of the whole body, where an HMAC is computed once for all.
+pub const MAX_ASYMMETRIC_SIGNATURES: usize = 8;
 
 /// What stands in the one filled place of a signature or credential.
 pub(crate) enum Found<'a> {
@@ -58,8 +61,8 @@ impl SignatureSpec {
     }
 
     fn split<'a>(&self, value: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let separator = self.separator.map(|separator| separator.0);
-        value.split(move |byte| Some(*byte) == separator)
+        let (most, separator) = self.separator.map_or((1, 0), |separator| (usize::MAX, separator.0));
+        value.splitn(most, move |byte| *byte == separator)
     }
 
     /// Every entry of every value.
@@ -95,23 +98,24 @@ impl Found<'_> {
 }
 
 impl Proof {
-    /// The signatures sent that have the right form. Those that do not are passed over.
-    pub(crate) fn tags<'a>(&'a self, found: &'a Found<'a>) -> impl Iterator<Item = Tag> {
+    /// Shows `visit` each signature sent that has the right form. Those that do not are passed over.
+    pub(crate) fn each_tag(&self, found: &Found<'_>, mut visit: impl FnMut(&[u8])) {
         let len = self.algorithm.tag_len();
-        self.signature
-            .candidates(found)
-            .filter_map(move |text| self.signature.encodings.iter().find_map(|encoding| encoding.decode_tag(text, len)))
+        let mut buffer = [0; TAG_ROOM];
+        for text in self.signature.candidates(found) {
+            if self.signature.encodings.iter().any(|encoding| encoding.decode_tag(text, len, &mut buffer)) {
+                visit(&buffer[..len]);
+            }
+        }
     }
 
-    /// Refuses what is not worth an HMAC: too many signatures, or none of the right form.
-    pub(crate) fn check_tags(&self, found: &Found<'_>) -> Result<(), Refusal> {
-        if self.signature.candidates(found).nth(MAX_SIGNATURES).is_some() {
-            return Err(Refusal::TooManySignatures);
-        }
-        if self.tags(found).next().is_none() {
-            return Err(Refusal::SignatureMalformed);
-        }
-        Ok(())
+    /// Whether more signatures were sent than are looked at.
+    pub(crate) fn has_too_many(&self, found: &Found<'_>) -> bool {
+        let most = match self.algorithm {
+            Algorithm::Ed25519 => MAX_ASYMMETRIC_SIGNATURES,
+            _ => MAX_SIGNATURES,
+        };
+        self.signature.candidates(found).nth(most).is_some()
     }
 }
 

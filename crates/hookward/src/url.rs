@@ -8,6 +8,9 @@ use percent_encoding::percent_decode;
 
 use crate::place::Fault;
 
+/// At most this many fields of a form are sorted, before it is known whose form it is.
+pub const MAX_FORM_FIELDS: usize = 1000;
+
 /// The raw text between `?` and `#`.
 fn query(url: &str) -> &str {
     let url = url.split('#').next().unwrap_or_default();
@@ -82,17 +85,20 @@ pub(crate) fn is_form(content_type: Option<&[u8]>, body: &[u8]) -> bool {
     }
 }
 
-/// The form's distinct pairs, decoded, sorted by name and then by value, written one after the other without separators.
-pub(crate) fn sorted_form(body: &[u8]) -> Vec<u8> {
-    let pairs: BTreeSet<(Vec<u8>, Vec<u8>)> = body
-        .split(|byte| *byte == b'&')
-        .filter(|pair| !pair.is_empty())
+/// The form's distinct pairs, decoded, sorted by name and then by value, written one after the other without separators. `None` if there
+/// are more than [`MAX_FORM_FIELDS`].
+pub(crate) fn sorted_form(body: &[u8]) -> Option<Vec<u8>> {
+    let fields = || body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+    if fields().nth(MAX_FORM_FIELDS).is_some() {
+        return None;
+    }
+    let pairs: BTreeSet<(Vec<u8>, Vec<u8>)> = fields()
         .map(|pair| {
             let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
             (form_text(&pair[..at]), form_text(pair.get(at + 1..).unwrap_or_default()))
         })
         .collect();
-    pairs.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect()
+    Some(pairs.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect())
 }
 
 fn form_text(text: &[u8]) -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, TAG_ROOM};
 use crate::key::{Key, Material};
 use crate::message::Message;
 use crate::place::{self, Fault, Place};
@@ -87,8 +87,9 @@ impl Scheme {
     pub fn verify<'m>(&self, message: &Message<'m>, keys: &[Key], now: UnixTime) -> Result<Verified<'m>, Refusal> {
         let mut refusal = Refusal::NoUsableSecret;
         for (index, proof) in self.proofs().iter().enumerate() {
-            let live = keys.iter().filter_map(|key| Some((key.version(), key.material(self.name(), index)?)));
-            if live.clone().next().is_none() {
+            let material = |key| Key::material(key, self.shared_name(), index);
+            let mut live = keys.iter().filter_map(|key| Some((key.version(), material(key)?))).peekable();
+            if live.peek().is_none() {
                 continue;
             }
             match proof.signature.find(message).map_err(|fault| proof.refusal(fault))? {
@@ -144,13 +145,15 @@ impl Scheme {
         proof: &Proof,
         found: &Found<'_>,
         message: &Message<'m>,
-        mut live: impl Iterator<Item = Live<'k>>,
+        live: impl Iterator<Item = Live<'k>>,
         now: UnixTime,
     ) -> Result<Verified<'m>, Refusal> {
-        proof.check_tags(found)?;
+        if proof.has_too_many(found) {
+            return Err(Refusal::TooManySignatures);
+        }
         let stamp = proof.timestamp.as_ref().map(|spec| spec.read(message, &proof.signature, found)).transpose()?;
         let id = signed_id(proof, message)?;
-        let form = form(proof, message);
+        let form = form(proof, message)?;
         let content = Content {
             template: &proof.content,
             body: message.body,
@@ -163,15 +166,7 @@ impl Scheme {
         if proof.content.has_url() && !url::is_absolute(message.url) {
             return Err(Refusal::UrlNotAbsolute);
         }
-        let other_url =
-            if proof.content.has(&Part::UrlAnyPort) { url::with_default_port_toggled(message.url) } else { None };
-        let matches = |material: &Material| {
-            let other = || {
-                other_url.as_deref().is_some_and(|url| material.accepts(Content { url, ..content }, proof.tags(found)))
-            };
-            material.accepts(content, proof.tags(found)) || other()
-        };
-        let (version, _) = live.find(|(_, material)| matches(material)).ok_or(Refusal::SignatureMismatch)?;
+        let version = matching_key(proof, found, content, live)?;
         check_body_digest(proof, form.is_some(), message)?;
         if let (Some(spec), Some(stamp)) = (&proof.timestamp, &stamp) {
             spec.check(stamp.time, now)?;
@@ -187,9 +182,31 @@ impl Scheme {
     }
 
     fn verdict<'m>(&self, key_version: u32) -> Verified<'m> {
-        let scheme = self.shared_name();
+        let scheme = Arc::clone(self.shared_name());
         Verified { scheme, key_version, id: None, event_type: None, timestamp: None, binds: Binds::default() }
     }
+}
+
+/// The version of the first key under which one of the signatures is right.
+fn matching_key<'k>(
+    proof: &Proof,
+    found: &Found<'_>,
+    content: Content<'_>,
+    live: impl Iterator<Item = Live<'k>>,
+) -> Result<u32, Refusal> {
+    let any_port = proof.content.has(&Part::UrlAnyPort);
+    let other_url = any_port.then(|| url::with_default_port_toggled(content.url)).flatten();
+    let other_content = other_url.as_deref().map(|url| Content { url, ..content });
+    for (version, material) in live {
+        for content in [Some(content), other_content].into_iter().flatten() {
+            match material.accepts(content, proof, found) {
+                Some(true) => return Ok(version),
+                Some(false) => {}
+                None => return Err(Refusal::SignatureMalformed),
+            }
+        }
+    }
+    Err(Refusal::SignatureMismatch)
 }
 
 /// The id that is part of the signed bytes. It must be there, and may not shift the border to the next part.
@@ -205,10 +222,12 @@ fn signed_id<'m>(proof: &Proof, message: &Message<'m>) -> Result<Option<&'m str>
 }
 
 /// The sorted form, where the scheme signs it and the body is one.
-fn form(proof: &Proof, message: &Message<'_>) -> Option<Vec<u8>> {
+fn form(proof: &Proof, message: &Message<'_>) -> Result<Option<Vec<u8>>, Refusal> {
     let wanted = proof.content.has(&Part::FormSorted);
-    let is_form = wanted && url::is_form(message.headers.nth("Content-Type", 0), message.body);
-    is_form.then(|| url::sorted_form(message.body))
+    if !wanted || !url::is_form(message.headers.nth("Content-Type", 0), message.body) {
+        return Ok(None);
+    }
+    url::sorted_form(message.body).map(Some).ok_or(Refusal::TooManyFormFields)
 }
 
 /// A body that is not a form is bound by its digest in the signed URL.
@@ -216,8 +235,10 @@ fn check_body_digest(proof: &Proof, is_form: bool, message: &Message<'_>) -> Res
     let Some(name) = proof.body_sha256.as_ref().filter(|_| !is_form && !message.body.is_empty()) else { return Ok(()) };
     let Ok(Some(sent)) = url::query_value(message.url, name) else { return Err(Refusal::BodyDigestMissing) };
     let digest = Sha256::digest(message.body);
-    let sent = Encoding::Hex.decode_tag(&sent, digest.len()).ok_or(Refusal::BodyDigestMismatch)?;
-    if sent.as_slice().ct_eq(&digest).into() { Ok(()) } else { Err(Refusal::BodyDigestMismatch) }
+    let mut buffer = [0; TAG_ROOM];
+    let decoded = Encoding::Hex.decode_tag(&sent, digest.len(), &mut buffer);
+    let equal: bool = buffer[..digest.len()].ct_eq(&digest).into();
+    if decoded && equal { Ok(()) } else { Err(Refusal::BodyDigestMismatch) }
 }
 
 /// The first filled place, and whether it is inside the body.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use hookward::{Binds, Key, MAX_SIGNATURES, Refusal, Scheme, UnixTime, catalog};
+use hookward::{
+    Binds, Key, MAX_ASYMMETRIC_SIGNATURES, MAX_FORM_FIELDS, MAX_SIGNATURES, Refusal, Scheme, UnixTime, catalog,
+};
 use proptest::prelude::*;
 
 use crate::support::{Request, generated, key, keys, scheme, vectors};
@@ -15,7 +17,8 @@ fn all_refusals() -> BTreeSet<&'static str> {
         BodyDigestMismatch, BodyDigestMissing, CredentialMalformed, CredentialMismatch, CredentialMissing,
         CredentialRepeated, EventTypeMalformed, EventTypeRepeated, IdMalformed, IdMissing, IdRepeated, NoUsableSecret,
         SignatureMalformed, SignatureMismatch, SignatureMissing, SignatureRepeated, TimestampMalformed,
-        TimestampMissing, TimestampRepeated, TimestampTooNew, TimestampTooOld, TooManySignatures, UrlNotAbsolute,
+        TimestampMissing, TimestampRepeated, TimestampTooNew, TimestampTooOld, TooManyFormFields, TooManySignatures,
+        UrlNotAbsolute,
     };
     let all = [
         NoUsableSecret,
@@ -39,6 +42,7 @@ fn all_refusals() -> BTreeSet<&'static str> {
         EventTypeRepeated,
         EventTypeMalformed,
         UrlNotAbsolute,
+        TooManyFormFields,
         BodyDigestMissing,
         BodyDigestMismatch,
     ];
@@ -65,6 +69,7 @@ fn all_refusals() -> BTreeSet<&'static str> {
             | EventTypeRepeated
             | EventTypeMalformed
             | UrlNotAbsolute
+            | TooManyFormFields
             | BodyDigestMissing
             | BodyDigestMismatch => {}
         }
@@ -83,6 +88,7 @@ fn every_refusal_is_reachable() {
                 .extend(vector.request().verify(scheme(name), &keys, vector.now()).err().map(|refusal| refusal.id()));
         }
     }
+    reached.extend(form_of(MAX_FORM_FIELDS + 1).err().map(|refusal| refusal.id()));
     reached.extend(Request::post(&[], "").verify(scheme("github"), &[], NOW).err().map(|refusal| refusal.id()));
     assert_eq!(reached, all_refusals());
 }
@@ -136,6 +142,38 @@ fn the_number_of_signatures_is_limited() {
             assert_eq!(answer.err(), (!fits).then_some(Refusal::TooManySignatures));
         }
     }
+}
+
+#[test]
+fn asymmetric_signatures_are_limited_more_tightly() {
+    let ed25519 = scheme("standard-webhooks-ed25519");
+    let valid = vectors(ed25519.name()).into_iter().find(|vector| vector.name == "v1a ed25519").unwrap();
+    for (count, refusal) in
+        [(MAX_ASYMMETRIC_SIGNATURES, None), (MAX_ASYMMETRIC_SIGNATURES + 1, Some(Refusal::TooManySignatures))]
+    {
+        let mut request = valid.request();
+        let signature = request.headers.iter_mut().find(|(name, _)| name == "webhook-signature").unwrap();
+        let wrong = format!("v1a,{} ", crate::support::base64(&[0; 64])).repeat(count - 1);
+        signature.1 = [wrong.into_bytes(), signature.1.clone()].concat();
+        assert_eq!(request.verify(ed25519, &keys(ed25519, &valid.secrets), valid.now()).err(), refusal);
+    }
+}
+
+/// A signed form with `fields` distinct fields, verified.
+fn form_of(fields: usize) -> Result<(), Refusal> {
+    let twilio = scheme("twilio");
+    let keys = keys(twilio, &["12345"]);
+    let draft = hookward::Draft { id: "", event_type: "", method: "POST", url: "https://example.com/hook", body: b"" };
+    let signed = twilio.sign(&draft, &keys, NOW).unwrap();
+    let body: Vec<String> = (0..fields).map(|n| format!("{n}=")).collect();
+    let request = Request::post(&[("X-Twilio-Signature", &signed.headers[0].1)], &body.join("&"));
+    request.verify(twilio, &keys, NOW).map(|_| ())
+}
+
+#[test]
+fn the_number_of_form_fields_is_limited() {
+    assert_eq!(form_of(MAX_FORM_FIELDS), Err(Refusal::SignatureMismatch), "looked at");
+    assert_eq!(form_of(MAX_FORM_FIELDS + 1), Err(Refusal::TooManyFormFields));
 }
 
 #[test]
