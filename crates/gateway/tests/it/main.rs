@@ -11,3 +11,4 @@ mod cli;
 mod config;
 mod ingest;
 mod serve;
+mod verify;

@@ -1,0 +1,144 @@
+//! `hookward verify`, `sign` and `schemes`: requests kept in files, without any gateway.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use hookward::catalog;
+use tempfile::TempDir;
+
+/// Exit status, standard output and standard error of a command run in a directory.
+fn run(directory: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookward"));
+    let output = command.args(arguments).current_dir(directory).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// A directory with the request that GitHub documents, and what may be wrong with one.
+fn directory() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("secret", "It's a Secret to Everybody\n"),
+        ("crlf", "It's a Secret to Everybody\r\n"),
+        ("two-newlines", "It's a Secret to Everybody\n\n"),
+        ("next", "another secret"),
+        ("empty", "\n"),
+        ("body", "Hello, World!"),
+        (
+            "headers",
+            "x-hub-signature-256:  sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17 \r\n",
+        ),
+        ("no-headers", ""),
+        ("not-headers", "\nX-Hub-Signature-256\n"),
+        ("mine.toml", catalog::source("github").unwrap()),
+        ("bad.toml", "name = \"mine\"\ntitel = \"Mine\"\n"),
+    ] {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+#[test]
+fn the_exit_status_tells_verified_refused_wrong_use_and_unknown_scheme_apart() {
+    let directory = directory();
+    for (scheme, secrets, headers, status, printed) in [
+        ("github", &["secret"][..], "headers", 0, "verified github with the secret in secret; binds body\n"),
+        ("github", &["crlf"], "headers", 0, "verified github with the secret in crlf; binds body\n"),
+        ("github", &["next", "secret"], "headers", 0, "verified github with the secret in secret; binds body\n"),
+        ("mine.toml", &["secret"], "headers", 0, "verified github with the secret in secret; binds body\n"),
+        ("github", &["next"], "headers", 5, "refused: signature-mismatch\n"),
+        ("github", &["two-newlines"], "headers", 5, "refused: signature-mismatch\n"),
+        ("github", &["secret"], "no-headers", 5, "refused: signature-missing\n"),
+        ("github", &["empty"], "headers", 2, "empty: a secret may not be empty or blank"),
+        ("github", &["absent"], "headers", 2, "cannot read absent: "),
+        ("github", &["secret"], "not-headers", 2, "not-headers, line 2: a header is written \"Name: value\""),
+        ("qflow", &["secret"], "headers", 2, "secret: the secret is not base64"),
+        ("bad.toml", &["secret"], "headers", 2, "bad.toml: line 2, column 1: unknown field `titel`"),
+        ("github", &[], "headers", 2, "--secret-file"),
+        ("githb", &["secret"], "headers", 3, "unknown scheme `githb`; did you mean `github`?"),
+    ] {
+        let mut arguments = vec!["verify", "--scheme", scheme, "--headers", headers, "--body", "body"];
+        arguments.extend(secrets.iter().flat_map(|file| ["--secret-file", file]));
+        let (found, stdout, stderr) = run(directory.path(), &arguments);
+        assert_eq!(found, status, "{arguments:?}: {stderr}");
+        if status == 0 || status == 5 {
+            assert_eq!(stdout, printed);
+        } else {
+            assert!(stdout.is_empty() && stderr.contains(printed), "{stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_time_is_judged_as_of_the_one_given() {
+    let directory = directory();
+    let sign = ["sign", "--scheme", "stripe", "--secret-file", "next", "--body", "body", "--at", "1700000000"];
+    let (status, headers, _) = run(directory.path(), &sign);
+    assert_eq!(status, 0);
+    fs::write(directory.path().join("signed"), headers).unwrap();
+    for (at, status) in [("1700000300", 0), ("1700000301", 5), ("1699999699.999", 5), ("soon", 2)] {
+        let verify = [
+            "verify",
+            "--scheme",
+            "stripe",
+            "--secret-file",
+            "next",
+            "--headers",
+            "signed",
+            "--body",
+            "body",
+            "--at",
+            at,
+        ];
+        assert_eq!(run(directory.path(), &verify).0, status, "{at}");
+    }
+}
+
+#[test]
+fn what_sign_prints_verify_believes_under_every_scheme() {
+    let directory = directory();
+    for scheme in catalog::names().filter_map(catalog::find) {
+        let secret = scheme.generate(&mut |bytes| bytes.fill(7)).unwrap();
+        fs::write(directory.path().join("generated"), secret.expose()).unwrap();
+        let url = "https://example.com/hook";
+        let keys = ["--scheme", scheme.name(), "--secret-file", "generated", "--body", "body"];
+        let (status, headers, stderr) = run(directory.path(), &[&["sign"], &keys[..], &["--url", url]].concat());
+        assert_eq!(status, 0, "{}: {stderr}", scheme.name());
+        assert!(stderr.is_empty() == (scheme.name() != "twilio"), "{stderr}");
+        fs::write(directory.path().join("signed"), headers).unwrap();
+        let query = stderr.trim_end().rsplit(' ').next().unwrap();
+        let called = if query.is_empty() { url.to_owned() } else { format!("{url}?{query}") };
+        let verify = [&["verify", "--headers", "signed", "--url", &called], &keys[..]].concat();
+        let (status, stdout, stderr) = run(directory.path(), &verify);
+        assert_eq!(status, 0, "{}: {stdout}{stderr}", scheme.name());
+    }
+}
+
+#[test]
+fn sign_says_what_is_wrong_with_its_use() {
+    let directory = directory();
+    let keys = ["sign", "--secret-file", "next", "--body", "body", "--scheme"];
+    for (rest, status, message) in [
+        (&["twilio"][..], 2, "the scheme signs the absolute url, and only a path is given"),
+        (&["github", "--id", "line\nfeed"], 2, "the delivery id is empty or has characters that it may not have"),
+        (&["nothing"], 3, "unknown scheme `nothing`"),
+    ] {
+        let (found, stdout, stderr) = run(directory.path(), &[&keys[..], rest].concat());
+        assert_eq!((found, stdout.as_str()), (status, ""), "{rest:?}");
+        assert!(stderr.contains(message), "{stderr}");
+    }
+}
+
+#[test]
+fn schemes_are_shown_as_the_files_that_define_them() {
+    let directory = directory();
+    let (status, stdout, _) = run(directory.path(), &["schemes", "show", "stripe"]);
+    assert_eq!((status, stdout.as_str()), (0, catalog::source("stripe").unwrap()));
+    let (_, listed, _) = run(directory.path(), &["schemes"]);
+    assert_eq!(listed.lines().count(), 1 + catalog::names().count());
+    assert_eq!(run(directory.path(), &["schemes", "show", "nothing"]).0, 3);
+    let (_, json, _) = run(directory.path(), &["schemes", "show", "bearer", "--output", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(shown["credential_query"], serde_json::json!(["token"]));
+}
