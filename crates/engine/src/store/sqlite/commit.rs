@@ -130,12 +130,13 @@ fn insert_event(connection: &Connection, new: &NewEvent, duplicate: Option<(Even
     Ok(connection.last_insert_rowid())
 }
 
-/// A key that is there already has expired. (`replace`, because an upsert makes a temporary table each time it runs.)
+/// Remembers a key. One that is there already has expired, and gives way.
 fn remember(connection: &Connection, source: SourceId, key: &DedupKey, event_seq: i64) -> Result<()> {
     connection
         .prepare_cached(
-            "insert or replace into dedup (source_id, kind, key, event_seq, expires_at_ms)
-             values (?1, ?2, ?3, ?4, ?5)",
+            "insert into dedup (source_id, kind, key, event_seq, expires_at_ms) values (?1, ?2, ?3, ?4, ?5)
+             on conflict (source_id, kind, key)
+             do update set event_seq = excluded.event_seq, expires_at_ms = excluded.expires_at_ms",
         )?
         .execute(params![
             source.as_bytes(),
