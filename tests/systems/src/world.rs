@@ -53,3 +53,42 @@ pub fn peak_kib(pid: u32) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
 }
+
+/// Waits until a process, and the programs that it runs, do nothing any more; `false` when they still do after `limit`.
+pub fn until_idle(pid: u32, limit: Duration) -> bool {
+    let mut last = None;
+    let mut quiet = 0;
+    let started = instant();
+    while started.elapsed() < limit && quiet < 3 {
+        let spent = ticks(pid);
+        quiet = if spent.is_some() && spent == last { quiet + 1 } else { 0 };
+        last = spent;
+        pause(Duration::from_millis(100));
+    }
+    quiet >= 3
+}
+
+/// The processor time of a process and its ended children, in clock ticks.
+fn ticks(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may contain blanks; the times are the 12th to 15th field after it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().skip(11).take(4).map(|field| field.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_process_is_told_from_an_idle_one() {
+        let start = |script: &str| std::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let (mut busy, mut idle) = (start("while :; do :; done"), start("exec sleep 60"));
+        let judged = (until_idle(busy.id(), Duration::from_secs(2)), until_idle(idle.id(), Duration::from_secs(20)));
+        for child in [&mut busy, &mut idle] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert_eq!(judged, (false, true));
+    }
+}

@@ -24,6 +24,9 @@ const FLOOR_NGINX: f64 = 0.10;
 /// At least this many times what adnanh/webhook answers.
 const FLOOR_WEBHOOK: f64 = 2.0;
 
+/// How long a server may go on working after its last answer.
+const SETTLE: Duration = Duration::from_secs(60);
+
 /// How long and how often.
 #[derive(Args)]
 pub(crate) struct Plan {
@@ -65,13 +68,19 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
     let own = Target { address: server.public, path: "/in/github".to_owned(), status: 202 };
 
     let pushes = Arc::new(Pushes::new(SECRET.as_bytes()));
-    let targets = [("hookward", &own), (nginx.name, &nginx.target), (webhook.name, &webhook.target)];
-    let mut series: Vec<Series> = targets.iter().map(|(name, _)| Series { name, rounds: Vec::new() }).collect();
+    let targets = [
+        ("hookward", &own, server.pid()),
+        (nginx.name, &nginx.target, nginx.pid()),
+        (webhook.name, &webhook.target, webhook.pid()),
+    ];
+    let mut series: Vec<Series> = targets.iter().map(|(name, ..)| Series { name, rounds: Vec::new() }).collect();
     let how_long = Duration::from_secs(plan.seconds);
     println!("{:<15} {:>5} {:>10} {:>9} {:>9} {:>9}", "server", "round", "req/s", "p50 ms", "p99 ms", "p99.9 ms");
     for round in 1..=plan.rounds {
-        for ((name, target), series) in targets.iter().zip(&mut series) {
+        for ((name, target, pid), series) in targets.iter().zip(&mut series) {
             let measured = measure(target, &pushes, plan.connections, how_long)?;
+            // What one has answered and not yet done must not slow the next: webhook goes on starting programs.
+            ensure!(world::until_idle(*pid, SETTLE), "{name} was still busy {SETTLE:?} after its last answer");
             print_line(name, round, &measured);
             series.rounds.push(measured);
         }

@@ -91,6 +91,11 @@ impl Rival {
         pids.filter_map(|pid| world::peak_kib(pid).ok()).sum()
     }
 
+    /// Its process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     fn when_listening(mut self) -> Result<Self> {
         let listening = world::until(Duration::from_secs(10), || TcpStream::connect(self.target.address).is_ok());
         ensure!(self.child.try_wait()?.is_none(), "{} ended at start", self.name);
