@@ -79,8 +79,10 @@ create index events_duplicates_by_delivery_id on events (delivery_id) where dupl
 create index events_duplicates on events (seq) where duplicate_of is not null;
 
 -- Apart from `events`, so that lists do not step over bodies and bodies can move elsewhere.
+-- `packing`: 0 the raw bytes, 1 an LZ4 block of them.
 create table bodies (
     event_seq integer primary key references events (seq),
+    packing integer not null check (packing between 0 and 1),
     bytes blob not null
 ) strict;
 

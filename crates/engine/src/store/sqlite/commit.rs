@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::bodies::Packed;
 use super::failure::{Failure, Result};
 use super::rows::{Cells, cause_columns, first, integer, json_text};
 use super::writer::Tx;
@@ -28,19 +29,19 @@ impl Written {
     }
 }
 
-pub(super) fn write(tx: &mut Tx<'_>, new: &NewEvent) -> Result<Written> {
+pub(super) fn write(tx: &mut Tx<'_>, new: &NewEvent, body: &Packed) -> Result<Written> {
     let connection = tx.connection;
     let event = &new.event;
     let original = match known(connection, event.source, &new.dedup, event.received_at)? {
         None => {
-            write_new(connection, new)?;
+            write_new(connection, new, body)?;
             None
         }
         Some(known) if new.on_duplicate == OnDuplicate::Discard => {
             return Ok(Written { event: known.original.event, original: Some(known.original) });
         }
         Some(known) => {
-            write_duplicate(connection, new, &known)?;
+            write_duplicate(connection, new, body, &known)?;
             Some(known.original)
         }
     };
@@ -75,10 +76,10 @@ fn known(connection: &Connection, source: SourceId, keys: &[DedupKey], now: Time
     Ok(None)
 }
 
-fn write_new(connection: &Connection, new: &NewEvent) -> Result<()> {
+fn write_new(connection: &Connection, new: &NewEvent, body: &Packed) -> Result<()> {
     let states = takes_deliveries(connection, &new.deliveries)?;
     let seq = insert_event(connection, new, None)?;
-    bodies::put(connection, seq, &new.body)?;
+    bodies::put(connection, seq, body)?;
     for key in &new.dedup {
         remember(connection, new.event.source, key, seq)?;
     }
@@ -90,12 +91,12 @@ fn write_new(connection: &Connection, new: &NewEvent) -> Result<()> {
 
 /// The duplicate's own keys are not remembered: most delivery ids are not signed, and a captured request sent again
 /// under the id of a request that is still to come would make that one a duplicate.
-fn write_duplicate(connection: &Connection, new: &NewEvent, known: &Known) -> Result<()> {
+fn write_duplicate(connection: &Connection, new: &NewEvent, body: &Packed, known: &Known) -> Result<()> {
     let same_body = known.original.body_sha256 == new.event.body_sha256 && known.body_len == new.event.body_len;
     let shared = same_body.then_some(known.seq);
     let seq = insert_event(connection, new, Some((known.original.event, shared)))?;
     if shared.is_none() {
-        bodies::put(connection, seq, &new.body)?;
+        bodies::put(connection, seq, body)?;
     }
     audit::append_with(connection, &new.audit_duplicate, "duplicate_of", known.original.event.to_string())
 }

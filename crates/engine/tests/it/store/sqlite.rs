@@ -127,7 +127,7 @@ async fn a_full_disk_refuses_leaves_nothing_and_passes() {
     declare(&shared, 1).await;
     store.bound_size(400_000).await.unwrap();
     let large =
-        |n: u32| with_key(owing(with_body(new_event(n), &[b'x'; 50_000]), n, 1), DedupKind::Body, &n.to_be_bytes());
+        |n: u32| with_key(owing(with_body(new_event(n), &dense(50_000)), n, 1), DedupKind::Body, &n.to_be_bytes());
     let mut tasks = JoinSet::new();
     for n in 1..=32 {
         let commit = commit_in_task(&shared, large(n));
@@ -198,7 +198,7 @@ async fn the_write_ahead_log_stays_bounded_under_load() {
     for round in 0..40 {
         let mut tasks = JoinSet::new();
         for n in 0..64 {
-            let new = with_body(new_event(1 + round * 64 + n), &[b'x'; 8_000]);
+            let new = with_body(new_event(1 + round * 64 + n), &dense(8_000));
             tasks.spawn(commit_in_task(
                 &store,
                 with_key(new, DedupKind::Body, &sha256(&(round * 64 + n).to_be_bytes())),
