@@ -12,10 +12,14 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use hmac::{Hmac, KeyInit, Mac};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use sha2::Sha256;
+use systems::github::hmac_sha256;
 use systems::world;
 
 /// Threads that share the connections.
 const THREADS: usize = 2;
+
+/// A push as GitHub sends it: what a body compresses to is part of what is measured.
+const PUSH: &str = include_str!("../../../crates/gateway/assets/demo-push.json");
 
 /// How long a body is, about.
 const BODY: usize = 7_680;
@@ -64,11 +68,18 @@ impl Measured {
 impl Pushes {
     /// Pushes signed with `secret`.
     pub(super) fn new(secret: &[u8]) -> Self {
-        let mut start = br#"{"ref":"refs/heads/main","repository":{"full_name":"acme/web"},"commits":["#.to_vec();
-        let commit =
-            r#"{"id":"6dcb09b5b57875f334f61aebed695e2e4193db5e","message":"Fix all the bugs","added":["src/a.rs"]},"#;
-        while start.len() < BODY - 128 {
+        let mut start = PUSH.trim_end().strip_suffix('}').expect("a push is a JSON object").as_bytes().to_vec();
+        start.extend_from_slice(br#","more_commits":["#);
+        // Hashes of hashes: commits differ in what nothing can compress, as real ones do.
+        let mut id = hmac_sha256(secret, b"the first commit");
+        while start.len() < BODY - 256 {
+            let commit = format!(
+                r#"{{"id":"{}","tree_id":"{}","distinct":true}},"#,
+                hex::encode(&id[..20]),
+                hex::encode(&id[12..])
+            );
             start.extend_from_slice(commit.as_bytes());
+            id = hmac_sha256(secret, &id);
         }
         start.extend_from_slice(br#"{"id":"last"}],"number":""#);
         let mut state = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
