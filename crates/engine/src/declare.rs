@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::engine::{Engine, EngineError, PUBLISH};
 use crate::ids::{DestinationId, OrganizationId, SourceId};
-use crate::keyring::NewSecret;
 use crate::model::{
     AuditEntry, Destination, DestinationSpec, DestinationState, Proof, SecretOwner, Source, SourceSpec,
 };
+use crate::secrets::NewSecret;
 use crate::store::{Change, Resources};
 
 /// Everything that is to be in force. What is not here any more is retired: sources are removed, destinations disabled

@@ -1,5 +1,5 @@
 //! The engine as its callers hold it: opening, looking things up, and the shared parts behind every operation.
-//! The operations are methods written where their story is told: `receive`, `publish`, `keyring`, `declare`, `redeliver`.
+//! The operations are methods written where their story is told: `receive`, `publish`, `secrets`, `declare`, `redeliver`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -28,6 +28,7 @@ pub mod settle;
 mod keyring;
 pub mod kms;
 mod registry;
+mod secrets;
 
 pub mod clock;
 pub mod ids;
@@ -36,6 +37,6 @@ pub mod store;
 
 pub use crate::declare::{Declared, DeclaredDestination, DeclaredSource};
 pub use crate::engine::{Engine, EngineError, PUBLISH, Parts};
-pub use crate::keyring::{NewSecret, SecretInfo};
 pub use crate::publish::{Publish, PublishError, Published};
 pub use crate::receive::{InboundRequest, Receipt, Unavailable};
+pub use crate::secrets::{NewSecret, SecretInfo};

@@ -1,5 +1,5 @@
 //! What is declared, ready for use: schemes found, secrets opened, runners built. A snapshot, replaced as a whole.
-//! Owns the building; changing what is declared is `declare`'s and `keyring`'s.
+//! Owns the building; changing what is declared is `declare`'s and `secrets`'s.
 
 use std::collections::HashMap;
 use std::sync::Arc;
