@@ -74,6 +74,8 @@ pub struct Settings {
 pub struct Limits {
     /// The largest body, in bytes.
     pub body_bytes: usize,
+    /// Bytes of all bodies that senders have under way at once.
+    pub bodies_bytes: usize,
     /// The largest request head, in bytes.
     pub header_bytes: usize,
     /// The most header lines.
@@ -208,6 +210,10 @@ impl Check<'_> {
                 self.problem(value, format!("`{what}` must be at least 1"));
             }
         }
+        if limits.bodies_bytes.get_ref().0 < limits.body_bytes.get_ref().0 {
+            let written = if limits.bodies_bytes.span().is_empty() { &limits.body_bytes } else { &limits.bodies_bytes };
+            self.problem(written, "`bodies_bytes` must be at least `body_bytes`, or the largest body never fits");
+        }
         if limits.header_bytes.get_ref().0 < 8192 {
             self.problem(
                 &limits.header_bytes,
@@ -222,6 +228,7 @@ impl Check<'_> {
             admin: file.admin.address.0,
             limits: Limits {
                 body_bytes: limits.body_bytes.get_ref().0,
+                bodies_bytes: limits.bodies_bytes.get_ref().0,
                 header_bytes: limits.header_bytes.get_ref().0,
                 header_count: limits.header_count.get_ref().0,
                 header_timeout: self.timeout(&limits.header_timeout, "header_timeout"),

@@ -2,6 +2,7 @@
 //! Owns the order of the checks and the limits on a body; whether a request is believed is the engine's.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +12,7 @@ use hookward_engine::{Engine, InboundRequest, Receipt};
 use http::{HeaderValue, Method, Request, StatusCode, header, request};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::accept::Peer;
@@ -32,6 +34,8 @@ pub(crate) struct Ingest {
     origin: Option<String>,
     body_bytes: usize,
     body_timeout: Duration,
+    /// A permit for each byte of a body that is under way.
+    room: Arc<Semaphore>,
     doors: HashMap<String, Entrance>,
     unmatched: Vec<(String, Prepared)>,
     failures: Failures,
@@ -79,6 +83,13 @@ enum Unread {
     TooLarge,
     TooSlow,
     Malformed,
+    NoRoom,
+}
+
+/// A whole body, and its place among those under way, given back when the request is answered.
+struct Held {
+    bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Ingest {
@@ -106,6 +117,7 @@ impl Ingest {
             origin,
             body_bytes: limits.body_bytes,
             body_timeout: limits.body_timeout,
+            room: Arc::new(Semaphore::new(limits.bodies_bytes.min(Semaphore::MAX_PERMITS))),
             doors,
             unmatched: unmatched.iter().map(prepared).collect::<Result<_, String>>()?,
             failures: Failures::new(),
@@ -150,8 +162,9 @@ impl Ingest {
             Err(Unread::TooLarge) => return (Answered::TooLarge, closing(self.failures.too_large.send())),
             Err(Unread::TooSlow) => return (Answered::TooSlow, closing(self.failures.too_slow.send())),
             Err(Unread::Malformed) => return (Answered::Malformed, closing(self.failures.malformed.send())),
+            Err(Unread::NoRoom) => return (Answered::Unavailable, closing(self.failures.unavailable.send())),
         };
-        let inbound = self.inbound(head, body);
+        let inbound = self.inbound(head, body.bytes.clone());
         match self.engine.receive(entrance.source, inbound).await {
             Ok(Receipt::Accepted(committed)) => (Answered::Accepted, entrance.accepted.about(&committed)),
             Ok(Receipt::Duplicate(committed)) => (Answered::Duplicate, entrance.duplicate.about(&committed)),
@@ -167,19 +180,48 @@ impl Ingest {
         }
     }
 
-    /// The whole body, within the limit and in time.
-    async fn read(&self, body: Incoming) -> Result<Bytes, Unread> {
+    /// The whole body, within the limits and in time.
+    async fn read(&self, body: Incoming) -> Result<Held, Unread> {
         let declared = body.size_hint().lower();
         if declared > self.body_bytes as u64 {
             return Err(Unread::TooLarge);
         }
         if body.is_end_stream() {
-            return Ok(Bytes::new());
+            return Ok(Held { bytes: Bytes::new(), _room: None });
         }
-        match timeout(self.body_timeout, collect(body, declared, self.body_bytes)).await {
+        match timeout(self.body_timeout, self.collect(body, declared)).await {
             Ok(result) => result,
             Err(_) => Err(Unread::TooSlow),
         }
+    }
+
+    /// Room is taken for bytes that have come, not for those announced: announcing costs an attacker nothing.
+    async fn collect(&self, mut body: Incoming, declared: u64) -> Result<Held, Unread> {
+        let mut whole = BytesMut::new();
+        let mut room: Option<OwnedSemaphorePermit> = None;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Unread::Malformed)?;
+            let Ok(data) = frame.into_data() else { continue };
+            if whole.len() + data.len() > self.body_bytes {
+                return Err(Unread::TooLarge);
+            }
+            let more = u32::try_from(data.len()).map_err(|_| Unread::TooLarge)?;
+            let more = Arc::clone(&self.room).try_acquire_many_owned(more).map_err(|_| Unread::NoRoom)?;
+            match &mut room {
+                None => room = Some(more),
+                Some(room) => room.merge(more),
+            }
+            if whole.is_empty() && data.len() as u64 == declared {
+                // It came in one piece: nothing is copied.
+                return Ok(Held { bytes: data, _room: room });
+            }
+            if whole.is_empty() {
+                let ahead = usize::try_from(declared).unwrap_or(HEAD_START);
+                whole.reserve(ahead.clamp(data.len(), HEAD_START.max(data.len())));
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok(Held { bytes: whole.freeze(), _room: room })
     }
 
     fn inbound(&self, head: request::Parts, body: Bytes) -> InboundRequest {
@@ -195,27 +237,6 @@ impl Ingest {
         let headers = headers.map(|(name, value)| (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes())));
         InboundRequest { method: head.method.to_string(), url, headers: headers.collect(), body, remote }
     }
-}
-
-async fn collect(mut body: Incoming, declared: u64, limit: usize) -> Result<Bytes, Unread> {
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Unread::Malformed)?;
-        let Ok(data) = frame.into_data() else { continue };
-        if whole.len() + data.len() > limit {
-            return Err(Unread::TooLarge);
-        }
-        if whole.is_empty() && data.len() as u64 == declared {
-            // It came in one piece: nothing is copied.
-            return Ok(data);
-        }
-        if whole.is_empty() {
-            whole
-                .reserve(usize::try_from(declared).unwrap_or(HEAD_START).clamp(data.len(), HEAD_START.max(data.len())));
-        }
-        whole.extend_from_slice(&data);
-    }
-    Ok(whole.freeze())
 }
 
 fn entrance(source: &Source, metrics: &Metrics) -> Result<(String, Entrance), String> {

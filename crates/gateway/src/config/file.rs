@@ -72,6 +72,7 @@ impl Default for Admin {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
     pub(super) body_bytes: Spanned<Size>,
+    pub(super) bodies_bytes: Spanned<Size>,
     pub(super) header_bytes: Spanned<Size>,
     pub(super) header_count: Spanned<Size>,
     pub(super) header_timeout: Spanned<Lapse>,
@@ -87,6 +88,7 @@ impl Default for Limits {
         let size = |size| Spanned::new(0..0, Size(size));
         Self {
             body_bytes: size(25 << 20),
+            bodies_bytes: size(512 << 20),
             header_bytes: size(32 << 10),
             header_count: size(100),
             header_timeout: lapse(10),

@@ -2,8 +2,10 @@
 
 use hookward_engine::Declared;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use crate::support::{Answer, Gateway, SOURCES, everything_in, sign};
+use crate::support::{Answer, Gateway, SOURCES, everything_in, read_until, sign};
 
 #[tokio::test]
 async fn a_signed_push_is_accepted_once() {
@@ -114,6 +116,32 @@ async fn a_body_at_the_limit_is_taken_and_one_byte_more_is_not() {
     let announced = "POST /in/open HTTP/1.1\r\nhost: x\r\ncontent-length: 10737418240\r\n\r\n";
     assert_eq!(Answer::parse(gateway.raw(announced.as_bytes()).await.as_bytes()).status, 413);
     assert_eq!(gateway.get("/events").await["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn bodies_under_way_share_their_room_and_give_it_back() {
+    let limits = "limits = { body_bytes = 1000, bodies_bytes = 1000 }";
+    let gateway = Gateway::start(&format!("{limits}\n{SOURCES}")).await;
+    let mut slow = TcpStream::connect(gateway.running.public()).await.unwrap();
+    let head = "POST /in/open HTTP/1.1\r\nhost: x\r\ncontent-length: 501\r\nexpect: 100-continue\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // Once it is told to go on, its body is awaited; what it announced takes no room yet.
+    read_until(&mut slow, "\r\n\r\n").await;
+    assert_eq!(gateway.send("POST", "/in/open", &[], &[b'x'; 1000]).await.status, 202);
+    slow.write_all(&[b'y'; 500]).await.unwrap();
+    // The first of these may come before the slow one's bytes are read.
+    let mut refused = gateway.send("POST", "/in/open", &[], &[b'z'; 501]).await;
+    for _ in 0..1000 {
+        if refused.status != 202 {
+            break;
+        }
+        refused = gateway.send("POST", "/in/open", &[], &[b'z'; 501]).await;
+    }
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
+    assert_eq!(gateway.send("POST", "/in/open", &[], &[b'x'; 500]).await.status, 202, "exactly what is left fits");
+    slow.write_all(b"y").await.unwrap();
+    assert!(read_until(&mut slow, "\r\n\r\n").await.contains("202"));
+    assert_eq!(gateway.send("POST", "/in/open", &[], &[b'w'; 1000]).await.status, 202, "the room is free again");
 }
 
 #[tokio::test]
