@@ -196,8 +196,8 @@ impl Records for SqliteStore {
 impl Store for SqliteStore {
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError> {
         let door = Door { body_bytes: event.body.len() };
-        let body = bodies::pack(&event.body);
-        let written = self.writer.submit_at_door(door, move |tx| commit::write(tx, &event, &body)).await;
+        let prepared = commit::Prepared::new(event);
+        let written = self.writer.submit_at_door(door, move |tx| commit::write(tx, &prepared)).await;
         // `Written` becomes `Committed` only here, after the writer has answered that the group is synced.
         written.map(commit::Written::into_committed)
     }

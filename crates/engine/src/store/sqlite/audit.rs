@@ -22,7 +22,8 @@ pub(super) fn append_with(connection: &Connection, entry: &AuditEntry, name: &st
     append_with_detail(connection, entry, &json_text(&detail))
 }
 
-fn append_with_detail(connection: &Connection, entry: &AuditEntry, detail: &str) -> Result<()> {
+/// Appends `entry` with `detail`, which is JSON, in place of its own.
+pub(super) fn append_with_detail(connection: &Connection, entry: &AuditEntry, detail: &str) -> Result<()> {
     connection
         .prepare_cached("insert into audit (at_ms, actor, action, target, detail) values (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![entry.at.as_millis(), entry.actor, entry.action, entry.target, detail])?;

@@ -29,19 +29,41 @@ impl Written {
     }
 }
 
-pub(super) fn write(tx: &mut Tx<'_>, new: &NewEvent, body: &Packed) -> Result<Written> {
+/// An event with everything about it that the writer would only have to format: done on its caller's thread, because
+/// there are many of those and one writer.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    new: NewEvent,
+    body: Packed,
+    verdict: String,
+    headers: Vec<u8>,
+    audit_detail: String,
+}
+
+impl Prepared {
+    pub(super) fn new(new: NewEvent) -> Self {
+        let body = bodies::pack(&new.body);
+        let verdict = json_text(&new.event.verdict);
+        let headers = headers::encode(&new.event.request.headers);
+        let audit_detail = json_text(&new.audit_accepted.detail);
+        Self { new, body, verdict, headers, audit_detail }
+    }
+}
+
+pub(super) fn write(tx: &mut Tx<'_>, prepared: &Prepared) -> Result<Written> {
     let connection = tx.connection;
+    let new = &prepared.new;
     let event = &new.event;
     let original = match known(connection, event.source, &new.dedup, event.received_at)? {
         None => {
-            write_new(connection, new, body)?;
+            write_new(connection, prepared)?;
             None
         }
         Some(known) if new.on_duplicate == OnDuplicate::Discard => {
             return Ok(Written { event: known.original.event, original: Some(known.original) });
         }
         Some(known) => {
-            write_duplicate(connection, new, body, &known)?;
+            write_duplicate(connection, prepared, &known)?;
             Some(known.original)
         }
     };
@@ -76,33 +98,39 @@ fn known(connection: &Connection, source: SourceId, keys: &[DedupKey], now: Time
     Ok(None)
 }
 
-fn write_new(connection: &Connection, new: &NewEvent, body: &Packed) -> Result<()> {
+fn write_new(connection: &Connection, prepared: &Prepared) -> Result<()> {
+    let new = &prepared.new;
     let states = takes_deliveries(connection, &new.deliveries)?;
-    let seq = insert_event(connection, new, None)?;
-    bodies::put(connection, seq, body)?;
+    let seq = insert_event(connection, prepared, None)?;
+    bodies::put(connection, seq, &prepared.body)?;
     for key in &new.dedup {
         remember(connection, new.event.source, key, seq)?;
     }
     for (delivery, active) in new.deliveries.iter().zip(states) {
         insert_delivery(connection, seq, delivery, active, new.event.received_at)?;
     }
-    audit::append(connection, &new.audit_accepted)
+    audit::append_with_detail(connection, &new.audit_accepted, &prepared.audit_detail)
 }
 
 /// The duplicate's own keys are not remembered: most delivery ids are not signed, and a captured request sent again
 /// under the id of a request that is still to come would make that one a duplicate.
-fn write_duplicate(connection: &Connection, new: &NewEvent, body: &Packed, known: &Known) -> Result<()> {
+fn write_duplicate(connection: &Connection, prepared: &Prepared, known: &Known) -> Result<()> {
+    let new = &prepared.new;
     let same_body = known.original.body_sha256 == new.event.body_sha256 && known.body_len == new.event.body_len;
     let shared = same_body.then_some(known.seq);
-    let seq = insert_event(connection, new, Some((known.original.event, shared)))?;
+    let seq = insert_event(connection, prepared, Some((known.original.event, shared)))?;
     if shared.is_none() {
-        bodies::put(connection, seq, body)?;
+        bodies::put(connection, seq, &prepared.body)?;
     }
     audit::append_with(connection, &new.audit_duplicate, "duplicate_of", known.original.event.to_string())
 }
 
-fn insert_event(connection: &Connection, new: &NewEvent, duplicate: Option<(EventId, Option<i64>)>) -> Result<i64> {
-    let event = &new.event;
+fn insert_event(
+    connection: &Connection,
+    prepared: &Prepared,
+    duplicate: Option<(EventId, Option<i64>)>,
+) -> Result<i64> {
+    let event = &prepared.new.event;
     let request = &event.request;
     connection
         .prepare_cached(
@@ -118,11 +146,11 @@ fn insert_event(connection: &Connection, new: &NewEvent, duplicate: Option<(Even
             event.event_type,
             event.delivery_id,
             event.received_at.as_millis(),
-            json_text(&event.verdict),
+            prepared.verdict,
             request.method,
             request.target,
             request.remote,
-            headers::encode(&request.headers),
+            prepared.headers,
             integer(event.body_len),
             event.body_sha256,
             duplicate.as_ref().map(|(original, _)| original.as_bytes()),
