@@ -12,6 +12,7 @@ use crate::attempt;
 use crate::engine::{Engine, Inner};
 use crate::ids::DestinationId;
 use crate::model::DestinationState;
+use crate::registry::Registry;
 use crate::store::{ClaimRequest, StoreError};
 
 /// The most deliveries of one destination that are claimed at once; their bodies are in memory together.
@@ -58,7 +59,7 @@ impl Engine {
     }
 
     async fn forget_expired(&self, stop: &CancellationToken) {
-        loop {
+        while !stop.is_cancelled() {
             let now = self.inner().clock().now();
             match self.inner().store().forget(now, FORGET_STEP).await {
                 Ok(FORGET_STEP) => continue,
@@ -66,9 +67,7 @@ impl Engine {
                 Err(error) => tracing::warn!(%error, "expired dedup keys could not be forgotten yet"),
             }
             let next = now.plus(FORGET_EVERY);
-            if stop.run_until_cancelled(self.inner().clock().sleep_until(next)).await.is_none() {
-                return;
-            }
+            stop.run_until_cancelled(self.inner().clock().sleep_until(next)).await;
         }
     }
 }
@@ -119,7 +118,7 @@ impl Dispatcher {
             self.ended(ended);
         }
         let registry = self.inner.registry();
-        let room = self.room();
+        let room = self.room(&registry);
         if room.is_empty() {
             return Ok(0);
         }
@@ -141,7 +140,7 @@ impl Dispatcher {
     }
 
     async fn next_due(&self) -> Result<Option<crate::clock::Timestamp>, StoreError> {
-        let with_room: Vec<_> = self.room().into_iter().map(|(id, _)| id).collect();
+        let with_room: Vec<_> = self.room(&self.inner.registry()).into_iter().map(|(id, _)| id).collect();
         if with_room.is_empty() {
             return Ok(None);
         }
@@ -149,12 +148,11 @@ impl Dispatcher {
     }
 
     /// The active destinations that can take more, and how many more.
-    fn room(&self) -> Vec<(DestinationId, u32)> {
+    fn room(&self, registry: &Registry) -> Vec<(DestinationId, u32)> {
         let mut busy: HashMap<DestinationId, u32> = HashMap::new();
         for destination in self.under_way.values() {
             *busy.entry(*destination).or_default() += 1;
         }
-        let registry = self.inner.registry();
         let active = registry.destinations().map(|live| &live.destination);
         let active = active.filter(|destination| destination.state == DestinationState::Active);
         let room = active.map(|destination| {
