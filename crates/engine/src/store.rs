@@ -5,13 +5,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId, OrganizationId, SourceId};
+use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId, OrganizationId};
 use crate::model::{
     Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, SealedSecret, SecretOwner,
     Source,
 };
 
+mod claims;
+mod lists;
 pub mod sqlite;
+
+pub use claims::{Claim, ClaimRequest, Claimed, Next, Settled, Settlement};
+pub use lists::{AuditRow, Backlog, DeliveryFilter, EventFilter, Listing, Page};
 
 /// Why a store could not do as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +115,7 @@ pub struct NewDelivery {
 pub struct Committed {
     event: EventId,
     duplicate: Option<Original>,
+    owed: u32,
 }
 
 /// The event that a duplicate repeats.
@@ -122,14 +128,14 @@ pub struct Original {
 }
 
 impl Committed {
-    /// Only for stores: the event is synced.
-    pub(in crate::store) fn new(event: EventId) -> Self {
-        Self { event, duplicate: None }
+    /// Only for stores: the event and the `owed` deliveries of it are synced.
+    pub(in crate::store) fn new(event: EventId, owed: u32) -> Self {
+        Self { event, duplicate: None, owed }
     }
 
     /// Only for stores: the event repeats `original`, which is synced.
     pub(in crate::store) fn duplicate(event: EventId, original: Original) -> Self {
-        Self { event, duplicate: Some(original) }
+        Self { event, duplicate: Some(original), owed: 0 }
     }
 
     /// The event that was committed, or the record of the duplicate.
@@ -142,184 +148,15 @@ impl Committed {
         self.duplicate.as_ref().map_or(self.event, |original| original.event)
     }
 
+    /// How many destinations are owed it: none for a duplicate, and none for an event that nobody wants.
+    pub fn owed(&self) -> u32 {
+        self.owed
+    }
+
     /// What this repeats, if it is a duplicate.
     pub fn original(&self) -> Option<&Original> {
         self.duplicate.as_ref()
     }
-}
-
-/// The right to settle one attempt: lease and attempt number. A stale one is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    delivery: DeliveryId,
-    destination: DestinationId,
-    node: NodeId,
-    number: u32,
-}
-
-impl Claim {
-    /// Only for stores: `node` leased `delivery` for attempt `number`.
-    pub(in crate::store) fn new(delivery: DeliveryId, destination: DestinationId, node: NodeId, number: u32) -> Self {
-        Self { delivery, destination, node, number }
-    }
-
-    /// The delivery under lease.
-    pub fn delivery(&self) -> DeliveryId {
-        self.delivery
-    }
-
-    /// Its destination.
-    pub fn destination(&self) -> DestinationId {
-        self.destination
-    }
-
-    /// Who holds the lease.
-    pub fn node(&self) -> NodeId {
-        self.node
-    }
-
-    /// Which attempt this is, 1 for the first.
-    pub fn number(&self) -> u32 {
-        self.number
-    }
-}
-
-/// A delivery that this node may attempt now, with what it needs.
-#[derive(Debug)]
-pub struct Claimed {
-    /// The key to `settle`.
-    pub claim: Claim,
-    /// The event.
-    pub event: Event,
-    /// Its raw bytes.
-    pub body: Bytes,
-}
-
-/// What a node asks for when it claims.
-#[derive(Debug, Clone)]
-pub struct ClaimRequest {
-    /// Who asks.
-    pub node: NodeId,
-    /// Deliveries due at or before this are claimable.
-    pub now: Timestamp,
-    /// Until when the leases hold.
-    pub until: Timestamp,
-    /// How many more attempts each destination has room for.
-    pub room: Vec<(DestinationId, u32)>,
-}
-
-/// The end of an attempt.
-#[derive(Debug, Clone)]
-pub struct Settlement {
-    /// The right to say so.
-    pub claim: Claim,
-    /// What happened.
-    pub attempt: Attempt,
-    /// What becomes of the delivery.
-    pub next: Next,
-    /// What becomes of the destination, in the same transaction: its other outstanding deliveries are held.
-    pub disable: Option<String>,
-}
-
-/// What becomes of a delivery after an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// Done.
-    Delivered,
-    /// Again at a time.
-    Again {
-        /// When it is due.
-        due_at: Timestamp,
-    },
-    /// That was the last attempt.
-    Exhausted,
-    /// Kept until the destination takes deliveries again.
-    Held,
-}
-
-/// What `settle` did with one settlement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
-    /// Written.
-    Written,
-    /// The lease was no longer this claim's: nothing was written.
-    LeaseLost,
-}
-
-/// Where a page of a list starts and how long it is. Lists are newest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
-    /// Only rows older than this position; `None` starts at the newest.
-    pub before: Option<i64>,
-    /// At most this many, 1 to 250.
-    pub limit: u32,
-}
-
-impl Page {
-    /// The most rows that a page has.
-    pub const LIMIT_MAX: u32 = 250;
-
-    /// Only rows before this position.
-    pub(in crate::store) fn below(self) -> i64 {
-        self.before.unwrap_or(i64::MAX)
-    }
-
-    /// How many rows to read: one more than the page shows, to know whether there is another page.
-    pub(in crate::store) fn rows(self) -> u32 {
-        self.limit.clamp(1, Self::LIMIT_MAX) + 1
-    }
-
-    /// The page out of the rows read, each with its position.
-    pub(in crate::store) fn listing<T>(self, mut rows: Vec<(i64, T)>) -> Listing<T> {
-        let more = rows.len() == self.rows() as usize;
-        if more {
-            rows.pop();
-        }
-        let next = rows.last().filter(|_| more).map(|(position, _)| *position);
-        Listing { items: rows.into_iter().map(|(_, item)| item).collect(), next }
-    }
-}
-
-/// One page of a list.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listing<T> {
-    /// Newest first.
-    pub items: Vec<T>,
-    /// `before` of the next page, if there is one.
-    pub next: Option<i64>,
-}
-
-/// Which events to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EventFilter {
-    /// Only this source's.
-    pub source: Option<SourceId>,
-    /// Only this type.
-    pub event_type: Option<String>,
-    /// Only those with this delivery id. Originals are found as long as their dedup key is remembered.
-    pub delivery_id: Option<String>,
-    /// Only duplicates, or only originals.
-    pub duplicate: Option<bool>,
-}
-
-/// Which deliveries to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DeliveryFilter {
-    /// Only this event's.
-    pub event: Option<EventId>,
-    /// Only this destination's.
-    pub destination: Option<DestinationId>,
-    /// Only in this state: `pending`, `leased`, `delivered`, `exhausted`, `cancelled`, `held`.
-    pub state: Option<String>,
-}
-
-/// An audit entry as kept.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AuditRow {
-    /// Its position; rises by one.
-    pub seq: i64,
-    /// What it says.
-    pub entry: AuditEntry,
 }
 
 /// Everything declared: what `load` returns at start.
@@ -362,17 +199,6 @@ pub enum Change {
         /// Its bytes.
         value: Vec<u8>,
     },
-}
-
-/// Counts for metrics and readiness.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Deliveries waiting or leased.
-    pub outstanding: u64,
-    /// Deliveries held.
-    pub held: u64,
-    /// The earliest due time among the pending.
-    pub oldest_due: Option<Timestamp>,
 }
 
 /// What a store has to show: everything here only reads, so it is what the API and the dashboard are given.

@@ -51,6 +51,7 @@ pub(crate) struct Shown {
 enum Cause {
     Event,
     Redelivery { of: Option<String> },
+    Outcome { of: String },
     Test,
 }
 
@@ -129,6 +130,7 @@ fn shown(delivery: Delivery, attempts: Option<Vec<Attempt>>) -> Shown {
         cause: match delivery.cause {
             DeliveryCause::Event => Cause::Event,
             DeliveryCause::Redelivery { of } => Cause::Redelivery { of: of.map(|id| id.to_string()) },
+            DeliveryCause::Outcome { of } => Cause::Outcome { of: of.to_string() },
             DeliveryCause::Test => Cause::Test,
         },
         attempts_begun: delivery.attempts,

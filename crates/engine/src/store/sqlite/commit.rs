@@ -17,13 +17,14 @@ use crate::store::{Committed, DedupKey, DedupKind, NewDelivery, NewEvent, OnDupl
 pub(super) struct Written {
     event: EventId,
     original: Option<Original>,
+    owed: u32,
 }
 
 impl Written {
     /// For an answer that came back from the writer, which gives it after the sync.
     pub(super) fn into_committed(self) -> Committed {
         match self.original {
-            None => Committed::new(self.event),
+            None => Committed::new(self.event, self.owed),
             Some(original) => Committed::duplicate(self.event, original),
         }
     }
@@ -54,23 +55,20 @@ pub(super) fn write(tx: &mut Tx<'_>, prepared: &Prepared) -> Result<Written> {
     let connection = tx.connection;
     let new = &prepared.new;
     let event = &new.event;
-    let original = match known(connection, event.source, &new.dedup, event.received_at)? {
-        None => {
-            write_new(connection, prepared)?;
-            None
-        }
+    let (original, owed) = match known(connection, event.source, &new.dedup, event.received_at)? {
+        None => (None, write_new(connection, prepared)?),
         Some(known) if new.on_duplicate == OnDuplicate::Discard => {
-            return Ok(Written { event: known.original.event, original: Some(known.original) });
+            return Ok(Written { event: known.original.event, original: Some(known.original), owed: 0 });
         }
         Some(known) => {
             write_duplicate(connection, prepared, &known)?;
-            Some(known.original)
+            (Some(known.original), 0)
         }
     };
     if let Some((owner, version)) = new.proven_by {
         tx.count_use(owner, version, event.received_at);
     }
-    Ok(Written { event: event.id, original })
+    Ok(Written { event: event.id, original, owed })
 }
 
 /// An earlier event under one of the keys.
@@ -98,7 +96,8 @@ fn known(connection: &Connection, source: SourceId, keys: &[DedupKey], now: Time
     Ok(None)
 }
 
-fn write_new(connection: &Connection, prepared: &Prepared) -> Result<()> {
+/// Returns how many deliveries it is owed in.
+fn write_new(connection: &Connection, prepared: &Prepared) -> Result<u32> {
     let new = &prepared.new;
     let states = takes_deliveries(connection, &new.deliveries)?;
     let seq = insert_event(connection, prepared, None)?;
@@ -109,7 +108,8 @@ fn write_new(connection: &Connection, prepared: &Prepared) -> Result<()> {
     for (delivery, active) in new.deliveries.iter().zip(states) {
         insert_delivery(connection, seq, delivery, active, new.event.received_at)?;
     }
-    audit::append_with_detail(connection, &new.audit_accepted, &prepared.audit_detail)
+    audit::append_with_detail(connection, &new.audit_accepted, &prepared.audit_detail)?;
+    Ok(u32::try_from(new.deliveries.len()).unwrap_or(u32::MAX))
 }
 
 /// The duplicate's own keys are not remembered: most delivery ids are not signed, and a captured request sent again

@@ -13,8 +13,10 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { name: "corridor", sql: include_str!("../../../migrations/sqlite/0001_corridor.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "corridor", sql: include_str!("../../../migrations/sqlite/0001_corridor.sql") },
+    Migration { name: "inbound", sql: include_str!("../../../migrations/sqlite/0002_inbound.sql") },
+];
 
 /// Applies every migration that `connection`'s database does not have yet, each in a transaction of its own.
 pub(super) fn run(connection: &Connection, path: &Path) -> Result<(), OpenError> {

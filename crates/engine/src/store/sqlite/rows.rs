@@ -150,6 +150,7 @@ pub(super) fn delivery_state(cells: &Cells<'_, '_>) -> Result<DeliveryState> {
 pub(super) fn cause_columns(cause: &DeliveryCause) -> (&'static str, Option<&[u8; 16]>) {
     match cause {
         DeliveryCause::Event => ("event", None),
+        DeliveryCause::Outcome { of } => ("event", Some(of.as_bytes())),
         DeliveryCause::Redelivery { of } => ("redelivery", of.as_ref().map(DeliveryId::as_bytes)),
         DeliveryCause::Test => ("test", None),
     }
@@ -157,7 +158,10 @@ pub(super) fn cause_columns(cause: &DeliveryCause) -> (&'static str, Option<&[u8
 
 pub(super) fn delivery_cause(cells: &Cells<'_, '_>) -> Result<DeliveryCause> {
     Ok(match cells.text("cause")? {
-        "event" => DeliveryCause::Event,
+        "event" => match cells.optional_id("cause_of", DeliveryId::from_bytes)? {
+            None => DeliveryCause::Event,
+            Some(of) => DeliveryCause::Outcome { of },
+        },
         "redelivery" => DeliveryCause::Redelivery { of: cells.optional_id("cause_of", DeliveryId::from_bytes)? },
         "test" => DeliveryCause::Test,
         other => return Err(cells.problem(format!("column `cause` is `{other}`, which means nothing"))),

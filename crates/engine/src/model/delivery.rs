@@ -1,0 +1,142 @@
+//! One event owed to one destination: where it stands, and each try of it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId};
+
+/// One event owed to one destination.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// Its identity, the same in every attempt.
+    pub id: DeliveryId,
+    /// The event owed.
+    pub event: EventId,
+    /// To whom.
+    pub destination: DestinationId,
+    /// That destination's name.
+    pub destination_name: String,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Why it exists.
+    pub cause: DeliveryCause,
+    /// Attempts begun so far.
+    pub attempts: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// Waiting for its time.
+    Pending {
+        /// When it may be attempted.
+        due_at: Timestamp,
+    },
+    /// A node is attempting it.
+    Leased {
+        /// When the lease ends by itself.
+        until: Timestamp,
+        /// Whose lease it is.
+        node: NodeId,
+    },
+    /// A destination took it.
+    Delivered {
+        /// When.
+        at: Timestamp,
+    },
+    /// It used its last attempt.
+    Exhausted {
+        /// When.
+        at: Timestamp,
+    },
+    /// An operator called it off.
+    Cancelled {
+        /// When.
+        at: Timestamp,
+    },
+    /// Its destination is paused or disabled: kept, and drained on resume.
+    Held {
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// Why a delivery exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryCause {
+    /// The event itself.
+    Event,
+    /// An operator asked for it again.
+    Redelivery {
+        /// The earlier delivery to the same destination, if there was one.
+        of: Option<DeliveryId>,
+    },
+    /// It tells how another delivery of the event ended.
+    Outcome {
+        /// That delivery.
+        of: DeliveryId,
+    },
+    /// A test sent from the product.
+    Test,
+}
+
+/// One try of a delivery, as kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Its identity.
+    pub id: AttemptId,
+    /// 1 for the first.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Versions of the destination's secrets that signed it, newest first.
+    pub signed_by: Vec<u32>,
+    /// The HTTP status, when an answer came.
+    pub status: Option<u16>,
+    /// The first bytes of the answer or of the program's output, at most `RESPONSE_EXCERPT_MAX`.
+    pub excerpt: Bytes,
+    /// One sentence: what went wrong, empty on success.
+    pub detail: String,
+}
+
+/// The most that is kept of a response body or a program's output, in bytes.
+pub const RESPONSE_EXCERPT_MAX: usize = 16 * 1024;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A 2xx answer, or exit status 0.
+    Success,
+    /// An answer that is not 2xx.
+    Status,
+    /// The program ended with another status, or by a signal.
+    Exit,
+    /// The name did not resolve.
+    Dns,
+    /// No connection.
+    Connect,
+    /// The TLS handshake failed.
+    Tls,
+    /// The deadline passed.
+    Timeout,
+    /// The connection broke before a whole answer.
+    Broken,
+    /// The egress guard refused the address.
+    Blocked,
+    /// The program could not be started.
+    Spawn,
+    /// There was no usable secret to sign with, or settings that cannot work.
+    Unusable,
+    /// The process ended before the attempt did; nothing is known of its effect.
+    Interrupted,
+}

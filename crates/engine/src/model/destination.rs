@@ -1,0 +1,135 @@
+//! A way out: what it does with an event, which events it hears, when it tries again.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::durations::{millis, seconds};
+use crate::clock::Timestamp;
+use crate::ids::{DestinationId, OrganizationId};
+
+/// A way out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Destination {
+    /// Its identity, kept for ever.
+    pub id: DestinationId,
+    /// Who owns it.
+    pub organization: OrganizationId,
+    /// Unique among the organization's destinations: `[a-z0-9-]`, 1 to 64 characters.
+    pub name: String,
+    /// How it behaves.
+    pub spec: DestinationSpec,
+    /// Whether deliveries go out now.
+    pub state: DestinationState,
+    /// When it was first declared.
+    pub created_at: Timestamp,
+}
+
+/// Whether a destination takes deliveries. Anything but `Active` holds them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DestinationState {
+    /// Deliveries go out.
+    Active,
+    /// An operator stopped it.
+    Paused,
+    /// Hookward stopped it, and why (`410 Gone`; no longer declared).
+    Disabled {
+        /// One sentence for the operator.
+        reason: String,
+    },
+}
+
+/// How a destination behaves. Stored as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DestinationSpec {
+    /// What it does with an event.
+    pub kind: DestinationKind,
+    /// Names of the sources it hears; empty means every source, the API's `publish` door included.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// Event types it hears: exact, or ending in `.*`; empty means every type.
+    #[serde(default)]
+    pub event_types: Vec<String>,
+    /// When to try again.
+    pub retry: RetrySchedule,
+    /// How many attempts may be under way at once, at least 1.
+    pub concurrency: u32,
+    /// The deadline of one attempt.
+    #[serde(rename = "timeout_ms", with = "millis")]
+    pub timeout: Duration,
+    /// How deliveries are signed anew, if they are.
+    #[serde(default)]
+    pub signing: Option<Signing>,
+    /// How long the previous secret goes on signing or stays acceptable after a rotation.
+    #[serde(rename = "grace_s", with = "seconds")]
+    pub grace: Duration,
+}
+
+/// What a destination does with an event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type", deny_unknown_fields)]
+pub enum DestinationKind {
+    /// POSTs the raw bytes to a URL.
+    Http(HttpSpec),
+    /// Runs a program with the raw bytes on standard input.
+    Command(CommandSpec),
+}
+
+/// The settings of an `http` destination.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSpec {
+    /// `http://` or `https://`, without user info or fragment.
+    pub url: String,
+    /// Names of original request headers passed on; a trailing `*` matches any ending.
+    #[serde(default)]
+    pub forward_headers: Vec<String>,
+    /// Headers set on every attempt, replacing any forwarded one of the same name.
+    #[serde(default)]
+    pub set_headers: Vec<(String, String)>,
+    /// Address ranges that this destination may reach although they are not public.
+    #[serde(default)]
+    pub allow_addresses: Vec<IpNet>,
+}
+
+/// The settings of a `command` destination.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandSpec {
+    /// The program and its arguments, never a shell line; at least one.
+    pub argv: Vec<String>,
+    /// Its working directory; the system's temporary directory when absent.
+    #[serde(default)]
+    pub directory: Option<String>,
+    /// Extra environment variables. Only these, `PATH` and `HOOKWARD_*` are given to the program.
+    #[serde(default)]
+    pub environment: Vec<(String, String)>,
+}
+
+/// Waits between attempts. The first attempt is at once; there are `waits.len() + 1` in all.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetrySchedule {
+    /// Seconds to wait before each further attempt.
+    pub waits_s: Vec<u64>,
+    /// Each wait is scaled by a random factor in `1 ± jitter_percent / 100`; at most 100.
+    pub jitter_percent: u8,
+}
+
+impl Default for RetrySchedule {
+    fn default() -> Self {
+        let (min, h) = (60, 3600);
+        Self { waits_s: vec![5, 5 * min, 30 * min, 2 * h, 5 * h, 10 * h, 10 * h], jitter_percent: 20 }
+    }
+}
+
+/// How a destination's deliveries are signed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signing {
+    /// The scheme's name.
+    pub scheme: String,
+}

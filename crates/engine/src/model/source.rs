@@ -1,0 +1,71 @@
+//! A door in: how its requests are proven, what makes two of them the same, what it lets through.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::durations::seconds;
+use crate::clock::Timestamp;
+use crate::ids::{OrganizationId, SourceId};
+
+/// A door in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Its identity, kept for ever.
+    pub id: SourceId,
+    /// Who owns it.
+    pub organization: OrganizationId,
+    /// Unique among the organization's sources: `[a-z0-9-]`, 1 to 64 characters.
+    pub name: String,
+    /// How it behaves.
+    pub spec: SourceSpec,
+    /// When it was first declared.
+    pub created_at: Timestamp,
+    /// When it ceased to be declared, if it has. Its events and secrets stay, and it comes back under its name.
+    pub removed_at: Option<Timestamp>,
+}
+
+/// How a source behaves. Stored as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSpec {
+    /// How requests are proven.
+    pub proof: Proof,
+    /// What makes two requests the same.
+    pub dedup: DedupPolicy,
+    /// How long the previous secret stays valid after a rotation, unless the rotation says otherwise.
+    #[serde(rename = "grace_s", with = "seconds")]
+    pub grace: Duration,
+    /// The gateway's own settings for this door (path, methods, answers). The engine keeps them and looks away.
+    #[serde(default)]
+    pub door: serde_json::Value,
+}
+
+/// How a source's requests are proven.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Proof {
+    /// By a scheme of the catalog (or a private one) and the source's keyring.
+    Scheme {
+        /// The scheme's name.
+        name: String,
+    },
+    /// By an API key: the `publish` door.
+    ApiKey,
+    /// Not at all: openly configured.
+    Unsigned,
+}
+
+/// What makes two requests at one source the same event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DedupPolicy {
+    /// Headers that carry the delivery id, first present wins; replaces the scheme's own when not empty.
+    #[serde(default)]
+    pub id_headers: Vec<String>,
+    /// Whether an equal body is the same event.
+    pub body: bool,
+    /// How long a key is remembered.
+    #[serde(rename = "window_s", with = "seconds")]
+    pub window: Duration,
+}

@@ -1,0 +1,105 @@
+//! Leases and the ends of attempts, as the verbs `claim` and `settle` speak of them.
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::ids::{DeliveryId, DestinationId, NodeId};
+use crate::model::{Attempt, Event};
+
+/// The right to settle one attempt: lease and attempt number. A stale one is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    delivery: DeliveryId,
+    destination: DestinationId,
+    node: NodeId,
+    number: u32,
+}
+
+impl Claim {
+    /// Only for stores: `node` leased `delivery` for attempt `number`.
+    pub(in crate::store) fn new(delivery: DeliveryId, destination: DestinationId, node: NodeId, number: u32) -> Self {
+        Self { delivery, destination, node, number }
+    }
+
+    /// The delivery under lease.
+    pub fn delivery(&self) -> DeliveryId {
+        self.delivery
+    }
+
+    /// Its destination.
+    pub fn destination(&self) -> DestinationId {
+        self.destination
+    }
+
+    /// Who holds the lease.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Which attempt this is, 1 for the first.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+/// A delivery that this node may attempt now, with what it needs.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The key to `settle`.
+    pub claim: Claim,
+    /// The event.
+    pub event: Event,
+    /// Its raw bytes.
+    pub body: Bytes,
+}
+
+/// What a node asks for when it claims.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// Who asks.
+    pub node: NodeId,
+    /// Deliveries due at or before this are claimable.
+    pub now: Timestamp,
+    /// Until when the leases hold.
+    pub until: Timestamp,
+    /// How many more attempts each destination has room for.
+    pub room: Vec<(DestinationId, u32)>,
+}
+
+/// The end of an attempt.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// The right to say so.
+    pub claim: Claim,
+    /// What happened.
+    pub attempt: Attempt,
+    /// What becomes of the delivery.
+    pub next: Next,
+    /// What becomes of the destination, in the same transaction: its other outstanding deliveries are held.
+    pub disable: Option<String>,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Done.
+    Delivered,
+    /// Again at a time.
+    Again {
+        /// When it is due.
+        due_at: Timestamp,
+    },
+    /// That was the last attempt.
+    Exhausted,
+    /// Kept until the destination takes deliveries again.
+    Held,
+}
+
+/// What `settle` did with one settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Written.
+    Written,
+    /// The lease was no longer this claim's: nothing was written.
+    LeaseLost,
+}
