@@ -8,18 +8,19 @@ use hookward::{Draft, UnixTime};
 use crate::clock::Timestamp;
 use crate::destination::{Parcel, Report};
 use crate::engine::Inner;
-use crate::ids::AttemptId;
-use crate::model::{DestinationKind, Event, Outcome};
+use crate::fanout;
+use crate::ids::{AttemptId, DeliveryId};
+use crate::model::{DeliveryCause, DestinationKind, Event, Outcome};
 use crate::registry::LiveDestination;
 use crate::settle::{Ran, conclude};
-use crate::store::{Claimed, Settled, Settlement, StoreError};
+use crate::store::{Claimed, NewDelivery, Settled, Settlement, StoreError};
 
 /// How long to wait before a settlement that the store could not take is offered again.
 const SETTLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Carries out the attempt that `claimed` stands for and settles it, before the lease ends at `until`.
 pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, claimed: Claimed, until: Timestamp) {
-    let Claimed { claim, event, body } = claimed;
+    let Claimed { claim, event, body, concluded } = claimed;
     let started_at = inner.clock().now();
     let started = inner.clock().elapsed();
     let (report, signed_by) = match sign(&live, &event, &body, started_at) {
@@ -36,6 +37,7 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
                 request: &event.request,
                 body,
                 signature,
+                concluded: concluded.as_ref(),
             };
             (live.runner.attempt(parcel, inner.clock()).await, signed_by)
         }
@@ -46,12 +48,26 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
     let ran = Ran { id, started_at, duration, signed_by };
     let mut random = [0; 8];
     inner.entropy().fill(&mut random);
-    let settlement = conclude(claim, &live.destination.spec.retry, ran, report, u64::from_le_bytes(random));
+    let then = told(&inner, &live, &event, claim.delivery());
+    let settlement = conclude(claim, &live.destination.spec.retry, ran, report, then, u64::from_le_bytes(random));
     let disables = settlement.disable.is_some();
     settle(&inner, settlement, until).await;
     if disables && let Err(error) = inner.refresh().await {
         tracing::error!(%error, "a disabled destination is still in force here");
     }
+}
+
+/// What those are owed who tell how deliveries of this destination end.
+fn told(inner: &Inner, live: &LiveDestination, event: &Event, of: DeliveryId) -> Vec<NewDelivery> {
+    let now = inner.clock().now();
+    let registry = inner.registry();
+    let tellers = registry
+        .destinations()
+        .map(|live| &live.destination)
+        .filter(|teller| fanout::tells(&teller.spec, &live.destination.name, &event.source_name, &event.event_type));
+    tellers
+        .map(|teller| fanout::owe(teller, DeliveryId::new(now, inner.entropy()), now, DeliveryCause::Outcome { of }))
+        .collect()
 }
 
 type Signature = (Vec<(String, String)>, Vec<u32>);
@@ -66,6 +82,7 @@ fn sign(live: &LiveDestination, event: &Event, body: &[u8], now: Timestamp) -> R
     };
     let url = match &live.destination.spec.kind {
         DestinationKind::Http(http) => http.url.as_str(),
+        DestinationKind::Report(report) => report.api_url.as_str(),
         DestinationKind::Command(_) => "",
     };
     let id = event.id.to_string();

@@ -3,6 +3,7 @@
 
 pub mod command;
 pub mod http;
+pub mod report;
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::egress::{Blocked, UrlProblem};
 use crate::ids::{DeliveryId, EventId};
-use crate::model::{Outcome, RequestRecord};
+use crate::model::{Concluded, Outcome, RequestRecord};
 
 /// Settings of a destination that can never work: whoever wrote them has to change them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +62,8 @@ pub struct Parcel<'a> {
     pub body: Bytes,
     /// Headers of a new signature, made for this attempt.
     pub signature: Vec<(String, String)>,
+    /// The end of another delivery, for an attempt that tells of it.
+    pub concluded: Option<&'a Concluded>,
 }
 
 /// What came of one attempt.

@@ -1,12 +1,21 @@
-//! Who is owed an event: a pure function of what destinations subscribe to.
+//! Who is owed an event, and who is told how a delivery of it ended: pure functions of what destinations subscribe to.
 
 use crate::clock::Timestamp;
 use crate::ids::DeliveryId;
-use crate::model::{DeliveryCause, Destination, DestinationSpec, DestinationState};
+use crate::model::{DeliveryCause, Destination, DestinationKind, DestinationSpec, DestinationState};
 use crate::store::NewDelivery;
 
-/// Whether a destination hears events of this source and type.
+/// Whether a destination hears events of this source and type. One that tells of others' ends hears only those.
 pub fn hears(spec: &DestinationSpec, source: &str, event_type: &str) -> bool {
+    !matches!(spec.kind, DestinationKind::Report(_)) && wants(spec, source, event_type)
+}
+
+/// Whether a destination tells how the deliveries of destination `of` end, for events of this source and type.
+pub fn tells(spec: &DestinationSpec, of: &str, source: &str, event_type: &str) -> bool {
+    matches!(&spec.kind, DestinationKind::Report(report) if report.of == of) && wants(spec, source, event_type)
+}
+
+fn wants(spec: &DestinationSpec, source: &str, event_type: &str) -> bool {
     let from_here = spec.sources.is_empty() || spec.sources.iter().any(|name| name == source);
     let of_type = spec.event_types.is_empty() || spec.event_types.iter().any(|p| type_matches(p, event_type));
     from_here && of_type

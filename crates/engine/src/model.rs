@@ -10,9 +10,10 @@ mod secret;
 mod source;
 
 pub use audit::AuditEntry;
-pub use delivery::{Attempt, Delivery, DeliveryCause, DeliveryState, Outcome, RESPONSE_EXCERPT_MAX};
+pub use delivery::{Attempt, Concluded, Delivery, DeliveryCause, DeliveryState, Outcome, RESPONSE_EXCERPT_MAX};
 pub use destination::{
-    CommandSpec, Destination, DestinationKind, DestinationSpec, DestinationState, HttpSpec, RetrySchedule, Signing,
+    CommandSpec, Destination, DestinationKind, DestinationSpec, DestinationState, HttpSpec, ReportProvider, ReportSpec,
+    RetrySchedule, Signing,
 };
 pub use event::{Event, REDACTED, RequestRecord};
 pub use secret::{SealedSecret, SecretOwner};

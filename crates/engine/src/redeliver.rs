@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::engine::{Engine, EngineError};
 use crate::fanout;
 use crate::ids::{DeliveryId, EventId};
-use crate::model::{AuditEntry, DeliveryCause, Destination, DestinationState};
+use crate::model::{AuditEntry, DeliveryCause, Destination, DestinationKind, DestinationState};
 use crate::store::Change;
 
 impl Engine {
@@ -24,7 +24,12 @@ impl Engine {
         let targets: Vec<Destination> = match destination {
             Some(name) => {
                 let named = self.destination(name);
-                vec![named.ok_or_else(|| EngineError::NotFound(format!("destination `{name}`")))?]
+                let named = named.ok_or_else(|| EngineError::NotFound(format!("destination `{name}`")))?;
+                if let DestinationKind::Report(report) = &named.spec.kind {
+                    let of = &report.of;
+                    return Err(EngineError::Invalid(format!("`{name}` tells how `{of}` ends: redeliver to `{of}`")));
+                }
+                vec![named]
             }
             None => {
                 let hears = |d: &Destination| fanout::hears(&d.spec, &kept.source_name, &kept.event_type);

@@ -9,6 +9,7 @@ use hookward::Scheme;
 use crate::clock::Clock;
 use crate::destination::command::CommandDestination;
 use crate::destination::http::HttpDestination;
+use crate::destination::report::ReportDestination;
 use crate::destination::{Parcel, Report};
 use crate::egress::{EgressPolicy, SystemResolver};
 use crate::ids::{DestinationId, OrganizationId, SourceId};
@@ -69,6 +70,7 @@ pub(crate) struct Signer {
 pub(crate) enum Runner {
     Http(Box<HttpDestination>),
     Command(CommandDestination),
+    Report(Box<ReportDestination>),
     /// Its settings cannot work; every attempt says why.
     Broken(String),
 }
@@ -79,6 +81,12 @@ impl Runner {
             DestinationKind::Http(http) => {
                 match HttpDestination::new(http, spec.timeout, egress, Arc::new(SystemResolver)) {
                     Ok(http) => Self::Http(Box::new(http)),
+                    Err(error) => Self::Broken(error.to_string()),
+                }
+            }
+            DestinationKind::Report(report) => {
+                match ReportDestination::new(report, spec.timeout, egress, Arc::new(SystemResolver)) {
+                    Ok(report) => Self::Report(Box::new(report)),
                     Err(error) => Self::Broken(error.to_string()),
                 }
             }
@@ -94,6 +102,7 @@ impl Runner {
         match self {
             Self::Http(http) => http.attempt(parcel, clock).await,
             Self::Command(command) => command.attempt(parcel).await,
+            Self::Report(report) => report.attempt(parcel, clock).await,
             Self::Broken(problem) => Report::failed(Outcome::Unusable, problem.clone()),
         }
     }

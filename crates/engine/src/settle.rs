@@ -7,7 +7,7 @@ use crate::destination::Report;
 use crate::ids::AttemptId;
 use crate::model::{Attempt, RESPONSE_EXCERPT_MAX, RetrySchedule};
 use crate::retry;
-use crate::store::{Claim, Settlement};
+use crate::store::{Claim, NewDelivery, Settlement};
 
 /// When an attempt ran, and who signed it.
 #[derive(Debug, Clone)]
@@ -22,8 +22,15 @@ pub struct Ran {
     pub signed_by: Vec<u32>,
 }
 
-/// The settlement of the attempt that `claim` stands for.
-pub fn conclude(claim: Claim, schedule: &RetrySchedule, ran: Ran, report: Report, random: u64) -> Settlement {
+/// The settlement of the attempt that `claim` stands for; `then` is owed if the delivery ends with it.
+pub fn conclude(
+    claim: Claim,
+    schedule: &RetrySchedule,
+    ran: Ran,
+    report: Report,
+    then: Vec<NewDelivery>,
+    random: u64,
+) -> Settlement {
     let ended_at = ran.started_at.plus(ran.duration);
     let verdict = retry::decide(schedule, claim.number(), &report, ended_at, random);
     let excerpt_len = report.excerpt.len().min(RESPONSE_EXCERPT_MAX);
@@ -38,5 +45,5 @@ pub fn conclude(claim: Claim, schedule: &RetrySchedule, ran: Ran, report: Report
         excerpt: report.excerpt.slice(..excerpt_len),
         detail: report.detail,
     };
-    Settlement { claim, attempt, next: verdict.next, disable: verdict.disable }
+    Settlement { claim, attempt, next: verdict.next, then, disable: verdict.disable }
 }

@@ -7,6 +7,7 @@ mod door;
 mod file;
 mod problems;
 mod reference;
+mod report;
 mod sources;
 mod values;
 

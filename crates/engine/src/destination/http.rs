@@ -2,7 +2,7 @@
 //! Owns what is sent and how an answer is read. Addresses are judged by `egress`; whether to try again is not known here.
 
 mod headers;
-mod retry_after;
+pub(super) mod retry_after;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -126,7 +126,7 @@ impl Answer {
 }
 
 /// The report of an exchange that brought no answer.
-fn failure(error: &(dyn Error + 'static)) -> Report {
+pub(super) fn failure(error: &(dyn Error + 'static)) -> Report {
     let chain: Vec<&(dyn Error + 'static)> = std::iter::successors(Some(error), |&error| error.source()).collect();
     if let Some(error) = chain.iter().find_map(|error| error.downcast_ref::<EgressError>()) {
         return Report::failed(error.outcome(), error.to_string());

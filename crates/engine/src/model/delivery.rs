@@ -108,6 +108,17 @@ pub struct Attempt {
     pub detail: String,
 }
 
+/// How a delivery ended, for whoever tells of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Concluded {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// Its destination's name.
+    pub destination: String,
+    /// Its last attempt.
+    pub attempt: Attempt,
+}
+
 /// The most that is kept of a response body or a program's output, in bytes.
 pub const RESPONSE_EXCERPT_MAX: usize = 16 * 1024;
 

@@ -76,6 +76,8 @@ pub enum DestinationKind {
     Http(HttpSpec),
     /// Runs a program with the raw bytes on standard input.
     Command(CommandSpec),
+    /// Tells a code host how another destination's deliveries end.
+    Report(ReportSpec),
 }
 
 /// The settings of an `http` destination.
@@ -107,6 +109,40 @@ pub struct CommandSpec {
     /// Extra environment variables. Only these, `PATH` and `HOOKWARD_*` are given to the program.
     #[serde(default)]
     pub environment: Vec<(String, String)>,
+}
+
+/// The settings of a `report` destination. Its secret, under scheme `bearer`, is the token for the API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportSpec {
+    /// The name of the destination whose ends are told: each delivery of it that is delivered or exhausted.
+    pub of: String,
+    /// Whose API it is.
+    pub provider: ReportProvider,
+    /// Where that API begins: `https://api.github.com`, `https://gitlab.com/api/v4`.
+    pub api_url: String,
+    /// The context of a commit status to set, if one is.
+    #[serde(default)]
+    pub status: Option<String>,
+    /// The name of a check run to make, if one is. GitHub only.
+    #[serde(default)]
+    pub check_run: Option<String>,
+    /// Whether a comment is kept on the pull or merge request: made once, then brought up to date.
+    #[serde(default)]
+    pub comment: bool,
+    /// Address ranges that this destination may reach although they are not public.
+    #[serde(default)]
+    pub allow_addresses: Vec<IpNet>,
+}
+
+/// A code host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportProvider {
+    /// GitHub, or GitHub Enterprise.
+    Github,
+    /// GitLab.
+    Gitlab,
 }
 
 /// Waits between attempts. The first attempt is at once; there are `waits.len() + 1` in all.

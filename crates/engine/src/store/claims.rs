@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, NodeId};
-use crate::model::{Attempt, Event};
+use crate::model::{Attempt, Concluded, Event};
+use crate::store::NewDelivery;
 
 /// The right to settle one attempt: lease and attempt number. A stale one is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Claimed {
     pub event: Event,
     /// Its raw bytes.
     pub body: Bytes,
+    /// The end that this delivery tells of, if its cause is another's outcome.
+    pub concluded: Option<Concluded>,
 }
 
 /// What a node asks for when it claims.
@@ -75,6 +78,8 @@ pub struct Settlement {
     pub attempt: Attempt,
     /// What becomes of the delivery.
     pub next: Next,
+    /// Who is told if the delivery ends with this: delivered or exhausted. Added in the same transaction.
+    pub then: Vec<NewDelivery>,
     /// What becomes of the destination, in the same transaction: its other outstanding deliveries are held.
     pub disable: Option<String>,
 }

@@ -6,5 +6,6 @@ mod corridor;
 mod destination;
 mod egress;
 mod kms;
+mod report;
 mod store;
 mod support;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use hookward_engine::model::{Destination, DestinationKind, DestinationState};
+use hookward_engine::model::{Destination, DestinationKind, DestinationState, ReportProvider};
 use serde::Serialize;
 
 use super::page::{self, List};
@@ -37,8 +37,25 @@ pub(crate) struct Shown {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
 enum Kind {
-    Http { url: String, forward_headers: Vec<String>, set_headers: Vec<String>, allow_addresses: Vec<String> },
-    Command { argv: Vec<String>, directory: Option<String>, environment: Vec<String> },
+    Http {
+        url: String,
+        forward_headers: Vec<String>,
+        set_headers: Vec<String>,
+        allow_addresses: Vec<String>,
+    },
+    Command {
+        argv: Vec<String>,
+        directory: Option<String>,
+        environment: Vec<String>,
+    },
+    Report {
+        of: String,
+        provider: ReportProvider,
+        api: String,
+        status: Option<String>,
+        check_run: Option<String>,
+        comment: bool,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -110,6 +127,14 @@ fn kind(kind: DestinationKind) -> Kind {
             forward_headers: http.forward_headers,
             set_headers: names(http.set_headers),
             allow_addresses: http.allow_addresses.iter().map(ToString::to_string).collect(),
+        },
+        DestinationKind::Report(report) => Kind::Report {
+            of: report.of,
+            provider: report.provider,
+            api: report.api_url,
+            status: report.status,
+            check_run: report.check_run,
+            comment: report.comment,
         },
         DestinationKind::Command(command) => {
             Kind::Command { argv: command.argv, directory: command.directory, environment: names(command.environment) }

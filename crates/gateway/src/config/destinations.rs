@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::reference::{self, Resolved};
 use super::sources::{PUBLISH, name};
-use super::{Check, DestinationDeclaration, file, problems};
+use super::{Check, DestinationDeclaration, file, problems, report};
 
 const GRACE: Duration = Duration::from_secs(86_400);
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -21,13 +21,14 @@ const OWN_HEADERS: [&str; 8] =
     ["connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// A variable that is not set: the destination is left out.
-struct Absent(String);
+pub(super) struct Absent(String);
 
 pub(super) fn destinations(
     check: &mut Check<'_>,
     files: Vec<file::Destination>,
     sources: &[String],
 ) -> Vec<DestinationDeclaration> {
+    report::subjects(check, &files);
     let mut names = HashMap::new();
     let mut destinations = Vec::new();
     for file in files {
@@ -53,6 +54,7 @@ fn destination(
     let event_types = event_types(check, std::mem::take(&mut file.event_types));
     let timeout = file.timeout.as_ref().map_or(TIMEOUT, |timeout| check.timeout(timeout, "timeout"));
     let concurrency = bounded(check, file.concurrency.as_ref(), CONCURRENCY, 1..=1024, "concurrency");
+    report::token_as_signature(check, &mut file);
     let signing = file.sign.take();
     let grace = file.grace.map_or(GRACE, |grace| grace.0);
     let name = file.name.get_ref().clone();
@@ -73,6 +75,7 @@ fn kind(check: &mut Check<'_>, file: file::Destination) -> Result<Option<Destina
             refuse(check, file.argv.as_ref(), "argv", "http");
             refuse(check, file.directory.as_ref(), "directory", "http");
             refuse(check, file.environment.as_ref(), "environment", "http");
+            report::refuse_elsewhere(check, &file, "http");
             Ok(http(check, file)?.map(DestinationKind::Http))
         }
         "command" => {
@@ -80,10 +83,20 @@ fn kind(check: &mut Check<'_>, file: file::Destination) -> Result<Option<Destina
             refuse(check, file.forward_headers.as_ref(), "forward_headers", "command");
             refuse(check, file.set_headers.as_ref(), "set_headers", "command");
             refuse(check, file.allow_addresses.as_ref(), "allow_addresses", "command");
+            report::refuse_elsewhere(check, &file, "command");
             Ok(command(check, file)?.map(DestinationKind::Command))
         }
+        "report" => {
+            refuse(check, file.url.as_ref(), "url", "report");
+            refuse(check, file.forward_headers.as_ref(), "forward_headers", "report");
+            refuse(check, file.set_headers.as_ref(), "set_headers", "report");
+            refuse(check, file.argv.as_ref(), "argv", "report");
+            refuse(check, file.directory.as_ref(), "directory", "report");
+            refuse(check, file.environment.as_ref(), "environment", "report");
+            Ok(report::report(check, file)?.map(DestinationKind::Report))
+        }
         other => {
-            let near = problems::nearest(other, ["http", "command"].into_iter());
+            let near = problems::nearest(other, ["http", "command", "report"].into_iter());
             check.problem(&file.kind, format!("there is no type of destination `{}`{near}", other.escape_debug()));
             Ok(None)
         }
@@ -91,7 +104,7 @@ fn kind(check: &mut Check<'_>, file: file::Destination) -> Result<Option<Destina
 }
 
 /// A setting of the other type of destination.
-fn refuse<T>(check: &mut Check<'_>, value: Option<&Spanned<T>>, key: &str, kind: &str) {
+pub(super) fn refuse<T>(check: &mut Check<'_>, value: Option<&Spanned<T>>, key: &str, kind: &str) {
     if let Some(value) = value {
         check.problem(value, format!("a destination of type `{kind}` has no `{key}`"));
     }
@@ -157,7 +170,7 @@ fn pairs(
     Ok(pairs)
 }
 
-fn resolve(check: &mut Check<'_>, value: &Spanned<String>) -> Result<Option<String>, Absent> {
+pub(super) fn resolve(check: &mut Check<'_>, value: &Spanned<String>) -> Result<Option<String>, Absent> {
     match reference::resolve(value.get_ref(), check.environment) {
         Ok(Resolved::Value(text)) => Ok(Some(text.to_string())),
         Ok(Resolved::Absent(variable)) => Err(Absent(variable)),
@@ -181,7 +194,7 @@ fn header_problem(name: &str, value: &str) -> Option<String> {
 }
 
 /// Why `url` is not one that can be called. The url itself is not repeated: it may hold a credential.
-fn url_problem(url: &str) -> Option<&'static str> {
+pub(super) fn url_problem(url: &str) -> Option<&'static str> {
     let Ok(uri) = url.parse::<http::Uri>() else { return Some("it is not a URL") };
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Some("it does not begin with `http://` or `https://`");

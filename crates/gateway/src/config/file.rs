@@ -186,6 +186,13 @@ pub(super) struct Destination {
     pub(super) concurrency: Option<Spanned<Size>>,
     pub(super) sign: Option<Sign>,
     pub(super) grace: Option<Lapse>,
+    pub(super) of: Option<Spanned<String>>,
+    pub(super) provider: Option<Spanned<String>>,
+    pub(super) api: Option<Spanned<String>>,
+    pub(super) token: Option<Spanned<String>>,
+    pub(super) status: Option<Spanned<String>>,
+    pub(super) check_run: Option<Spanned<String>>,
+    pub(super) comment: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

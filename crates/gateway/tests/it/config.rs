@@ -39,9 +39,10 @@ fn the_default_files_examples_work() {
     let lines = format!("# [[unmatched]]{examples}");
     let text: Vec<&str> = lines.lines().filter(is_setting).map(|line| line.trim_start_matches("# ")).collect();
     let text = text.join("\n").replace("env:GITHUB_SECRET", "env:SET").replace("env:CI_SECRET", "env:SIGNING");
+    let text = text.replace("env:GITHUB_TOKEN", "env:SET");
     let config = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(config.sources.len(), 1);
-    assert_eq!(config.destinations.len(), 2);
+    assert_eq!(config.destinations.len(), 3);
     assert_eq!(config.unmatched.len(), 1);
 }
 
@@ -256,4 +257,25 @@ fn no_message_repeats_a_secret() {
     ] {
         assert!(!problems(text).contains("hunter2"), "{}", problems(text));
     }
+}
+
+#[test]
+fn a_report_names_a_destination_a_host_and_something_to_say() {
+    let report = |settings: &str| {
+        let scan = "[[destination]]\nname = \"scan\"\ntype = \"command\"\nargv = [\"true\"]\n";
+        format!("{scan}[[destination]]\nname = \"tell\"\ntype = \"report\"\n{settings}")
+    };
+    let whole = "of = \"scan\"\nprovider = \"gitlab\"\ntoken = \"env:SET\"\ncomment = true\n";
+    let config = parse(&report(whole)).unwrap();
+    assert_eq!(config.destinations.len(), 2);
+    assert_eq!(config.destinations[1].spec.signing.as_ref().unwrap().scheme, "bearer");
+    // Without its token it is left out, not sent without.
+    assert_eq!(parse(&report(&whole.replace("env:SET", "env:NOT_SET"))).unwrap().destinations.len(), 1);
+    insta::assert_snapshot!(problems(&report("comment = true\n")), @"hookward.toml:7:8: a destination of type `report` needs `of` (a destination's name) and a `provider`");
+    insta::assert_snapshot!(problems(&report("of = \"scna\"\nprovider = \"github\"\ncomment = true\n")), @"hookward.toml:8:6: there is no destination `scna` to report of; did you mean `scan`?");
+    insta::assert_snapshot!(problems(&report("of = \"scan\"\nprovider = \"githbu\"\ncomment = true\n")), @"hookward.toml:9:12: there is no provider `githbu` to report to; did you mean `github`?");
+    insta::assert_snapshot!(problems(&report("of = \"scan\"\nprovider = \"gitlab\"\ncheck_run = \"x\"\n")), @"hookward.toml:10:13: GitLab has no check runs: use `status`");
+    insta::assert_snapshot!(problems(&report("of = \"scan\"\nprovider = \"github\"\n")), @"hookward.toml:7:8: this report says nothing: give it `status`, `check_run` or `comment = true`");
+    insta::assert_snapshot!(problems(&report("of = \"scan\"\nprovider = \"github\"\nstatus = \"s\"\ntoken = \"ghp_x\"\n")), @"hookward.toml:11:9: a secret does not stand in this file: write \"env:NAME\" or \"file:PATH\"");
+    insta::assert_snapshot!(problems(&report("of = \"scan\"\nprovider = \"github\"\nstatus = \"s\"\nurl = \"https://x\"\n")), @"hookward.toml:11:7: a destination of type `report` has no `url`");
 }

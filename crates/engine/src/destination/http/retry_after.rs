@@ -9,7 +9,7 @@ use ::http::header::RETRY_AFTER;
 use crate::clock::Timestamp;
 
 /// How long from `now` the answer asks to wait: nothing if it does not say, or says it in no known form.
-pub(super) fn parse(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(in crate::destination) fn parse(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok().map(Duration::from_secs);

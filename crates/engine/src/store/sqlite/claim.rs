@@ -5,13 +5,13 @@ use rusqlite::{Connection, Row, params};
 
 use super::commit::is_active;
 use super::failure::{Failure, Result};
-use super::rows::{Cells, all, first};
+use super::rows::{self, Cells, all, first};
 use super::settle::insert_attempt;
 use super::writer::Tx;
-use super::{bodies, events};
+use super::{bodies, deliveries, events};
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, NodeId};
-use crate::model::{Attempt, Outcome};
+use crate::model::{Attempt, DeliveryCause, Outcome};
 use crate::store::{Claim, ClaimRequest, Claimed, StoreError, interrupted_attempt_id};
 
 /// A lease that the writer's transaction gave; a `Claim` once that is synced.
@@ -22,6 +22,8 @@ pub(super) struct Lease {
     node: NodeId,
     number: u32,
     event_seq: i64,
+    /// The delivery whose end this one tells of.
+    tells_of: Option<DeliveryId>,
 }
 
 /// An outstanding delivery as `lease` and `recover` find it.
@@ -30,6 +32,7 @@ struct Outstanding {
     id: DeliveryId,
     destination: DestinationId,
     event_seq: i64,
+    tells_of: Option<DeliveryId>,
     attempts: u32,
     /// When its lease began, if it is leased.
     leased_at: Option<Timestamp>,
@@ -69,6 +72,10 @@ fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
         id: cells.id("id", DeliveryId::from_bytes)?,
         destination: cells.id("destination_id", DestinationId::from_bytes)?,
         event_seq: cells.get("event_seq")?,
+        tells_of: match rows::delivery_cause(&cells)? {
+            DeliveryCause::Outcome { of } => Some(of),
+            DeliveryCause::Event | DeliveryCause::Redelivery { .. } | DeliveryCause::Test => None,
+        },
         attempts: cells.unsigned("attempts")?,
         leased_at: if cells.text("state")? == "leased" { Some(cells.time("state_at_ms")?) } else { None },
         due_at: cells.time("due_at_ms")?,
@@ -90,7 +97,14 @@ fn lease_one(connection: &Connection, due: &Outstanding, request: &ClaimRequest)
             request.node.as_bytes(),
             number
         ])?;
-    Ok(Lease { delivery: due.id, destination: due.destination, node: request.node, number, event_seq: due.event_seq })
+    Ok(Lease {
+        delivery: due.id,
+        destination: due.destination,
+        node: request.node,
+        number,
+        event_seq: due.event_seq,
+        tells_of: due.tells_of,
+    })
 }
 
 /// What a lease that ended by itself leaves behind: an attempt of which nothing is known but that it began.
@@ -138,7 +152,8 @@ pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Vec<Clai
 fn load_one(connection: &Connection, lease: &Lease) -> Result<Claimed> {
     let (event, body_seq) = events::at(connection, lease.event_seq)?;
     let claim = Claim::new(lease.delivery, lease.destination, lease.node, lease.number);
-    Ok(Claimed { claim, event, body: bodies::at(connection, body_seq)? })
+    let concluded = lease.tells_of.map(|of| deliveries::concluded(connection, of)).transpose()?;
+    Ok(Claimed { claim, event, body: bodies::at(connection, body_seq)?, concluded })
 }
 
 pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) -> Result<Option<Timestamp>> {

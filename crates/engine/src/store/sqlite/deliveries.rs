@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row};
 use super::failure::{Failure, Result};
 use super::rows::{self, Cells, all, first};
 use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId};
-use crate::model::{Attempt, Delivery};
+use crate::model::{Attempt, Concluded, Delivery};
 use crate::store::{Backlog, DeliveryFilter, Listing, Page};
 
 const SELECT: &str = "select d.*, e.id as event_id, n.name as destination_name
@@ -22,6 +22,14 @@ pub(super) fn one(connection: &Connection, id: DeliveryId) -> Result<(Delivery, 
     let sql = "select * from attempts where delivery_seq = ?1 order by number";
     let attempts = all(&mut snapshot.prepare_cached(sql)?, [seq], parse_attempt)?;
     Ok((delivery, attempts))
+}
+
+/// How a delivery that is over ended.
+pub(super) fn concluded(connection: &Connection, id: DeliveryId) -> Result<Concluded> {
+    let (delivery, attempts) = one(connection, id)?;
+    let missing = || Failure::inconsistent("deliveries", id.to_string(), "it ended without an attempt".to_owned());
+    let attempt = attempts.into_iter().next_back().ok_or_else(missing)?;
+    Ok(Concluded { delivery: id, destination: delivery.destination_name, attempt })
 }
 
 pub(super) fn list(connection: &Connection, filter: &DeliveryFilter, page: Page) -> Result<Listing<Delivery>> {

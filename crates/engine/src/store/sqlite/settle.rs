@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::commit::is_active;
+use super::commit::{insert_delivery, is_active, takes_deliveries};
 use super::failure::Result;
 use super::resources::disable;
 use super::rows::{Cells, first, integer, json_text, outcome_text};
@@ -28,7 +28,7 @@ pub(super) fn write(tx: &mut Tx<'_>, settlements: &[Settlement]) -> Result<Vec<S
 
 fn settle_one(connection: &Connection, settlement: &Settlement) -> Result<Settled> {
     let claim = &settlement.claim;
-    let Some(seq) = leased_seq(connection, claim)? else { return Ok(Settled::LeaseLost) };
+    let Some((seq, event_seq)) = leased_seq(connection, claim)? else { return Ok(Settled::LeaseLost) };
     let ended_at = settlement.attempt.started_at.plus(settlement.attempt.duration);
     // The attempt's number is its place among the delivery's attempts, and the claim is what fixes that.
     insert_attempt(connection, seq, &Attempt { number: claim.number(), ..settlement.attempt.clone() })?;
@@ -47,15 +47,25 @@ fn settle_one(connection: &Connection, settlement: &Settlement) -> Result<Settle
             "update deliveries set state = ?2, state_at_ms = ?3, due_at_ms = ?4, node = null where seq = ?1",
         )?
         .execute(params![seq, state, ended_at.as_millis(), due_at.map(Timestamp::as_millis)])?;
+    if matches!(settlement.next, Next::Delivered | Next::Exhausted) {
+        let states = takes_deliveries(connection, &settlement.then)?;
+        for (delivery, active) in settlement.then.iter().zip(states) {
+            insert_delivery(connection, event_seq, delivery, active, ended_at)?;
+        }
+    }
     Ok(Settled::Written)
 }
 
-/// The delivery's row, if this claim still holds its lease. A lease past its end holds until another takes it.
-fn leased_seq(connection: &Connection, claim: &Claim) -> Result<Option<i64>> {
-    let sql = "select seq from deliveries where id = ?1 and state = 'leased' and node = ?2 and attempts = ?3";
+/// The delivery's row and its event's, if this claim still holds its lease. A lease past its end holds until another takes it.
+fn leased_seq(connection: &Connection, claim: &Claim) -> Result<Option<(i64, i64)>> {
+    let sql =
+        "select seq, event_seq from deliveries where id = ?1 and state = 'leased' and node = ?2 and attempts = ?3";
     let (delivery, node) = (claim.delivery(), claim.node());
     let parameters = params![delivery.as_bytes(), node.as_bytes(), claim.number()];
-    first(connection, sql, parameters, |row| Cells::new("deliveries", row).get("seq"))
+    first(connection, sql, parameters, |row| {
+        let cells = Cells::new("deliveries", row);
+        Ok((cells.get("seq")?, cells.get("event_seq")?))
+    })
 }
 
 pub(super) fn insert_attempt(connection: &Connection, delivery_seq: i64, attempt: &Attempt) -> Result<()> {

@@ -270,6 +270,7 @@ pub(crate) fn settlement(claim: &Claim, started_at: Timestamp, next: Next) -> Se
             detail: String::new(),
         },
         next,
+        then: Vec::new(),
         disable: None,
     }
 }

@@ -1,6 +1,7 @@
 //! The one way tests build an engine: a real SQLite store and local KMS in a directory of their own, a clock
 //! that the test moves, and a receiver on loopback that answers as told.
 
+pub(crate) mod code_host;
 pub(crate) mod outbound;
 pub(crate) mod receiver;
 pub(crate) mod world;

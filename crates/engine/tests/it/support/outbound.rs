@@ -94,6 +94,7 @@ impl Sample {
             request: &self.request,
             body: self.body.clone(),
             signature: self.signature.clone(),
+            concluded: None,
         }
     }
 }
@@ -215,7 +216,7 @@ impl Received {
             |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap();
         let headers: Vec<(String, String)> = rest.split("\r\n").map(header).collect();
         let mut received = Self { line: line.to_owned(), headers, body: bytes.split_off(end + 4) };
-        let length: usize = received.header("content-length")[0].parse().unwrap();
+        let length: usize = received.header("content-length").first().map_or(0, |length| length.parse().unwrap());
         while received.body.len() < length {
             if stream.read_buf(&mut received.body).await.ok()? == 0 {
                 return None;
