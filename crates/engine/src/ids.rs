@@ -90,6 +90,8 @@ ids! {
     DeliveryId = "dlv";
     /// Names an attempt.
     AttemptId = "att";
+    /// Names a refused request that is kept.
+    RefusedId = "ref";
     /// Names one running process.
     NodeId = "nod";
 }

@@ -21,7 +21,7 @@ pub mod destination;
 mod dispatch;
 pub mod egress;
 pub mod redeliver;
-mod refusals;
+pub mod refusals;
 pub mod retry;
 pub mod settle;
 

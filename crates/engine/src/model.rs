@@ -6,6 +6,7 @@ mod delivery;
 mod destination;
 mod durations;
 mod event;
+mod refused;
 mod secret;
 mod source;
 
@@ -16,5 +17,6 @@ pub use destination::{
     RetrySchedule, Signing,
 };
 pub use event::{Event, REDACTED, RequestRecord};
+pub use refused::{RefusedAt, RefusedRequest};
 pub use secret::{SealedSecret, SecretOwner};
 pub use source::{DedupPolicy, Proof, Source, SourceSpec};

@@ -3,15 +3,15 @@
 
 use bytes::Bytes;
 use hookward::{Message, Refusal, UnixTime, Verified};
-use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::commit::{Fact, OpenDoor, Proven, commit};
 use crate::dedup;
 use crate::engine::Engine;
 use crate::ids::SourceId;
-use crate::model::{AuditEntry, Source};
+use crate::model::{RefusedAt, Source};
 use crate::redact::{self, Credentials};
+use crate::refusals::Why;
 use crate::registry::LiveSource;
 use crate::store::{Committed, OnDuplicate, StoreError};
 
@@ -64,7 +64,9 @@ impl Engine {
         let proven = match prove(live, &message, now) {
             Ok(proven) => proven,
             Err(refusal) => {
-                self.inner().refusals().add(refused(&live.source, &refusal, &request, now), refusal.id());
+                let at = RefusedAt::Source(live.source.name.clone());
+                let why = || Why::of(&refusal, live.scheme.as_deref());
+                self.inner().refuse(at, refusal.id(), why, &request, now);
                 return Ok(Receipt::Refused(refusal));
             }
         };
@@ -125,16 +127,6 @@ fn header_id(source: &Source, request: &InboundRequest) -> Option<String> {
         let (_, value) = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
         (!value.is_empty()).then(|| String::from_utf8_lossy(value).into_owned())
     })
-}
-
-fn refused(source: &Source, refusal: &Refusal, request: &InboundRequest, now: Timestamp) -> AuditEntry {
-    AuditEntry {
-        actor: format!("source:{}", source.name),
-        action: "webhook.refused".to_owned(),
-        target: format!("source:{}", source.name),
-        at: now,
-        detail: json!({ "reason": refusal.id(), "explanation": refusal.to_string(), "remote": request.remote }),
-    }
 }
 
 /// Nothing of a store's trouble is the sender's fault.

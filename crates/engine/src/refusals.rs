@@ -1,45 +1,200 @@
-//! Refused requests on their way to the audit log, without making the sender wait and without letting a flood of them
-//! fill memory or disk: beyond a bound they are counted, not listed.
+//! Refused requests on their way to where operators look, without making the sender wait and without letting a flood of
+//! them fill memory or disk: between two writes one request of each door and reason is kept, and the others are counted.
+//! Owns what is kept of a refused request and its bounds; why a request is refused is `receive`'s and the doors'.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::json;
+use bytes::Bytes;
+use hookward::{Refusal, Scheme};
+use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
-use crate::model::AuditEntry;
+use crate::engine::{Engine, Inner};
+use crate::ids::RefusedId;
+use crate::model::{AuditEntry, RefusedAt, RefusedRequest, RequestRecord};
+use crate::receive::InboundRequest;
+use crate::redact;
 use crate::store::Store;
 
-/// How many refusals are listed one by one between two writes; the rest are counted by target and reason.
-pub(crate) const LISTED_MAX: usize = 64;
+/// How many refused requests are kept of each door.
+pub const REFUSED_KEPT: u32 = 100;
 
-/// How many distinct (target, reason) pairs are counted between two writes.
-const COUNTED_MAX: usize = 1024;
+/// The most that is kept of one refused request, in bytes: the sum of the bounds below, and room for the rest.
+pub const REFUSED_MAX: usize = 32 << 10;
 
-#[derive(Debug, Default)]
-struct Waiting {
-    listed: Vec<AuditEntry>,
-    counted: BTreeMap<(String, &'static str), (u64, Timestamp)>,
+/// The most that is kept of a refused request's body, in bytes.
+pub const BODY_START_MAX: usize = 4 << 10;
+
+/// The most that is kept of its headers, in bytes of names and values. A header that does not fit is left out.
+const HEADERS_MAX: usize = 20 << 10;
+
+/// The most that is kept of its path and query, in bytes.
+const TARGET_MAX: usize = 4 << 10;
+
+/// The most that is kept of any other text about it, in bytes.
+const TEXT_MAX: usize = 512;
+
+/// How many pairs of door and reason are told apart between two writes; further ones are not kept.
+pub(crate) const KINDS_MAX: usize = 1024;
+
+/// How many refused requests wait for a write; further kinds are counted without one.
+pub(crate) const SAMPLES_MAX: usize = 64;
+
+/// Why a request was refused, for the operator only.
+#[derive(Debug)]
+pub(crate) struct Why {
+    /// The refusal's stable id.
+    pub(crate) reason: &'static str,
+    /// One sentence.
+    pub(crate) explanation: String,
+    /// What else there is to say.
+    pub(crate) detail: Map<String, Value>,
 }
 
-/// Refusals that are not in the audit log yet.
+impl Why {
+    /// The reason that a scheme has.
+    pub(crate) fn of(refusal: &Refusal, scheme: Option<&Scheme>) -> Self {
+        let mut detail = Map::new();
+        if let Some(scheme) = scheme {
+            detail.insert("scheme".to_owned(), scheme.name().into());
+            detail.insert("places".to_owned(), scheme.places_of(refusal).into());
+        }
+        if let Some(skew_s) = refusal.skew_s() {
+            detail.insert("skew_s".to_owned(), skew_s.into());
+        }
+        Self { reason: refusal.id(), explanation: refusal.to_string(), detail }
+    }
+}
+
+impl Engine {
+    /// Keeps for the operator that a door refused `request` before any scheme judged it. `reason` is a stable id like
+    /// those of [`Refusal`]; `path` of a [`RefusedAt::Path`] is a declared one, never just what a sender asked for.
+    pub fn refused(&self, at: RefusedAt, reason: &'static str, explanation: &str, request: &InboundRequest) {
+        let why = || Why { reason, explanation: explanation.to_owned(), detail: Map::new() };
+        self.inner().refuse(at, reason, why, request, self.inner().clock().now());
+    }
+}
+
+impl Inner {
+    /// Takes note of a refused request.
+    pub(crate) fn refuse(
+        &self,
+        at: RefusedAt,
+        reason: &'static str,
+        why: impl FnOnce() -> Why,
+        request: &InboundRequest,
+        now: Timestamp,
+    ) {
+        self.refusals().add(at, reason, now, |at| {
+            let record = redact::record(
+                request.method.clone(),
+                &request.url,
+                request.headers.clone(),
+                request.remote.clone(),
+                self.schemes().credentials(),
+            );
+            kept(RefusedId::new(now, self.entropy()), at, why(), record, &request.body, now)
+        });
+    }
+}
+
+/// A refused request cut to its bounds.
+fn kept(
+    id: RefusedId,
+    refused_at: RefusedAt,
+    why: Why,
+    mut record: RequestRecord,
+    body: &Bytes,
+    now: Timestamp,
+) -> RefusedRequest {
+    let Why { reason, explanation, mut detail } = why;
+    let mut room = HEADERS_MAX;
+    let before = record.headers.len();
+    record.headers.retain(|(name, value)| {
+        let len = name.len() + value.len();
+        let fits = len <= room;
+        room -= if fits { len } else { 0 };
+        fits
+    });
+    if record.headers.len() < before {
+        detail.insert("headers_left_out".to_owned(), (before - record.headers.len()).into());
+    }
+    // Values are slices of whatever they came in, which is not to be held on to.
+    for (_, value) in &mut record.headers {
+        *value = Bytes::copy_from_slice(value);
+    }
+    cut(&mut record.target, TARGET_MAX);
+    cut(&mut record.method, TEXT_MAX);
+    cut(&mut record.remote, TEXT_MAX);
+    let mut explanation = explanation;
+    cut(&mut explanation, TEXT_MAX);
+    RefusedRequest {
+        id,
+        refused_at,
+        at: now,
+        reason: reason.to_owned(),
+        explanation,
+        detail: Value::Object(detail),
+        request: record,
+        body_len: body.len() as u64,
+        body_start: Bytes::copy_from_slice(&body[..body.len().min(BODY_START_MAX)]),
+        count: 1,
+    }
+}
+
+fn cut(text: &mut String, max: usize) {
+    if text.len() > max {
+        text.truncate(text.floor_char_boundary(max));
+        text.shrink_to_fit();
+    }
+}
+
+/// All refusals of one door for one reason since the last write.
+#[derive(Debug, Clone)]
+struct Kind {
+    /// The first of them.
+    sample: RefusedRequest,
+    /// Whether it is kept whole, or only told of in the audit log.
+    is_kept: bool,
+    count: u64,
+    latest: Timestamp,
+}
+
+/// Refusals that are not written yet.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<BTreeMap<(RefusedAt, &'static str), Kind>>,
     added: Notify,
 }
 
 impl Refusals {
-    /// Takes note of a refusal with the stable id `reason`.
-    pub(crate) fn add(&self, entry: AuditEntry, reason: &'static str) {
+    /// Takes note of a refusal; `sample` is made only for the first of its kind.
+    fn add(
+        &self,
+        at: RefusedAt,
+        reason: &'static str,
+        now: Timestamp,
+        sample: impl FnOnce(RefusedAt) -> RefusedRequest,
+    ) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.listed.len() < LISTED_MAX {
-            waiting.listed.push(entry);
-        } else if waiting.counted.len() < COUNTED_MAX {
-            let (count, latest) = waiting.counted.entry((entry.target, reason)).or_insert((0, entry.at));
-            *count += 1;
-            *latest = entry.at;
+        let kinds = waiting.len();
+        match waiting.get_mut(&(at.clone(), reason)) {
+            Some(kind) => {
+                kind.count += 1;
+                kind.latest = now;
+            }
+            None if kinds < KINDS_MAX => {
+                let mut sample = sample(at.clone());
+                let is_kept = kinds < SAMPLES_MAX;
+                if !is_kept {
+                    sample.request = RequestRecord { remote: sample.request.remote, ..RequestRecord::default() };
+                    sample.body_start = Bytes::new();
+                }
+                waiting.insert((at, reason), Kind { sample, is_kept, count: 1, latest: now });
+            }
+            None => return,
         }
         drop(waiting);
         self.added.notify_one();
@@ -52,53 +207,120 @@ impl Refusals {
 
     /// Writes what is waiting. What the store cannot take now is put back, within the bounds.
     pub(crate) async fn write(&self, store: &dyn Store) {
-        let Waiting { listed, counted } =
-            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        let sums = counted.into_iter().map(|((target, reason), (count, at))| AuditEntry {
-            actor: target.clone(),
-            action: "webhook.refused".to_owned(),
-            target,
-            at,
-            detail: json!({ "reason": reason, "count": count }),
-        });
-        let entries: Vec<AuditEntry> = listed.into_iter().chain(sums).collect();
-        if entries.is_empty() {
+        let kinds = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if kinds.is_empty() {
             return;
         }
-        if let Err(error) = store.record(entries.clone()).await {
-            tracing::warn!(%error, "refusals could not be written to the audit log yet");
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let room = (2 * LISTED_MAX).saturating_sub(waiting.listed.len());
-            waiting.listed.extend(entries.into_iter().take(room));
+        let kept = kinds.values().filter(|kind| kind.is_kept);
+        let kept = kept.map(|kind| RefusedRequest { count: kind.count, ..kind.sample.clone() }).collect();
+        let audit = kinds.values().map(entry).collect();
+        if let Err(error) = store.refuse(kept, audit, REFUSED_KEPT).await {
+            tracing::warn!(%error, "refused requests could not be written yet");
+            self.put_back(kinds);
         }
     }
+
+    fn put_back(&self, kinds: BTreeMap<(RefusedAt, &'static str), Kind>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = waiting.values().filter(|kind| kind.is_kept).count();
+        for (at, mut kind) in kinds {
+            let room = waiting.len() < KINDS_MAX;
+            match waiting.get_mut(&at) {
+                Some(newer) => newer.count += kind.count,
+                None if room => {
+                    kind.is_kept &= kept < SAMPLES_MAX;
+                    kept += usize::from(kind.is_kept);
+                    waiting.insert(at, kind);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// What the audit log says of all of a kind: the first one's particulars, how many, and when the last came.
+fn entry(kind: &Kind) -> AuditEntry {
+    let sample = &kind.sample;
+    let mut detail = json!({
+        "reason": sample.reason,
+        "explanation": sample.explanation,
+        "remote": sample.request.remote,
+        "count": kind.count,
+    });
+    if kind.is_kept {
+        detail["refused"] = sample.id.to_string().into();
+    }
+    let door = sample.refused_at.to_string();
+    let action = "webhook.refused".to_owned();
+    AuditEntry { actor: door.clone(), action, target: door, at: kind.latest, detail }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn entry(target: &str) -> AuditEntry {
-        AuditEntry {
-            actor: target.to_owned(),
-            action: "webhook.refused".to_owned(),
-            target: target.to_owned(),
-            at: Timestamp::from_millis(0),
-            detail: json!({}),
-        }
+    const NOW: Timestamp = Timestamp::from_millis(0);
+
+    fn source(name: &str) -> RefusedAt {
+        RefusedAt::Source(name.to_owned())
+    }
+
+    fn sample(at: RefusedAt, headers: Vec<(String, Bytes)>, target: String, body: &Bytes) -> RefusedRequest {
+        let why = Why { reason: "signature-mismatch", explanation: "é".repeat(TEXT_MAX), detail: Map::new() };
+        let text = "x".repeat(64 << 10);
+        let record = RequestRecord { method: text.clone(), target, headers, remote: text };
+        kept(RefusedId::from_bytes([1; 16]), at, why, record, body, NOW)
+    }
+
+    fn add(refusals: &Refusals, at: &str, reason: &'static str) {
+        refusals.add(source(at), reason, NOW, |at| sample(at, vec![], "/".to_owned(), &Bytes::new()));
     }
 
     #[test]
-    fn a_flood_is_listed_up_to_the_bound_and_counted_beyond() {
+    fn a_flood_is_one_request_and_a_count() {
         let refusals = Refusals::default();
-        for _ in 0..LISTED_MAX + 1000 {
-            refusals.add(entry("source:a"), "signature-mismatch");
+        for _ in 0..1000 {
+            add(&refusals, "a", "signature-mismatch");
         }
-        refusals.add(entry("source:b"), "signature-missing");
+        add(&refusals, "b", "signature-missing");
         let waiting = refusals.waiting.lock().expect("not poisoned");
-        assert_eq!(waiting.listed.len(), LISTED_MAX);
-        let counts: Vec<_> =
-            waiting.counted.iter().map(|((target, _), (count, _))| (target.as_str(), *count)).collect();
-        assert_eq!(counts, [("source:a", 1000), ("source:b", 1)]);
+        let counts: Vec<_> = waiting.iter().map(|((at, _), kind)| (at.as_str(), kind.count)).collect();
+        assert_eq!(counts, [("a", 1000), ("b", 1)]);
+    }
+
+    #[test]
+    fn many_kinds_at_once_are_bounded_and_so_are_those_kept_whole() {
+        let refusals = Refusals::default();
+        for n in 0..=KINDS_MAX {
+            add(&refusals, &format!("{n:04}"), "signature-mismatch");
+        }
+        let kinds = std::mem::take(&mut *refusals.waiting.lock().expect("not poisoned"));
+        assert_eq!(kinds.len(), KINDS_MAX);
+        assert_eq!(kinds.values().filter(|kind| kind.is_kept).count(), SAMPLES_MAX);
+        // What could not be written comes back beside what came meanwhile, within the same bounds.
+        add(&refusals, "0000", "signature-mismatch");
+        add(&refusals, "new", "signature-mismatch");
+        refusals.put_back(kinds);
+        let waiting = refusals.waiting.lock().expect("not poisoned");
+        assert_eq!(waiting.len(), KINDS_MAX);
+        assert_eq!(waiting.values().filter(|kind| kind.is_kept).count(), SAMPLES_MAX);
+        assert_eq!(waiting[&(source("0000"), "signature-mismatch")].count, 2);
+    }
+
+    #[test]
+    fn a_refused_request_is_cut_to_its_bound() {
+        let header = |n: usize| (format!("x-{n}"), Bytes::from(vec![b'v'; 1000]));
+        let headers: Vec<_> = (0..100).map(header).collect();
+        let whole = "/".to_owned() + &"é".repeat(32 << 10);
+        let refused = sample(source("a"), headers, whole, &Bytes::from(vec![b'b'; BODY_START_MAX + 1]));
+        let RefusedRequest { request, body_start, .. } = &refused;
+        assert_eq!((body_start.len(), refused.body_len), (BODY_START_MAX, BODY_START_MAX as u64 + 1));
+        assert_eq!((request.headers.len(), &refused.detail["headers_left_out"]), (20, &json!(80)));
+        assert_eq!((request.target.len(), request.target.ends_with('é')), (TARGET_MAX - 1, true));
+        let headers: usize = request.headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+        let texts = request.target.len() + request.method.len() + request.remote.len() + refused.explanation.len();
+        assert!(headers + texts + body_start.len() + refused.detail.to_string().len() < REFUSED_MAX);
+        let at_the_bound = sample(source("a"), vec![], "/".to_owned(), &Bytes::from(vec![b'b'; BODY_START_MAX]));
+        assert_eq!(at_the_bound.body_start.len(), BODY_START_MAX);
     }
 }

@@ -16,18 +16,33 @@ use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::keyring::{Keyring, open_secret};
 use crate::kms::{Kms, KmsError};
 use crate::model::{Destination, DestinationKind, DestinationSpec, Outcome, Proof, SealedSecret, SecretOwner, Source};
+use crate::redact::Credentials;
 use crate::store::Resources;
 
 /// The schemes that sources and destinations may name: the operator's own first, then the catalog.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Schemes {
     private: Vec<Arc<Scheme>>,
+    credential_headers: Vec<String>,
+    credential_query: Vec<String>,
 }
 
 impl Schemes {
     /// The catalog with `private` schemes in front.
     pub(crate) fn new(private: Vec<Scheme>) -> Self {
-        Self { private: private.into_iter().map(Arc::new).collect() }
+        let (mut credential_headers, mut credential_query) = (Vec::new(), Vec::new());
+        let mut add = |scheme: &Scheme| {
+            credential_headers.extend(scheme.credential_headers().into_iter().map(str::to_owned));
+            credential_query.extend(scheme.credential_query().into_iter().map(str::to_owned));
+        };
+        private.iter().for_each(&mut add);
+        hookward::catalog::names().filter_map(hookward::catalog::find).for_each(add);
+        Self { private: private.into_iter().map(Arc::new).collect(), credential_headers, credential_query }
+    }
+
+    /// Where any scheme's requests carry the secret itself: whoever was refused may have held the wrong scheme's.
+    pub(crate) fn credentials(&self) -> Credentials<'_> {
+        Credentials { headers: &self.credential_headers, query: &self.credential_query }
     }
 
     /// The scheme of this name.

@@ -5,18 +5,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId, OrganizationId};
+use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId, OrganizationId, RefusedId};
 use crate::model::{
-    Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, SealedSecret, SecretOwner,
-    Source,
+    Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, RefusedRequest, SealedSecret,
+    SecretOwner, Source,
 };
 
 mod claims;
 mod lists;
 pub mod sqlite;
+mod upkeep;
 
 pub use claims::{Claim, ClaimRequest, Claimed, Next, Settled, Settlement};
-pub use lists::{AuditRow, Backlog, DeliveryFilter, EventFilter, Listing, Page};
+pub use lists::{AuditRow, Backlog, DeliveryFilter, EventFilter, Listing, Page, RefusedFilter};
+pub use upkeep::Upkeep;
 
 /// Why a store could not do as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -222,13 +224,20 @@ pub trait Records: Send + Sync + std::fmt::Debug {
     /// Audit entries, newest first.
     async fn audit(&self, page: Page) -> Result<Listing<AuditRow>, StoreError>;
 
+    /// One refused request.
+    async fn refused(&self, id: RefusedId) -> Result<RefusedRequest, StoreError>;
+
+    /// Refused requests, newest first.
+    async fn all_refused(&self, filter: RefusedFilter, page: Page) -> Result<Listing<RefusedRequest>, StoreError>;
+
     /// Counts; also the proof that the store answers.
     async fn backlog(&self) -> Result<Backlog, StoreError>;
 }
 
-/// What keeps the engine's data. One suite of tests holds every implementation to these words.
+/// What keeps the engine's data: the pipeline's verbs; housekeeping is [`Upkeep`]'s. One suite of tests holds every
+/// implementation to these words.
 #[async_trait]
-pub trait Store: Records {
+pub trait Store: Records + Upkeep {
     /// Commits an event, its dedup keys, the deliveries it owes and its audit entry in one transaction, grouped with
     /// whatever else is waiting. Returns after the sync.
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError>;
@@ -267,7 +276,7 @@ pub trait Store: Records {
     /// A small named value of the engine's own.
     async fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Writes audit entries for things that changed nothing else (refusals, reveals).
+    /// Writes audit entries for things that changed nothing else (reveals).
     async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError>;
 
     /// Forgets dedup keys that expired before `now`, at most `limit` in one step. Returns how many.

@@ -7,6 +7,7 @@ pub(crate) mod destinations;
 pub(crate) mod events;
 mod page;
 pub(crate) mod problem;
+pub(crate) mod refusals;
 pub(crate) mod secrets;
 pub(crate) mod sources;
 

@@ -6,6 +6,7 @@ mod deliveries;
 mod events;
 mod exit;
 mod print;
+mod refusals;
 mod remote;
 mod resources;
 mod schemes;
@@ -79,6 +80,13 @@ enum Command {
     Delivery {
         #[command(subcommand)]
         what: deliveries::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Requests that were not believed, and why
+    Refusal {
+        #[command(subcommand)]
+        what: refusals::What,
         #[command(flatten)]
         remote: Remote,
     },
@@ -169,6 +177,7 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Destination { what, remote } => resources::destination(what, &remote.open()?).await?,
         Command::Event { what, remote } => events::run(what, &remote.open()?).await?,
         Command::Delivery { what, remote } => deliveries::run(what, &remote.open()?).await?,
+        Command::Refusal { what, remote } => refusals::run(what, &remote.open()?).await?,
         Command::Publish { publish, remote } => events::publish(publish, &remote.open()?).await?,
         Command::Secret { what, remote } => secret::run(what, &remote.open()?).await?,
     }

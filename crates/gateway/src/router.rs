@@ -10,7 +10,7 @@ use http::Request;
 use hyper::body::Incoming;
 
 use crate::answer::Whole;
-use crate::api::{self, Api, audit, deliveries, destinations, events, secrets, sources};
+use crate::api::{self, Api, audit, deliveries, destinations, events, refusals, secrets, sources};
 use crate::health;
 use crate::ingest::Ingest;
 
@@ -56,6 +56,8 @@ fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/deliveries", get(deliveries::list))
         .route("/deliveries/{id}", get(deliveries::show))
         .route("/deliveries/{id}/cancel", post(deliveries::cancel))
+        .route("/refusals", get(refusals::list))
+        .route("/refusals/{id}", get(refusals::show))
         .route("/audit", get(audit::list))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)

@@ -67,6 +67,22 @@ fn pointer(text: &str) -> Result<Vec<String>, String> {
     Ok(tokens)
 }
 
+/// As it is written in a scheme file.
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Authorization(name) => write!(f, "authorization:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+            Self::Signature(name) => write!(f, "signature:{name}"),
+            Self::Json(tokens) => {
+                f.write_str("json:")?;
+                tokens.iter().try_for_each(|token| write!(f, "/{}", token.replace('~', "~0").replace('/', "~1")))
+            }
+        }
+    }
+}
+
 impl Place {
     /// The name of the header that this place is in.
     pub(crate) fn header(&self) -> Option<&str> {

@@ -95,6 +95,18 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// How far the signed timestamp is from now, in seconds: positive for one from the past, negative for one from the future,
+    /// `None` where the refusal is about something else.
+    pub fn skew_s(&self) -> Option<i64> {
+        match *self {
+            Self::TimestampTooOld { age_s } => Some(i64::try_from(age_s).unwrap_or(i64::MAX)),
+            Self::TimestampTooNew { ahead_s } => Some(i64::try_from(ahead_s).map_or(i64::MIN, |ahead| -ahead)),
+            _ => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let sentence = match self {

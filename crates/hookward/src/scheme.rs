@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::key::{self, Key, SecretError};
 use crate::place::Place;
 use crate::proof::Proof;
+use crate::refusal::Refusal;
 use crate::secret::Secret;
 use crate::template::Part;
 
@@ -142,6 +143,18 @@ impl Scheme {
         }))
     }
 
+    /// Where the part of a request stands that `refusal` is about, written as in a scheme file: `header:X-Hub-Signature-256`,
+    /// `authorization:Bearer`, `query:token`. Every place that would do; none for a refusal that is about no one place.
+    pub fn places_of(&self, refusal: &Refusal) -> Vec<String> {
+        let mut places: Vec<String> = Vec::new();
+        for place in self.proofs.iter().flat_map(|proof| part(proof, refusal)) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places
+    }
+
     fn credential_places(&self) -> impl Iterator<Item = &Place> {
         self.proofs.iter().filter(|proof| proof.algorithm.is_credential()).flat_map(|proof| &proof.signature.at)
     }
@@ -152,6 +165,41 @@ impl Scheme {
 
     pub(crate) fn shared_name(&self) -> &Arc<str> {
         &self.name
+    }
+}
+
+/// Where one proof has the part that a refusal is about.
+fn part(proof: &Proof, refusal: &Refusal) -> Vec<String> {
+    let text = |places: &[Place]| places.iter().map(Place::to_string).collect();
+    match refusal {
+        Refusal::SignatureMissing
+        | Refusal::SignatureRepeated
+        | Refusal::SignatureMalformed
+        | Refusal::TooManySignatures
+        | Refusal::SignatureMismatch
+            if !proof.algorithm.is_credential() =>
+        {
+            text(&proof.signature.at)
+        }
+        Refusal::CredentialMissing
+        | Refusal::CredentialRepeated
+        | Refusal::CredentialMalformed
+        | Refusal::CredentialMismatch
+            if proof.algorithm.is_credential() =>
+        {
+            text(&proof.signature.at)
+        }
+        Refusal::TimestampMissing
+        | Refusal::TimestampRepeated
+        | Refusal::TimestampMalformed
+        | Refusal::TimestampTooOld { .. }
+        | Refusal::TimestampTooNew { .. } => proof.timestamp.iter().map(|spec| spec.at.to_string()).collect(),
+        Refusal::IdMissing | Refusal::IdRepeated | Refusal::IdMalformed => text(&proof.id),
+        Refusal::EventTypeRepeated | Refusal::EventTypeMalformed => text(&proof.event_type),
+        Refusal::BodyDigestMissing | Refusal::BodyDigestMismatch => {
+            proof.body_sha256.iter().map(|name| Place::Query(name.clone()).to_string()).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

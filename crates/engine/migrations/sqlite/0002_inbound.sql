@@ -44,11 +44,12 @@ create table outputs (
     primary key (delivery_seq, number)
 ) strict, without rowid;
 
--- The last refused requests of each source, for the operator. `count` is how many like it came in the same moment.
+-- The last refused requests of each door, for the operator. `door` is a source's name, or the path (from its `/`) where
+-- no source could be told. `count` is how many like it came in the same moment.
 create table refused (
     seq integer primary key autoincrement,
     id blob not null unique check (length(id) = 16),
-    source_name text not null,
+    door text not null,
     at_ms integer not null,
     reason text not null,
     explanation text not null,
@@ -62,7 +63,7 @@ create table refused (
     count integer not null check (count > 0)
 ) strict;
 
-create index refused_by_source on refused (source_name);
+create index refused_by_door on refused (door);
 
 -- Redeliveries of many events at once. `next_seq` is where the job goes on, `end_seq` where it ends.
 create table jobs (

@@ -71,6 +71,15 @@ pub struct DeliveryFilter {
     pub state: Option<String>,
 }
 
+/// Which refused requests to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RefusedFilter {
+    /// Only those at this door: a source's name, or a path.
+    pub door: Option<String>,
+    /// Only those with this refusal's id.
+    pub reason: Option<String>,
+}
+
 /// An audit entry as kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditRow {

@@ -8,11 +8,11 @@ use bytes::Bytes;
 
 use super::{
     AuditRow, Backlog, Change, ClaimRequest, Claimed, Committed, DeliveryFilter, EventFilter, Listing, NewDelivery,
-    NewEvent, Page, Records, Resources, Settled, Settlement, Store, StoreError,
+    NewEvent, Page, Records, RefusedFilter, Resources, Settled, Settlement, Store, StoreError, Upkeep,
 };
 use crate::clock::Timestamp;
-use crate::ids::{DeliveryId, DestinationId, EventId, NodeId, OrganizationId};
-use crate::model::{Attempt, AuditEntry, Delivery, Event};
+use crate::ids::{DeliveryId, DestinationId, EventId, NodeId, OrganizationId, RefusedId};
+use crate::model::{Attempt, AuditEntry, Delivery, Event, RefusedRequest};
 use checkpoint::Checkpoints;
 use readers::Readers;
 use writer::{Door, Writer};
@@ -31,6 +31,7 @@ mod headers;
 mod migrate;
 mod operate;
 mod readers;
+mod refused;
 mod resources;
 mod rows;
 mod settle;
@@ -186,6 +187,14 @@ impl Records for SqliteStore {
         self.readers.read(move |connection| audit::list(connection, page)).await
     }
 
+    async fn refused(&self, id: RefusedId) -> Result<RefusedRequest, StoreError> {
+        self.readers.read(move |connection| refused::one(connection, id)).await
+    }
+
+    async fn all_refused(&self, filter: RefusedFilter, page: Page) -> Result<Listing<RefusedRequest>, StoreError> {
+        self.readers.read(move |connection| refused::list(connection, &filter, page)).await
+    }
+
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.writer.is_running()?;
         self.readers.read(deliveries::backlog).await
@@ -255,5 +264,13 @@ impl Store for SqliteStore {
 
     async fn forget(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
         self.writer.submit(move |tx| commit::forget(tx, now, limit)).await
+    }
+}
+
+#[async_trait]
+impl Upkeep for SqliteStore {
+    async fn refuse(&self, refused: Vec<RefusedRequest>, audit: Vec<AuditEntry>, keep: u32) -> Result<(), StoreError> {
+        let door = Door { body_bytes: refused.iter().map(|refused| refused.body_start.len()).sum() };
+        self.writer.submit_at_door(door, move |tx| refused::write(tx, &refused, &audit, keep)).await
     }
 }

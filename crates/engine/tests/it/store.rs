@@ -8,6 +8,7 @@ mod commit;
 mod lists;
 mod model;
 mod operate;
+mod refused;
 mod resources;
 mod sqlite;
 mod support;
@@ -66,6 +67,10 @@ mod on_sqlite {
             a_duplicate_can_be_run_after_all
             redelivering_what_is_not_there_changes_nothing
             only_what_waits_can_be_cancelled;
+        refused:
+            a_refused_request_comes_back_as_it_went_in
+            the_last_refused_requests_of_each_door_stay
+            refused_requests_are_filtered_by_all_that_is_asked;
         resources:
             what_is_declared_comes_back
             putting_again_replaces_only_what_is_declared

@@ -52,7 +52,7 @@ pub(crate) struct Shown {
 }
 
 #[derive(Debug, Serialize)]
-struct Request {
+pub(super) struct Request {
     method: String,
     target: String,
     headers: Vec<(String, String)>,
@@ -177,10 +177,15 @@ pub(crate) async fn redeliver(
     Ok((StatusCode::ACCEPTED, Json(Owing { deliveries })))
 }
 
-fn shown(event: Event) -> Shown {
-    let RequestRecord { method, target, headers, remote } = event.request;
+/// A request as the API shows it.
+pub(super) fn request(record: RequestRecord) -> Request {
+    let RequestRecord { method, target, headers, remote } = record;
     let text = |value: &Bytes| String::from_utf8_lossy(value).into_owned();
     let headers = headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    Request { method, target, headers, remote }
+}
+
+fn shown(event: Event) -> Shown {
     Shown {
         id: event.id.to_string(),
         event_type: event.event_type,
@@ -189,7 +194,7 @@ fn shown(event: Event) -> Shown {
         received_at: time(event.received_at),
         duplicate_of: event.duplicate_of.map(|id| id.to_string()),
         verdict: event.verdict,
-        request: Request { method, target, headers, remote },
+        request: request(event.request),
         body_len: event.body_len,
         body_sha256: hex::encode(event.body_sha256),
         deliveries: None,

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+mod refusals;
+
 use crate::support::{Answer, Gateway, KEY, SOURCES, send};
 
 const WITH_DESTINATION: &str = r#"
@@ -105,6 +107,9 @@ async fn every_problem_has_its_code() {
         ("GET", "/deliveries?event=x", "", 400, "invalid_id"),
         ("GET", "/deliveries?destination=nothing", "", 404, "not_found"),
         ("GET", "/events/x", "", 400, "invalid_id"),
+        ("GET", "/refusals?source=nothing", "", 404, "not_found"),
+        ("GET", "/refusals/evt_0190000000007000800000000000ffff", "", 400, "invalid_id"),
+        ("GET", "/refusals/ref_0190000000007000800000000000ffff", "", 404, "not_found"),
         ("GET", &unknown_event, "", 404, "not_found"),
         ("POST", &redeliver, "", 404, "not_found"),
         ("POST", "/events", "", 400, "invalid_request"),

@@ -89,6 +89,26 @@ async fn lists_are_tables_or_json() {
 }
 
 #[tokio::test]
+async fn why_a_request_was_refused_is_a_command_away() {
+    let gateway = Gateway::start(SOURCES).await;
+    gateway.send("POST", "/in/github", &[("x-github-event", "push")], b"the body").await;
+    let mut table = gateway.ok(&["refusal", "list"], b"").await;
+    while table == "none\n" {
+        table = gateway.ok(&["refusal", "list"], b"").await;
+    }
+    let header: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(header, ["ID", "AT", "REASON", "FROM", "REFUSED", "COUNT"]);
+    let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[1..3], ["github", "signature-missing"]);
+    let shown = gateway.ok(&["refusal", "show", row[0]], b"").await;
+    for said in ["header:X-Hub-Signature-256", "the signature is missing", "x-github-event: push", "the body"] {
+        assert!(shown.contains(said), "{said} is not in\n{shown}");
+    }
+    assert_eq!(gateway.ok(&["refusal", "list", "--source", "open"], b"").await, "none\n");
+    assert_eq!(gateway.ok(&["refusal", "list", "--reason", "id-missing"], b"").await, "none\n");
+}
+
+#[tokio::test]
 async fn secrets_come_by_standard_input_a_file_or_are_made() {
     let gateway = Gateway::start(SOURCES).await;
     let set = gateway.ok(&["secret", "set", "unset"], b"from-standard-input\n").await;

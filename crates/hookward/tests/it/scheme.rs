@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hookward::{Scheme, catalog};
+use hookward::{Refusal, Scheme, catalog};
 use proptest::prelude::*;
 
 use crate::support::scheme;
@@ -145,6 +145,30 @@ fn a_scheme_names_the_headers_it_reads_and_those_to_redact() {
     assert_eq!(scheme("github").signature_headers(), ["X-Hub-Signature-256", "X-GitHub-Delivery", "X-GitHub-Event"]);
     assert_eq!(scheme("twilio").signature_headers(), ["X-Twilio-Signature", "Content-Type"]);
     assert_eq!(scheme("stripe").signature_headers(), ["Stripe-Signature"]);
+}
+
+#[test]
+fn a_scheme_says_where_the_part_stands_that_a_refusal_is_about() {
+    let places = |name: &str, refusal: Refusal| scheme(name).places_of(&refusal);
+    assert_eq!(places("github", Refusal::SignatureMissing), ["header:X-Hub-Signature-256"]);
+    assert_eq!(places("github", Refusal::CredentialMissing), <[&str; 0]>::default());
+    assert_eq!(places("bearer", Refusal::CredentialMismatch), ["authorization:Bearer", "query:token"]);
+    assert_eq!(places("gitlab", Refusal::CredentialMismatch), ["header:X-Gitlab-Token"]);
+    assert_eq!(places("gitlab", Refusal::SignatureMismatch), ["header:webhook-signature"]);
+    assert_eq!(places("gitlab", Refusal::TimestampTooOld { age_s: 301 }), ["header:webhook-timestamp"]);
+    assert_eq!(places("stripe", Refusal::TimestampMissing), ["signature:t"]);
+    assert_eq!(places("stripe", Refusal::EventTypeMalformed), ["json:/type"]);
+    assert_eq!(places("twilio", Refusal::BodyDigestMissing), ["query:bodySHA256"]);
+    assert_eq!(places("svix", Refusal::IdMissing)[..1], ["header:svix-id"]);
+    assert_eq!(places("github", Refusal::NoUsableSecret), <[&str; 0]>::default());
+}
+
+#[test]
+fn a_refusal_over_time_says_by_how_much() {
+    assert_eq!(Refusal::TimestampTooOld { age_s: 301 }.skew_s(), Some(301));
+    assert_eq!(Refusal::TimestampTooNew { ahead_s: 301 }.skew_s(), Some(-301));
+    assert_eq!(Refusal::TimestampTooNew { ahead_s: u64::MAX }.skew_s(), Some(i64::MIN));
+    assert_eq!(Refusal::TimestampMissing.skew_s(), None);
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub(crate) fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_800_000_000_000 + millis)
 }
 
-fn id_bytes(kind: u8, n: u32) -> [u8; 16] {
+pub(crate) fn id_bytes(kind: u8, n: u32) -> [u8; 16] {
     let mut bytes = [kind; 16];
     bytes[12..].copy_from_slice(&n.to_be_bytes());
     bytes
