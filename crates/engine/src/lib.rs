@@ -38,5 +38,5 @@ pub mod store;
 pub use crate::declare::{Declared, DeclaredDestination, DeclaredSource};
 pub use crate::engine::{Engine, EngineError, PUBLISH, Parts};
 pub use crate::publish::{Publish, PublishError, Published};
-pub use crate::receive::{InboundRequest, Receipt, Unavailable};
+pub use crate::receive::{InboundRequest, Receipt, TurnedAway, Unavailable};
 pub use crate::secrets::{NewSecret, SecretInfo};

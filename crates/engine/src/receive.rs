@@ -41,6 +41,33 @@ pub enum Receipt {
     Refused(Refusal),
 }
 
+/// Why a request was refused before it was any source's to prove. The reason is for the operator only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// The hint in its body is that of no source on its path, or it has none.
+    NoSourceForHint {
+        /// A source on that path: the request is held against its secrets too, for nothing but the time that it takes. So the
+        /// time of an answer does not tell which hints have a source.
+        like: SourceId,
+    },
+}
+
+impl TurnedAway {
+    /// The stable name of the reason, for logs, metrics and scripts.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::NoSourceForHint { .. } => "no-source-for-hint",
+        }
+    }
+
+    /// One sentence for the operator.
+    pub fn explanation(&self) -> &'static str {
+        match self {
+            Self::NoSourceForHint { .. } => "no source on this path has the hint that is in the body",
+        }
+    }
+}
+
 /// Our own fault, never the sender's: nothing was kept, and the sender should try again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -59,9 +86,7 @@ impl Engine {
             return Err(Unavailable(format!("source `{source}` is not declared")));
         };
         let now = self.inner().clock().now();
-        let message =
-            Message { method: &request.method, url: &request.url, headers: &request.headers, body: &request.body };
-        let proven = match prove(live, &message, now) {
+        let proven = match prove(live, &message(&request), now) {
             Ok(proven) => proven,
             Err(refusal) => {
                 let at = RefusedAt::Source(live.source.name.clone());
@@ -98,6 +123,19 @@ impl Engine {
             Err(error) => Err(unavailable(&error)),
         }
     }
+
+    /// Takes note of a request that a door turned away.
+    pub fn turn_away(&self, at: RefusedAt, why: TurnedAway, request: &InboundRequest) {
+        let TurnedAway::NoSourceForHint { like } = why;
+        if let Some(live) = self.inner().registry().source(like) {
+            let _ = prove(live, &message(request), self.inner().clock().now());
+        }
+        self.refused(at, why.id(), why.explanation(), request);
+    }
+}
+
+fn message(request: &InboundRequest) -> Message<'_> {
+    Message { method: &request.method, url: &request.url, headers: &request.headers, body: &request.body }
 }
 
 fn prove<'m>(live: &LiveSource, message: &Message<'m>, now: Timestamp) -> Result<Proven<'m>, Refusal> {

@@ -1,24 +1,56 @@
-//! Owns looking one value up in a JSON text. Builds no tree, recurses no deeper than the pointer is long, and gives no answer at
-//! all for a text that is not JSON.
+//! Owns looking one value up in a JSON text. Builds no tree, and recurses no deeper than the pointer is long.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A longer value is not an id or a type, and is treated as absent.
-const MAX_VALUE: usize = 1024;
+pub(crate) const MAX_VALUE: usize = 1024;
 
 /// The string or integer at `pointer` (its reference tokens, already unescaped). Of a repeated member the last counts, as for
-/// almost every JSON parser.
+/// almost every JSON parser. No answer at all for a text that is not JSON.
 pub(crate) fn look_up(json: &[u8], pointer: &[String]) -> Option<String> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let found = Walk { pointer }.deserialize(&mut deserializer).ok()?;
+    let found = Walk { pointer, first: None }.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
     found
 }
 
+/// The first string or integer at `pointer`. Reads no further than it stands, so the text may end or stop being JSON after it.
+pub(crate) fn first(json: &[u8], pointer: &[String]) -> Option<String> {
+    let first = Cell::new(None);
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let _ = Walk { pointer, first: Some(&first) }.deserialize(&mut deserializer);
+    first.into_inner()
+}
+
+#[derive(Clone, Copy)]
 struct Walk<'p> {
     pointer: &'p [String],
+    /// Where to leave the first value found; the walk then ends with an error, which is the way out of a parser.
+    first: Option<&'p Cell<Option<String>>>,
+}
+
+impl Walk<'_> {
+    /// One step down the pointer.
+    fn inside(self) -> Self {
+        Self { pointer: &self.pointer[1..], ..self }
+    }
+
+    /// A string or integer, which counts where the pointer ends.
+    fn value<E: Error>(self, text: impl FnOnce() -> String) -> Result<Option<String>, E> {
+        if !self.pointer.is_empty() {
+            return Ok(None);
+        }
+        match self.first {
+            None => Ok(Some(text())),
+            Some(first) => {
+                first.set(Some(text()));
+                Err(E::custom("found"))
+            }
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
@@ -49,22 +81,22 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(self.pointer.is_empty().then(|| value.to_string()))
+        self.value(|| value.to_string())
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(self.pointer.is_empty().then(|| value.to_string()))
+        self.value(|| value.to_string())
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
-        Ok((self.pointer.is_empty() && value.len() <= MAX_VALUE).then(|| value.to_owned()))
+        if value.len() <= MAX_VALUE { self.value(|| value.to_owned()) } else { Ok(None) }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
         while let Some(matches) = map.next_key_seed(KeyIs(self.pointer.first().map(String::as_str)))? {
             if matches {
-                found = map.next_value_seed(Walk { pointer: &self.pointer[1..] })?;
+                found = map.next_value_seed(self.inside())?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -77,7 +109,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let mut found = None;
         for index in 0.. {
             if Some(index) == wanted {
-                match seq.next_element_seed(Walk { pointer: &self.pointer[1..] })? {
+                match seq.next_element_seed(self.inside())? {
                     Some(value) => found = value,
                     None => break,
                 }

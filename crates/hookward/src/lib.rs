@@ -99,6 +99,7 @@
 //! - **Leaking.** A [`Refusal`] never holds a secret or the signature that was expected. [`Scheme::credential_headers`] and
 //!   [`Scheme::credential_query`] name the places to redact before a request is stored.
 
+pub use hint::{Hint, HintError, MAX_HINT, MAX_HINT_DEPTH, MAX_HINT_SCAN};
 pub use key::{Key, MAX_TOKEN, SecretError};
 pub use message::{Draft, Headers, Message};
 pub use refusal::Refusal;
@@ -112,6 +113,7 @@ pub use verify::{Binds, Verified};
 
 pub mod catalog;
 mod encoding;
+mod hint;
 mod json;
 mod key;
 mod message;

@@ -8,7 +8,7 @@ use crate::json;
 use crate::message::Message;
 
 /// The longest JSON pointer, in reference tokens.
-const MAX_POINTER: usize = 16;
+pub(crate) const MAX_POINTER: usize = 16;
 
 /// A place in a request, written `header:NAME`, `authorization:SCHEME`, `query:NAME`, `json:/POINTER` or `signature:NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -58,7 +58,8 @@ impl TryFrom<String> for Place {
     }
 }
 
-fn pointer(text: &str) -> Result<Vec<String>, String> {
+/// The reference tokens of a JSON pointer, unescaped.
+pub(crate) fn pointer(text: &str) -> Result<Vec<String>, String> {
     let tokens = text.strip_prefix('/').ok_or_else(|| format!("the JSON pointer `{text}` must begin with `/`"))?;
     let tokens: Vec<String> = tokens.split('/').map(|token| token.replace("~1", "/").replace("~0", "~")).collect();
     if tokens.len() > MAX_POINTER {

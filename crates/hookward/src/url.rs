@@ -101,6 +101,12 @@ pub(crate) fn sorted_form(body: &[u8]) -> Option<Vec<u8>> {
     Some(pairs.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect())
 }
 
+/// The form's first field called `name`, decoded.
+pub(crate) fn form_field(body: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    let mut fields = body.split(|byte| *byte == b'&');
+    fields.find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"=")).map(form_text)
+}
+
 fn form_text(text: &[u8]) -> Vec<u8> {
     let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     percent_decode(&spaced).collect()

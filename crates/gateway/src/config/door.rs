@@ -1,6 +1,9 @@
 //! A source's door: its path, the methods it takes, and what it answers.
 //! Owns their rules and their stored form; routing and answering is `ingest`.
 
+use std::collections::BTreeMap;
+
+use hookward::{Hint, MAX_HINT};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -12,10 +15,23 @@ use super::{Check, Unmatched, file};
 pub struct Door {
     /// The exact path.
     pub path: String,
+    /// What tells this source from others on the same path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<HintIs>,
     /// The methods taken; empty means every method.
     pub methods: Vec<String>,
     /// What is answered.
     pub answers: Answers,
+}
+
+/// A value that a source's requests have in a place of their body. Unproven: it chooses the source whose secrets are tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HintIs {
+    /// The place: a JSON pointer.
+    pub pointer: String,
+    /// What stands there.
+    pub value: String,
 }
 
 /// What a source answers. `{event_id}` in a body stands for the first event's id.
@@ -24,6 +40,9 @@ pub struct Door {
 pub struct Answers {
     /// A new event.
     pub accepted: Answer,
+    /// A new event that no destination is owed; answered like any other new event when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignored: Option<Answer>,
     /// A known one.
     pub duplicate: Answer,
     /// Not believed: the same for every reason.
@@ -55,6 +74,7 @@ impl Default for Answers {
     fn default() -> Self {
         Self {
             accepted: Answer::json(202, r#"{"status":"accepted","eventId":"{event_id}"}"#),
+            ignored: None,
             duplicate: Answer::json(200, r#"{"status":"duplicate","eventId":"{event_id}"}"#),
             refused: Answer::json(401, r#"{"error":"Unauthorized"}"#),
             wrong_method: Answer::json(405, r#"{"error":"Method not allowed"}"#),
@@ -73,6 +93,7 @@ pub(super) fn answers(check: &mut Check<'_>, file: file::Answers) -> Answers {
     let built_in = Answers::default();
     Answers {
         accepted: answer(check, file.accepted, Class::Success).unwrap_or(built_in.accepted),
+        ignored: answer(check, file.ignored, Class::Success),
         duplicate: answer(check, file.duplicate, Class::Success).unwrap_or(built_in.duplicate),
         refused: answer(check, file.refused, Class::ClientError).unwrap_or(built_in.refused),
         wrong_method: answer(check, file.wrong_method, Class::ClientError).unwrap_or(built_in.wrong_method),
@@ -154,4 +175,55 @@ pub(super) fn methods(check: &mut Check<'_>, methods: Option<Spanned<Vec<Spanned
         }
     }
     list.into_iter().map(Spanned::into_inner).collect()
+}
+
+/// Checks what tells a source from others on its path: one place, and a value that could stand there.
+pub(super) fn hint(check: &mut Check<'_>, hint: Option<Spanned<BTreeMap<String, String>>>) -> Option<HintIs> {
+    let hint = hint?;
+    let mut places = hint.get_ref().iter();
+    let (Some((pointer, value)), None) = (places.next(), places.next()) else {
+        check.problem(&hint, "a hint is one place and its value, like { \"/repository/full_name\" = \"acme/web\" }");
+        return None;
+    };
+    if let Err(error) = Hint::new(pointer) {
+        check.problem(&hint, format!("this hint cannot be used: {error}"));
+    }
+    if value.is_empty() || value.len() > MAX_HINT {
+        check.problem(&hint, format!("a hint's value has 1 to {MAX_HINT} bytes"));
+    }
+    Some(HintIs { pointer: pointer.clone(), value: value.clone() })
+}
+
+/// Checks a source against those that have the same path. What is decided before a body says whose a request is must be the
+/// same for all of them.
+pub(super) fn shared(
+    check: &mut Check<'_>,
+    at: &Spanned<String>,
+    name: &str,
+    door: &Door,
+    neighbours: &[&(String, Door)],
+) {
+    let Some((other, first)) = neighbours.first() else { return };
+    let path = &door.path;
+    let (Some(hint), Some(first_hint)) = (&door.hint, &first.hint) else {
+        let message = format!("path `{path}` is already that of source `{other}`");
+        check.problem(at, format!("{message}; sources share a path only when each has a `hint`"));
+        return;
+    };
+    for (equal, what) in [
+        (hint.pointer == first_hint.pointer, "place in `hint`"),
+        (door.methods == first.methods, "`methods`"),
+        (door.answers.refused == first.answers.refused, "`answers.refused`"),
+        (door.answers.wrong_method == first.answers.wrong_method, "`answers.wrong_method`"),
+    ] {
+        if !equal {
+            let sources = format!("sources `{other}` and `{name}` share path `{path}`");
+            check.problem(at, format!("{sources}, so they need the same {what}"));
+        }
+    }
+    if let Some((twin, _)) = neighbours.iter().find(|(_, other)| other.hint == door.hint) {
+        let value = hint.value.escape_debug();
+        check
+            .problem(at, format!("sources `{twin}` and `{name}` share path `{path}` and have the same hint `{value}`"));
+    }
 }

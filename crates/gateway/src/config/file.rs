@@ -135,6 +135,7 @@ pub(super) struct Answer {
 pub(super) struct Source {
     pub(super) name: Spanned<String>,
     pub(super) path: Option<Spanned<String>>,
+    pub(super) hint: Option<Spanned<BTreeMap<String, String>>>,
     pub(super) scheme: Option<Spanned<String>>,
     pub(super) unsigned: Option<Spanned<bool>>,
     pub(super) methods: Option<Spanned<Vec<Spanned<String>>>>,
@@ -158,6 +159,7 @@ pub(super) struct Dedup {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Answers {
     pub(super) accepted: Option<Answer>,
+    pub(super) ignored: Option<Answer>,
     pub(super) duplicate: Option<Answer>,
     pub(super) refused: Option<Answer>,
     pub(super) wrong_method: Option<Answer>,

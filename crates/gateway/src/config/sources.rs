@@ -42,7 +42,7 @@ pub(super) fn schemes(check: &mut Check<'_>, tables: &[Spanned<toml::Table>]) ->
 
 pub(super) fn sources(check: &mut Check<'_>, files: Vec<file::Source>) -> Vec<SourceDeclaration> {
     let mut names = HashMap::new();
-    let mut paths = HashMap::new();
+    let mut doors: Vec<(String, Door)> = Vec::new();
     let mut sources = Vec::new();
     for mut file in files {
         name(check, &file.name, "source", &mut names);
@@ -52,10 +52,12 @@ pub(super) fn sources(check: &mut Check<'_>, files: Vec<file::Source>) -> Vec<So
         let path =
             file.path.take().unwrap_or_else(|| Spanned::new(file.name.span(), format!("/in/{}", file.name.get_ref())));
         door::path(check, &path);
-        if let Some(other) = paths.insert(path.get_ref().clone(), file.name.get_ref().clone()) {
-            check.problem(&path, format!("path `{}` is already that of source `{other}`", path.get_ref()));
-        }
-        sources.extend(source(check, file, path.into_inner()));
+        let name = file.name.get_ref().clone();
+        let Some((declaration, door)) = source(check, file, path.get_ref().clone()) else { continue };
+        let neighbours: Vec<_> = doors.iter().filter(|(_, other)| other.path == door.path).collect();
+        door::shared(check, &path, &name, &door, &neighbours);
+        doors.push((name, door));
+        sources.push(declaration);
     }
     sources
 }
@@ -73,18 +75,23 @@ pub(super) fn name(check: &mut Check<'_>, name: &Spanned<String>, kind: &str, se
     }
 }
 
-fn source(check: &mut Check<'_>, file: file::Source, path: String) -> Option<SourceDeclaration> {
+fn source(check: &mut Check<'_>, file: file::Source, path: String) -> Option<(SourceDeclaration, Door)> {
     let proof = proof(check, &file)?;
     let dedup = dedup(check, file.dedup, &proof);
-    let door = Door { path, methods: door::methods(check, file.methods), answers: door::answers(check, file.answers) };
+    let door = Door {
+        path,
+        hint: door::hint(check, file.hint),
+        methods: door::methods(check, file.methods),
+        answers: door::answers(check, file.answers),
+    };
     let secret = secret(check, &file.name, &proof, file.secret.as_ref());
     let spec = SourceSpec {
         proof,
         dedup,
         grace: file.grace.map_or(GRACE, |grace| grace.0),
-        door: serde_json::to_value(door).expect("a door is plain data"),
+        door: serde_json::to_value(&door).expect("a door is plain data"),
     };
-    Some(SourceDeclaration { name: file.name.into_inner(), spec, secret })
+    Some((SourceDeclaration { name: file.name.into_inner(), spec, secret }, door))
 }
 
 fn proof(check: &mut Check<'_>, file: &file::Source) -> Option<Proof> {

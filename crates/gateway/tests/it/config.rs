@@ -77,6 +77,39 @@ hookward.toml:4:16: `idle_timeout` must be longer than zero
 }
 
 #[test]
+fn sources_that_share_a_path_agree_on_what_comes_before_the_body() {
+    let source =
+        |name: &str, rest: &str| format!("[[source]]\nname = \"{name}\"\npath = \"/x\"\nunsigned = true\n{rest}\n");
+    let web = source("web", "hint = { \"/repo\" = \"web\" }");
+    let api = source("api", "hint = { \"/repo\" = \"api\" }");
+    assert_eq!(parse(&format!("{web}{api}")).unwrap().sources.len(), 2);
+    let beside_web = |rest: &str| problems(&format!("{web}{}", source("api", rest)));
+    insta::assert_snapshot!(beside_web(""), @"hookward.toml:8:8: path `/x` is already that of source `web`; sources share a path only when each has a `hint`");
+    insta::assert_snapshot!(beside_web("hint = { \"/repo\" = \"web\" }"), @"hookward.toml:8:8: sources `web` and `api` share path `/x` and have the same hint `web`");
+    insta::assert_snapshot!(beside_web("hint = { \"/id\" = \"api\" }\nmethods = [\"PUT\"]\n[source.answers]\nrefused = { status = 403 }\nwrong_method = { status = 400 }"), @r"
+hookward.toml:8:8: sources `web` and `api` share path `/x`, so they need the same place in `hint`
+hookward.toml:8:8: sources `web` and `api` share path `/x`, so they need the same `methods`
+hookward.toml:8:8: sources `web` and `api` share path `/x`, so they need the same `answers.refused`
+hookward.toml:8:8: sources `web` and `api` share path `/x`, so they need the same `answers.wrong_method`
+");
+    insta::assert_snapshot!(problems(&format!("{web}{api}{}", source("three", "hint = { \"/repo\" = \"api\" }"))), @"hookward.toml:13:8: sources `api` and `three` share path `/x` and have the same hint `api`");
+    for (hint, problem) in [
+        ("{}", "a hint is one place and its value, like { \"/repository/full_name\" = \"acme/web\" }"),
+        (
+            "{ \"/a\" = \"x\", \"/b\" = \"y\" }",
+            "a hint is one place and its value, like { \"/repository/full_name\" = \"acme/web\" }",
+        ),
+        ("{ \"a\" = \"x\" }", "this hint cannot be used: the JSON pointer `a` must begin with `/`"),
+        ("{ \"/a\" = \"\" }", "a hint's value has 1 to 1024 bytes"),
+    ] {
+        assert_eq!(problems(&source("web", &format!("hint = {hint}"))), format!("hookward.toml:5:8: {problem}"));
+    }
+    let long = |len: usize| source("web", &format!("hint = {{ \"/a\" = \"{}\" }}", "v".repeat(len)));
+    assert!(parse(&long(1024)).is_ok());
+    assert!(problems(&long(1025)).ends_with("a hint's value has 1 to 1024 bytes"));
+}
+
+#[test]
 fn sources_are_checked() {
     insta::assert_snapshot!(problems(r#"
 [[source]]
@@ -121,7 +154,7 @@ hookward.toml:3:8: `Web Shop` is not a name: use 1 to 64 of `a` to `z`, `0` to `
 hookward.toml:3:8: path `/in/Web Shop` cannot be used: it contains a blank or something that is not ASCII: write it percent-encoded, as it is requested
 hookward.toml:4:10: there is no scheme `githb`; did you mean `github`?
 hookward.toml:10:8: there are two sources `a`
-hookward.toml:12:8: path `/x` is already that of source `a`
+hookward.toml:12:8: path `/x` is already that of source `a`; sources share a path only when each has a `hint`
 hookward.toml:14:8: source `b` has no `scheme`; for one that proves nothing write `unsigned = true`
 hookward.toml:17:10: a source has a `scheme` or `unsigned = true`, not both
 hookward.toml:22:10: a source with `unsigned = true` has no use for a secret

@@ -9,6 +9,7 @@ mod accept;
 mod api;
 mod cli;
 mod config;
+mod entrance;
 mod ingest;
 mod serve;
 mod verify;

@@ -93,7 +93,10 @@ impl Gateway {
 }
 
 fn settle(config: &str, directory: &Path) -> Config {
-    let variables = |name: &str| (name == "GITHUB_SECRET").then(|| GITHUB_SECRET.to_owned());
+    let variables = |name: &str| match name {
+        "GITHUB_SECRET" => Some(GITHUB_SECRET.to_owned()),
+        _ => name.strip_suffix("_SECRET").map(|owner| format!("the secret of {owner}")),
+    };
     let mut config = Config::parse(config, "hookward.toml", &variables).unwrap();
     config.settings.data = directory.join("data");
     config.settings.public = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -104,8 +107,13 @@ fn settle(config: &str, directory: &Path) -> Config {
 
 /// GitHub's signature of `body`.
 pub(crate) fn sign(body: &[u8]) -> String {
+    sign_with(GITHUB_SECRET, body)
+}
+
+/// GitHub's signature of `body` under a secret; `env:WEB_SECRET` is `the secret of WEB`.
+pub(crate) fn sign_with(secret: &str, body: &[u8]) -> String {
     let scheme = hookward::catalog::find("github").unwrap();
-    let key = scheme.key(1, &Secret::new(GITHUB_SECRET).unwrap()).unwrap();
+    let key = scheme.key(1, &Secret::new(secret).unwrap()).unwrap();
     let draft = Draft { id: "d", event_type: "push", method: "POST", url: "/", body };
     let signed = scheme.sign(&draft, &[key], UnixTime::from_secs(0)).unwrap();
     let header = signed.headers.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("x-hub-signature-256"));

@@ -7,6 +7,7 @@ mod support;
 mod allocation;
 mod catalog;
 mod dependencies;
+mod hint;
 mod key;
 mod message;
 mod scheme;

@@ -1,0 +1,139 @@
+//! What stands at a path: one source, or several that a hint in the body tells apart.
+//! Owns what is prepared of it before any request comes; the order of the checks is `ingest`'s.
+
+use std::collections::HashMap;
+
+use hookward::Hint;
+use hookward_engine::Engine;
+use hookward_engine::ids::SourceId;
+use hookward_engine::model::{RefusedAt, Source};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use crate::answer::Prepared;
+use crate::config::Door;
+use crate::metrics::{Answered, Metrics, SourceCounters};
+
+/// A path as requests meet it. What is decided before a body is read is the same for all its sources.
+#[derive(Debug)]
+pub(super) struct Entrance {
+    /// The one source's tally, or the path's own.
+    pub(super) tally: Tally,
+    /// Empty for every method.
+    methods: Vec<Method>,
+    pub(super) refused: Prepared,
+    pub(super) wrong_method: Prepared,
+    behind: Behind,
+}
+
+/// Whom a path leads to.
+#[derive(Debug)]
+enum Behind {
+    One(Desk),
+    /// By the hint's value.
+    Several(Hint, HashMap<String, Desk>),
+}
+
+/// One source, and what only it decides.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) source: SourceId,
+    pub(super) tally: Tally,
+    pub(super) accepted: Prepared,
+    pub(super) ignored: Option<Prepared>,
+    pub(super) duplicate: Prepared,
+}
+
+/// What requests are counted under: a source, or a path where no source is known.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) at: RefusedAt,
+    counters: SourceCounters,
+}
+
+impl Tally {
+    fn new(metrics: &Metrics, at: RefusedAt) -> Self {
+        Self { counters: metrics.of_source(at.as_str()), at }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.at.as_str()
+    }
+
+    pub(super) fn count(&self, answered: Answered) {
+        self.counters.answered(answered);
+    }
+}
+
+impl Entrance {
+    pub(super) fn takes(&self, method: &Method) -> bool {
+        self.methods.is_empty() || self.methods.contains(method)
+    }
+
+    /// The source that a request is for. Where a hint decides and none has its value: a source of this path like the one that
+    /// might have been.
+    pub(super) fn desk(&self, headers: &HeaderMap, body: &[u8]) -> Result<&Desk, SourceId> {
+        match &self.behind {
+            Behind::One(desk) => Ok(desk),
+            Behind::Several(hint, desks) => {
+                let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+                let found = hint.read(kind, body).and_then(|value| desks.get(&value));
+                let any = || desks.values().next().expect("a path leads to at least one source");
+                found.ok_or_else(|| any().source)
+            }
+        }
+    }
+}
+
+/// An entrance for each path of the engine's sources.
+///
+/// # Errors
+///
+/// When a source's kept door is not one, or two doors do not fit on one path: one sentence naming the source.
+pub(super) fn entrances(engine: &Engine, metrics: &Metrics) -> Result<HashMap<String, Entrance>, String> {
+    let mut entrances = HashMap::new();
+    for source in engine.sources().into_iter().filter(|source| source.removed_at.is_none()) {
+        open(&mut entrances, &source, metrics).map_err(|problem| format!("source `{}`: {problem}", source.name))?;
+    }
+    Ok(entrances)
+}
+
+fn open(entrances: &mut HashMap<String, Entrance>, source: &Source, metrics: &Metrics) -> Result<(), String> {
+    let door: Door = serde_json::from_value(source.spec.door.clone()).map_err(|error| format!("its door: {error}"))?;
+    let desk = Desk {
+        source: source.id,
+        tally: Tally::new(metrics, RefusedAt::Source(source.name.clone())),
+        accepted: Prepared::new(&door.answers.accepted)?,
+        ignored: door.answers.ignored.as_ref().map(Prepared::new).transpose()?,
+        duplicate: Prepared::new(&door.answers.duplicate)?,
+    };
+    match (entrances.get_mut(&door.path), &door.hint) {
+        (None, None) => {
+            let tally = Tally::new(metrics, RefusedAt::Source(source.name.clone()));
+            let entrance = entrance(&door, tally, Behind::One(desk))?;
+            entrances.insert(door.path, entrance);
+        }
+        (None, Some(hint)) => {
+            let pointer = Hint::new(&hint.pointer).map_err(|error| format!("its hint: {error}"))?;
+            let desks = HashMap::from([(hint.value.clone(), desk)]);
+            let tally = Tally::new(metrics, RefusedAt::Path(door.path.clone()));
+            let entrance = entrance(&door, tally, Behind::Several(pointer, desks))?;
+            entrances.insert(door.path, entrance);
+        }
+        (Some(Entrance { behind: Behind::Several(_, desks), .. }), Some(hint)) => {
+            desks.insert(hint.value.clone(), desk);
+        }
+        (Some(_), _) => return Err(format!("its path `{}` is another source's", door.path)),
+    }
+    Ok(())
+}
+
+fn entrance(door: &Door, tally: Tally, behind: Behind) -> Result<Entrance, String> {
+    let parse = |method: &String| method.parse().map_err(|_| format!("`{method}` is not a method"));
+    let methods = door.methods.iter().map(parse).collect::<Result<Vec<Method>, String>>()?;
+    let mut wrong_method = Prepared::new(&door.answers.wrong_method)?;
+    if wrong_method.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = HeaderValue::from_str(&door.methods.join(", ")).map_err(|_| "its methods".to_owned())?;
+        wrong_method = wrong_method.with(header::ALLOW, allow);
+    }
+    Ok(Entrance { tally, methods, refused: Prepared::new(&door.answers.refused)?, wrong_method, behind })
+}
