@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use systems::world;
 
 use crate::run::{run, run_with};
-use crate::{bad_inputs, crash, leaks, octokit, readme, tidy};
+use crate::{bad_inputs, crash, leaks, octokit, readme, replays, tidy};
 
 struct Step {
     name: &'static str,
@@ -25,6 +25,7 @@ const STEPS: &[Step] = &[
     Step { name: "demo", run: demo },
     Step { name: "readme", run: readme::run },
     Step { name: "crash", run: || crash::run(&crash::Plan::short()) },
+    Step { name: "replays", run: || replays::run(&replays::Plan::short()) },
     Step { name: "octokit", run: octokit::run },
     Step { name: "bad inputs", run: || bad_inputs::run(None) },
     Step { name: "leaks", run: leaks::run },

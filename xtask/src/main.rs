@@ -8,6 +8,7 @@ mod crash;
 mod leaks;
 mod octokit;
 mod readme;
+mod replays;
 mod run;
 mod tidy;
 
@@ -37,6 +38,8 @@ enum Command {
         /// Only cases whose id contains this
         only: Option<String>,
     },
+    /// Captured requests sent again, all at once, under fresh ids
+    Replays(replays::Plan),
     /// Measures
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Crash(plan) => run::build_server().and_then(|()| crash::run(&plan)),
         Command::Octokit => run::build_server().and_then(|()| octokit::run()),
         Command::BadInputs { only } => run::build_server().and_then(|()| bad_inputs::run(only.as_deref())),
+        Command::Replays(plan) => run::build_server().and_then(|()| replays::run(&plan)),
         Command::Bench(what) => bench::execute(&what),
         Command::Readme => run::build_server().and_then(|()| readme::run()),
         Command::Leaks => run::build_server().and_then(|()| leaks::run()),
