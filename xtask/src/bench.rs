@@ -1,5 +1,6 @@
 //! `cargo xtask bench …`: measured figures, always of release builds. Each benchmark is a module below.
 
+mod flood;
 mod ingest;
 mod load;
 mod rivals;
@@ -17,6 +18,8 @@ use crate::run::{root, run, run_with};
 pub(crate) enum Bench {
     /// Signed pushes into Hookward, beside nginx and adnanh/webhook
     Ingest(ingest::Plan),
+    /// A good sender alone, and beside a flood of bad signatures and slow connections
+    Flood(flood::Plan),
     /// Verification, beside a bare HMAC of the same bytes and the crates standardwebhooks and svix
     Verify,
 }
@@ -30,6 +33,7 @@ pub(crate) fn execute(bench: &Bench) -> Result<()> {
     }
     match bench {
         Bench::Ingest(plan) => ingest::run(plan),
+        Bench::Flood(plan) => flood::run(plan),
         Bench::Verify => verify::run_all(),
     }
 }

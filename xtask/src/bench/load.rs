@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -142,10 +142,30 @@ pub(super) fn measure(
     Ok(measured)
 }
 
+/// Runs the closed loop in one thread until it is told to stop, counting the answers.
+pub(super) fn flood_until(
+    target: &Target,
+    pushes: &Pushes,
+    connections: usize,
+    stop: &AtomicBool,
+    answered: &AtomicU64,
+) -> Result<()> {
+    let slice = Duration::from_millis(100);
+    let mut worker = Worker::connect(target, pushes, connections)?;
+    while !stop.load(Ordering::SeqCst) {
+        worker.go_on(world::instant() + slice)?;
+        answered.fetch_add(worker.micros.len() as u64, Ordering::SeqCst);
+        worker.micros.clear();
+        worker.answered.clear();
+    }
+    Ok(())
+}
+
 /// One thread's share of the connections.
 struct Worker<'a> {
     target: &'a Target,
     pushes: &'a Pushes,
+    epoll: Epoll,
     connections: Vec<Connection>,
     micros: Vec<u32>,
     answered: Vec<u64>,
@@ -163,37 +183,50 @@ struct Connection {
 
 impl<'a> Worker<'a> {
     fn run(target: &'a Target, pushes: &'a Pushes, share: usize, end: Instant) -> Result<Self> {
+        let mut worker = Self::connect(target, pushes, share)?;
+        worker.go_on(end)?;
+        Ok(worker)
+    }
+
+    fn connect(target: &'a Target, pushes: &'a Pushes, share: usize) -> Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::empty())?;
-        let mut worker = Self { target, pushes, connections: Vec::new(), micros: Vec::new(), answered: Vec::new() };
+        let (micros, answered) = (Vec::new(), Vec::new());
+        let mut worker = Self { target, pushes, epoll, connections: Vec::new(), micros, answered };
         for index in 0..share {
             let stream = systems::http::connect(target.address)?;
             stream.set_nonblocking(true)?;
-            epoll.add(stream.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
+            worker.epoll.add(stream.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
             let connection =
                 Connection { stream, out: Vec::new(), answer: Vec::new(), number: 0, sent_at: world::instant() };
             worker.connections.push(connection);
-            worker.send(index)?;
         }
-        let mut open = share;
-        let mut events = vec![EpollEvent::empty(); share];
+        Ok(worker)
+    }
+
+    /// Sends on every connection until `end`, and waits for the last answers, so that nothing accepted goes uncounted.
+    fn go_on(&mut self, end: Instant) -> Result<()> {
+        for index in 0..self.connections.len() {
+            self.send(index)?;
+        }
+        let mut open = self.connections.len();
+        let mut events = vec![EpollEvent::empty(); open];
         let patience = EpollTimeout::try_from(STALLED).map_err(|_| anyhow!("{STALLED:?} is no time to wait"))?;
         while open > 0 {
-            let ready = epoll.wait(&mut events, patience)?;
+            let ready = self.epoll.wait(&mut events, patience)?;
             ensure!(ready > 0, "no answer for {STALLED:?} on {open} connections");
             for event in &events[..ready] {
                 let index = usize::try_from(event.data())?;
-                if !worker.receive(index)? {
+                if !self.receive(index)? {
                     continue;
                 }
-                // The last answers are waited for, so that nothing accepted goes uncounted.
                 if world::instant() < end {
-                    worker.send(index)?;
+                    self.send(index)?;
                 } else {
                     open -= 1;
                 }
             }
         }
-        Ok(worker)
+        Ok(())
     }
 
     fn send(&mut self, index: usize) -> Result<()> {
