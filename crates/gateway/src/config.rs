@@ -136,8 +136,10 @@ impl Config {
     /// When the file cannot be read, or for everything in it that is wrong.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(&name, &error))?;
-        Self::parse(&text, &name, &world::variable)
+        let unreadable = |error| ConfigError::unreadable(&name, &error);
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let whole = std::path::absolute(path).map_err(unreadable)?;
+        Self::parse_in(&text, &name, whole.parent(), &world::variable)
     }
 
     /// The configuration in `text`; `name` stands in error messages, and `environment` looks up variables.
@@ -145,9 +147,20 @@ impl Config {
     /// # Errors
     /// For everything in it that is wrong.
     pub fn parse(text: &str, name: &str, environment: &Environment<'_>) -> Result<Self, ConfigError> {
+        Self::parse_in(text, name, None, environment)
+    }
+
+    /// The same for a file in `directory`, to which programs are relative.
+    fn parse_in(
+        text: &str,
+        name: &str,
+        directory: Option<&Path>,
+        environment: &Environment<'_>,
+    ) -> Result<Self, ConfigError> {
         let file: file::File = toml::from_str(text)
             .map_err(|error| ConfigError::new(name, text, vec![problems::from_toml(text, &error)]))?;
-        let mut check = Check { text, environment, problems: Vec::new(), notices: Vec::new(), schemes: Vec::new() };
+        let mut check =
+            Check { text, directory, environment, problems: Vec::new(), notices: Vec::new(), schemes: Vec::new() };
         check.schemes = sources::schemes(&mut check, &file.scheme);
         let settings = check.settings(&file);
         let unmatched = door::unmatched(&mut check, file.unmatched);
@@ -165,6 +178,8 @@ impl Config {
 /// A file on its way to becoming a `Config`: collects everything that is wrong instead of stopping at the first.
 struct Check<'a> {
     text: &'a str,
+    /// The file's directory, absolute.
+    directory: Option<&'a Path>,
     environment: &'a Environment<'a>,
     problems: Vec<Problem>,
     notices: Vec<String>,

@@ -2,6 +2,7 @@
 //! How a destination is reached is the engine's; a variable that is not set leaves the destination out.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use hookward::Secret;
@@ -150,7 +151,22 @@ fn command(check: &mut Check<'_>, file: file::Destination) -> Result<Option<Comm
             .then(|| format!("`{}` cannot be a variable", name.escape_debug()))
     })?;
     let directory = file.directory.map(Spanned::into_inner);
-    Ok(Some(CommandSpec { argv: argv.into_inner(), directory, environment }))
+    let mut argv = argv.into_inner();
+    if let (None, Some(program)) = (&directory, argv.first_mut()) {
+        *program = beside_the_file(check.directory, program);
+    }
+    Ok(Some(CommandSpec { argv, directory, environment }))
+}
+
+/// A program written as a relative path, without a `directory` that it could be relative to, stands beside the
+/// configuration file: never in whatever directory it runs in, which may hold what a sender chose.
+fn beside_the_file(directory: Option<&Path>, program: &str) -> String {
+    match directory {
+        Some(directory) if program.contains('/') && Path::new(program).is_relative() => {
+            directory.join(program.trim_start_matches("./")).to_string_lossy().into_owned()
+        }
+        _ => program.to_owned(),
+    }
 }
 
 /// Resolves the values of a table and checks each pair.

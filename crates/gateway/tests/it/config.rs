@@ -1,5 +1,6 @@
 //! The configuration file: its defaults, its examples, and what is said about mistakes.
 
+use hookward_engine::model::DestinationKind;
 use hookward_gateway::config::{Config, DEFAULT};
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -311,4 +312,22 @@ fn a_report_names_a_destination_a_host_and_something_to_say() {
     insta::assert_snapshot!(problems(&report("of = \"scan\"\nprovider = \"github\"\n")), @"hookward.toml:7:8: this report says nothing: give it `status`, `check_run` or `comment = true`");
     insta::assert_snapshot!(problems(&report("of = \"scan\"\nprovider = \"github\"\nstatus = \"s\"\ntoken = \"ghp_x\"\n")), @"hookward.toml:11:9: a secret does not stand in this file: write \"env:NAME\" or \"file:PATH\"");
     insta::assert_snapshot!(problems(&report("of = \"scan\"\nprovider = \"github\"\nstatus = \"s\"\nurl = \"https://x\"\n")), @"hookward.toml:11:7: a destination of type `report` has no `url`");
+}
+
+#[test]
+fn a_relative_program_stands_beside_the_file_unless_it_has_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hookward.toml");
+    let destination = |settings: &str| format!("[[destination]]\nname = \"a\"\ntype = \"command\"\n{settings}\n");
+    for (settings, expected) in [
+        ("argv = [\"./scan\"]", directory.path().join("scan").to_str().unwrap()),
+        ("argv = [\"scan\"]", "scan"),
+        ("argv = [\"/bin/scan\"]", "/bin/scan"),
+        ("argv = [\"./scan\"]\ndirectory = \"/srv\"", "./scan"),
+    ] {
+        std::fs::write(&path, destination(settings)).unwrap();
+        let config = Config::load(&path).unwrap();
+        let DestinationKind::Command(command) = &config.destinations[0].spec.kind else { panic!("not a command") };
+        assert_eq!(command.argv[0], expected, "{settings}");
+    }
 }
