@@ -39,7 +39,10 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
                 signature,
                 concluded: concluded.as_ref(),
             };
-            (live.runner.attempt(parcel, inner.clock()).await, signed_by)
+            let running = inner.running().begin(claim.delivery());
+            let attempt = live.runner.attempt(parcel, inner.clock());
+            let report = running.called_off().run_until_cancelled(attempt).await;
+            (report.unwrap_or_else(|| Report::failed(Outcome::Cancelled, "it was called off while it ran")), signed_by)
         }
     };
     let duration = inner.clock().elapsed().saturating_sub(started);

@@ -114,11 +114,14 @@ pub(crate) async fn commit(
             dedup: fact.dedup,
             on_duplicate: fact.on_duplicate,
             deliveries,
+            failed: Vec::new(),
             proven_by,
             audit_accepted,
+            audit_failed: None,
             audit_duplicate,
         })
         .await?;
+    inner.cancel_running(committed.superseded());
     if owes {
         inner.nudge();
     }

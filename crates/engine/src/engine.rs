@@ -11,12 +11,13 @@ use tokio::sync::Notify;
 
 use crate::clock::{Clock, Entropy};
 use crate::egress::EgressPolicy;
-use crate::ids::{NodeId, OrganizationId, SourceId};
+use crate::ids::{DeliveryId, NodeId, OrganizationId, SourceId};
 use crate::kms::seal::{open, seal};
 use crate::kms::{Kms, KmsError, Sealed};
 use crate::model::{DedupPolicy, Destination, Outcome, Proof, SecretOwner, Source, SourceSpec};
 use crate::refusals::Refusals;
 use crate::registry::{Registry, Schemes};
+use crate::running::Running;
 use crate::store::{Change, Records, Store, StoreError};
 
 /// The name of the API's own door; no declared source may take it.
@@ -93,6 +94,7 @@ pub(crate) struct Inner {
     installation_key: [u8; 32],
     registry: ArcSwap<Registry>,
     refusals: Refusals,
+    running: Running,
     work: Notify,
     administration: tokio::sync::Mutex<()>,
     totals: Mutex<BTreeMap<Outcome, u64>>,
@@ -119,6 +121,7 @@ impl Engine {
                 installation_key,
                 registry: ArcSwap::from_pointee(registry),
                 refusals: Refusals::default(),
+                running: Running::default(),
                 work: Notify::new(),
                 administration: tokio::sync::Mutex::new(()),
                 totals: Mutex::default(),
@@ -211,6 +214,17 @@ impl Inner {
 
     pub(crate) fn refusals(&self) -> &Refusals {
         &self.refusals
+    }
+
+    /// The attempts that this process has under way.
+    pub(crate) fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Tells the attempts of these deliveries, as far as this process has them under way, to end now. Called once the
+    /// store knows that they are called off.
+    pub(crate) fn cancel_running(&self, deliveries: &[DeliveryId]) {
+        deliveries.iter().for_each(|delivery| self.running.cancel(*delivery));
     }
 
     /// The snapshot in force.

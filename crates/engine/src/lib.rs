@@ -23,6 +23,7 @@ pub mod egress;
 pub mod redeliver;
 pub mod refusals;
 pub mod retry;
+mod running;
 pub mod settle;
 
 mod keyring;

@@ -16,7 +16,7 @@ pub use destination::{
     CommandSpec, Destination, DestinationKind, DestinationSpec, DestinationState, HttpSpec, ReportProvider, ReportSpec,
     RetrySchedule, Signing,
 };
-pub use event::{Event, REDACTED, RequestRecord};
+pub use event::{Event, PassedOver, PassedOverReason, REDACTED, RequestRecord};
 pub use refused::{RefusedAt, RefusedRequest};
 pub use secret::{SealedSecret, SecretOwner};
 pub use source::{DedupPolicy, Proof, Source, SourceSpec};

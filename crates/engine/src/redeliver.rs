@@ -6,7 +6,7 @@ use crate::engine::{Engine, EngineError};
 use crate::fanout;
 use crate::ids::{DeliveryId, EventId};
 use crate::model::{AuditEntry, DeliveryCause, Destination, DestinationKind, DestinationState};
-use crate::store::Change;
+use crate::store::{Cancel, Change};
 
 impl Engine {
     /// Owes an old event again: to `destination`, or to every destination that hears events like it today.
@@ -60,12 +60,12 @@ impl Engine {
         Ok(ids)
     }
 
-    /// Calls off a delivery that is pending or held. `Ok(false)` when it is under way or over.
+    /// Calls off a delivery. One that is under way is told to end, and is cancelled then unless it succeeded.
     ///
     /// # Errors
     ///
     /// [`EngineError::NotFound`]; [`EngineError::Unavailable`].
-    pub async fn cancel(&self, delivery: DeliveryId, actor: &str) -> Result<bool, EngineError> {
+    pub async fn cancel(&self, delivery: DeliveryId, actor: &str) -> Result<Cancel, EngineError> {
         let now = self.inner().clock().now();
         let audit = AuditEntry {
             actor: actor.to_owned(),
@@ -74,7 +74,11 @@ impl Engine {
             at: now,
             detail: json!({}),
         };
-        Ok(self.inner().store().cancel(delivery, now, audit).await?)
+        let cancel = self.inner().store().cancel(delivery, now, audit).await?;
+        if cancel == Cancel::UnderWay {
+            self.inner().cancel_running(&[delivery]);
+        }
+        Ok(cancel)
     }
 
     /// Pauses, disables or resumes a destination. What it is owed is held meanwhile, and due at once on resume.

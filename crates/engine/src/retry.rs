@@ -30,6 +30,9 @@ pub fn decide(schedule: &RetrySchedule, number: u32, report: &Report, now: Times
     if report.outcome == Outcome::Success {
         return Verdict { next: Next::Delivered, disable: None };
     }
+    if report.outcome == Outcome::Cancelled {
+        return Verdict { next: Next::Cancelled, disable: None };
+    }
     if report.status == Some(410) {
         return Verdict { next: Next::Held, disable: Some("the receiver answered 410 Gone".to_owned()) };
     }
@@ -102,6 +105,12 @@ mod tests {
         let verdict = decide(&RetrySchedule::default(), 1, &report(Outcome::Status, Some(410), None), NOW, 0);
         assert_eq!(verdict.next, Next::Held);
         assert!(verdict.disable.is_some());
+    }
+
+    #[test]
+    fn what_was_called_off_is_not_tried_again() {
+        let verdict = decide(&RetrySchedule::default(), 1, &report(Outcome::Cancelled, None, None), NOW, 0);
+        assert_eq!(verdict, Verdict { next: Next::Cancelled, disable: None });
     }
 
     #[test]

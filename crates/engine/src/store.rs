@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId, OrganizationId, RefusedId};
 use crate::model::{
-    Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, RefusedRequest, SealedSecret,
-    SecretOwner, Source,
+    Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, PassedOver, RefusedRequest,
+    SealedSecret, SecretOwner, Source,
 };
 
 mod claims;
@@ -16,7 +16,7 @@ mod lists;
 pub mod sqlite;
 mod upkeep;
 
-pub use claims::{Claim, ClaimRequest, Claimed, Next, Settled, Settlement};
+pub use claims::{Cancel, Claim, ClaimRequest, Claimed, Next, Settled, Settlement};
 pub use lists::{AuditRow, Backlog, DeliveryFilter, EventFilter, Listing, Page, RefusedFilter};
 pub use upkeep::Upkeep;
 
@@ -88,12 +88,25 @@ pub struct NewEvent {
     pub on_duplicate: OnDuplicate,
     /// What it owes if it is new.
     pub deliveries: Vec<NewDelivery>,
+    /// Destinations that are not owed it because an expression of theirs failed, and how. Kept if it is new.
+    pub failed: Vec<FailedFilter>,
     /// The secret that proved it, whose use is counted in the same transaction.
     pub proven_by: Option<(SecretOwner, u32)>,
     /// The audit entry if it is new.
     pub audit_accepted: AuditEntry,
+    /// The audit entry that tells of `failed`, if it is new.
+    pub audit_failed: Option<AuditEntry>,
     /// The audit entry if it is a duplicate; the store adds `"duplicate_of": "evt_…"` to its detail.
     pub audit_duplicate: AuditEntry,
+}
+
+/// A destination that an event passes over because an expression failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedFilter {
+    /// Which destination.
+    pub destination: DestinationId,
+    /// What went wrong, in one sentence.
+    pub detail: String,
 }
 
 /// A delivery to be owed.
@@ -110,6 +123,12 @@ pub struct NewDelivery {
     /// Held from the start, because its destination takes nothing now. The store looks again when it commits: what
     /// counts is the destination's state then.
     pub held: bool,
+    /// The value that the destination runs only once for each source, hashed. If an earlier event has it, in a delivery
+    /// that is neither exhausted nor called off, this delivery is not made and the event passes the destination over.
+    pub once: Option<[u8; 32]>,
+    /// The key of which the destination wants only the newest event, hashed together with the source. Outstanding
+    /// deliveries with it are superseded: cancelled, or marked so while they are under way.
+    pub latest: Option<[u8; 32]>,
 }
 
 /// Proof that an event is on disk. Minted only by a store, after the data is synced; a success answer is made of it.
@@ -118,6 +137,7 @@ pub struct Committed {
     event: EventId,
     duplicate: Option<Original>,
     owed: u32,
+    superseded: Vec<DeliveryId>,
 }
 
 /// The event that a duplicate repeats.
@@ -130,14 +150,14 @@ pub struct Original {
 }
 
 impl Committed {
-    /// Only for stores: the event and the `owed` deliveries of it are synced.
-    pub(in crate::store) fn new(event: EventId, owed: u32) -> Self {
-        Self { event, duplicate: None, owed }
+    /// Only for stores: the event and the `owed` deliveries of it are synced, and `superseded` are marked.
+    pub(in crate::store) fn new(event: EventId, owed: u32, superseded: Vec<DeliveryId>) -> Self {
+        Self { event, duplicate: None, owed, superseded }
     }
 
     /// Only for stores: the event repeats `original`, which is synced.
     pub(in crate::store) fn duplicate(event: EventId, original: Original) -> Self {
-        Self { event, duplicate: Some(original), owed: 0 }
+        Self { event, duplicate: Some(original), owed: 0, superseded: Vec::new() }
     }
 
     /// The event that was committed, or the record of the duplicate.
@@ -150,9 +170,14 @@ impl Committed {
         self.duplicate.as_ref().map_or(self.event, |original| original.event)
     }
 
-    /// How many destinations are owed it: none for a duplicate, and none for an event that nobody wants.
+    /// How many destinations are owed it: none for a duplicate, and none for an event that nobody wants or has to run.
     pub fn owed(&self) -> u32 {
         self.owed
+    }
+
+    /// Deliveries that were under way when this event superseded them. Those that waited are cancelled already.
+    pub fn superseded(&self) -> &[DeliveryId] {
+        &self.superseded
     }
 
     /// What this repeats, if it is a duplicate.
@@ -221,6 +246,9 @@ pub trait Records: Send + Sync + std::fmt::Debug {
     /// Deliveries, newest first.
     async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Listing<Delivery>, StoreError>;
 
+    /// The destinations that hear an event and are not owed it, by name.
+    async fn passed_over(&self, event: EventId) -> Result<Vec<PassedOver>, StoreError>;
+
     /// Audit entries, newest first.
     async fn audit(&self, page: Page) -> Result<Listing<AuditRow>, StoreError>;
 
@@ -243,10 +271,12 @@ pub trait Store: Records + Upkeep {
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError>;
 
     /// Leases due deliveries to a node, oldest due first, within each destination's room.
-    /// Leases that have run out count as due; the attempt they lost is kept as `Interrupted`.
+    /// Leases that have run out count as due; the attempt they lost is kept as `Interrupted`. A delivery that was called
+    /// off meanwhile is cancelled instead, here and in `recover`.
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, StoreError>;
 
-    /// Writes the ends of attempts. Each is fenced by its claim; answers are in the order given.
+    /// Writes the ends of attempts. Each is fenced by its claim; answers are in the order given. A delivery that was
+    /// called off meanwhile is cancelled, whatever was to come next, unless this attempt delivered it.
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
 
     /// The earliest time at which any of these destinations has something to claim (a due time or a lease's end).
@@ -264,8 +294,8 @@ pub trait Store: Records + Upkeep {
         audit: AuditEntry,
     ) -> Result<(), StoreError>;
 
-    /// Calls off a delivery that is pending or held. `Ok(false)` when it is in another state.
-    async fn cancel(&self, delivery: DeliveryId, now: Timestamp, audit: AuditEntry) -> Result<bool, StoreError>;
+    /// Calls off a delivery: at once when it waits, by a mark when an attempt is under way.
+    async fn cancel(&self, delivery: DeliveryId, now: Timestamp, audit: AuditEntry) -> Result<Cancel, StoreError>;
 
     /// Applies changes to what is declared and writes the audit entries, all or nothing.
     async fn change(&self, changes: Vec<Change>, audit: Vec<AuditEntry>) -> Result<(), StoreError>;

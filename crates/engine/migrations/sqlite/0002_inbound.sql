@@ -1,8 +1,9 @@
 -- What an event does besides being delivered: it runs once for a value, supersedes older runs, is passed over; what
 -- programs wrote; what was refused; what operators have under way; what retention took away.
 
--- `cancel_at_ms`: called off while leased; the end of its attempt, or of its lease, makes it cancelled.
--- `latest_key`: set from the start until the delivery ends, for a destination where the newest of a key wins.
+-- `cancel_at_ms`: called off while leased; the end of its attempt, unless that succeeded, or of its lease makes it
+-- cancelled.
+-- `latest_key`: set until the delivery ends or a newer event supersedes it, where the newest of a key wins.
 -- `superseded_by`: the event that made it superfluous.
 -- An outcome told to another destination is a delivery with cause 'event' and the delivery it tells of in `cause_of`.
 alter table deliveries add column cancel_at_ms integer;
@@ -11,7 +12,8 @@ alter table deliveries add column superseded_by blob;
 
 create index deliveries_latest on deliveries (destination_id, latest_key) where latest_key is not null;
 
--- The first event of each value of a destination's `once_per`, and the delivery that ran it.
+-- The event of each value of a destination's `once_per` that ran, and the delivery it ran in. It gives way once that
+-- delivery is exhausted or called off.
 create table once (
     destination_id blob not null,
     source_id blob not null,

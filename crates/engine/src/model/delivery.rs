@@ -27,6 +27,10 @@ pub struct Delivery {
     pub attempts: u32,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it was called off while an attempt was under way; unless that succeeds, its end makes it cancelled.
+    pub cancel_at: Option<Timestamp>,
+    /// The newer event that made it superfluous.
+    pub superseded_by: Option<EventId>,
 }
 
 /// Where a delivery stands.
@@ -54,7 +58,7 @@ pub enum DeliveryState {
         /// When.
         at: Timestamp,
     },
-    /// An operator called it off.
+    /// An operator called it off, or a newer event superseded it.
     Cancelled {
         /// When.
         at: Timestamp,
@@ -150,4 +154,6 @@ pub enum Outcome {
     Unusable,
     /// The process ended before the attempt did; nothing is known of its effect.
     Interrupted,
+    /// It was called off while it ran.
+    Cancelled,
 }

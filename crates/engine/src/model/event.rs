@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::ids::{EventId, OrganizationId, SourceId};
+use crate::ids::{DestinationId, EventId, OrganizationId, SourceId};
 
 /// One accepted, committed, immutable fact, without its body.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +32,32 @@ pub struct Event {
     pub body_sha256: [u8; 32],
     /// The event that this one repeats, if it is a duplicate.
     pub duplicate_of: Option<EventId>,
+}
+
+/// A destination that hears an event and is not owed it, where that is worth saying.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Which destination.
+    pub destination: DestinationId,
+    /// That destination's name.
+    pub destination_name: String,
+    /// Why.
+    pub reason: PassedOverReason,
+}
+
+/// Why a destination is not owed an event that it hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PassedOverReason {
+    /// An expression that decides about it could not be evaluated.
+    FilterFailed {
+        /// What went wrong, in one sentence.
+        detail: String,
+    },
+    /// An earlier event with the same `once_per` value has it.
+    Once {
+        /// That event.
+        first: EventId,
+    },
 }
 
 /// What stands in a kept request where a credential stood. A header whose value contains it is never forwarded.

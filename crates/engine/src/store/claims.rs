@@ -98,6 +98,19 @@ pub enum Next {
     Exhausted,
     /// Kept until the destination takes deliveries again.
     Held,
+    /// Not any more: it was called off.
+    Cancelled,
+}
+
+/// What came of calling off a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancel {
+    /// It waited, and is cancelled.
+    Done,
+    /// An attempt is under way; its end cancels the delivery, unless it succeeds.
+    UnderWay,
+    /// It was over already.
+    TooLate,
 }
 
 /// What `settle` did with one settlement.

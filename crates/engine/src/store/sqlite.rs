@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    AuditRow, Backlog, Change, ClaimRequest, Claimed, Committed, DeliveryFilter, EventFilter, Listing, NewDelivery,
-    NewEvent, Page, Records, RefusedFilter, Resources, Settled, Settlement, Store, StoreError, Upkeep,
+    AuditRow, Backlog, Cancel, Change, ClaimRequest, Claimed, Committed, DeliveryFilter, EventFilter, Listing,
+    NewDelivery, NewEvent, Page, Records, RefusedFilter, Resources, Settled, Settlement, Store, StoreError, Upkeep,
 };
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, NodeId, OrganizationId, RefusedId};
-use crate::model::{Attempt, AuditEntry, Delivery, Event, RefusedRequest};
+use crate::model::{Attempt, AuditEntry, Delivery, Event, PassedOver, RefusedRequest};
 use checkpoint::Checkpoints;
 use readers::Readers;
 use writer::{Door, Writer};
@@ -33,6 +33,7 @@ mod operate;
 mod readers;
 mod refused;
 mod resources;
+mod routing;
 mod rows;
 mod settle;
 mod writer;
@@ -183,6 +184,10 @@ impl Records for SqliteStore {
         self.readers.read(move |connection| deliveries::list(connection, &filter, page)).await
     }
 
+    async fn passed_over(&self, event: EventId) -> Result<Vec<PassedOver>, StoreError> {
+        self.readers.read(move |connection| routing::passed_over(connection, event)).await
+    }
+
     async fn audit(&self, page: Page) -> Result<Listing<AuditRow>, StoreError> {
         self.readers.read(move |connection| audit::list(connection, page)).await
     }
@@ -240,7 +245,7 @@ impl Store for SqliteStore {
         self.writer.submit(move |tx| operate::redeliver(tx, event, &deliveries, &audit)).await
     }
 
-    async fn cancel(&self, delivery: DeliveryId, now: Timestamp, audit: AuditEntry) -> Result<bool, StoreError> {
+    async fn cancel(&self, delivery: DeliveryId, now: Timestamp, audit: AuditEntry) -> Result<Cancel, StoreError> {
         self.writer.submit(move |tx| operate::cancel(tx, delivery, now, &audit)).await
     }
 

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use hookward::{Message, Refusal, Secret, UnixTime};
 use hookward_engine::clock::Clock;
 use hookward_engine::model::{DeliveryState, DestinationState, Outcome, SecretOwner};
+use hookward_engine::store::Cancel;
 use hookward_engine::{Declared, NewSecret, Publish, PublishError, Published, Receipt};
 
 use crate::support::receiver::Receiver;
@@ -330,4 +331,25 @@ async fn the_dispatcher_wakes_by_itself_when_a_retry_falls_due_and_finishes_what
     stop.cancel();
     running.await.unwrap();
     assert!(matches!(rig.deliveries().await[0].state, DeliveryState::Delivered { .. }));
+}
+
+#[tokio::test]
+async fn a_delivery_called_off_under_way_ends_at_once_and_is_cancelled() {
+    let receiver = Receiver::start().await;
+    let rig = rig_to(&receiver).await;
+    receiver.hang_next();
+    rig.send(push(SECRET, "d-1", "{}")).await;
+    let delivery = rig.deliveries().await.remove(0).id;
+    let engine = rig.engine.clone();
+    let running = tokio::spawn(async move { engine.run_until_idle().await });
+    receiver.arrived(1).await;
+    assert_eq!(rig.engine.cancel(delivery, "test").await, Ok(Cancel::UnderWay));
+    running.await.unwrap();
+    let (delivery, attempts) = rig.engine.store().delivery(delivery).await.unwrap();
+    assert!(matches!(delivery.state, DeliveryState::Cancelled { .. }));
+    assert_eq!(attempts.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>(), [Outcome::Cancelled]);
+    assert_eq!(rig.engine.cancel(delivery.id, "test").await, Ok(Cancel::TooLate));
+    rig.clock.advance(DAY);
+    rig.engine.run_until_idle().await;
+    assert_eq!(receiver.received().len(), 1);
 }

@@ -10,6 +10,7 @@ mod model;
 mod operate;
 mod refused;
 mod resources;
+mod routing;
 mod sqlite;
 mod support;
 
@@ -66,11 +67,22 @@ mod on_sqlite {
             a_redelivery_names_the_one_that_it_repeats
             a_duplicate_can_be_run_after_all
             redelivering_what_is_not_there_changes_nothing
-            only_what_waits_can_be_cancelled;
+            what_waits_is_cancelled_and_what_is_leased_is_marked;
         refused:
             a_refused_request_comes_back_as_it_went_in
             the_last_refused_requests_of_each_door_stay
             refused_requests_are_filtered_by_all_that_is_asked;
+        routing:
+            the_end_of_an_attempt_cancels_what_was_called_off_unless_it_succeeded
+            a_lease_that_ends_by_itself_cancels_what_was_called_off
+            what_was_called_off_takes_no_room
+            the_newest_of_a_key_supersedes_the_others
+            keys_of_another_destination_or_none_supersede_nothing
+            a_value_runs_once_while_its_delivery_counts
+            at_another_source_or_destination_a_value_is_another
+            many_at_once_with_one_value_run_once
+            an_event_passed_over_supersedes_nothing
+            a_failed_filter_is_kept_with_its_event_but_not_with_a_duplicate;
         resources:
             what_is_declared_comes_back
             putting_again_replaces_only_what_is_declared

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use hookward_engine::clock::Timestamp;
 use hookward_engine::ids::{DeliveryId, EventId};
 use hookward_engine::model::{Attempt, Delivery, DeliveryCause, DeliveryState, Outcome};
-use hookward_engine::store::DeliveryFilter;
+use hookward_engine::store::{Cancel, DeliveryFilter};
 use serde::{Deserialize, Serialize};
 
 use super::page::{self, List};
@@ -41,6 +41,10 @@ pub(crate) struct Shown {
     cause: Cause,
     attempts_begun: u32,
     created_at: String,
+    /// When it was called off while an attempt was under way.
+    cancel_at: Option<String>,
+    /// The newer event that made it superfluous.
+    superseded_by: Option<String>,
     /// Only when one delivery is shown; oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<Vec<Tried>>,
@@ -95,12 +99,12 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, Path(id): Path<String>) ->
     Ok(Json(shown(delivery, Some(attempts))))
 }
 
-/// `POST /deliveries/{id}/cancel`
+/// `POST /deliveries/{id}/cancel`: at once when it waits; one under way is shown with `cancel_at` until it has ended.
 pub(crate) async fn cancel(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {
     let id: DeliveryId = id.parse()?;
-    let called_off = api.engine.cancel(id, ACTOR).await?;
+    let cancel = api.engine.cancel(id, ACTOR).await?;
     let (delivery, attempts) = api.engine.store().delivery(id).await?;
-    if !called_off {
+    if cancel == Cancel::TooLate {
         let state = state(&delivery.state).0;
         return Err(Problem::new(Code::NotPossible, format!("delivery `{id}` is {state}, so it cannot be cancelled")));
     }
@@ -135,6 +139,8 @@ fn shown(delivery: Delivery, attempts: Option<Vec<Attempt>>) -> Shown {
         },
         attempts_begun: delivery.attempts,
         created_at: time(delivery.created_at),
+        cancel_at: delivery.cancel_at.map(time),
+        superseded_by: delivery.superseded_by.map(|event| event.to_string()),
         attempts: attempts.map(|attempts| attempts.into_iter().map(tried).collect()),
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hookward_engine::ids::EventId;
-use hookward_engine::model::{Event, RequestRecord};
+use hookward_engine::model::{Event, PassedOver, PassedOverReason, RequestRecord};
 use hookward_engine::store::{DeliveryFilter, EventFilter, Page};
 use hookward_engine::{Publish, Published};
 use http::{HeaderMap, StatusCode, header};
@@ -49,6 +49,9 @@ pub(crate) struct Shown {
     /// Only when one event is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     deliveries: Option<Vec<Owed>>,
+    /// Destinations that hear it and are not owed it. Only when one event is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passed_over: Option<Vec<Passed>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,6 +60,17 @@ pub(super) struct Request {
     target: String,
     headers: Vec<(String, String)>,
     remote: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Passed {
+    destination: String,
+    /// `filter_failed`: an expression of the destination's failed, and `detail` says how. `once`: `first_event` has the
+    /// same value of the destination's `once_per`.
+    reason: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_event: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -95,6 +109,7 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, Path(id): Path<String>) ->
         state: super::deliveries::state(&delivery.state).0,
     });
     event.deliveries = Some(owed.collect());
+    event.passed_over = Some(api.engine.store().passed_over(id).await?.into_iter().map(passed).collect());
     Ok(Json(event))
 }
 
@@ -198,5 +213,19 @@ fn shown(event: Event) -> Shown {
         body_len: event.body_len,
         body_sha256: hex::encode(event.body_sha256),
         deliveries: None,
+        passed_over: None,
+    }
+}
+
+fn passed(passed: PassedOver) -> Passed {
+    let destination = passed.destination_name;
+    match passed.reason {
+        PassedOverReason::FilterFailed { detail } => {
+            Passed { destination, reason: "filter_failed", detail, first_event: None }
+        }
+        PassedOverReason::Once { first } => {
+            let detail = format!("`once_per` has the same value as for event `{first}`");
+            Passed { destination, reason: "once", detail, first_event: Some(first.to_string()) }
+        }
     }
 }

@@ -30,7 +30,7 @@ pub(super) enum What {
         /// Its id, `dlv_…`
         id: String,
     },
-    /// Call it off, if it is pending or held
+    /// Call it off; one that is under way is told to end
     Cancel {
         /// Its id, `dlv_…`
         id: String,
@@ -60,7 +60,11 @@ pub(super) async fn run(what: What, gateway: &Gateway) -> Result<(), Exit> {
         What::Show { id } => gateway.show(&gateway.get(&format!("/deliveries/{}", segment(&id))).await?),
         What::Cancel { id } => {
             let shown = gateway.post(&format!("/deliveries/{}/cancel", segment(&id)), &json!({})).await?;
-            gateway.done(&shown, &format!("delivery `{id}` is cancelled"))
+            let words = match shown["state"].as_str() {
+                Some("leased") => "is told to end",
+                _ => "is cancelled",
+            };
+            gateway.done(&shown, &format!("delivery `{id}` {words}"))
         }
     }
 }

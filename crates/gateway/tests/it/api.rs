@@ -250,6 +250,7 @@ async fn an_event_is_shown_in_full() {
   "delivery_id": null,
   "duplicate_of": null,
   "id": "evt_ID",
+  "passed_over": [],
   "received_at": "TIME",
   "request": {
     "headers": [
@@ -275,6 +276,7 @@ async fn an_event_is_shown_in_full() {
 {
   "attempts": [],
   "attempts_begun": 0,
+  "cancel_at": null,
   "cause": {
     "type": "event"
   },
@@ -283,7 +285,8 @@ async fn an_event_is_shown_in_full() {
   "event": "evt_ID",
   "id": "dlv_ID",
   "state": "held",
-  "state_at": "TIME"
+  "state_at": "TIME",
+  "superseded_by": null
 }
 "#);
     assert_eq!(gateway.api("POST", &format!("/deliveries/{delivery}/cancel"), "").await.json()["state"], "cancelled");

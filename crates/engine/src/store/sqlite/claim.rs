@@ -37,23 +37,44 @@ struct Outstanding {
     /// When its lease began, if it is leased.
     leased_at: Option<Timestamp>,
     due_at: Timestamp,
+    /// It was called off while it was leased.
+    called_off: bool,
 }
 
 pub(super) fn lease(tx: &Tx<'_>, request: &ClaimRequest) -> Result<Vec<Lease>> {
     let mut leases = Vec::new();
     for &(destination, room) in &request.room {
         if is_active(tx.connection, destination)? {
-            for due in due(tx.connection, destination, request.now, room)? {
-                leases.push(lease_one(tx.connection, &due, request)?);
-            }
+            lease_due(tx.connection, destination, room, request, &mut leases)?;
         } else {
             for lost in due(tx.connection, destination, request.now, u32::MAX)? {
-                keep_lost_attempt(tx.connection, &lost, request.now)?;
-                hold(tx.connection, lost.seq, request.now)?;
+                end_lease(tx.connection, &lost, Rest::Held, request.now)?;
             }
         }
     }
     Ok(leases)
+}
+
+/// What was called off takes no room: whoever asks gets as many as there are.
+fn lease_due(
+    connection: &Connection,
+    destination: DestinationId,
+    mut room: u32,
+    request: &ClaimRequest,
+    leases: &mut Vec<Lease>,
+) -> Result<()> {
+    while room > 0 {
+        let found = due(connection, destination, request.now, room)?;
+        let (called_off, due): (Vec<_>, Vec<_>) = found.iter().partition(|due| due.called_off);
+        for due in due {
+            leases.push(lease_one(connection, due, request)?);
+        }
+        for lost in &called_off {
+            end_lease(connection, lost, Rest::Due, request.now)?;
+        }
+        room = u32::try_from(called_off.len()).unwrap_or(u32::MAX);
+    }
+    Ok(())
 }
 
 /// Pending ones that are due and leased ones whose lease has run out: `due_at_ms` says both.
@@ -79,6 +100,7 @@ fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
         attempts: cells.unsigned("attempts")?,
         leased_at: if cells.text("state")? == "leased" { Some(cells.time("state_at_ms")?) } else { None },
         due_at: cells.time("due_at_ms")?,
+        called_off: cells.optional_time("cancel_at_ms")?.is_some(),
     })
 }
 
@@ -124,12 +146,28 @@ fn keep_lost_attempt(connection: &Connection, lost: &Outstanding, now: Timestamp
     insert_attempt(connection, lost.seq, &attempt)
 }
 
-fn hold(connection: &Connection, seq: i64, now: Timestamp) -> Result<()> {
+/// Where a delivery goes whose lease ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// It is due at once.
+    Due,
+    /// Its destination takes nothing now.
+    Held,
+}
+
+/// Ends a lease that nobody settled. A delivery that was called off meanwhile is cancelled.
+fn end_lease(connection: &Connection, lost: &Outstanding, rest: Rest, now: Timestamp) -> Result<()> {
+    keep_lost_attempt(connection, lost, now)?;
+    let (state, due_at) = match rest {
+        _ if lost.called_off => ("cancelled", None),
+        Rest::Due => ("pending", Some(now.as_millis())),
+        Rest::Held => ("held", None),
+    };
     connection
         .prepare_cached(
-            "update deliveries set state = 'held', state_at_ms = ?2, due_at_ms = null, node = null where seq = ?1",
+            "update deliveries set state = ?2, state_at_ms = ?3, due_at_ms = ?4, node = null where seq = ?1",
         )?
-        .execute(params![seq, now.as_millis()])?;
+        .execute(params![lost.seq, state, now.as_millis(), due_at])?;
     Ok(())
 }
 
@@ -172,21 +210,8 @@ pub(super) fn recover(tx: &Tx<'_>, node: NodeId, now: Timestamp) -> Result<u64> 
     let sql = "select * from deliveries where state = 'leased' and node <> ?1";
     let lost = all(&mut tx.connection.prepare_cached(sql)?, [node.as_bytes()], outstanding)?;
     for lost in &lost {
-        keep_lost_attempt(tx.connection, lost, now)?;
-        if is_active(tx.connection, lost.destination)? {
-            make_due(tx.connection, lost.seq, now)?;
-        } else {
-            hold(tx.connection, lost.seq, now)?;
-        }
+        let rest = if is_active(tx.connection, lost.destination)? { Rest::Due } else { Rest::Held };
+        end_lease(tx.connection, lost, rest, now)?;
     }
     Ok(lost.len() as u64)
-}
-
-fn make_due(connection: &Connection, seq: i64, now: Timestamp) -> Result<()> {
-    connection
-        .prepare_cached(
-            "update deliveries set state = 'pending', state_at_ms = ?2, due_at_ms = ?2, node = null where seq = ?1",
-        )?
-        .execute(params![seq, now.as_millis()])?;
-    Ok(())
 }

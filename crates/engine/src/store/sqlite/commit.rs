@@ -7,9 +7,9 @@ use super::bodies::Packed;
 use super::failure::{Failure, Result};
 use super::rows::{Cells, cause_columns, first, integer, json_text};
 use super::writer::Tx;
-use super::{audit, bodies, headers};
+use super::{audit, bodies, headers, routing};
 use crate::clock::Timestamp;
-use crate::ids::{DestinationId, EventId, SourceId};
+use crate::ids::{DeliveryId, DestinationId, EventId, SourceId};
 use crate::store::{Committed, DedupKey, DedupKind, NewDelivery, NewEvent, OnDuplicate, Original};
 
 /// An event that its group's transaction holds; a `Committed` only once that is synced.
@@ -17,14 +17,21 @@ use crate::store::{Committed, DedupKey, DedupKind, NewDelivery, NewEvent, OnDupl
 pub(super) struct Written {
     event: EventId,
     original: Option<Original>,
-    owed: u32,
+    owed: Owed,
+}
+
+/// What came of an event's deliveries.
+#[derive(Debug, Default)]
+struct Owed {
+    made: u32,
+    superseded: Vec<DeliveryId>,
 }
 
 impl Written {
     /// For an answer that came back from the writer, which gives it after the sync.
     pub(super) fn into_committed(self) -> Committed {
         match self.original {
-            None => Committed::new(self.event, self.owed),
+            None => Committed::new(self.event, self.owed.made, self.owed.superseded),
             Some(original) => Committed::duplicate(self.event, original),
         }
     }
@@ -58,11 +65,12 @@ pub(super) fn write(tx: &mut Tx<'_>, prepared: &Prepared) -> Result<Written> {
     let (original, owed) = match known(connection, event.source, &new.dedup, event.received_at)? {
         None => (None, write_new(connection, prepared)?),
         Some(known) if new.on_duplicate == OnDuplicate::Discard => {
-            return Ok(Written { event: known.original.event, original: Some(known.original), owed: 0 });
+            let (event, owed) = (known.original.event, Owed::default());
+            return Ok(Written { event, original: Some(known.original), owed });
         }
         Some(known) => {
             write_duplicate(connection, prepared, &known)?;
-            (Some(known.original), 0)
+            (Some(known.original), Owed::default())
         }
     };
     if let Some((owner, version)) = new.proven_by {
@@ -96,20 +104,33 @@ fn known(connection: &Connection, source: SourceId, keys: &[DedupKey], now: Time
     Ok(None)
 }
 
-/// Returns how many deliveries it is owed in.
-fn write_new(connection: &Connection, prepared: &Prepared) -> Result<u32> {
+fn write_new(connection: &Connection, prepared: &Prepared) -> Result<Owed> {
     let new = &prepared.new;
     let states = takes_deliveries(connection, &new.deliveries)?;
+    let ran = |delivery| routing::ran_before(connection, new.event.source, delivery);
+    let ran = new.deliveries.iter().map(ran).collect::<Result<Vec<_>>>()?;
     let seq = insert_event(connection, prepared, None)?;
     bodies::put(connection, seq, &prepared.body)?;
     for key in &new.dedup {
         remember(connection, new.event.source, key, seq)?;
     }
-    for (delivery, active) in new.deliveries.iter().zip(states) {
-        insert_delivery(connection, seq, delivery, active, new.event.received_at)?;
+    let mut owed = Owed::default();
+    for ((delivery, active), ran) in new.deliveries.iter().zip(states).zip(ran) {
+        match ran {
+            Some(first) => routing::pass_over_once(connection, seq, delivery.destination, first)?,
+            None => {
+                let at = new.event.received_at;
+                owed.superseded.extend(routing::supersede(connection, delivery, new.event.id, at)?);
+                let delivery_seq = insert_delivery(connection, seq, delivery, active, at)?;
+                routing::remember_run(connection, new.event.source, delivery, seq, delivery_seq)?;
+                owed.made += 1;
+            }
+        }
     }
+    new.failed.iter().try_for_each(|failed| routing::pass_over_failed(connection, seq, failed))?;
     audit::append_with_detail(connection, &new.audit_accepted, &prepared.audit_detail)?;
-    Ok(u32::try_from(new.deliveries.len()).unwrap_or(u32::MAX))
+    new.audit_failed.iter().try_for_each(|entry| audit::append(connection, entry))?;
+    Ok(owed)
 }
 
 /// The duplicate's own keys are not remembered: most delivery ids are not signed, and a captured request sent again
@@ -188,21 +209,22 @@ pub(super) fn is_active(connection: &Connection, destination: DestinationId) -> 
         .ok_or_else(|| Failure::not_found(format!("destination `{destination}`")))
 }
 
-/// The destination's state here decides whether the delivery is held, since the caller's knowledge may be older.
+/// The destination's state here decides whether the delivery is held, since the caller's knowledge may be older. Returns
+/// its `seq`.
 pub(super) fn insert_delivery(
     connection: &Connection,
     event_seq: i64,
     delivery: &NewDelivery,
     active: bool,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<i64> {
     let (cause, cause_of) = cause_columns(&delivery.cause);
     let (state, due_at_ms) = if active { ("pending", Some(delivery.due_at.as_millis())) } else { ("held", None) };
     connection
         .prepare_cached(
             "insert into deliveries
-                (id, event_seq, destination_id, cause, cause_of, created_at_ms, state, state_at_ms, due_at_ms)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8)",
+                (id, event_seq, destination_id, cause, cause_of, created_at_ms, state, state_at_ms, due_at_ms, latest_key)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8, ?9)",
         )?
         .execute(params![
             delivery.id.as_bytes(),
@@ -212,9 +234,10 @@ pub(super) fn insert_delivery(
             cause_of,
             now.as_millis(),
             state,
-            due_at_ms
+            due_at_ms,
+            delivery.latest.as_ref().map(<[u8; 32]>::as_slice),
         ])?;
-    Ok(())
+    Ok(connection.last_insert_rowid())
 }
 
 pub(super) const FORGET: &str = "delete from dedup where (source_id, kind, key) in

@@ -94,6 +94,8 @@ fn parse(row: &Row<'_>) -> Result<(i64, Delivery)> {
         cause: rows::delivery_cause(&cells)?,
         attempts: cells.unsigned("attempts")?,
         created_at: cells.time("created_at_ms")?,
+        cancel_at: cells.optional_time("cancel_at_ms")?,
+        superseded_by: cells.optional_id("superseded_by", EventId::from_bytes)?,
     };
     Ok((cells.get("seq")?, delivery))
 }

@@ -5,12 +5,13 @@ use rusqlite::{Connection, params};
 use super::audit;
 use super::commit::{insert_delivery, takes_deliveries};
 use super::failure::{Failure, Result};
+use super::routing::call_off;
 use super::rows::{Cells, first};
 use super::writer::Tx;
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId};
 use crate::model::{AuditEntry, DeliveryCause};
-use crate::store::NewDelivery;
+use crate::store::{Cancel, NewDelivery};
 
 pub(super) fn redeliver(tx: &Tx<'_>, event: EventId, deliveries: &[NewDelivery], audit: &AuditEntry) -> Result<()> {
     let connection = tx.connection;
@@ -39,20 +40,21 @@ fn latest(connection: &Connection, event_seq: i64, destination: DestinationId) -
     })
 }
 
-pub(super) fn cancel(tx: &Tx<'_>, delivery: DeliveryId, now: Timestamp, audit: &AuditEntry) -> Result<bool> {
-    let changed = tx
-        .connection
-        .prepare_cached(
-            "update deliveries set state = 'cancelled', state_at_ms = ?2, due_at_ms = null
-             where id = ?1 and state in ('pending', 'held')",
-        )?
-        .execute(params![delivery.as_bytes(), now.as_millis()])?;
-    if changed == 1 {
+pub(super) fn cancel(tx: &Tx<'_>, delivery: DeliveryId, now: Timestamp, audit: &AuditEntry) -> Result<Cancel> {
+    let sql = "select seq, state from deliveries where id = ?1";
+    let found = first(tx.connection, sql, [delivery.as_bytes()], |row| {
+        let cells = Cells::new("deliveries", row);
+        let cancel = match cells.text("state")? {
+            "pending" | "held" => Cancel::Done,
+            "leased" => Cancel::UnderWay,
+            _ => Cancel::TooLate,
+        };
+        Ok((cells.get("seq")?, cancel))
+    })?;
+    let (seq, cancel) = found.ok_or_else(|| Failure::not_found(format!("delivery `{delivery}`")))?;
+    if cancel != Cancel::TooLate {
+        call_off(tx.connection, seq, now, None)?;
         audit::append(tx.connection, audit)?;
-        return Ok(true);
     }
-    let sql = "select seq from deliveries where id = ?1";
-    let found =
-        first(tx.connection, sql, [delivery.as_bytes()], |row| Cells::new("deliveries", row).get::<i64>("seq"))?;
-    found.map(|_| false).ok_or_else(|| Failure::not_found(format!("delivery `{delivery}`")))
+    Ok(cancel)
 }

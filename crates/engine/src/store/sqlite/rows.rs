@@ -199,11 +199,12 @@ pub(super) fn outcome_text(outcome: Outcome) -> &'static str {
         Outcome::Spawn => "spawn",
         Outcome::Unusable => "unusable",
         Outcome::Interrupted => "interrupted",
+        Outcome::Cancelled => "cancelled",
     }
 }
 
 pub(super) fn outcome(text: &str) -> Option<Outcome> {
-    const ALL: [Outcome; 12] = [
+    const ALL: [Outcome; 13] = [
         Outcome::Success,
         Outcome::Status,
         Outcome::Exit,
@@ -216,6 +217,7 @@ pub(super) fn outcome(text: &str) -> Option<Outcome> {
         Outcome::Spawn,
         Outcome::Unusable,
         Outcome::Interrupted,
+        Outcome::Cancelled,
     ];
     ALL.into_iter().find(|outcome| outcome_text(*outcome) == text)
 }

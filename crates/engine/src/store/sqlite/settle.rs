@@ -28,17 +28,20 @@ pub(super) fn write(tx: &mut Tx<'_>, settlements: &[Settlement]) -> Result<Vec<S
 
 fn settle_one(connection: &Connection, settlement: &Settlement) -> Result<Settled> {
     let claim = &settlement.claim;
-    let Some((seq, event_seq)) = leased_seq(connection, claim)? else { return Ok(Settled::LeaseLost) };
+    let Some(leased) = leased(connection, claim)? else { return Ok(Settled::LeaseLost) };
+    let seq = leased.seq;
     let ended_at = settlement.attempt.started_at.plus(settlement.attempt.duration);
     // The attempt's number is its place among the delivery's attempts, and the claim is what fixes that.
     insert_attempt(connection, seq, &Attempt { number: claim.number(), ..settlement.attempt.clone() })?;
     if let Some(reason) = &settlement.disable {
         disable(connection, claim.destination(), reason, ended_at)?;
     }
-    let (state, due_at) = match settlement.next {
+    let next = if leased.called_off && settlement.next != Next::Delivered { Next::Cancelled } else { settlement.next };
+    let (state, due_at) = match next {
         Next::Delivered => ("delivered", None),
         Next::Exhausted => ("exhausted", None),
         Next::Held => ("held", None),
+        Next::Cancelled => ("cancelled", None),
         Next::Again { due_at } if is_active(connection, claim.destination())? => ("pending", Some(due_at)),
         Next::Again { .. } => ("held", None),
     };
@@ -47,24 +50,42 @@ fn settle_one(connection: &Connection, settlement: &Settlement) -> Result<Settle
             "update deliveries set state = ?2, state_at_ms = ?3, due_at_ms = ?4, node = null where seq = ?1",
         )?
         .execute(params![seq, state, ended_at.as_millis(), due_at.map(Timestamp::as_millis)])?;
-    if matches!(settlement.next, Next::Delivered | Next::Exhausted) {
+    if leased.keyed && !matches!(next, Next::Again { .. } | Next::Held) {
+        connection.prepare_cached("update deliveries set latest_key = null where seq = ?1")?.execute([seq])?;
+    }
+    if matches!(next, Next::Delivered | Next::Exhausted) {
         let states = takes_deliveries(connection, &settlement.then)?;
         for (delivery, active) in settlement.then.iter().zip(states) {
-            insert_delivery(connection, event_seq, delivery, active, ended_at)?;
+            insert_delivery(connection, leased.event_seq, delivery, active, ended_at)?;
         }
     }
     Ok(Settled::Written)
 }
 
-/// The delivery's row and its event's, if this claim still holds its lease. A lease past its end holds until another takes it.
-fn leased_seq(connection: &Connection, claim: &Claim) -> Result<Option<(i64, i64)>> {
-    let sql =
-        "select seq, event_seq from deliveries where id = ?1 and state = 'leased' and node = ?2 and attempts = ?3";
+/// A delivery under lease.
+struct Leased {
+    seq: i64,
+    event_seq: i64,
+    /// It is to be cancelled, unless this attempt delivered it.
+    called_off: bool,
+    /// It has a `latest_key`, which it loses when it ends.
+    keyed: bool,
+}
+
+/// The delivery's row, if this claim still holds its lease. A lease past its end holds until another takes it.
+fn leased(connection: &Connection, claim: &Claim) -> Result<Option<Leased>> {
+    let sql = "select seq, event_seq, cancel_at_ms is not null as called_off, latest_key is not null as keyed
+               from deliveries where id = ?1 and state = 'leased' and node = ?2 and attempts = ?3";
     let (delivery, node) = (claim.delivery(), claim.node());
     let parameters = params![delivery.as_bytes(), node.as_bytes(), claim.number()];
     first(connection, sql, parameters, |row| {
         let cells = Cells::new("deliveries", row);
-        Ok((cells.get("seq")?, cells.get("event_seq")?))
+        Ok(Leased {
+            seq: cells.get("seq")?,
+            event_seq: cells.get("event_seq")?,
+            called_off: cells.get("called_off")?,
+            keyed: cells.get("keyed")?,
+        })
     })
 }
 

@@ -27,6 +27,8 @@ pub(crate) async fn an_event_comes_back_as_it_went_in(store: &Shared) {
             cause: DeliveryCause::Event,
             attempts: 0,
             created_at: at(1),
+            cancel_at: None,
+            superseded_by: None,
         }
     );
     assert_eq!(attempts, []);

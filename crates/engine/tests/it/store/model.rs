@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_engine::clock::Timestamp;
+use hookward_engine::ids::EventId;
 use hookward_engine::model::*;
 use hookward_engine::store::*;
 use proptest::prelude::*;
@@ -12,8 +13,14 @@ use super::support::*;
 
 #[derive(Debug, Clone)]
 enum Step {
+    /// With the newest-wins key of this number, if one is given.
     Commit {
         destination: u32,
+        latest: Option<u8>,
+    },
+    /// Calls off the delivery made so many deliveries ago.
+    Cancel {
+        ago: usize,
     },
     Claim {
         node: u32,
@@ -53,7 +60,9 @@ fn step() -> impl Strategy<Value = Step> {
         (0..40_000_i64).prop_map(Wanted::AgainIn)
     ];
     prop_oneof![
-        3 => (1..=2_u32).prop_map(|destination| Step::Commit { destination }),
+        3 => (1..=2_u32, prop::option::of(0..2_u8))
+            .prop_map(|(destination, latest)| Step::Commit { destination, latest }),
+        1 => (0..4_usize).prop_map(|ago| Step::Cancel { ago }),
         3 => (1..=2_u32, 1..=3_u32).prop_map(|(node, room)| Step::Claim { node, room }),
         4 => (0..6_usize, next, prop::bool::weighted(0.1))
             .prop_map(|(ago, next, disable)| Step::Settle { ago, next, disable }),
@@ -69,6 +78,29 @@ struct Owed {
     state: DeliveryState,
     attempts: u32,
     kept: Vec<(u32, Outcome)>,
+    latest: Option<u8>,
+    cancel_at: Option<Timestamp>,
+    superseded_by: Option<EventId>,
+}
+
+impl Owed {
+    fn has_ended(&self) -> bool {
+        use DeliveryState::{Cancelled, Delivered, Exhausted};
+        matches!(self.state, Delivered { .. } | Exhausted { .. } | Cancelled { .. })
+    }
+
+    /// Calls it off; whether an attempt was under way.
+    fn call_off(&mut self, now: Timestamp, by: Option<EventId>) -> bool {
+        let leased = matches!(self.state, DeliveryState::Leased { .. });
+        if leased {
+            self.cancel_at = self.cancel_at.or(Some(now));
+        } else {
+            self.state = DeliveryState::Cancelled { at: now };
+        }
+        self.superseded_by = self.superseded_by.or(by);
+        self.latest = None;
+        leased
+    }
 }
 
 /// What the store should hold: delivery `n` is `owed[n - 1]`.
@@ -108,11 +140,17 @@ impl Model {
         due.into_iter().map(|(_, index)| index).take(room as usize).collect()
     }
 
-    fn lose(&mut self, index: usize) {
-        if matches!(self.owed[index].state, DeliveryState::Leased { .. }) {
-            let number = self.owed[index].attempts;
-            self.owed[index].kept.push((number, Outcome::Interrupted));
+    /// Takes away a lease that ended by itself; what was called off meanwhile is cancelled, and `false` comes back.
+    fn lose(&mut self, index: usize) -> bool {
+        let now = self.now();
+        let owed = &mut self.owed[index];
+        if matches!(owed.state, DeliveryState::Leased { .. }) {
+            owed.kept.push((owed.attempts, Outcome::Interrupted));
         }
+        if owed.cancel_at.is_some() {
+            owed.state = DeliveryState::Cancelled { at: now };
+        }
+        owed.cancel_at.is_none()
     }
 
     fn set(&mut self, destination: u32, active: bool) {
@@ -132,7 +170,8 @@ impl Model {
     async fn step(&mut self, store: &Shared, step: &Step) {
         match *step {
             Step::Pass { millis } => self.now += millis,
-            Step::Commit { destination } => self.commit(store, destination).await,
+            Step::Commit { destination, latest } => self.commit(store, destination, latest).await,
+            Step::Cancel { ago } => self.cancel(store, ago).await,
             Step::Claim { node, room } => self.claim(store, node, room).await,
             Step::Settle { ago, next, disable } => self.settle(store, ago, next, disable).await,
             Step::Set { destination, active } => {
@@ -145,13 +184,40 @@ impl Model {
         }
     }
 
-    async fn commit(&mut self, store: &Shared, destination: u32) {
+    async fn commit(&mut self, store: &Shared, destination: u32, latest: Option<u8>) {
         let n = u32::try_from(self.owed.len()).unwrap() + 1;
         let mut new = new_event(n);
         new.event.received_at = self.now();
-        store.commit(owing(new, n, destination)).await.unwrap();
-        let state = self.resting(destination, self.now(), self.now());
-        self.owed.push(Owed { destination, state, attempts: 0, kept: vec![] });
+        let mut new = owing(new, n, destination);
+        new.deliveries[0].latest = latest.map(|key| [key; 32]);
+        let committed = store.commit(new).await.unwrap();
+        let (now, mut superseded) = (self.now(), Vec::new());
+        for (n, owed) in (1..).zip(&mut self.owed) {
+            let same = owed.destination == destination && latest.is_some() && owed.latest == latest;
+            if same && !owed.has_ended() && owed.call_off(now, Some(committed.event())) {
+                superseded.push(delivery_id(n));
+            }
+        }
+        assert_eq!(committed.superseded(), superseded);
+        let state = self.resting(destination, now, now);
+        let kept = vec![];
+        self.owed.push(Owed { destination, state, attempts: 0, kept, latest, cancel_at: None, superseded_by: None });
+    }
+
+    async fn cancel(&mut self, store: &Shared, ago: usize) {
+        let Some(index) = self.owed.len().checked_sub(ago + 1) else { return };
+        let now = self.now();
+        let delivery = delivery_id(u32::try_from(index).unwrap() + 1);
+        let cancel = store.cancel(delivery, now, audit("delivery.cancel", now)).await.unwrap();
+        let owed = &mut self.owed[index];
+        let expected = if owed.has_ended() {
+            Cancel::TooLate
+        } else if owed.call_off(now, None) {
+            Cancel::UnderWay
+        } else {
+            Cancel::Done
+        };
+        assert_eq!(cancel, expected);
     }
 
     async fn claim(&mut self, store: &Shared, node: u32, room: u32) {
@@ -161,11 +227,16 @@ impl Model {
         let mut expected = Vec::new();
         for destination in [1, 2] {
             let inactive = self.inactive[destination as usize];
-            for index in self.due(destination, if inactive { u32::MAX } else { room }) {
-                self.lose(index);
+            let mut left = room;
+            for index in self.due(destination, u32::MAX) {
+                // What was called off is found when something is asked for, and takes no room.
+                if !inactive && left == 0 || !self.lose(index) {
+                    continue;
+                }
                 if inactive {
                     self.owed[index].state = DeliveryState::Held { since: self.now() };
                 } else {
+                    left -= 1;
                     self.owed[index].attempts += 1;
                     self.owed[index].state = DeliveryState::Leased { until, node: node_id(node) };
                     expected.push((delivery_id(u32::try_from(index).unwrap() + 1), self.owed[index].attempts));
@@ -209,7 +280,11 @@ impl Model {
             Next::Exhausted => DeliveryState::Exhausted { at: ended_at },
             Next::Held => DeliveryState::Held { since: ended_at },
             Next::Again { due_at } => self.resting(destination, due_at, ended_at),
+            Next::Cancelled => DeliveryState::Cancelled { at: ended_at },
         };
+        if self.owed[index].cancel_at.is_some() && next != Next::Delivered {
+            self.owed[index].state = DeliveryState::Cancelled { at: ended_at };
+        }
     }
 
     async fn recover(&mut self, store: &Shared, node: u32) {
@@ -219,7 +294,9 @@ impl Model {
         let lost: Vec<_> = (0..self.owed.len()).filter(|index| others(&self.owed[*index])).collect();
         assert_eq!(recovered, lost.len() as u64);
         for index in lost {
-            self.lose(index);
+            if !self.lose(index) {
+                continue;
+            }
             self.owed[index].state = self.resting(self.owed[index].destination, self.now(), self.now());
         }
     }
@@ -229,7 +306,9 @@ impl Model {
             let (delivery, attempts) = store.delivery(delivery_id(n)).await.unwrap();
             let kept = attempts.iter().map(|attempt| (attempt.number, attempt.outcome)).collect();
             let destination = if delivery.destination == destination_id(1) { 1 } else { 2 };
-            let got = Owed { destination, state: delivery.state, attempts: delivery.attempts, kept };
+            let (cancel_at, superseded_by) = (delivery.cancel_at, delivery.superseded_by);
+            let (state, attempts, latest) = (delivery.state, delivery.attempts, owed.latest);
+            let got = Owed { destination, state, attempts, kept, latest, cancel_at, superseded_by };
             assert_eq!(&got, owed, "delivery {n}");
         }
         let due = self.owed.iter().filter_map(|owed| match owed.state {

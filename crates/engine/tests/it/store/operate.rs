@@ -50,7 +50,7 @@ pub(crate) async fn redelivering_what_is_not_there_changes_nothing(store: &Share
     assert_eq!(store.audit(PAGE).await.unwrap().items.len(), 1);
 }
 
-pub(crate) async fn only_what_waits_can_be_cancelled(store: &Shared) {
+pub(crate) async fn what_waits_is_cancelled_and_what_is_leased_is_marked(store: &Shared) {
     declare(store, 2).await;
     let mut new = owing(owing(owing(new_event(1), 1, 1), 2, 1), 3, 2);
     new.deliveries[0].due_at = at(1_000);
@@ -59,13 +59,16 @@ pub(crate) async fn only_what_waits_can_be_cancelled(store: &Shared) {
     store.change(vec![paused], vec![audit("destination.pause", at(10))]).await.unwrap();
     store.claim(request(at(20), &[(1, 1)])).await.unwrap();
     let entry = || audit("delivery.cancel", at(30));
-    for (n, cancelled) in [(1, true), (2, false), (3, true), (1, false)] {
+    for (n, cancelled) in [(1, Cancel::Done), (2, Cancel::UnderWay), (3, Cancel::Done), (1, Cancel::TooLate)] {
         assert_eq!(store.cancel(delivery_id(n), at(30), entry()).await.unwrap(), cancelled, "delivery {n}");
     }
     assert_eq!(delivery(store, 1).await.state, DeliveryState::Cancelled { at: at(30) });
     assert_eq!(delivery(store, 3).await.state, DeliveryState::Cancelled { at: at(30) });
+    let marked = delivery(store, 2).await;
+    assert!(matches!(marked.state, DeliveryState::Leased { .. }));
+    assert_eq!((marked.cancel_at, marked.superseded_by), (Some(at(30)), None));
     let log = store.audit(PAGE).await.unwrap().items;
-    assert_eq!(log.iter().filter(|row| row.entry == entry()).count(), 2);
+    assert_eq!(log.iter().filter(|row| row.entry == entry()).count(), 3);
     // Resuming brings back nothing that was called off.
     let active = Change::SetDestinationState(destination_id(2), DestinationState::Active);
     store.change(vec![active], vec![]).await.unwrap();

@@ -186,8 +186,10 @@ pub(crate) fn new_event(n: u32) -> NewEvent {
         dedup: vec![],
         on_duplicate: OnDuplicate::Keep,
         deliveries: vec![],
+        failed: vec![],
         proven_by: None,
         audit_accepted: audit("webhook.deliver", now),
+        audit_failed: None,
         audit_duplicate: audit("webhook.duplicate", now),
     }
 }
@@ -225,6 +227,8 @@ pub(crate) fn new_delivery(n: u32, destination: u32) -> NewDelivery {
         due_at: at(0),
         cause: DeliveryCause::Event,
         held: false,
+        once: None,
+        latest: None,
     }
 }
 
