@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, Entropy};
+use crate::destination::command::Supervisor;
 use crate::egress::EgressPolicy;
 use crate::ids::{DeliveryId, NodeId, OrganizationId, SourceId};
 use crate::kms::seal::{open, seal};
@@ -41,6 +42,8 @@ pub struct Parts {
     pub schemes: Vec<hookward::Scheme>,
     /// Where deliveries may go.
     pub egress: EgressPolicy,
+    /// What runs programs.
+    pub supervisor: Supervisor,
 }
 
 /// Why an operation was not carried out. Nothing was changed.
@@ -299,7 +302,7 @@ async fn build(parts: &Parts, schemes: &Schemes, before: Option<&Registry>) -> R
         Some(at) => resources.sources.swap_remove(at),
         None => make_publish_source(parts).await?,
     };
-    Ok(Registry::build(resources, publish, schemes, &*parts.kms, &parts.egress, before).await?)
+    Ok(Registry::build(resources, publish, schemes, parts, before).await?)
 }
 
 async fn make_publish_source(parts: &Parts) -> Result<Source, EngineError> {

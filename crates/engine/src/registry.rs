@@ -11,7 +11,8 @@ use crate::destination::command::CommandDestination;
 use crate::destination::http::HttpDestination;
 use crate::destination::report::ReportDestination;
 use crate::destination::{Parcel, Report};
-use crate::egress::{EgressPolicy, SystemResolver};
+use crate::egress::SystemResolver;
+use crate::engine::Parts;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::keyring::{Keyring, open_secret};
 use crate::kms::{Kms, KmsError};
@@ -91,24 +92,26 @@ pub(crate) enum Runner {
 }
 
 impl Runner {
-    fn new(spec: &DestinationSpec, egress: &EgressPolicy) -> Self {
+    fn new(spec: &DestinationSpec, parts: &Parts) -> Self {
         match &spec.kind {
             DestinationKind::Http(http) => {
-                match HttpDestination::new(http, spec.timeout, egress, Arc::new(SystemResolver)) {
+                match HttpDestination::new(http, spec.timeout, &parts.egress, Arc::new(SystemResolver)) {
                     Ok(http) => Self::Http(Box::new(http)),
                     Err(error) => Self::Broken(error.to_string()),
                 }
             }
             DestinationKind::Report(report) => {
-                match ReportDestination::new(report, spec.timeout, egress, Arc::new(SystemResolver)) {
+                match ReportDestination::new(report, spec.timeout, &parts.egress, Arc::new(SystemResolver)) {
                     Ok(report) => Self::Report(Box::new(report)),
                     Err(error) => Self::Broken(error.to_string()),
                 }
             }
-            DestinationKind::Command(command) => match CommandDestination::new(command, spec.timeout) {
-                Ok(command) => Self::Command(command),
-                Err(error) => Self::Broken(error.to_string()),
-            },
+            DestinationKind::Command(command) => {
+                match CommandDestination::new(command, spec.timeout, parts.supervisor.clone()) {
+                    Ok(command) => Self::Command(command),
+                    Err(error) => Self::Broken(error.to_string()),
+                }
+            }
         }
     }
 
@@ -139,10 +142,10 @@ impl Registry {
         resources: Resources,
         publish: Source,
         schemes: &Schemes,
-        kms: &dyn Kms,
-        egress: &EgressPolicy,
+        parts: &Parts,
         before: Option<&Self>,
     ) -> Result<Self, KmsError> {
+        let kms = &*parts.kms;
         let mut sources = HashMap::new();
         for source in resources.sources.into_iter().filter(|source| source.removed_at.is_none()) {
             let scheme = match &source.spec.proof {
@@ -161,7 +164,7 @@ impl Registry {
             let kept = before.and_then(|before| before.destinations.get(&destination.id));
             let runner = match kept {
                 Some(kept) if kept.destination.spec == destination.spec => Arc::clone(&kept.runner),
-                _ => Arc::new(Runner::new(&destination.spec, egress)),
+                _ => Arc::new(Runner::new(&destination.spec, parts)),
             };
             let scheme = destination.spec.signing.as_ref().and_then(|signing| schemes.find(&signing.scheme));
             let signer = match scheme {

@@ -22,7 +22,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hookward_engine::clock::{Clock, SystemClock};
 
-use crate::{demo, logging, world};
+use crate::{demo, logging, supervise, world};
 use exit::Exit;
 
 /// How long what still runs may take once the command is over.
@@ -134,7 +134,7 @@ enum Output {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    run(std::env::args_os())
+    supervise::run(std::env::args_os()).unwrap_or_else(|| run(std::env::args_os()))
 }
 
 fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {

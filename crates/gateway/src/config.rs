@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hookward::{Scheme, Secret};
+use hookward_engine::destination::command::Supervisor;
 use hookward_engine::model::{DestinationSpec, SourceSpec};
 use ipnet::IpNet;
 
@@ -25,7 +26,7 @@ pub use reference::Environment;
 pub(crate) use reference::{from_file, without_newline};
 pub(crate) use values::parse_lapse;
 
-use crate::world;
+use crate::{supervise, world};
 
 /// The built-in defaults, explained.
 pub const DEFAULT: &str = include_str!("../hookward.default.toml");
@@ -47,6 +48,8 @@ pub struct Config {
     pub notices: Vec<String>,
     /// The bootstrap API key. When there is none, one is made and kept in the data directory.
     pub api_key: Option<Secret>,
+    /// What runs programs: this executable, unless somebody embeds the gateway in another.
+    pub supervisor: Supervisor,
 }
 
 /// The parts of the configuration that are the same for every source and destination.
@@ -171,7 +174,16 @@ impl Config {
             return Err(ConfigError::new(name, text, check.problems));
         }
         let (schemes, notices) = (check.schemes, check.notices);
-        Ok(Self { settings, unmatched, sources, destinations, schemes, notices, api_key: None })
+        Ok(Self {
+            settings,
+            unmatched,
+            sources,
+            destinations,
+            schemes,
+            notices,
+            api_key: None,
+            supervisor: supervise::this_executable(),
+        })
     }
 }
 

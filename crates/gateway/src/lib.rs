@@ -21,6 +21,7 @@ mod wire;
 
 mod client;
 mod logging;
+mod supervise;
 mod world;
 
 pub use cli::main;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_engine::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use hookward_engine::destination::command::Supervisor;
 use hookward_engine::egress::EgressPolicy;
 use hookward_engine::kms::local::{LocalKms, LocalKmsError};
 use hookward_engine::store::sqlite::{OpenError, SqliteStore};
@@ -112,10 +113,10 @@ impl Running {
 /// # Errors
 /// [`StartError`] when anything that it needs cannot be used.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let Config { settings, unmatched, sources, destinations, schemes, api_key, .. } = config;
+    let Config { settings, unmatched, sources, destinations, schemes, api_key, supervisor, .. } = config;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let parts = parts(&settings, schemes, Arc::clone(&clock), Arc::clone(&entropy))?;
+    let parts = parts(&settings, schemes, supervisor, Arc::clone(&clock), Arc::clone(&entropy))?;
     let api_key_file = settings.data.join(data::API_KEY_FILE);
     let api_key = match api_key {
         Some(key) => key,
@@ -146,6 +147,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 fn parts(
     settings: &Settings,
     schemes: Vec<hookward::Scheme>,
+    supervisor: Supervisor,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Parts, StartError> {
@@ -161,7 +163,7 @@ fn parts(
     let read = |path: &PathBuf| std::fs::read(path).map_err(|cause| StartError::Path { path: path.clone(), cause });
     let extra_roots_pem = settings.egress_roots.as_ref().map(read).transpose()?;
     let egress = EgressPolicy { allow: settings.egress_allow.clone(), extra_roots_pem };
-    Ok(Parts { store: Arc::new(store), kms: Arc::new(kms), clock, entropy, schemes, egress })
+    Ok(Parts { store: Arc::new(store), kms: Arc::new(kms), clock, entropy, schemes, egress, supervisor })
 }
 
 fn declared(sources: Vec<SourceDeclaration>, destinations: Vec<DestinationDeclaration>) -> Declared {

@@ -4,21 +4,20 @@
 
 mod excerpt;
 mod process;
+pub mod supervise;
 
-use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tokio::process::Command;
 
 use super::{InvalidDestination, Parcel, Report};
 use crate::clock::Timestamp;
 use crate::model::{CommandSpec, Outcome};
 
+pub use process::Supervisor;
 use process::{Ended, Running};
+use supervise::{Input, Reply, Run};
 
 /// How long a program has between being asked to end and being ended, at its deadline.
 pub const GRACE: Duration = Duration::from_secs(2);
@@ -34,19 +33,21 @@ const VALUE_MAX: usize = 8 * 1024;
 #[derive(Debug)]
 pub struct CommandDestination {
     spec: CommandSpec,
+    supervisor: Supervisor,
     timeout: Duration,
     grace: Duration,
 }
 
 impl CommandDestination {
-    /// A destination with these settings. At `timeout` the program is asked to end, [`GRACE`] later it is ended.
+    /// A destination with these settings, whose programs run under `supervisor`. At `timeout` the program is asked to
+    /// end, [`GRACE`] later it is ended.
     ///
     /// # Errors
     ///
     /// [`InvalidDestination::Command`] if the arguments or the environment can never be handed to a program.
-    pub fn new(spec: &CommandSpec, timeout: Duration) -> Result<Self, InvalidDestination> {
+    pub fn new(spec: &CommandSpec, timeout: Duration, supervisor: Supervisor) -> Result<Self, InvalidDestination> {
         check(spec).map_err(InvalidDestination::Command)?;
-        Ok(Self { spec: spec.clone(), timeout, grace: GRACE })
+        Ok(Self { spec: spec.clone(), supervisor, timeout, grace: GRACE })
     }
 
     /// The same with another time between being asked to end and being ended.
@@ -55,22 +56,24 @@ impl CommandDestination {
         Self { grace, ..self }
     }
 
-    /// Runs the program once. When this returns, or is dropped, nothing of its process group is left.
+    /// Runs the program once. When this returns nothing that the program started is left, whatever it did to escape; when
+    /// it is dropped, that is so a moment later.
     pub async fn attempt(&self, parcel: Parcel<'_>) -> Report {
-        let command = self.command(&parcel);
-        let mut running = match Running::start(command, parcel.body) {
+        let mut running = match Running::start(&self.supervisor, parcel.body.clone()) {
             Ok(running) => running,
-            Err(error) => return self.not_started(&error),
+            Err(error) => return Report::failed(Outcome::Spawn, format!("cannot start a supervisor: {error}")),
         };
-        let ended = running.until(self.timeout, self.grace).await;
+        let ended = running.until(self.run(&parcel), self.timeout, self.grace).await;
         let (outcome, detail) = self.judge(ended);
         Report { outcome, status: None, retry_after: None, excerpt: running.into_excerpt(), detail }
     }
 
     fn judge(&self, ended: Ended) -> (Outcome, String) {
         match ended {
-            Ended::Itself(status) if status.success() => (Outcome::Success, String::new()),
-            Ended::Itself(status) => (Outcome::Exit, describe(status)),
+            Ended::Itself(Reply::Exited(0)) => (Outcome::Success, String::new()),
+            Ended::Itself(Reply::Exited(code)) => (Outcome::Exit, format!("exited with status {code}")),
+            Ended::Itself(Reply::Signalled(number)) => (Outcome::Exit, format!("ended by {}", signal_name(number))),
+            Ended::Itself(Reply::NotStarted(problem)) => (Outcome::Spawn, self.not_started(&problem)),
             Ended::AtDeadline(Signal::SIGTERM) => {
                 (Outcome::Timeout, format!("still running after {:?}, ended by SIGTERM", self.timeout))
             }
@@ -88,36 +91,32 @@ impl CommandDestination {
         }
     }
 
-    fn not_started(&self, error: &io::Error) -> Report {
-        let program = &self.spec.argv[0];
-        let directory = self.directory();
-        let detail = format!("cannot start `{program}` in `{}`: {error}", directory.display());
-        Report::failed(Outcome::Spawn, detail)
+    fn not_started(&self, problem: &str) -> String {
+        format!("cannot start `{}` in `{}`: {problem}", self.spec.argv[0], self.directory().display())
     }
 
     fn directory(&self) -> PathBuf {
         self.spec.directory.as_ref().map_or_else(std::env::temp_dir, PathBuf::from)
     }
 
-    fn command(&self, parcel: &Parcel<'_>) -> Command {
+    fn run(&self, parcel: &Parcel<'_>) -> Run {
         let content_type = parcel.request.headers.iter().find(|(name, _)| name == "content-type");
         let content_type = content_type.map(|(_, value)| String::from_utf8_lossy(value)).unwrap_or_default();
-        let mut command = Command::new(&self.spec.argv[0]);
-        command
-            .args(&self.spec.argv[1..])
-            .current_dir(self.directory())
-            .env_clear()
-            .env("PATH", DEFAULT_PATH)
-            .envs(self.spec.environment.iter().map(|(name, value)| (name, value)))
-            .env("HOOKWARD_EVENT_ID", parcel.event.to_string())
-            .env("HOOKWARD_DELIVERY_ID", parcel.delivery.to_string())
-            .env("HOOKWARD_ATTEMPT", parcel.number.to_string())
-            .env("HOOKWARD_EVENT_TYPE", value(parcel.event_type))
-            .env("HOOKWARD_SOURCE", value(parcel.source))
-            .env("HOOKWARD_SENDER_DELIVERY_ID", value(parcel.delivery_id.unwrap_or_default()))
-            .env("HOOKWARD_RECEIVED_AT", rfc3339(parcel.received_at))
-            .env("HOOKWARD_CONTENT_TYPE", value(&content_type));
-        command
+        let own = |name: &str, value: String| (name.to_owned(), value);
+        let mut environment = vec![own("PATH", DEFAULT_PATH.to_owned())];
+        environment.extend_from_slice(&self.spec.environment);
+        environment.extend([
+            own("HOOKWARD_EVENT_ID", parcel.event.to_string()),
+            own("HOOKWARD_DELIVERY_ID", parcel.delivery.to_string()),
+            own("HOOKWARD_ATTEMPT", parcel.number.to_string()),
+            own("HOOKWARD_EVENT_TYPE", value(parcel.event_type)),
+            own("HOOKWARD_SOURCE", value(parcel.source)),
+            own("HOOKWARD_SENDER_DELIVERY_ID", value(parcel.delivery_id.unwrap_or_default())),
+            own("HOOKWARD_RECEIVED_AT", rfc3339(parcel.received_at)),
+            own("HOOKWARD_CONTENT_TYPE", value(&content_type)),
+        ]);
+        let directory = self.directory();
+        Run { argv: self.spec.argv.clone(), directory, environment, input: Input::Body, file_max: None }
     }
 }
 
@@ -154,13 +153,6 @@ fn rfc3339(time: Timestamp) -> String {
     format!("{time:.3}")
 }
 
-fn describe(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exited with status {code}"),
-        (None, Some(number)) => match Signal::try_from(number) {
-            Ok(signal) => format!("ended by {signal}"),
-            Err(_) => format!("ended by signal {number}"),
-        },
-        (None, None) => format!("ended with {status}"),
-    }
+fn signal_name(number: i32) -> String {
+    Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |signal| signal.to_string())
 }

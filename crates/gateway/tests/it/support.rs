@@ -102,6 +102,7 @@ fn settle(config: &str, directory: &Path) -> Config {
     config.settings.public = SocketAddr::from(([127, 0, 0, 1], 0));
     config.settings.admin = SocketAddr::from(([127, 0, 0, 1], 0));
     config.api_key = Some(Secret::new(KEY).unwrap());
+    config.supervisor.program = env!("CARGO_BIN_EXE_hookward").into();
     config
 }
 

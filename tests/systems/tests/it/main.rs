@@ -5,3 +5,4 @@
 mod contracts;
 mod disk;
 mod quantgov;
+mod triggers;

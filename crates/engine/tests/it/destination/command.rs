@@ -7,12 +7,12 @@ use hookward_engine::clock::{Clock, SystemClock};
 use hookward_engine::destination::command::{CommandDestination, DEFAULT_PATH};
 use hookward_engine::destination::{InvalidDestination, Report};
 use hookward_engine::model::{CommandSpec, Outcome, RESPONSE_EXCERPT_MAX};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
-use crate::support::outbound::{AMPLE, FAIR, Sample};
+use crate::support::outbound::{AMPLE, FAIR, Sample, supervisor};
 
 fn shell(script: &str) -> CommandSpec {
     let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
@@ -20,7 +20,7 @@ fn shell(script: &str) -> CommandSpec {
 }
 
 async fn run(spec: &CommandSpec, sample: &Sample, deadline: Duration) -> Report {
-    let destination = CommandDestination::new(spec, deadline).unwrap().with_grace(FAIR);
+    let destination = CommandDestination::new(spec, deadline, supervisor()).unwrap().with_grace(FAIR);
     destination.attempt(sample.parcel()).await
 }
 
@@ -41,6 +41,19 @@ async fn gone(file: &Path) {
         }
     };
     timeout(AMPLE, gone).await.expect("the process is still there");
+}
+
+/// No process has the number that stands in this file, not even one that waits to be buried.
+fn gone_now(file: &Path) {
+    let number = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
+    assert!(kill(Pid::from_raw(number), None).is_err(), "process {number} is still there");
+}
+
+/// The memory of this process.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// Whether only the entry is left, which is for whoever adopted the process to remove.
@@ -179,9 +192,7 @@ async fn a_program_that_refuses_to_end_is_ended_with_all_it_started() {
     let report = run(&shell(&script), &Sample::new(vec![0; 1 << 20]), FAIR).await;
     assert_eq!(report.outcome, Outcome::Timeout);
     assert_eq!(report.detail, "still running after 1s, ignored SIGTERM for 1s, ended by SIGKILL");
-    let leader: i32 = std::fs::read_to_string(&pids[0]).unwrap().trim().parse().unwrap();
-    assert!(kill(Pid::from_raw(leader), None).is_err(), "the leader is reaped, not a zombie");
-    gone(&pids[1]).await;
+    pids.iter().for_each(|file| gone_now(file));
 }
 
 #[tokio::test]
@@ -191,23 +202,77 @@ async fn what_a_program_leaves_running_ends_with_it() {
     let script = format!("sleep 600 & echo $! >{}; echo done", child.display());
     let report = run(&shell(&script), &Sample::new(""), AMPLE).await;
     assert_eq!((report.outcome, text(&report)), (Outcome::Success, "done\n"));
-    gone(&child).await;
+    gone_now(&child);
+}
+
+/// A daemon as they are made: forked twice, in a session of its own, its input and output elsewhere, deaf to SIGTERM.
+fn daemon(file: &Path) -> String {
+    let file = file.display();
+    format!(
+        "setsid sh -c 'trap \"\" TERM HUP; (echo $$ >/dev/null; sh -c \"echo \\$\\$ >{file}.new; mv {file}.new {file}; exec sleep 600\" \
+         </dev/null >/dev/null 2>&1 & )'; until [ -e {file} ]; do :; done"
+    )
 }
 
 #[tokio::test]
-async fn a_daemon_that_holds_the_output_is_not_waited_for() {
-    // `setsid` leaves the process group, so nothing but this test ends it.
+async fn a_daemon_ends_with_its_program() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("daemon");
+    let report = output(&format!("{}; echo done; exit 7", daemon(&file))).await;
+    assert_eq!((report.outcome, text(&report)), (Outcome::Exit, "done\n"));
+    assert_eq!(report.detail, "exited with status 7", "what is left behind changes nothing");
+    gone_now(&file);
+    let other = directory.path().join("other");
+    let report = run(&shell(&format!("{}; exec sleep 600", daemon(&other))), &Sample::new(""), FAIR).await;
+    assert_eq!(report.outcome, Outcome::Timeout);
+    gone_now(&other);
+}
+
+#[tokio::test]
+async fn a_program_that_forks_as_fast_as_it_can_ends_at_its_deadline() {
+    let directory = tempfile::tempdir().unwrap();
+    let counter = directory.path().join("counter");
+    // Each process makes another in a session of its own and ends: there is always one that nobody has seen yet.
     let script = format!(
-        "setsid sh -c 'echo $$ >{0}.new; mv {0}.new {0}; exec sleep 20' & until [ -e {0} ]; do :; done; echo done",
-        file.display()
+        "echo 'printf x >>{0}; exec setsid -f sh {1}' >{1}; trap '' TERM; sh {1}; while :; do sleep 600; done",
+        counter.display(),
+        directory.path().join("script").display()
     );
-    let report = run(&shell(&script), &Sample::new(""), AMPLE).await;
+    let report = run(&shell(&script), &Sample::new(""), FAIR).await;
+    assert_eq!(report.outcome, Outcome::Timeout);
+    let size = || std::fs::metadata(&counter).unwrap().len();
+    let before = size();
+    assert!(before > 10, "it forked {before} times only");
+    output("sleep 0.2").await;
+    assert_eq!(size(), before, "one of them is left");
+}
+
+#[tokio::test]
+async fn a_program_cannot_end_its_supervisor_by_asking() {
+    let report = output("trap '' TERM; kill -TERM $PPID; kill -HUP $PPID; kill -INT $PPID; kill 0; echo done").await;
     assert_eq!((report.outcome, text(&report)), (Outcome::Success, "done\n"));
-    let daemon = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
-    assert!(!is_zombie(daemon), "it was waited for");
-    kill(Pid::from_raw(daemon), Signal::SIGKILL).expect("it is still there");
+}
+
+#[tokio::test]
+async fn a_program_whose_supervisor_is_killed_dies_and_its_end_is_unknown() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("program");
+    let script = format!("echo $$ >{}; kill -KILL $PPID; exec sleep 600", file.display());
+    let report = run(&shell(&script), &Sample::new(""), AMPLE).await;
+    assert_eq!(report.outcome, Outcome::Interrupted);
+    assert_eq!(report.detail, "the program's end is unknown: the supervisor was lost");
+    gone(&file).await;
+}
+
+#[tokio::test]
+async fn a_gigabyte_of_output_takes_no_memory() {
+    let before = resident_kib();
+    let report = run(&shell("head -c 1000000000 /dev/zero; echo end"), &Sample::new(""), AMPLE).await;
+    assert_eq!(report.outcome, Outcome::Success);
+    assert!(report.excerpt.ends_with(b"end\n"));
+    let grown = resident_kib().saturating_sub(before);
+    // Other tests of this process hold bodies of their own meanwhile.
+    assert!(grown < 256 << 10, "{grown} KiB");
 }
 
 #[tokio::test]
@@ -231,7 +296,7 @@ async fn an_attempt_that_is_given_up_ends_its_program() {
     let pids = ["leader", "child"].map(|name| directory.path().join(name));
     let script =
         format!("trap '' TERM; sleep 600 & echo $! >{}; echo $$ >{}; wait", pids[1].display(), pids[0].display());
-    let destination = CommandDestination::new(&shell(&script), AMPLE).unwrap();
+    let destination = CommandDestination::new(&shell(&script), AMPLE, supervisor()).unwrap();
     let sample = Sample::new("");
     let begun = async {
         while !std::fs::read_to_string(&pids[0]).is_ok_and(|text| text.ends_with('\n')) {
@@ -251,7 +316,7 @@ fn settings_that_cannot_work_are_refused() {
     let problem = |change: &dyn Fn(&mut CommandSpec)| {
         let mut spec = shell("true");
         change(&mut spec);
-        match CommandDestination::new(&spec, AMPLE) {
+        match CommandDestination::new(&spec, AMPLE, supervisor()) {
             Err(InvalidDestination::Command(problem)) => problem,
             other => panic!("{other:?}"),
         }

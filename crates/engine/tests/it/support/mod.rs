@@ -91,6 +91,7 @@ async fn open(dir: &Path, clock: &Arc<FakeClock>) -> (Engine, Arc<dyn Store>) {
         entropy,
         schemes: vec![],
         egress: EgressPolicy::default(),
+        supervisor: outbound::supervisor(),
     };
     (Engine::open(parts).await.expect("an engine"), store)
 }

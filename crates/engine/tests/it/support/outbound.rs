@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hookward_engine::clock::{Clock, SystemEntropy, Timestamp};
+use hookward_engine::destination::command::Supervisor;
 use hookward_engine::destination::http::HttpDestination;
 use hookward_engine::destination::{InvalidDestination, Parcel};
 use hookward_engine::egress::{EgressPolicy, Resolve};
@@ -248,4 +249,9 @@ pub(crate) fn nets(texts: &[&str]) -> Vec<IpNet> {
 /// A destination with these settings that resolves no name.
 pub(crate) fn destination(spec: &HttpSpec, timeout: Duration) -> Result<HttpDestination, InvalidDestination> {
     HttpDestination::new(spec, timeout, &EgressPolicy::default(), Told::new(&[]))
+}
+
+/// What supervises programs here.
+pub(crate) fn supervisor() -> Supervisor {
+    Supervisor { program: env!("CARGO_BIN_EXE_hookward-supervise").into(), arguments: Vec::new() }
 }

@@ -1,0 +1,56 @@
+//! What the gateway and a supervisor tell each other: one line of JSON each.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What the gateway wants.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in super::super) enum Order {
+    /// Make this directory, for its owner only, before the first program, and remove it after the last.
+    Own(PathBuf),
+    /// Run a program; the one before has ended.
+    Run(Run),
+    /// Ask the program, and all that it started, to end.
+    Terminate,
+    /// End the program, and all that it started.
+    Kill,
+}
+
+/// A program to run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in super::super) struct Run {
+    /// The program and its arguments.
+    pub(in super::super) argv: Vec<String>,
+    /// Its working directory.
+    pub(in super::super) directory: PathBuf,
+    /// Its whole environment.
+    pub(in super::super) environment: Vec<(String, String)>,
+    /// What it reads.
+    pub(in super::super) input: Input,
+    /// The largest file that it may write, in bytes.
+    pub(in super::super) file_max: Option<u64>,
+}
+
+/// What a program has on standard input.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in super::super) enum Input {
+    /// The event's body. Only one program of a supervisor has it.
+    Body,
+    /// Nothing.
+    None,
+}
+
+/// What became of a program. Said when nothing of it is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in super::super) enum Reply {
+    /// It ended with this status.
+    Exited(i32),
+    /// This signal ended it; 0 when the signal has no name.
+    Signalled(i32),
+    /// It never began, and why.
+    NotStarted(String),
+}
