@@ -2,6 +2,7 @@
 //! Shares no code with the product, so that a mistake there is not repeated here; what is checked lives in the tests.
 
 pub mod canary;
+pub mod git;
 pub mod github;
 pub mod http;
 pub mod receiver;
@@ -9,6 +10,7 @@ pub mod server;
 pub mod world;
 
 pub use canary::Canary;
+pub use git::GitServer;
 pub use http::{Client, Request, Response};
-pub use receiver::{Received, Receiver};
+pub use receiver::{Received, Receiver, Reply};
 pub use server::{Hookward, Setup};

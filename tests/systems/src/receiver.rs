@@ -34,7 +34,32 @@ impl Received {
     }
 }
 
-type Answer = dyn Fn(&Received) -> u16 + Send + Sync;
+/// What a receiver answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// Header lines; `Content-Length` is added.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl From<u16> for Reply {
+    fn from(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new() }
+    }
+}
+
+impl Reply {
+    /// An answer in JSON.
+    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+        let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+        Self { status, headers, body: body.to_string().into_bytes() }
+    }
+}
+
+type Answer = dyn Fn(&Received) -> Reply + Send + Sync;
 
 struct Shared {
     answer: Box<Answer>,
@@ -54,12 +79,17 @@ pub struct Receiver {
 impl Receiver {
     /// Starts on a free loopback port; every request is remembered, then answered with the status that `answer` gives.
     pub fn start(answer: impl Fn(&Received) -> u16 + Send + Sync + 'static) -> std::io::Result<Self> {
+        Self::start_with(move |received| answer(received).into())
+    }
+
+    /// The same with whole answers.
+    pub fn start_with(answer: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> std::io::Result<Self> {
         Self::listen(Box::new(answer), true)
     }
 
     /// The same, but only `answer` sees the requests: for more of them than should be kept.
     pub fn start_forgetful(answer: impl Fn(&Received) -> u16 + Send + Sync + 'static) -> std::io::Result<Self> {
-        Self::listen(Box::new(answer), false)
+        Self::listen(Box::new(move |received| answer(received).into()), false)
     }
 
     fn listen(answer: Box<Answer>, remembers: bool) -> std::io::Result<Self> {
@@ -153,12 +183,17 @@ fn serve(stream: TcpStream, shared: &Shared) {
         let mut words = message.start.split(' ').map(str::to_owned);
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let received = Received { method, target, message };
-        let status = (shared.answer)(&received);
+        let reply = (shared.answer)(&received);
         if shared.remembers {
             shared.received.lock().expect("no holder of this lock panics").push(received);
         }
-        let answer = format!("HTTP/1.1 {status} Answered\r\nContent-Length: 0\r\n\r\n");
-        if reader.get_mut().write_all(answer.as_bytes()).is_err() {
+        let mut answer = format!("HTTP/1.1 {} Answered\r\nContent-Length: {}\r\n", reply.status, reply.body.len());
+        for (name, value) in &reply.headers {
+            answer += &format!("{name}: {value}\r\n");
+        }
+        let mut bytes = (answer + "\r\n").into_bytes();
+        bytes.extend_from_slice(&reply.body);
+        if reader.get_mut().write_all(&bytes).is_err() {
             return;
         }
     }
