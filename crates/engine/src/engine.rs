@@ -315,6 +315,7 @@ async fn make_publish_source(parts: &Parts) -> Result<Source, EngineError> {
             proof: Proof::ApiKey,
             dedup: DedupPolicy { id_headers: vec![], body: false, window: IDEMPOTENCY_WINDOW },
             grace: Duration::ZERO,
+            event_types: vec![],
             door: serde_json::Value::Null,
         },
         created_at: now,

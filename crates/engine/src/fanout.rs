@@ -2,8 +2,13 @@
 
 use crate::clock::Timestamp;
 use crate::ids::DeliveryId;
-use crate::model::{DeliveryCause, Destination, DestinationKind, DestinationSpec, DestinationState};
+use crate::model::{DeliveryCause, Destination, DestinationKind, DestinationSpec, DestinationState, SourceSpec};
 use crate::store::NewDelivery;
+
+/// Whether a source passes events of this type on to any destination.
+pub fn passes_on(spec: &SourceSpec, event_type: &str) -> bool {
+    is_among(&spec.event_types, event_type)
+}
 
 /// Whether a destination hears events of this source and type. One that tells of others' ends hears only those.
 pub fn hears(spec: &DestinationSpec, source: &str, event_type: &str) -> bool {
@@ -17,8 +22,11 @@ pub fn tells(spec: &DestinationSpec, of: &str, source: &str, event_type: &str) -
 
 fn wants(spec: &DestinationSpec, source: &str, event_type: &str) -> bool {
     let from_here = spec.sources.is_empty() || spec.sources.iter().any(|name| name == source);
-    let of_type = spec.event_types.is_empty() || spec.event_types.iter().any(|p| type_matches(p, event_type));
-    from_here && of_type
+    from_here && is_among(&spec.event_types, event_type)
+}
+
+fn is_among(patterns: &[String], event_type: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| type_matches(pattern, event_type))
 }
 
 /// A delivery of an event to `destination`, due at once, or held if the destination takes nothing now.

@@ -168,7 +168,7 @@ impl Config {
         let settings = check.settings(&file);
         let unmatched = door::unmatched(&mut check, file.unmatched);
         let source_names: Vec<String> = file.source.iter().map(|source| source.name.get_ref().clone()).collect();
-        let sources = sources::sources(&mut check, file.source);
+        let sources = sources::sources(&mut check, file.source, &settings.limits);
         let destinations = destinations::destinations(&mut check, file.destination, &source_names);
         if !check.problems.is_empty() {
             return Err(ConfigError::new(name, text, check.problems));

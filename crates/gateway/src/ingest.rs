@@ -27,7 +27,6 @@ pub(crate) struct Ingest {
     engine: Engine,
     metrics: Metrics,
     origin: Option<String>,
-    body_bytes: usize,
     bodies: Bodies,
     entrances: HashMap<String, Entrance>,
     unmatched: Vec<(String, Prepared)>,
@@ -78,13 +77,12 @@ impl Ingest {
         limits: &Limits,
         unmatched: &[Unmatched],
     ) -> Result<Self, String> {
-        let entrances = entrance::entrances(&engine, &metrics)?;
+        let entrances = entrance::entrances(&engine, &metrics, limits)?;
         let prepared = |unmatched: &Unmatched| Ok((unmatched.prefix.clone(), Prepared::new(&unmatched.answer)?));
         Ok(Self {
             engine,
             metrics,
             origin,
-            body_bytes: limits.body_bytes,
             bodies: Bodies::new(limits),
             entrances,
             unmatched: unmatched.iter().map(prepared).collect::<Result<_, String>>()?,
@@ -122,7 +120,7 @@ impl Ingest {
         if !entrance.takes(&head.method) {
             return (tally, Answered::WrongMethod, entrance.wrong_method.send());
         }
-        let body = match self.bodies.read(body, self.body_bytes).await {
+        let body = match self.bodies.read(body, entrance.body_bytes).await {
             Ok(body) => body,
             Err(unread) => {
                 let (answered, answer) = self.failures.unread(unread);

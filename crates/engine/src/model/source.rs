@@ -36,6 +36,9 @@ pub struct SourceSpec {
     /// How long the previous secret stays valid after a rotation, unless the rotation says otherwise.
     #[serde(rename = "grace_s", with = "seconds")]
     pub grace: Duration,
+    /// Which event types are passed on, as patterns like a destination's; all when empty. Others are recorded and owed to nobody.
+    #[serde(default)]
+    pub event_types: Vec<String>,
     /// The gateway's own settings for this door (path, methods, answers). The engine keeps them and looks away.
     #[serde(default)]
     pub door: serde_json::Value,

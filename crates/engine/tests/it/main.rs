@@ -6,6 +6,7 @@ mod corridor;
 mod destination;
 mod egress;
 mod kms;
+mod receive;
 mod refusals;
 mod report;
 mod store;

@@ -257,7 +257,8 @@ fn heard(check: &mut Check<'_>, names: &[Spanned<String>], sources: &[String]) -
 }
 
 /// `["*"]` is every type, kept as an empty list.
-fn event_types(check: &mut Check<'_>, types: Vec<Spanned<String>>) -> Vec<String> {
+/// Checks patterns of event types. One that matches all is kept as an empty list.
+pub(super) fn event_types(check: &mut Check<'_>, types: Vec<Spanned<String>>) -> Vec<String> {
     if types.iter().any(|event_type| event_type.get_ref() == "*") {
         return Vec::new();
     }

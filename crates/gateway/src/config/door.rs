@@ -7,7 +7,8 @@ use hookward::{Hint, MAX_HINT};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::{Check, Unmatched, file};
+use super::values::Size;
+use super::{Check, Limits, Unmatched, file};
 
 /// The gateway's own settings of a source, kept in its spec's `door`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct Door {
     pub hint: Option<HintIs>,
     /// The methods taken; empty means every method.
     pub methods: Vec<String>,
+    /// The largest body, in bytes; the gateway's limit when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_bytes: Option<usize>,
     /// What is answered.
     pub answers: Answers,
 }
@@ -177,6 +181,16 @@ pub(super) fn methods(check: &mut Check<'_>, methods: Option<Spanned<Vec<Spanned
     list.into_iter().map(Spanned::into_inner).collect()
 }
 
+/// Checks a source's own limit on bodies: no wider than everybody's.
+pub(super) fn body_bytes(check: &mut Check<'_>, size: &Spanned<Size>, limits: &Limits) -> usize {
+    let bytes = size.get_ref().0;
+    if bytes == 0 || bytes > limits.body_bytes {
+        let most = limits.body_bytes;
+        check.problem(size, format!("`body_bytes` of a source is from 1 to that in [limits], which is {most}"));
+    }
+    bytes
+}
+
 /// Checks what tells a source from others on its path: one place, and a value that could stand there.
 pub(super) fn hint(check: &mut Check<'_>, hint: Option<Spanned<BTreeMap<String, String>>>) -> Option<HintIs> {
     let hint = hint?;
@@ -213,6 +227,7 @@ pub(super) fn shared(
     for (equal, what) in [
         (hint.pointer == first_hint.pointer, "place in `hint`"),
         (door.methods == first.methods, "`methods`"),
+        (door.body_bytes == first.body_bytes, "`body_bytes`"),
         (door.answers.refused == first.answers.refused, "`answers.refused`"),
         (door.answers.wrong_method == first.answers.wrong_method, "`answers.wrong_method`"),
     ] {

@@ -139,6 +139,9 @@ pub(super) struct Source {
     pub(super) scheme: Option<Spanned<String>>,
     pub(super) unsigned: Option<Spanned<bool>>,
     pub(super) methods: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) body_bytes: Option<Spanned<Size>>,
+    #[serde(default)]
+    pub(super) event_types: Vec<Spanned<String>>,
     pub(super) secret: Option<Spanned<String>>,
     pub(super) grace: Option<Lapse>,
     #[serde(default)]

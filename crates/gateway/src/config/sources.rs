@@ -8,7 +8,7 @@ use hookward::{Scheme, Secret};
 use hookward_engine::model::{DedupPolicy, Proof, SourceSpec};
 use toml::Spanned;
 
-use super::{Check, Door, SourceDeclaration, door, file, reference};
+use super::{Check, Door, Limits, SourceDeclaration, destinations, door, file, reference};
 
 /// How long dedup keys are remembered unless the source says otherwise.
 const WINDOW: Duration = Duration::from_secs(30 * 86_400);
@@ -40,7 +40,7 @@ pub(super) fn schemes(check: &mut Check<'_>, tables: &[Spanned<toml::Table>]) ->
     schemes
 }
 
-pub(super) fn sources(check: &mut Check<'_>, files: Vec<file::Source>) -> Vec<SourceDeclaration> {
+pub(super) fn sources(check: &mut Check<'_>, files: Vec<file::Source>, limits: &Limits) -> Vec<SourceDeclaration> {
     let mut names = HashMap::new();
     let mut doors: Vec<(String, Door)> = Vec::new();
     let mut sources = Vec::new();
@@ -53,7 +53,7 @@ pub(super) fn sources(check: &mut Check<'_>, files: Vec<file::Source>) -> Vec<So
             file.path.take().unwrap_or_else(|| Spanned::new(file.name.span(), format!("/in/{}", file.name.get_ref())));
         door::path(check, &path);
         let name = file.name.get_ref().clone();
-        let Some((declaration, door)) = source(check, file, path.get_ref().clone()) else { continue };
+        let Some((declaration, door)) = source(check, file, path.get_ref().clone(), limits) else { continue };
         let neighbours: Vec<_> = doors.iter().filter(|(_, other)| other.path == door.path).collect();
         door::shared(check, &path, &name, &door, &neighbours);
         doors.push((name, door));
@@ -75,13 +75,19 @@ pub(super) fn name(check: &mut Check<'_>, name: &Spanned<String>, kind: &str, se
     }
 }
 
-fn source(check: &mut Check<'_>, file: file::Source, path: String) -> Option<(SourceDeclaration, Door)> {
+fn source(
+    check: &mut Check<'_>,
+    file: file::Source,
+    path: String,
+    limits: &Limits,
+) -> Option<(SourceDeclaration, Door)> {
     let proof = proof(check, &file)?;
     let dedup = dedup(check, file.dedup, &proof);
     let door = Door {
         path,
         hint: door::hint(check, file.hint),
         methods: door::methods(check, file.methods),
+        body_bytes: file.body_bytes.map(|size| door::body_bytes(check, &size, limits)),
         answers: door::answers(check, file.answers),
     };
     let secret = secret(check, &file.name, &proof, file.secret.as_ref());
@@ -89,6 +95,7 @@ fn source(check: &mut Check<'_>, file: file::Source, path: String) -> Option<(So
         proof,
         dedup,
         grace: file.grace.map_or(GRACE, |grace| grace.0),
+        event_types: destinations::event_types(check, file.event_types),
         door: serde_json::to_value(&door).expect("a door is plain data"),
     };
     Some((SourceDeclaration { name: file.name.into_inner(), spec, secret }, door))

@@ -10,7 +10,7 @@ use hookward_engine::model::{RefusedAt, Source};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::answer::Prepared;
-use crate::config::Door;
+use crate::config::{Door, Limits};
 use crate::metrics::{Answered, Metrics, SourceCounters};
 
 /// A path as requests meet it. What is decided before a body is read is the same for all its sources.
@@ -20,6 +20,8 @@ pub(super) struct Entrance {
     pub(super) tally: Tally,
     /// Empty for every method.
     methods: Vec<Method>,
+    /// The largest body.
+    pub(super) body_bytes: usize,
     pub(super) refused: Prepared,
     pub(super) wrong_method: Prepared,
     behind: Behind,
@@ -89,15 +91,25 @@ impl Entrance {
 /// # Errors
 ///
 /// When a source's kept door is not one, or two doors do not fit on one path: one sentence naming the source.
-pub(super) fn entrances(engine: &Engine, metrics: &Metrics) -> Result<HashMap<String, Entrance>, String> {
+pub(super) fn entrances(
+    engine: &Engine,
+    metrics: &Metrics,
+    limits: &Limits,
+) -> Result<HashMap<String, Entrance>, String> {
     let mut entrances = HashMap::new();
     for source in engine.sources().into_iter().filter(|source| source.removed_at.is_none()) {
-        open(&mut entrances, &source, metrics).map_err(|problem| format!("source `{}`: {problem}", source.name))?;
+        open(&mut entrances, &source, metrics, limits)
+            .map_err(|problem| format!("source `{}`: {problem}", source.name))?;
     }
     Ok(entrances)
 }
 
-fn open(entrances: &mut HashMap<String, Entrance>, source: &Source, metrics: &Metrics) -> Result<(), String> {
+fn open(
+    entrances: &mut HashMap<String, Entrance>,
+    source: &Source,
+    metrics: &Metrics,
+    limits: &Limits,
+) -> Result<(), String> {
     let door: Door = serde_json::from_value(source.spec.door.clone()).map_err(|error| format!("its door: {error}"))?;
     let desk = Desk {
         source: source.id,
@@ -109,14 +121,14 @@ fn open(entrances: &mut HashMap<String, Entrance>, source: &Source, metrics: &Me
     match (entrances.get_mut(&door.path), &door.hint) {
         (None, None) => {
             let tally = Tally::new(metrics, RefusedAt::Source(source.name.clone()));
-            let entrance = entrance(&door, tally, Behind::One(desk))?;
+            let entrance = entrance(&door, tally, Behind::One(desk), limits)?;
             entrances.insert(door.path, entrance);
         }
         (None, Some(hint)) => {
             let pointer = Hint::new(&hint.pointer).map_err(|error| format!("its hint: {error}"))?;
             let desks = HashMap::from([(hint.value.clone(), desk)]);
             let tally = Tally::new(metrics, RefusedAt::Path(door.path.clone()));
-            let entrance = entrance(&door, tally, Behind::Several(pointer, desks))?;
+            let entrance = entrance(&door, tally, Behind::Several(pointer, desks), limits)?;
             entrances.insert(door.path, entrance);
         }
         (Some(Entrance { behind: Behind::Several(_, desks), .. }), Some(hint)) => {
@@ -127,7 +139,7 @@ fn open(entrances: &mut HashMap<String, Entrance>, source: &Source, metrics: &Me
     Ok(())
 }
 
-fn entrance(door: &Door, tally: Tally, behind: Behind) -> Result<Entrance, String> {
+fn entrance(door: &Door, tally: Tally, behind: Behind, limits: &Limits) -> Result<Entrance, String> {
     let parse = |method: &String| method.parse().map_err(|_| format!("`{method}` is not a method"));
     let methods = door.methods.iter().map(parse).collect::<Result<Vec<Method>, String>>()?;
     let mut wrong_method = Prepared::new(&door.answers.wrong_method)?;
@@ -135,5 +147,6 @@ fn entrance(door: &Door, tally: Tally, behind: Behind) -> Result<Entrance, Strin
         let allow = HeaderValue::from_str(&door.methods.join(", ")).map_err(|_| "its methods".to_owned())?;
         wrong_method = wrong_method.with(header::ALLOW, allow);
     }
-    Ok(Entrance { tally, methods, refused: Prepared::new(&door.answers.refused)?, wrong_method, behind })
+    let body_bytes = door.body_bytes.unwrap_or(limits.body_bytes).min(limits.body_bytes);
+    Ok(Entrance { tally, methods, body_bytes, refused: Prepared::new(&door.answers.refused)?, wrong_method, behind })
 }

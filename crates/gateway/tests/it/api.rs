@@ -174,6 +174,7 @@ async fn a_source_is_shown_with_its_door() {
     ],
     "path": "/in/open"
   },
+  "event_types": [],
   "grace_s": 86400,
   "id": "src_ID",
   "name": "open",

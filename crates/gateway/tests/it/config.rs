@@ -111,6 +111,23 @@ hookward.toml:8:8: sources `web` and `api` share path `/x`, so they need the sam
 }
 
 #[test]
+fn a_source_may_take_less_than_the_gateway_does() {
+    let source =
+        |rest: &str| format!("[limits]\nbody_bytes = 1000\n[[source]]\nname = \"a\"\nunsigned = true\n{rest}\n");
+    assert!(parse(&source("body_bytes = 1000")).is_ok());
+    for size in ["0", "1001", "\"1KiB\""] {
+        let problem = "`body_bytes` of a source is from 1 to that in [limits], which is 1000";
+        assert_eq!(problems(&source(&format!("body_bytes = {size}"))), format!("hookward.toml:6:14: {problem}"));
+    }
+    let types =
+        |types: &str| parse(&source(&format!("event_types = {types}"))).unwrap().sources.remove(0).spec.event_types;
+    assert_eq!(types(r#"["push", "issues.*"]"#), ["push", "issues.*"]);
+    assert!(types(r#"["push", "*"]"#).is_empty());
+    let problem = "`pu*sh` is not an event type: a `*` stands only at the end, after a dot";
+    assert_eq!(problems(&source(r#"event_types = ["pu*sh"]"#)), format!("hookward.toml:6:16: {problem}"));
+}
+
+#[test]
 fn sources_are_checked() {
     insta::assert_snapshot!(problems(r#"
 [[source]]

@@ -155,6 +155,20 @@ async fn our_fault_is_503_with_retry_after() {
 }
 
 #[tokio::test]
+async fn a_source_may_have_a_smaller_limit() {
+    let small = "[[source]]\nname = \"small\"\nunsigned = true\nbody_bytes = 10\n";
+    let gateway = Gateway::start(&format!("{SOURCES}\n{small}")).await;
+    assert_eq!(gateway.send("POST", "/in/small", &[], &[b'x'; 10]).await.status, 202);
+    assert_eq!(gateway.send("POST", "/in/small", &[], &[b'x'; 11]).await.status, 413);
+    assert_eq!(gateway.send("POST", "/in/open", &[], &[b'x'; 11]).await.status, 202);
+    let announced = "POST /in/small HTTP/1.1\r\nhost: x\r\ncontent-length: 11\r\n\r\n";
+    assert!(gateway.raw(announced.as_bytes()).await.starts_with("HTTP/1.1 413"), "without waiting for the body");
+    let chunked =
+        "POST /in/small HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nb\r\nxxxxxxxxxxx\r\n0\r\n\r\n";
+    assert!(gateway.raw(chunked.as_bytes()).await.starts_with("HTTP/1.1 413"));
+}
+
+#[tokio::test]
 async fn a_token_in_the_query_is_kept_nowhere() {
     let gateway = Gateway::start(SOURCES).await;
     let accepted = gateway.send("POST", "/in/open?a=1&token=leaky-t0ken", &[("cookie", "leaky-t0ken")], b"x").await;

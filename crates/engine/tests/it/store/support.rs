@@ -88,6 +88,7 @@ pub(crate) fn source(n: u32) -> Source {
             proof: Proof::Scheme { name: "github".to_owned() },
             dedup: DedupPolicy { id_headers: vec![], body: true, window: Duration::from_secs(60) },
             grace: Duration::ZERO,
+            event_types: vec![],
             door: json!({ "path": format!("/in/source-{n}") }),
         },
         created_at: at(0),

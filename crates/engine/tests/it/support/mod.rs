@@ -104,6 +104,7 @@ pub(crate) fn github() -> DeclaredSource {
             proof: Proof::Scheme { name: "github".to_owned() },
             dedup: DedupPolicy { id_headers: vec![], body: true, window: Duration::from_secs(30 * 86_400) },
             grace: Duration::from_secs(86_400),
+            event_types: vec![],
             door: serde_json::Value::Null,
         },
         secret: Some(Secret::new(SECRET).expect("not empty")),
