@@ -316,6 +316,7 @@ async fn make_publish_source(parts: &Parts) -> Result<Source, EngineError> {
             dedup: DedupPolicy { id_headers: vec![], body: false, window: IDEMPOTENCY_WINDOW },
             grace: Duration::ZERO,
             event_types: vec![],
+            rate: None,
             door: serde_json::Value::Null,
         },
         created_at: now,

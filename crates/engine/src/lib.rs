@@ -13,6 +13,7 @@ mod commit;
 pub mod dedup;
 pub mod fanout;
 pub mod publish;
+pub mod rate;
 pub mod receive;
 mod redact;
 

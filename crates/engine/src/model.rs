@@ -19,4 +19,4 @@ pub use destination::{
 pub use event::{Event, PassedOver, PassedOverReason, REDACTED, RequestRecord};
 pub use refused::{RefusedAt, RefusedRequest};
 pub use secret::{SealedSecret, SecretOwner};
-pub use source::{DedupPolicy, Proof, Source, SourceSpec};
+pub use source::{DedupPolicy, Proof, Rate, Source, SourceSpec};

@@ -1,6 +1,8 @@
 //! The inbound door: a request is proven or refused, and what is proven is committed before anyone is told.
 //! Owns the order of checks after the body is in; HTTP statuses are the gateway's business.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hookward::{Message, Refusal, UnixTime, Verified};
 
@@ -14,6 +16,9 @@ use crate::redact::{self, Credentials};
 use crate::refusals::Why;
 use crate::registry::LiveSource;
 use crate::store::{Committed, OnDuplicate, StoreError};
+
+/// The stable reason of what is authentic and too much.
+const RATE_LIMITED: &str = "rate-limited";
 
 /// Bytes as they arrived, unproven.
 #[derive(Debug)]
@@ -39,6 +44,11 @@ pub enum Receipt {
     Duplicate(Committed),
     /// Not believed. The reason is for the operator only.
     Refused(Refusal),
+    /// Proven, but more than the source takes; nothing was kept.
+    Limited {
+        /// When there will be room for it.
+        retry_after: Duration,
+    },
 }
 
 /// Why a request was refused before it was any source's to prove. The reason is for the operator only.
@@ -95,6 +105,11 @@ impl Engine {
                 return Ok(Receipt::Refused(refusal));
             }
         };
+        if let Err(retry_after) = live.take(self.inner().clock().elapsed()) {
+            let explanation = "authentic, but more than the source's `rate`";
+            self.refused(RefusedAt::Source(live.source.name.clone()), RATE_LIMITED, explanation, &request);
+            return Ok(Receipt::Limited { retry_after });
+        }
         let (sender_id, event_type) = match &proven {
             Proven::Verified(verified) => identity(live, verified, &request),
             Proven::Open(_) | Proven::Published { .. } => (header_id(&live.source, &request), String::new()),

@@ -2,7 +2,8 @@
 //! Owns the building; changing what is declared is `declare`'s and `secrets`'s.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hookward::Scheme;
 
@@ -17,6 +18,7 @@ use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::keyring::{Keyring, open_secret};
 use crate::kms::{Kms, KmsError};
 use crate::model::{Destination, DestinationKind, DestinationSpec, Outcome, Proof, SealedSecret, SecretOwner, Source};
+use crate::rate::Bucket;
 use crate::redact::Credentials;
 use crate::store::Resources;
 
@@ -60,10 +62,20 @@ pub(crate) struct LiveSource {
     /// `None` for a source that is not proven by a scheme.
     pub(crate) scheme: Option<Arc<Scheme>>,
     pub(crate) keyring: Keyring,
+    /// How full its rate's bucket is; outlives this snapshot.
+    bucket: Arc<Mutex<Bucket>>,
     /// Headers in which requests carry the secret itself.
     pub(crate) credential_headers: Vec<String>,
     /// Query parameters in which requests carry the secret itself.
     pub(crate) credential_query: Vec<String>,
+}
+
+impl LiveSource {
+    /// Takes one authentic request at `elapsed`, or says how long there will be no room for it.
+    pub(crate) fn take(&self, elapsed: Duration) -> Result<(), Duration> {
+        let Some(rate) = &self.source.spec.rate else { return Ok(()) };
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(rate, elapsed)
+    }
 }
 
 /// A destination ready to deliver to.
@@ -157,7 +169,10 @@ impl Registry {
             let places = |list: Option<Vec<&str>>| list.unwrap_or_default().into_iter().map(str::to_owned).collect();
             let credential_headers = places(scheme.as_deref().map(Scheme::credential_headers));
             let credential_query = places(scheme.as_deref().map(Scheme::credential_query));
-            sources.insert(source.id, LiveSource { source, scheme, keyring, credential_headers, credential_query });
+            let kept = before.and_then(|before| before.source(source.id));
+            let bucket = kept.map_or_else(Arc::default, |kept| Arc::clone(&kept.bucket));
+            let live = LiveSource { source, scheme, keyring, bucket, credential_headers, credential_query };
+            sources.insert(live.source.id, live);
         }
         let mut destinations = HashMap::new();
         for destination in resources.destinations {

@@ -5,6 +5,7 @@ mod body;
 mod entrance;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hookward_engine::{Engine, InboundRequest, Receipt, TurnedAway};
@@ -40,6 +41,7 @@ struct Failures {
     malformed: Prepared,
     too_large: Prepared,
     too_slow: Prepared,
+    too_many: Prepared,
     unavailable: Prepared,
 }
 
@@ -51,8 +53,17 @@ impl Failures {
             malformed: Prepared::error(StatusCode::BAD_REQUEST, "Bad request"),
             too_large: Prepared::error(StatusCode::PAYLOAD_TOO_LARGE, "Payload too large"),
             too_slow: Prepared::error(StatusCode::REQUEST_TIMEOUT, "Request timeout"),
+            too_many: Prepared::error(StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             unavailable: unavailable.with(header::RETRY_AFTER, RETRY_AFTER),
         }
+    }
+
+    /// Tells a sender that goes too fast when to come again: in whole seconds, so that it is never too early.
+    fn limited(&self, retry_after: Duration) -> Whole {
+        let mut answer = self.too_many.send();
+        let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        answer
     }
 
     fn unread(&self, unread: Unread) -> (Answered, &Prepared) {
@@ -154,6 +165,10 @@ impl Ingest {
                 self.metrics.refused(source, refusal.id());
                 tracing::info!(source, refusal = refusal.id(), "refused: {refusal}");
                 (Answered::Refused, entrance.refused.send())
+            }
+            Ok(Receipt::Limited { retry_after }) => {
+                tracing::info!(source, "over its rate");
+                (Answered::Limited, self.failures.limited(retry_after))
             }
             Err(unavailable) => {
                 tracing::error!(source, "answered 503: {unavailable}");

@@ -19,6 +19,7 @@ pub(crate) enum Answered {
     Accepted,
     Duplicate,
     Refused,
+    Limited,
     WrongMethod,
     TooLarge,
     TooSlow,
@@ -28,10 +29,11 @@ pub(crate) enum Answered {
 
 impl Answered {
     /// All of them, in their order.
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Accepted,
         Self::Duplicate,
         Self::Refused,
+        Self::Limited,
         Self::WrongMethod,
         Self::TooLarge,
         Self::TooSlow,
@@ -45,6 +47,7 @@ impl Answered {
             Self::Accepted => "accepted",
             Self::Duplicate => "duplicate",
             Self::Refused => "refused",
+            Self::Limited => "limited",
             Self::WrongMethod => "wrong_method",
             Self::TooLarge => "too_large",
             Self::TooSlow => "too_slow",
@@ -83,7 +86,7 @@ pub(crate) struct Metrics {
 
 /// How often one source answered what.
 #[derive(Debug)]
-pub(crate) struct SourceCounters([Counter; 8]);
+pub(crate) struct SourceCounters([Counter; 9]);
 
 impl SourceCounters {
     /// Counts an answer.

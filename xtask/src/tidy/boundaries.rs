@@ -41,6 +41,7 @@ const BOUNDARIES: &[Boundary] = &[
     Boundary { part: "crates/engine/src/dedup.rs", words: PURE },
     Boundary { part: "crates/engine/src/fanout.rs", words: PURE },
     Boundary { part: "crates/engine/src/settle.rs", words: PURE },
+    Boundary { part: "crates/engine/src/rate.rs", words: PURE },
     Boundary { part: "crates/engine/src/retry.rs", words: PURE },
     Boundary { part: "crates/engine/src/destination/", words: &["Store", "RetrySchedule", "Settlement"] },
     Boundary { part: "crates/engine/src/store/", words: &["hyper", "http", "StatusCode", "Refusal", "Scheme"] },

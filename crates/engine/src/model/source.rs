@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::durations::seconds;
+use super::durations::{millis, seconds};
 use crate::clock::Timestamp;
 use crate::ids::{OrganizationId, SourceId};
 
@@ -39,9 +39,25 @@ pub struct SourceSpec {
     /// Which event types are passed on, as patterns like a destination's; all when empty. Others are recorded and owed to nobody.
     #[serde(default)]
     pub event_types: Vec<String>,
+    /// How many authentic requests are taken; all of them when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
     /// The gateway's own settings for this door (path, methods, answers). The engine keeps them and looks away.
     #[serde(default)]
     pub door: serde_json::Value,
+}
+
+/// How many requests a source takes: so many in so long, and at most `burst` at once after a silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// How many in each `per`.
+    pub requests: u32,
+    /// The span.
+    #[serde(rename = "per_ms", with = "millis")]
+    pub per: Duration,
+    /// How many at once.
+    pub burst: u32,
 }
 
 /// How a source's requests are proven.

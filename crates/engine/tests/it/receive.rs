@@ -1,7 +1,10 @@
 //! What the inbound door makes of a request besides believing it or not.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use hookward_engine::{Declared, Receipt};
+use hookward_engine::model::{Rate, SecretOwner};
+use hookward_engine::{Declared, NewSecret, Receipt};
 
 use crate::support::{Rig, SECRET, github, http_to, push};
 
@@ -22,4 +25,32 @@ async fn an_event_type_that_its_source_does_not_pass_on_is_recorded_and_owed_to_
         assert_eq!(committed.owed(), owed, "{event_type}");
     }
     assert_eq!(rig.event_counts().await, (4, 0));
+}
+
+#[tokio::test]
+async fn what_is_over_the_rate_is_not_kept_and_what_proves_nothing_takes_none_of_it() {
+    let mut source = github();
+    source.spec.rate = Some(Rate { requests: 1, per: Duration::from_secs(10), burst: 2 });
+    let rig = Rig::new(Declared { sources: vec![source], destinations: vec![] }).await;
+    for n in 0..100 {
+        assert!(matches!(rig.send(push("another secret", &n.to_string(), "{}")).await, Receipt::Refused(_)));
+    }
+    assert!(matches!(rig.send(push(SECRET, "a", "{\"n\":1}")).await, Receipt::Accepted(_)));
+    assert!(
+        matches!(rig.send(push(SECRET, "a", "{\"n\":1}")).await, Receipt::Duplicate(_)),
+        "a repeat is a request too"
+    );
+    let wait = |receipt: Receipt| match receipt {
+        Receipt::Limited { retry_after } => retry_after,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(wait(rig.send(push(SECRET, "b", "{\"n\":2}")).await), Duration::from_secs(10));
+    // A change of what is declared does not make room.
+    let owner = SecretOwner::Source(rig.engine.source("github").expect("declared").id);
+    rig.engine.put_secret(owner, NewSecret::Generated, None, "test").await.expect("a new secret");
+    rig.clock.advance(Duration::from_millis(9_999));
+    assert_eq!(wait(rig.send(push(SECRET, "b", "{\"n\":2}")).await), Duration::from_millis(1));
+    rig.clock.advance(Duration::from_millis(1));
+    assert!(matches!(rig.send(push(SECRET, "b", "{\"n\":2}")).await, Receipt::Accepted(_)));
+    assert_eq!(rig.event_counts().await, (2, 1));
 }

@@ -30,9 +30,17 @@ pub(crate) struct Shown {
     door: serde_json::Value,
     dedup: Dedup,
     event_types: Vec<String>,
+    rate: Option<Rate>,
     grace_s: u64,
     created_at: String,
     removed_at: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Rate {
+    requests: u32,
+    per_ms: u64,
+    burst: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,6 +84,11 @@ fn shown(source: Source) -> Shown {
         door: source.spec.door,
         dedup: Dedup { body: dedup.body, id_headers: dedup.id_headers, window_s: dedup.window.as_secs() },
         event_types: source.spec.event_types,
+        rate: source.spec.rate.map(|rate| Rate {
+            requests: rate.requests,
+            per_ms: u64::try_from(rate.per.as_millis()).unwrap_or(u64::MAX),
+            burst: rate.burst,
+        }),
         grace_s: source.spec.grace.as_secs(),
         created_at: time(source.created_at),
         removed_at: source.removed_at.map(time),

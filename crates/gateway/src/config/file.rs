@@ -142,12 +142,21 @@ pub(super) struct Source {
     pub(super) body_bytes: Option<Spanned<Size>>,
     #[serde(default)]
     pub(super) event_types: Vec<Spanned<String>>,
+    pub(super) rate: Option<Rate>,
     pub(super) secret: Option<Spanned<String>>,
     pub(super) grace: Option<Lapse>,
     #[serde(default)]
     pub(super) dedup: Dedup,
     #[serde(default)]
     pub(super) answers: Answers,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rate {
+    pub(super) requests: Spanned<Size>,
+    pub(super) per: Spanned<Lapse>,
+    pub(super) burst: Option<Spanned<Size>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

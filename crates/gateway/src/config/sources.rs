@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use hookward::{Scheme, Secret};
-use hookward_engine::model::{DedupPolicy, Proof, SourceSpec};
+use hookward_engine::model::{DedupPolicy, Proof, Rate, SourceSpec};
 use toml::Spanned;
 
+use super::values::Size;
 use super::{Check, Door, Limits, SourceDeclaration, destinations, door, file, reference};
 
 /// How long dedup keys are remembered unless the source says otherwise.
@@ -15,6 +16,9 @@ const WINDOW: Duration = Duration::from_secs(30 * 86_400);
 
 /// How long a previous secret stays valid unless the source says otherwise.
 const GRACE: Duration = Duration::from_secs(86_400);
+
+/// The most requests that a rate may speak of.
+const RATE_MAX: usize = 1_000_000;
 
 /// The door of the API: a source that is always there.
 pub(super) const PUBLISH: &str = "publish";
@@ -96,6 +100,7 @@ fn source(
         dedup,
         grace: file.grace.map_or(GRACE, |grace| grace.0),
         event_types: destinations::event_types(check, file.event_types),
+        rate: file.rate.map(|file| rate(check, &file)),
         door: serde_json::to_value(&door).expect("a door is plain data"),
     };
     Some((SourceDeclaration { name: file.name.into_inner(), spec, secret }, door))
@@ -155,6 +160,21 @@ fn dedup(check: &mut Check<'_>, file: file::Dedup, proof: &Proof) -> DedupPolicy
         body: file.body.unwrap_or(by_scheme),
         window: file.window.map_or(WINDOW, |window| window.into_inner().0),
     }
+}
+
+fn rate(check: &mut Check<'_>, file: &file::Rate) -> Rate {
+    let requests = count(check, &file.requests, "requests");
+    let burst = file.burst.as_ref().map_or(requests, |burst| count(check, burst, "burst"));
+    Rate { requests, per: check.timeout(&file.per, "per"), burst }
+}
+
+/// How many requests: enough of them that no source needs more.
+fn count(check: &mut Check<'_>, number: &Spanned<Size>, what: &str) -> u32 {
+    let value = number.get_ref().0;
+    if !(1..=RATE_MAX).contains(&value) {
+        check.problem(number, format!("`{what}` of a rate is 1 to {RATE_MAX}"));
+    }
+    u32::try_from(value).unwrap_or(u32::MAX)
 }
 
 fn secret(

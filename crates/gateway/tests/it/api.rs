@@ -179,6 +179,7 @@ async fn a_source_is_shown_with_its_door() {
   "id": "src_ID",
   "name": "open",
   "proof": "unsigned",
+  "rate": null,
   "removed_at": null,
   "scheme": null
 }

@@ -128,6 +128,22 @@ fn a_source_may_take_less_than_the_gateway_does() {
 }
 
 #[test]
+fn a_rate_is_a_number_in_a_lapse() {
+    let source = |rate: &str| format!("[[source]]\nname = \"a\"\nunsigned = true\nrate = {rate}\n");
+    let rate = |text: &str| parse(&source(text)).unwrap().sources.remove(0).spec.rate.unwrap();
+    assert_eq!(rate(r#"{ requests = 100, per = "1s", burst = 200 }"#).burst, 200);
+    assert_eq!(rate(r#"{ requests = 1000000, per = "1m" }"#).burst, 1_000_000);
+    for (text, column, problem) in [
+        (r#"{ requests = 0, per = "1s" }"#, 21, "`requests` of a rate is 1 to 1000000"),
+        (r#"{ requests = 1000001, per = "1s", burst = 1 }"#, 21, "`requests` of a rate is 1 to 1000000"),
+        (r#"{ requests = 1, per = "1s", burst = 0 }"#, 44, "`burst` of a rate is 1 to 1000000"),
+        (r#"{ requests = 1, per = "0s" }"#, 30, "`per` must be longer than zero"),
+    ] {
+        assert_eq!(problems(&source(text)), format!("hookward.toml:4:{column}: {problem}"));
+    }
+}
+
+#[test]
 fn sources_are_checked() {
     insta::assert_snapshot!(problems(r#"
 [[source]]

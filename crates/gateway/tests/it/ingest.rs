@@ -169,6 +169,28 @@ async fn a_source_may_have_a_smaller_limit() {
 }
 
 #[tokio::test]
+async fn a_sender_over_its_rate_is_told_when_to_come_again_and_forgers_take_none_of_it() {
+    let limited = SOURCES.replacen("secret =", "rate = { requests = 2, per = \"1h\" }\nsecret =", 1);
+    let gateway = Gateway::start(&limited).await;
+    for _ in 0..10 {
+        assert_eq!(gateway.send("POST", "/in/github", &[("x-hub-signature-256", &sign(b"x"))], b"y").await.status, 401);
+    }
+    assert_eq!(gateway.push("1", b"1").await.status, 202);
+    assert_eq!(gateway.push("2", b"2").await.status, 202);
+    let answer = gateway.push("3", b"3").await;
+    assert_eq!((answer.status, answer.text().as_str()), (429, r#"{"error":"Too many requests"}"#));
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1700..=1800).contains(&wait), "{wait}");
+    assert_eq!(gateway.send("POST", "/in/open", &[], b"").await.status, 202, "each source has its own");
+    assert_eq!(gateway.get("/events?source=github").await["items"].as_array().unwrap().len(), 2);
+    gateway.running.engine().run_until_idle().await;
+    let audit = gateway.get("/audit").await.to_string();
+    assert_eq!(audit.matches(r#""reason":"rate-limited""#).count(), 1, "{audit}");
+    let metrics = crate::support::send(gateway.running.admin(), "GET", "/metrics", &[], b"").await.text();
+    assert!(metrics.contains(r#"hookward_received_total{source="github",answer="limited"} 1"#), "{metrics}");
+}
+
+#[tokio::test]
 async fn a_token_in_the_query_is_kept_nowhere() {
     let gateway = Gateway::start(SOURCES).await;
     let accepted = gateway.send("POST", "/in/open?a=1&token=leaky-t0ken", &[("cookie", "leaky-t0ken")], b"x").await;

@@ -89,6 +89,7 @@ pub(crate) fn source(n: u32) -> Source {
             dedup: DedupPolicy { id_headers: vec![], body: true, window: Duration::from_secs(60) },
             grace: Duration::ZERO,
             event_types: vec![],
+            rate: None,
             door: json!({ "path": format!("/in/source-{n}") }),
         },
         created_at: at(0),

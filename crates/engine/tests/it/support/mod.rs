@@ -105,6 +105,7 @@ pub(crate) fn github() -> DeclaredSource {
             dedup: DedupPolicy { id_headers: vec![], body: true, window: Duration::from_secs(30 * 86_400) },
             grace: Duration::from_secs(86_400),
             event_types: vec![],
+            rate: None,
             door: serde_json::Value::Null,
         },
         secret: Some(Secret::new(SECRET).expect("not empty")),
