@@ -67,10 +67,9 @@ pub(crate) async fn commit(
     now: Timestamp,
 ) -> Result<Committed, StoreError> {
     let id = EventId::new(now, inner.entropy());
-    let passes_on = fanout::passes_on(&source.spec, &fact.event_type);
     let deliveries: Vec<_> = registry
         .destinations()
-        .filter(|_| passes_on)
+        .filter(|_| fanout::passes_on(&source.spec, &fact.event_type))
         .map(|live| &live.destination)
         .filter(|destination| fanout::hears(&destination.spec, &source.name, &fact.event_type))
         .map(|destination| fanout::owe(destination, DeliveryId::new(now, inner.entropy()), now, DeliveryCause::Event))

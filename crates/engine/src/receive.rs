@@ -51,7 +51,7 @@ pub enum Receipt {
     },
 }
 
-/// Why a request was refused before it was any source's to prove. The reason is for the operator only.
+/// Why a door turned a request away before any secret was tried. The reason is for the operator only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TurnedAway {
     /// The hint in its body is that of no source on its path, or it has none.
@@ -60,6 +60,8 @@ pub enum TurnedAway {
         /// time of an answer does not tell which hints have a source.
         like: SourceId,
     },
+    /// Its sender's address is none of those that may come here.
+    AddressNotAllowed,
 }
 
 impl TurnedAway {
@@ -67,6 +69,7 @@ impl TurnedAway {
     pub fn id(&self) -> &'static str {
         match self {
             Self::NoSourceForHint { .. } => "no-source-for-hint",
+            Self::AddressNotAllowed => "address-not-allowed",
         }
     }
 
@@ -74,6 +77,7 @@ impl TurnedAway {
     pub fn explanation(&self) -> &'static str {
         match self {
             Self::NoSourceForHint { .. } => "no source on this path has the hint that is in the body",
+            Self::AddressNotAllowed => "the sender's address is not in `allow_addresses`",
         }
     }
 }
@@ -141,8 +145,9 @@ impl Engine {
 
     /// Takes note of a request that a door turned away.
     pub fn turn_away(&self, at: RefusedAt, why: TurnedAway, request: &InboundRequest) {
-        let TurnedAway::NoSourceForHint { like } = why;
-        if let Some(live) = self.inner().registry().source(like) {
+        if let TurnedAway::NoSourceForHint { like } = why
+            && let Some(live) = self.inner().registry().source(like)
+        {
             let _ = prove(live, &message(request), self.inner().clock().now());
         }
         self.refused(at, why.id(), why.explanation(), request);

@@ -63,6 +63,8 @@ pub struct Settings {
     pub public: SocketAddr,
     /// The origin of the URLs that senders call, when a proxy stands before the listener: some schemes sign the URL.
     pub origin: Option<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// The listener for the API.
     pub admin: SocketAddr,
     /// What a connection or request may cost.
@@ -253,6 +255,7 @@ impl Check<'_> {
             key_file: file.kms.key_file.clone(),
             public: file.public.address.0,
             origin: file.public.origin.as_ref().map(|origin| self.origin(origin)),
+            trusted_proxies: file.public.trusted_proxies.iter().map(|net| net.0).collect(),
             admin: file.admin.address.0,
             limits: Limits {
                 body_bytes: limits.body_bytes.get_ref().0,

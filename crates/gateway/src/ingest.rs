@@ -2,6 +2,7 @@
 //! Owns the order of the checks and the limits on a body; whether a request is believed is the engine's.
 
 mod body;
+mod client;
 mod entrance;
 
 use std::collections::HashMap;
@@ -11,12 +12,14 @@ use bytes::Bytes;
 use hookward_engine::{Engine, InboundRequest, Receipt, TurnedAway};
 use http::{HeaderValue, Request, StatusCode, header, request};
 use hyper::body::Incoming;
+use ipnet::IpNet;
 
 use self::body::{Bodies, Unread};
+use self::client::Client;
 use self::entrance::{Desk, Entrance, Tally};
 use crate::accept::Peer;
 use crate::answer::{Prepared, Whole, closing};
-use crate::config::{Limits, Unmatched};
+use crate::config::{Settings, Unmatched};
 use crate::metrics::{Answered, Metrics};
 
 /// Seconds after which a sender may try again when it was our fault.
@@ -28,6 +31,7 @@ pub(crate) struct Ingest {
     engine: Engine,
     metrics: Metrics,
     origin: Option<String>,
+    trusted_proxies: Vec<IpNet>,
     bodies: Bodies,
     entrances: HashMap<String, Entrance>,
     unmatched: Vec<(String, Prepared)>,
@@ -84,17 +88,17 @@ impl Ingest {
     pub(crate) fn new(
         engine: Engine,
         metrics: Metrics,
-        origin: Option<String>,
-        limits: &Limits,
+        settings: &Settings,
         unmatched: &[Unmatched],
     ) -> Result<Self, String> {
-        let entrances = entrance::entrances(&engine, &metrics, limits)?;
+        let entrances = entrance::entrances(&engine, &metrics, &settings.limits)?;
         let prepared = |unmatched: &Unmatched| Ok((unmatched.prefix.clone(), Prepared::new(&unmatched.answer)?));
         Ok(Self {
             engine,
             metrics,
-            origin,
-            bodies: Bodies::new(limits),
+            origin: settings.origin.clone(),
+            trusted_proxies: settings.trusted_proxies.clone(),
+            bodies: Bodies::new(&settings.limits),
             entrances,
             unmatched: unmatched.iter().map(prepared).collect::<Result<_, String>>()?,
             failures: Failures::new(),
@@ -128,6 +132,11 @@ impl Ingest {
     async fn enter<'e>(&self, entrance: &'e Entrance, request: Request<Incoming>) -> (&'e Tally, Answered, Whole) {
         let (head, body) = request.into_parts();
         let tally = &entrance.tally;
+        let client = self.client(&head);
+        if !entrance.is_open_to(client) {
+            self.turn_away(tally, TurnedAway::AddressNotAllowed, &self.inbound(client, head, Bytes::new()));
+            return (tally, Answered::Refused, entrance.refused.send());
+        }
         if !entrance.takes(&head.method) {
             return (tally, Answered::WrongMethod, entrance.wrong_method.send());
         }
@@ -139,7 +148,7 @@ impl Ingest {
             }
         };
         let desk = entrance.desk(&head.headers, &body.bytes);
-        let inbound = self.inbound(head, body.bytes.clone());
+        let inbound = self.inbound(client, head, body.bytes.clone());
         match desk {
             Ok(desk) => {
                 let (answered, response) = self.hand_over(entrance, desk, inbound).await;
@@ -185,8 +194,12 @@ impl Ingest {
         tracing::info!(source, refusal = why.id(), "refused: {}", why.explanation());
     }
 
-    fn inbound(&self, head: request::Parts, body: Bytes) -> InboundRequest {
-        let remote = head.extensions.get::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default();
+    fn client(&self, head: &request::Parts) -> Client {
+        let Peer(peer) = *head.extensions.get::<Peer>().expect("every connection has a peer");
+        client::client(peer, &head.headers, &self.trusted_proxies)
+    }
+
+    fn inbound(&self, client: Client, head: request::Parts, body: Bytes) -> InboundRequest {
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let url = match (&self.origin, host) {
@@ -196,6 +209,12 @@ impl Ingest {
         };
         let headers = head.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes())));
-        InboundRequest { method: head.method.to_string(), url, headers: headers.collect(), body, remote }
+        InboundRequest {
+            method: head.method.to_string(),
+            url,
+            headers: headers.collect(),
+            body,
+            remote: client.to_string(),
+        }
     }
 }

@@ -126,7 +126,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     engine.declare(declared(sources, destinations)).await?;
     let metrics = Metrics::new(clock.now());
     let limits = settings.limits.clone();
-    let ingest = Ingest::new(engine.clone(), metrics.clone(), settings.origin.clone(), &limits, &unmatched);
+    let ingest = Ingest::new(engine.clone(), metrics.clone(), &settings, &unmatched);
     let ingest = Arc::new(ingest.map_err(StartError::Door)?);
     let api = Arc::new(Api::new(engine.clone(), metrics, clock, &api_key, limits.body_bytes));
     let (public, public_address) = listen(settings.public).await?;

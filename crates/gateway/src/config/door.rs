@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use hookward::{Hint, MAX_HINT};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::values::Size;
+use super::values::{Range, Size};
 use super::{Check, Limits, Unmatched, file};
 
 /// The gateway's own settings of a source, kept in its spec's `door`.
@@ -21,6 +22,9 @@ pub struct Door {
     pub hint: Option<HintIs>,
     /// The methods taken; empty means every method.
     pub methods: Vec<String>,
+    /// The addresses that may come here; all of them when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_addresses: Option<Vec<IpNet>>,
     /// The largest body, in bytes; the gateway's limit when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_bytes: Option<usize>,
@@ -181,6 +185,15 @@ pub(super) fn methods(check: &mut Check<'_>, methods: Option<Spanned<Vec<Spanned
     list.into_iter().map(Spanned::into_inner).collect()
 }
 
+/// Checks the addresses that may come to a source.
+pub(super) fn allow_addresses(check: &mut Check<'_>, ranges: Option<Spanned<Vec<Range>>>) -> Option<Vec<IpNet>> {
+    let ranges = ranges?;
+    if ranges.get_ref().is_empty() {
+        check.problem(&ranges, "nobody could come to a source without addresses: leave `allow_addresses` out for all");
+    }
+    Some(ranges.into_inner().into_iter().map(|range| range.0).collect())
+}
+
 /// Checks a source's own limit on bodies: no wider than everybody's.
 pub(super) fn body_bytes(check: &mut Check<'_>, size: &Spanned<Size>, limits: &Limits) -> usize {
     let bytes = size.get_ref().0;
@@ -227,6 +240,7 @@ pub(super) fn shared(
     for (equal, what) in [
         (hint.pointer == first_hint.pointer, "place in `hint`"),
         (door.methods == first.methods, "`methods`"),
+        (door.allow_addresses == first.allow_addresses, "`allow_addresses`"),
         (door.body_bytes == first.body_bytes, "`body_bytes`"),
         (door.answers.refused == first.answers.refused, "`answers.refused`"),
         (door.answers.wrong_method == first.answers.wrong_method, "`answers.wrong_method`"),

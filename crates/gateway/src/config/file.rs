@@ -48,11 +48,12 @@ impl Default for File {
 pub(super) struct Public {
     pub(super) address: Address,
     pub(super) origin: Option<Spanned<String>>,
+    pub(super) trusted_proxies: Vec<Range>,
 }
 
 impl Default for Public {
     fn default() -> Self {
-        Self { address: Address(SocketAddr::from(([127, 0, 0, 1], 8080))), origin: None }
+        Self { address: Address(SocketAddr::from(([127, 0, 0, 1], 8080))), origin: None, trusted_proxies: vec![] }
     }
 }
 
@@ -139,6 +140,7 @@ pub(super) struct Source {
     pub(super) scheme: Option<Spanned<String>>,
     pub(super) unsigned: Option<Spanned<bool>>,
     pub(super) methods: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) allow_addresses: Option<Spanned<Vec<Range>>>,
     pub(super) body_bytes: Option<Spanned<Size>>,
     #[serde(default)]
     pub(super) event_types: Vec<Spanned<String>>,

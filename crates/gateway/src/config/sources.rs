@@ -91,6 +91,7 @@ fn source(
         path,
         hint: door::hint(check, file.hint),
         methods: door::methods(check, file.methods),
+        allow_addresses: door::allow_addresses(check, file.allow_addresses),
         body_bytes: file.body_bytes.map(|size| door::body_bytes(check, &size, limits)),
         answers: door::answers(check, file.answers),
     };

@@ -8,7 +8,9 @@ use hookward_engine::Engine;
 use hookward_engine::ids::SourceId;
 use hookward_engine::model::{RefusedAt, Source};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use ipnet::IpNet;
 
+use super::client::{Client, is_in};
 use crate::answer::Prepared;
 use crate::config::{Door, Limits};
 use crate::metrics::{Answered, Metrics, SourceCounters};
@@ -18,6 +20,7 @@ use crate::metrics::{Answered, Metrics, SourceCounters};
 pub(super) struct Entrance {
     /// The one source's tally, or the path's own.
     pub(super) tally: Tally,
+    allow_addresses: Option<Vec<IpNet>>,
     /// Empty for every method.
     methods: Vec<Method>,
     /// The largest body.
@@ -67,6 +70,10 @@ impl Tally {
 }
 
 impl Entrance {
+    pub(super) fn is_open_to(&self, client: Client) -> bool {
+        self.allow_addresses.as_ref().is_none_or(|ranges| is_in(client.address, ranges))
+    }
+
     pub(super) fn takes(&self, method: &Method) -> bool {
         self.methods.is_empty() || self.methods.contains(method)
     }
@@ -148,5 +155,14 @@ fn entrance(door: &Door, tally: Tally, behind: Behind, limits: &Limits) -> Resul
         wrong_method = wrong_method.with(header::ALLOW, allow);
     }
     let body_bytes = door.body_bytes.unwrap_or(limits.body_bytes).min(limits.body_bytes);
-    Ok(Entrance { tally, methods, body_bytes, refused: Prepared::new(&door.answers.refused)?, wrong_method, behind })
+    let allow_addresses = door.allow_addresses.clone();
+    Ok(Entrance {
+        tally,
+        allow_addresses,
+        methods,
+        body_bytes,
+        refused: Prepared::new(&door.answers.refused)?,
+        wrong_method,
+        behind,
+    })
 }

@@ -128,6 +128,15 @@ fn a_source_may_take_less_than_the_gateway_does() {
 }
 
 #[test]
+fn addresses_are_ranges() {
+    let source = |ranges: &str| format!("[[source]]\nname = \"a\"\nunsigned = true\nallow_addresses = {ranges}\n");
+    assert!(parse(&source(r#"["192.30.252.0/22", "2001:db8::1"]"#)).is_ok());
+    insta::assert_snapshot!(problems(&source("[]")), @"hookward.toml:4:19: nobody could come to a source without addresses: leave `allow_addresses` out for all");
+    insta::assert_snapshot!(problems(&source(r#"["github.com"]"#)), @r#"hookward.toml:4:19: `github.com` is not a range of addresses: write one like "10.0.0.0/8" or "fd00::/8""#);
+    insta::assert_snapshot!(problems("[public]\ntrusted_proxies = [\"10.0.0.0/33\"]\n"), @r#"hookward.toml:2:19: `10.0.0.0/33` is not a range of addresses: write one like "10.0.0.0/8" or "fd00::/8""#);
+}
+
+#[test]
 fn a_rate_is_a_number_in_a_lapse() {
     let source = |rate: &str| format!("[[source]]\nname = \"a\"\nunsigned = true\nrate = {rate}\n");
     let rate = |text: &str| parse(&source(text)).unwrap().sources.remove(0).spec.rate.unwrap();

@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::{Answer, Gateway, SOURCES, everything_in, read_until, sign};
+use crate::support::{Answer, GITHUB_SECRET, Gateway, SOURCES, everything_in, read_until, sign};
 
 #[tokio::test]
 async fn a_signed_push_is_accepted_once() {
@@ -188,6 +188,45 @@ async fn a_sender_over_its_rate_is_told_when_to_come_again_and_forgers_take_none
     assert_eq!(audit.matches(r#""reason":"rate-limited""#).count(), 1, "{audit}");
     let metrics = crate::support::send(gateway.running.admin(), "GET", "/metrics", &[], b"").await.text();
     assert!(metrics.contains(r#"hookward_received_total{source="github",answer="limited"} 1"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn who_may_not_come_is_answered_like_a_forger_before_the_body_is_read() {
+    let limited = SOURCES.replacen("secret =", "allow_addresses = [\"192.30.252.0/22\", \"127.0.0.2\"]\nsecret =", 1);
+    let trusting = format!("[public]\ntrusted_proxies = [\"127.0.0.1\"]\n{limited}");
+    let gateway = Gateway::start(&trusting).await;
+    let from = async |address: &str, secret: &str, body: &[u8]| {
+        let signature = crate::support::sign_with(secret, body);
+        let headers = [("x-forwarded-for", address), ("x-hub-signature-256", signature.as_str())];
+        gateway.send("POST", "/in/github", &headers, body).await
+    };
+    let forged = from("192.30.252.1", "another secret", b"0").await;
+    assert_eq!(forged.status, 401);
+    assert_eq!(from("192.30.252.0", GITHUB_SECRET, b"1").await.status, 202);
+    assert_eq!(from("192.30.255.255", GITHUB_SECRET, b"2").await.status, 202);
+    for outside in ["192.30.251.255", "192.31.0.0", "nonsense", "192.30.252.1, 203.0.113.9", "127.0.0.1"] {
+        assert_eq!(from(outside, GITHUB_SECRET, outside.as_bytes()).await, forged, "{outside}");
+    }
+    let unread = "POST /in/github HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n";
+    assert!(gateway.raw(unread.as_bytes()).await.starts_with("HTTP/1.1 401"), "without waiting for the body");
+    gateway.running.engine().run_until_idle().await;
+    let events = gateway.get("/events?source=github").await;
+    assert_eq!(events["items"].as_array().unwrap().len(), 2);
+    let id = events["items"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(gateway.get(&format!("/events/{id}")).await["request"]["remote"], "192.30.255.255");
+    let audit = gateway.get("/audit").await;
+    let mut refusals = audit["items"].as_array().unwrap().iter().map(|entry| &entry["detail"]);
+    let outsider = refusals.find(|detail| detail["reason"] == "address-not-allowed").expect("audited");
+    assert_eq!((&outsider["count"], &outsider["remote"]), (&json!(6), &json!("192.30.251.255")));
+}
+
+#[tokio::test]
+async fn a_header_that_no_trusted_proxy_vouches_for_is_ignored() {
+    let gateway = Gateway::start(SOURCES).await;
+    let answer = gateway.send("POST", "/in/open", &[("x-forwarded-for", "203.0.113.7")], b"x").await;
+    let id = answer.json()["eventId"].as_str().unwrap().to_owned();
+    let remote = gateway.get(&format!("/events/{id}")).await["request"]["remote"].as_str().unwrap().to_owned();
+    assert!(remote.starts_with("127.0.0.1:"), "{remote}");
 }
 
 #[tokio::test]
