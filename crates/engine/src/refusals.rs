@@ -211,6 +211,10 @@ impl Refusals {
         if kinds.is_empty() {
             return;
         }
+        for Kind { sample, count, .. } in kinds.values() {
+            let (reason, remote) = (&sample.reason, &sample.request.remote);
+            tracing::info!(at = sample.refused_at.as_str(), reason, count, remote, "refused: {}", sample.explanation);
+        }
         let kept = kinds.values().filter(|kind| kind.is_kept);
         let kept = kept.map(|kind| RefusedRequest { count: kind.count, ..kind.sample.clone() }).collect();
         let audit = kinds.values().map(entry).collect();

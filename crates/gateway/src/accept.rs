@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::brake::Brake;
 use crate::config::Limits;
 use crate::wire::{Watch, Wire};
 
@@ -98,7 +99,8 @@ async fn connection<S, B>(
     let _ = stream.set_nodelay(true);
     let watch = Arc::new(Watch::default());
     let wire = Wire::new(stream, Arc::clone(&watch), limits.header_timeout, limits.idle_timeout);
-    let service = service_fn(|request| Box::pin(one(request, peer, &watch, &service)));
+    let brake = Brake::default();
+    let service = service_fn(|request| Box::pin(one(request, peer, &watch, &brake, &service)));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // The wire's own deadlines tell a slow head from an idle connection.
@@ -128,6 +130,7 @@ async fn one<S, B>(
     mut request: Request<Incoming>,
     peer: SocketAddr,
     watch: &Arc<Watch>,
+    brake: &Brake,
     service: &S,
 ) -> Result<Response<Either<B, Full<Bytes>>>, Infallible>
 where
@@ -139,7 +142,9 @@ where
         return Ok(short(StatusCode::BAD_REQUEST, r#"{"error":"Bad request"}"#));
     }
     request.extensions_mut().insert(Peer(peer));
-    service.call(request).await.map(|response| response.map(Either::Left))
+    let response = service.call(request).await?;
+    brake.hold(response.status()).await;
+    Ok(response.map(Either::Left))
 }
 
 fn has_one_host(request: &Request<Incoming>) -> bool {

@@ -172,7 +172,7 @@ impl Ingest {
             Ok(Receipt::Duplicate(committed)) => (Answered::Duplicate, desk.duplicate.about(&committed)),
             Ok(Receipt::Refused(refusal)) => {
                 self.metrics.refused(source, refusal.id());
-                tracing::info!(source, refusal = refusal.id(), "refused: {refusal}");
+                tracing::debug!(source, refusal = refusal.id(), "refused: {refusal}");
                 (Answered::Refused, entrance.refused.send())
             }
             Ok(Receipt::Limited { retry_after }) => {
@@ -191,7 +191,7 @@ impl Ingest {
         let source = tally.name();
         self.engine.turn_away(tally.at.clone(), why, inbound);
         self.metrics.refused(source, why.id());
-        tracing::info!(source, refusal = why.id(), "refused: {}", why.explanation());
+        tracing::debug!(source, refusal = why.id(), "refused: {}", why.explanation());
     }
 
     fn client(&self, head: &request::Parts) -> Client {

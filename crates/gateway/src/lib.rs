@@ -16,6 +16,7 @@ mod health;
 mod metrics;
 
 mod accept;
+mod brake;
 mod framing;
 mod wire;
 
