@@ -142,21 +142,21 @@ pub(super) fn measure(
     Ok(measured)
 }
 
-/// Runs the closed loop in one thread until it is told to stop, counting the answers.
+/// Runs the closed loop in one thread until it is told to stop, counting the answers. Connections are given up for new
+/// ones after about `life` answers each.
 pub(super) fn flood_until(
     target: &Target,
     pushes: &Pushes,
-    connections: usize,
+    (connections, life): (usize, usize),
     stop: &AtomicBool,
     answered: &AtomicU64,
 ) -> Result<()> {
-    let slice = Duration::from_millis(100);
-    let mut worker = Worker::connect(target, pushes, connections)?;
     while !stop.load(Ordering::SeqCst) {
-        worker.go_on(world::instant() + slice)?;
+        let mut worker = Worker::connect(target, pushes, connections)?;
+        worker.answers_max = life * connections;
+        worker.stop = Some(stop);
+        worker.go_on(world::instant() + STALLED)?;
         answered.fetch_add(worker.micros.len() as u64, Ordering::SeqCst);
-        worker.micros.clear();
-        worker.answered.clear();
     }
     Ok(())
 }
@@ -167,6 +167,10 @@ struct Worker<'a> {
     pushes: &'a Pushes,
     epoll: Epoll,
     connections: Vec<Connection>,
+    /// After about so many answers nothing more is sent.
+    answers_max: usize,
+    /// Nor after this says so.
+    stop: Option<&'a AtomicBool>,
     micros: Vec<u32>,
     answered: Vec<u64>,
 }
@@ -191,7 +195,16 @@ impl<'a> Worker<'a> {
     fn connect(target: &'a Target, pushes: &'a Pushes, share: usize) -> Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::empty())?;
         let (micros, answered) = (Vec::new(), Vec::new());
-        let mut worker = Self { target, pushes, epoll, connections: Vec::new(), micros, answered };
+        let mut worker = Self {
+            target,
+            pushes,
+            epoll,
+            connections: Vec::new(),
+            answers_max: usize::MAX,
+            stop: None,
+            micros,
+            answered,
+        };
         for index in 0..share {
             let stream = systems::http::connect(target.address)?;
             stream.set_nonblocking(true)?;
@@ -219,7 +232,8 @@ impl<'a> Worker<'a> {
                 if !self.receive(index)? {
                     continue;
                 }
-                if world::instant() < end {
+                let stopped = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+                if world::instant() < end && self.micros.len() < self.answers_max && !stopped {
                     self.send(index)?;
                 } else {
                     open -= 1;
