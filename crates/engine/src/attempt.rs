@@ -23,6 +23,7 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
     let Claimed { claim, event, body, concluded } = claimed;
     let started_at = inner.clock().now();
     let started = inner.clock().elapsed();
+    let under_way = inner.running().begin(claim.delivery(), claim.number(), live.runner.output_bytes());
     let (report, signed_by) = match sign(&live, &event, &body, started_at) {
         Err(problem) => (Report::failed(Outcome::Unusable, problem), vec![]),
         Ok((signature, signed_by)) => {
@@ -38,11 +39,10 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
                 body,
                 signature,
                 concluded: concluded.as_ref(),
+                called_off: under_way.called_off(),
+                output: under_way.output(),
             };
-            let running = inner.running().begin(claim.delivery());
-            let attempt = live.runner.attempt(parcel, inner.clock());
-            let report = running.called_off().run_until_cancelled(attempt).await;
-            (report.unwrap_or_else(|| Report::failed(Outcome::Cancelled, "it was called off while it ran")), signed_by)
+            (live.runner.attempt(parcel, inner.clock()).await, signed_by)
         }
     };
     let duration = inner.clock().elapsed().saturating_sub(started);
@@ -55,6 +55,8 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
     let settlement = conclude(claim, &live.destination.spec.retry, ran, report, then, u64::from_le_bytes(random));
     let disables = settlement.disable.is_some();
     settle(&inner, settlement, until).await;
+    // Until now the output could be read here; from now on the store has it.
+    drop(under_way);
     if disables && let Err(error) = inner.refresh().await {
         tracing::error!(%error, "a disabled destination is still in force here");
     }

@@ -8,11 +8,13 @@ pub mod report;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::egress::{Blocked, UrlProblem};
 use crate::ids::{DeliveryId, EventId};
-use crate::model::{Concluded, Outcome, RequestRecord};
+use crate::model::{Concluded, KeptOutput, Outcome, RequestRecord};
+use crate::output::Output;
 
 /// Settings of a destination that can never work: whoever wrote them has to change them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +66,10 @@ pub struct Parcel<'a> {
     pub signature: Vec<(String, String)>,
     /// The end of another delivery, for an attempt that tells of it.
     pub concluded: Option<&'a Concluded>,
+    /// Cancelled when the attempt is to end early.
+    pub called_off: &'a CancellationToken,
+    /// Takes what a program writes.
+    pub output: &'a Output,
 }
 
 /// What came of one attempt.
@@ -73,17 +79,29 @@ pub struct Report {
     pub outcome: Outcome,
     /// The HTTP status, when an answer came.
     pub status: Option<u16>,
+    /// The program's exit status, when it ended with one.
+    pub exit_code: Option<i32>,
     /// `Retry-After` as the answer gave it, from now; not yet clamped.
     pub retry_after: Option<Duration>,
     /// The first bytes of the answer or the output.
     pub excerpt: Bytes,
     /// One sentence: what went wrong, empty on success.
     pub detail: String,
+    /// What the program wrote, if one was started.
+    pub output: Option<KeptOutput>,
 }
 
 impl Report {
     /// A try that ended without an answer.
     pub fn failed(outcome: Outcome, detail: impl Into<String>) -> Self {
-        Self { outcome, status: None, retry_after: None, excerpt: Bytes::new(), detail: detail.into() }
+        Self {
+            outcome,
+            status: None,
+            exit_code: None,
+            retry_after: None,
+            excerpt: Bytes::new(),
+            detail: detail.into(),
+            output: None,
+        }
     }
 }

@@ -21,6 +21,7 @@ mod attempt;
 pub mod destination;
 mod dispatch;
 pub mod egress;
+mod output;
 pub mod redeliver;
 pub mod refusals;
 pub mod retry;
@@ -39,6 +40,7 @@ pub mod store;
 
 pub use crate::declare::{Declared, DeclaredDestination, DeclaredSource};
 pub use crate::engine::{Engine, EngineError, PUBLISH, Parts};
+pub use crate::output::{Follow, Output};
 pub use crate::publish::{Publish, PublishError, Published};
 pub use crate::receive::{InboundRequest, Receipt, TurnedAway, Unavailable};
 pub use crate::secrets::{NewSecret, SecretInfo};

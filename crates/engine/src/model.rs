@@ -11,10 +11,12 @@ mod secret;
 mod source;
 
 pub use audit::AuditEntry;
-pub use delivery::{Attempt, Concluded, Delivery, DeliveryCause, DeliveryState, Outcome, RESPONSE_EXCERPT_MAX};
+pub use delivery::{
+    Attempt, Concluded, Delivery, DeliveryCause, DeliveryState, KeptOutput, Outcome, RESPONSE_EXCERPT_MAX,
+};
 pub use destination::{
-    CommandSpec, Destination, DestinationKind, DestinationSpec, DestinationState, HttpSpec, ReportProvider, ReportSpec,
-    RetrySchedule, Signing,
+    CommandSpec, Destination, DestinationKind, DestinationSpec, DestinationState, HttpSpec, OUTPUT_BYTES,
+    ReportProvider, ReportSpec, RetrySchedule, Signing,
 };
 pub use event::{Event, PassedOver, PassedOverReason, REDACTED, RequestRecord};
 pub use refused::{RefusedAt, RefusedRequest};

@@ -6,6 +6,7 @@ use crate::engine::{Engine, EngineError};
 use crate::fanout;
 use crate::ids::{DeliveryId, EventId};
 use crate::model::{AuditEntry, DeliveryCause, Destination, DestinationKind, DestinationState};
+use crate::output::Follow;
 use crate::store::{Cancel, Change};
 
 impl Engine {
@@ -79,6 +80,12 @@ impl Engine {
             self.inner().cancel_running(&[delivery]);
         }
         Ok(cancel)
+    }
+
+    /// What the program of a delivery writes, from its beginning and along with it; `None` when no attempt is under way
+    /// here, or not the one of this number. What earlier ones wrote is in the store.
+    pub fn follow(&self, delivery: DeliveryId, attempt: Option<u32>) -> Option<Follow> {
+        self.inner().running().output(delivery, attempt).map(Follow::new)
     }
 
     /// Pauses, disables or resumes a destination. What it is owed is held meanwhile, and due at once on resume.

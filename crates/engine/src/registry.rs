@@ -129,11 +129,22 @@ impl Runner {
 
     /// One try, one outcome.
     pub(crate) async fn attempt(&self, parcel: Parcel<'_>, clock: &dyn Clock) -> Report {
+        let called_off = parcel.called_off;
+        let report = match self {
+            // A program is not just left: it is asked to end, and what it wrote is kept.
+            Self::Command(command) => Some(command.attempt(parcel).await),
+            Self::Http(http) => called_off.run_until_cancelled(http.attempt(parcel, clock)).await,
+            Self::Report(report) => called_off.run_until_cancelled(report.attempt(parcel, clock)).await,
+            Self::Broken(problem) => Some(Report::failed(Outcome::Unusable, problem.clone())),
+        };
+        report.unwrap_or_else(|| Report::failed(Outcome::Cancelled, "it was called off while it ran"))
+    }
+
+    /// How much of what a program writes is kept, in bytes.
+    pub(crate) fn output_bytes(&self) -> usize {
         match self {
-            Self::Http(http) => http.attempt(parcel, clock).await,
-            Self::Command(command) => command.attempt(parcel).await,
-            Self::Report(report) => report.attempt(parcel, clock).await,
-            Self::Broken(problem) => Report::failed(Outcome::Unusable, problem.clone()),
+            Self::Command(command) => command.output_bytes(),
+            Self::Http(_) | Self::Report(_) | Self::Broken(_) => 0,
         }
     }
 }

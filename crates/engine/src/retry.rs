@@ -36,6 +36,9 @@ pub fn decide(schedule: &RetrySchedule, number: u32, report: &Report, now: Times
     if report.status == Some(410) {
         return Verdict { next: Next::Held, disable: Some("the receiver answered 410 Gone".to_owned()) };
     }
+    if !is_worth_another(schedule, report) {
+        return Verdict { next: Next::Exhausted, disable: None };
+    }
     let next = match wait_after(schedule, number, random) {
         None => Next::Exhausted,
         Some(wait) => {
@@ -44,6 +47,15 @@ pub fn decide(schedule: &RetrySchedule, number: u32, report: &Report, now: Times
         }
     };
     Verdict { next, disable: None }
+}
+
+/// A program that ended with a status has said whether trying again is of use, where the schedule lists such statuses.
+/// One that was ended by a signal or at its deadline, or was never started, has said nothing.
+fn is_worth_another(schedule: &RetrySchedule, report: &Report) -> bool {
+    match (&schedule.exit_codes, report.exit_code) {
+        (Some(worth), Some(code)) => worth.iter().any(|&one| i32::from(one) == code),
+        _ => true,
+    }
 }
 
 /// The jittered wait after attempt `number`, or `None` when that was the last.
@@ -59,7 +71,6 @@ fn wait_after(schedule: &RetrySchedule, number: u32, random: u64) -> Option<Dura
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
@@ -67,7 +78,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
     fn report(outcome: Outcome, status: Option<u16>, retry_after: Option<Duration>) -> Report {
-        Report { outcome, status, retry_after, excerpt: Bytes::new(), detail: String::new() }
+        Report { status, retry_after, ..Report::failed(outcome, "") }
     }
 
     fn wait_of(verdict: &Verdict) -> Duration {
@@ -88,7 +99,7 @@ mod tests {
 
     #[test]
     fn retry_after_puts_off_but_never_hurries_and_is_clamped_on_both_sides() {
-        let exact = RetrySchedule { waits_s: vec![0, 5], jitter_percent: 0 };
+        let exact = RetrySchedule { waits_s: vec![0, 5], jitter_percent: 0, exit_codes: None };
         let asked = |number, seconds| {
             let busy = report(Outcome::Status, Some(503), Some(Duration::from_secs(seconds)));
             wait_of(&decide(&exact, number, &busy, NOW, 0)).as_secs()
@@ -119,10 +130,34 @@ mod tests {
         assert_eq!(verdict, Verdict { next: Next::Delivered, disable: None });
     }
 
+    #[test]
+    fn only_the_exit_statuses_listed_are_tried_again() {
+        let listed = RetrySchedule { exit_codes: Some(vec![75, 100]), ..RetrySchedule::default() };
+        let none = RetrySchedule { exit_codes: Some(vec![]), ..RetrySchedule::default() };
+        let every = RetrySchedule::default();
+        let exit = |code| Report { exit_code: Some(code), ..report(Outcome::Exit, None, None) };
+        let is_again = |schedule, report: &Report| match decide(schedule, 1, report, NOW, 0).next {
+            Next::Again { .. } => true,
+            Next::Exhausted => false,
+            other => panic!("{other:?}"),
+        };
+        for code in [1, 74, 75, 76, 100, 255] {
+            assert_eq!(is_again(&listed, &exit(code)), code == 75 || code == 100, "{code}");
+            assert!(!is_again(&none, &exit(code)));
+            assert!(is_again(&every, &exit(code)));
+        }
+        for outcome in [Outcome::Exit, Outcome::Timeout, Outcome::Spawn, Outcome::Interrupted] {
+            assert!(is_again(&listed, &report(outcome, None, None)), "{outcome:?} without a status");
+        }
+        assert_eq!(decide(&listed, 8, &exit(75), NOW, 0).next, Next::Exhausted, "the last attempt is the last");
+        let success = Report { exit_code: Some(0), ..report(Outcome::Success, None, None) };
+        assert_eq!(decide(&none, 1, &success, NOW, 0).next, Next::Delivered);
+    }
+
     proptest! {
         #[test]
         fn jitter_stays_inside_its_band_and_reaches_its_edges(wait_s in 0u64..1_000_000, jitter in 0u8..=100, random: u64) {
-            let schedule = RetrySchedule { waits_s: vec![wait_s], jitter_percent: jitter };
+            let schedule = RetrySchedule { waits_s: vec![wait_s], jitter_percent: jitter, exit_codes: None };
             let bounds = |r| u64::try_from(wait_after(&schedule, 1, r).expect("one wait").as_millis()).expect("small");
             let (low, high) = (wait_s * 10 * (100 - u64::from(jitter)), wait_s * 10 * (100 + u64::from(jitter)));
             prop_assert_eq!(bounds(0), low);

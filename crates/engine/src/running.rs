@@ -2,11 +2,12 @@
 //! Owns the telling; that the delivery is called off is the store's to know, and how an attempt ends is its own.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::DeliveryId;
+use crate::output::Output;
 
 /// How many called-off deliveries are remembered whose attempt is not under way: it may be about to begin, its lease
 /// being given already. One forgotten too early runs to its end and is cancelled then.
@@ -20,8 +21,15 @@ pub(crate) struct Running {
 
 #[derive(Debug, Default)]
 struct Known {
-    under_way: HashMap<DeliveryId, CancellationToken>,
+    under_way: HashMap<DeliveryId, Attempt>,
     early: VecDeque<DeliveryId>,
+}
+
+#[derive(Debug, Clone)]
+struct Attempt {
+    number: u32,
+    called_off: CancellationToken,
+    output: Arc<Output>,
 }
 
 /// An attempt under way, until dropped.
@@ -29,26 +37,34 @@ struct Known {
 pub(crate) struct UnderWay<'r> {
     running: &'r Running,
     delivery: DeliveryId,
-    called_off: CancellationToken,
+    attempt: Attempt,
 }
 
 impl Running {
-    /// An attempt of `delivery` begins.
-    pub(crate) fn begin(&self, delivery: DeliveryId) -> UnderWay<'_> {
-        let called_off = CancellationToken::new();
+    /// Attempt `number` of `delivery` begins; of what a program writes, `output_bytes` are kept.
+    pub(crate) fn begin(&self, delivery: DeliveryId, number: u32, output_bytes: usize) -> UnderWay<'_> {
+        let output = Arc::new(Output::new(output_bytes));
+        let attempt = Attempt { number, called_off: CancellationToken::new(), output };
         let mut known = self.known();
         if known.early.contains(&delivery) {
-            called_off.cancel();
+            attempt.called_off.cancel();
         }
-        known.under_way.insert(delivery, called_off.clone());
-        UnderWay { running: self, delivery, called_off }
+        known.under_way.insert(delivery, attempt.clone());
+        UnderWay { running: self, delivery, attempt }
+    }
+
+    /// The output of the attempt of `delivery` that is under way, if it is the one of this number.
+    pub(crate) fn output(&self, delivery: DeliveryId, number: Option<u32>) -> Option<Arc<Output>> {
+        let known = self.known();
+        let attempt = known.under_way.get(&delivery)?;
+        number.is_none_or(|number| number == attempt.number).then(|| Arc::clone(&attempt.output))
     }
 
     /// Tells the attempt of `delivery` to end, whether it has begun or is about to.
     pub(crate) fn cancel(&self, delivery: DeliveryId) {
         let mut known = self.known();
         match known.under_way.get(&delivery) {
-            Some(called_off) => called_off.cancel(),
+            Some(attempt) => attempt.called_off.cancel(),
             None => {
                 if known.early.len() == EARLY_MAX {
                     known.early.pop_front();
@@ -66,12 +82,18 @@ impl Running {
 impl UnderWay<'_> {
     /// Cancelled when the attempt should end.
     pub(crate) fn called_off(&self) -> &CancellationToken {
-        &self.called_off
+        &self.attempt.called_off
+    }
+
+    /// Takes what a program writes.
+    pub(crate) fn output(&self) -> &Output {
+        &self.attempt.output
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
+        self.attempt.output.finish();
         self.running.known().under_way.remove(&self.delivery);
     }
 }
@@ -87,13 +109,13 @@ mod tests {
     #[test]
     fn an_attempt_is_told_to_end_whether_it_has_begun_or_not() {
         let running = Running::default();
-        let begun = running.begin(delivery(1));
-        let other = running.begin(delivery(2));
+        let begun = running.begin(delivery(1), 1, 0);
+        let other = running.begin(delivery(2), 1, 0);
         running.cancel(delivery(1));
         running.cancel(delivery(3));
         assert!(begun.called_off().is_cancelled());
         assert!(!other.called_off().is_cancelled());
-        assert!(running.begin(delivery(3)).called_off().is_cancelled());
+        assert!(running.begin(delivery(3), 1, 0).called_off().is_cancelled());
         drop((begun, other));
         assert!(running.known().under_way.is_empty());
     }
@@ -103,7 +125,7 @@ mod tests {
         let running = Running::default();
         (0..=EARLY_MAX).for_each(|n| running.cancel(delivery(n)));
         assert_eq!(running.known().early.len(), EARLY_MAX);
-        assert!(!running.begin(delivery(0)).called_off().is_cancelled());
-        assert!(running.begin(delivery(1)).called_off().is_cancelled());
+        assert!(!running.begin(delivery(0), 1, 0).called_off().is_cancelled());
+        assert!(running.begin(delivery(1), 1, 0).called_off().is_cancelled());
     }
 }

@@ -42,8 +42,9 @@ pub fn conclude(
         outcome: report.outcome,
         signed_by: ran.signed_by,
         status: report.status,
+        exit_code: report.exit_code,
         excerpt: report.excerpt.slice(..excerpt_len),
         detail: report.detail,
     };
-    Settlement { claim, attempt, next: verdict.next, then, disable: verdict.disable }
+    Settlement { claim, attempt, output: report.output, next: verdict.next, then, disable: verdict.disable }
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId, OrganizationId, RefusedId};
 use crate::model::{
-    Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, PassedOver, RefusedRequest,
-    SealedSecret, SecretOwner, Source,
+    Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, KeptOutput, PassedOver,
+    RefusedRequest, SealedSecret, SecretOwner, Source,
 };
 
 mod claims;
@@ -243,6 +243,9 @@ pub trait Records: Send + Sync + std::fmt::Debug {
     /// One delivery and its attempts, oldest attempt first.
     async fn delivery(&self, id: DeliveryId) -> Result<(Delivery, Vec<Attempt>), StoreError>;
 
+    /// What the program wrote during an attempt: the last one that ran a program, unless `number` says which.
+    async fn output(&self, id: DeliveryId, number: Option<u32>) -> Result<Option<KeptOutput>, StoreError>;
+
     /// Deliveries, newest first.
     async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Listing<Delivery>, StoreError>;
 
@@ -275,7 +278,7 @@ pub trait Store: Records + Upkeep {
     /// off meanwhile is cancelled instead, here and in `recover`.
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, StoreError>;
 
-    /// Writes the ends of attempts. Each is fenced by its claim; answers are in the order given. A delivery that was
+    /// Writes the ends of attempts, with what programs wrote. Each is fenced by its claim; answers are in the order given. A delivery that was
     /// called off meanwhile is cancelled, whatever was to come next, unless this attempt delivered it.
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
 

@@ -6,12 +6,13 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::brake::Brake;
 use crate::config::Limits;
-use crate::wire::{Watch, Wire};
+use crate::wire::{Busy, Watch, Wire};
 
 /// How long to wait after an accept that failed for want of something, such as file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -40,7 +41,7 @@ pub(crate) async fn serve<S, B>(listener: TcpListener, limits: Limits, service: 
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     let room = Arc::new(Semaphore::new(limits.connections));
     let limits = Arc::new(limits);
@@ -94,7 +95,7 @@ async fn connection<S, B>(
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
     S::Future: Send,
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     let _ = stream.set_nodelay(true);
     let watch = Arc::new(Watch::default());
@@ -132,11 +133,12 @@ async fn one<S, B>(
     watch: &Arc<Watch>,
     brake: &Brake,
     service: &S,
-) -> Result<Response<Either<B, Full<Bytes>>>, Infallible>
+) -> Result<Response<Either<Held<B>, Full<Bytes>>>, Infallible>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
 {
-    let _busy = watch.busy();
+    // Held until the answer's last byte is on its way: a reader of a long one is not idle.
+    let busy = watch.busy();
     // This is no proxy: CONNECT names no path that could be answered.
     if watch.is_ambiguous() || !has_one_host(&request) || request.method() == Method::CONNECT {
         return Ok(short(StatusCode::BAD_REQUEST, r#"{"error":"Bad request"}"#));
@@ -144,7 +146,31 @@ where
     request.extensions_mut().insert(Peer(peer));
     let response = service.call(request).await?;
     brake.hold(response.status()).await;
-    Ok(response.map(Either::Left))
+    Ok(response.map(|body| Either::Left(Held { body, _busy: busy })))
+}
+
+/// The body of an answer, until whose end the connection is not idle.
+#[derive(Debug)]
+struct Held<B> {
+    body: B,
+    _busy: Busy,
+}
+
+impl<B: Body + Unpin> Body for Held<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 fn has_one_host(request: &Request<Incoming>) -> bool {

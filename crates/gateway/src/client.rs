@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -25,21 +26,53 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-/// Sends one request.
+/// Sends one request and reads the whole answer.
 pub(crate) async fn send(method: &str, url: &str, headers: &[(String, String)], body: Bytes) -> anyhow::Result<Answer> {
+    let exchange = async {
+        let mut coming = exchange(method, url, headers, body).await?;
+        anyhow::Ok(Answer { status: coming.status, body: coming.whole().await? })
+    };
+    timeout(PATIENCE, exchange).await.with_context(|| format!("no answer within {} s", PATIENCE.as_secs()))?
+}
+
+/// Sends one request without a body; the answer's body is read as it comes.
+pub(crate) async fn open(method: &str, url: &str, headers: &[(String, String)]) -> anyhow::Result<Coming> {
+    let exchange = exchange(method, url, headers, Bytes::new());
+    timeout(PATIENCE, exchange).await.with_context(|| format!("no answer within {} s", PATIENCE.as_secs()))?
+}
+
+/// An answer whose body is still coming.
+pub(crate) struct Coming {
+    pub(crate) status: u16,
+    body: Incoming,
+}
+
+impl Coming {
+    /// The next part of the body, whenever it comes.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+        while let Some(frame) = self.body.frame().await {
+            if let Ok(data) = frame.context("the answer did not come whole")?.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The rest of the body, up to a limit.
+    pub(crate) async fn whole(&mut self) -> anyhow::Result<Bytes> {
+        let body = Limited::new(&mut self.body, ANSWER_MAX).collect().await;
+        Ok(body.map_err(|error| anyhow::anyhow!("the answer did not come whole: {error}"))?.to_bytes())
+    }
+}
+
+async fn exchange(method: &str, url: &str, headers: &[(String, String)], body: Bytes) -> anyhow::Result<Coming> {
     let mut request = http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(name, value);
     }
     let request = request.body(Full::new(body)).context("not a request that can be sent")?;
-    let exchange = async {
-        let response = Client::builder(TokioExecutor::new()).build(connector()?).request(request).await?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("the answer did not come whole: {error}"))?;
-        anyhow::Ok(Answer { status, body: body.to_bytes() })
-    };
-    timeout(PATIENCE, exchange).await.with_context(|| format!("no answer within {} s", PATIENCE.as_secs()))?
+    let response = Client::builder(TokioExecutor::new()).build(connector()?).request(request).await?;
+    Ok(Coming { status: response.status().as_u16(), body: response.into_body() })
 }
 
 type Connector = hyper_rustls::HttpsConnector<hyper_util::client::legacy::connect::HttpConnector>;

@@ -55,6 +55,7 @@ fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/events/{id}/redeliver", post(events::redeliver))
         .route("/deliveries", get(deliveries::list))
         .route("/deliveries/{id}", get(deliveries::show))
+        .route("/deliveries/{id}/output", get(deliveries::output))
         .route("/deliveries/{id}/cancel", post(deliveries::cancel))
         .route("/refusals", get(refusals::list))
         .route("/refusals/{id}", get(refusals::show))

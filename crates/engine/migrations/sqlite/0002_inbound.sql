@@ -36,6 +36,9 @@ create table passed_over (
     primary key (event_seq, destination_id)
 ) strict, without rowid;
 
+-- `exit_code`: of a program that ended with a status.
+alter table attempts add column exit_code integer;
+
 -- What a program wrote during an attempt, its two ends if it was much. `packing` as in `bodies`.
 create table outputs (
     delivery_seq integer not null,

@@ -2,10 +2,10 @@
 //! Owns the program's environment, its deadline and its end. There is never a shell, and whether to run again is not
 //! known here.
 
-mod excerpt;
 mod process;
 pub mod supervise;
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::model::{CommandSpec, Outcome};
 
 pub use process::Supervisor;
-use process::{Ended, Running};
+use process::{Limits, Overrun, Running, Told};
 use supervise::{Input, Reply, Run};
 
 /// How long a program has between being asked to end and being ended, at its deadline.
@@ -56,38 +56,52 @@ impl CommandDestination {
         Self { grace, ..self }
     }
 
+    /// How much of what a program writes is kept, in bytes.
+    pub fn output_bytes(&self) -> usize {
+        self.spec.output_bytes
+    }
+
     /// Runs the program once. When this returns nothing that the program started is left, whatever it did to escape; when
     /// it is dropped, that is so a moment later.
     pub async fn attempt(&self, parcel: Parcel<'_>) -> Report {
-        let mut running = match Running::start(&self.supervisor, parcel.body.clone()) {
+        let mut running = match Running::start(&self.supervisor, parcel.body.clone(), parcel.output) {
             Ok(running) => running,
             Err(error) => return Report::failed(Outcome::Spawn, format!("cannot start a supervisor: {error}")),
         };
-        let ended = running.until(self.run(&parcel), self.timeout, self.grace).await;
-        let (outcome, detail) = self.judge(ended);
-        Report { outcome, status: None, retry_after: None, excerpt: running.into_excerpt(), detail }
+        let limits = Limits { deadline: self.timeout, called_off: parcel.called_off };
+        let report = match limits.keep(running.run(&self.run(&parcel))).await {
+            Ok(ended) => self.judge(ended),
+            Err(overrun) => self.judge_told(overrun, &running.end(self.grace).await),
+        };
+        Report { excerpt: running.finish().await, output: Some(parcel.output.kept()), ..report }
     }
 
-    fn judge(&self, ended: Ended) -> (Outcome, String) {
+    fn judge(&self, ended: io::Result<Reply>) -> Report {
         match ended {
-            Ended::Itself(Reply::Exited(0)) => (Outcome::Success, String::new()),
-            Ended::Itself(Reply::Exited(code)) => (Outcome::Exit, format!("exited with status {code}")),
-            Ended::Itself(Reply::Signalled(number)) => (Outcome::Exit, format!("ended by {}", signal_name(number))),
-            Ended::Itself(Reply::NotStarted(problem)) => (Outcome::Spawn, self.not_started(&problem)),
-            Ended::AtDeadline(Signal::SIGTERM) => {
-                (Outcome::Timeout, format!("still running after {:?}, ended by SIGTERM", self.timeout))
+            Ok(Reply::Exited(0)) => Report { exit_code: Some(0), ..Report::failed(Outcome::Success, "") },
+            Ok(Reply::Exited(code)) => {
+                let failed = Report::failed(Outcome::Exit, format!("exited with status {code}"));
+                Report { exit_code: Some(code), ..failed }
             }
-            Ended::AtDeadline(signal) => (
-                Outcome::Timeout,
-                format!(
-                    "still running after {:?}, ignored SIGTERM for {:?}, ended by {signal}",
-                    self.timeout, self.grace
-                ),
-            ),
-            Ended::Stuck => {
-                (Outcome::Timeout, format!("still running after {:?}, and not even SIGKILL ended it", self.timeout))
+            Ok(Reply::Signalled(number)) => Report::failed(Outcome::Exit, format!("ended by {}", signal_name(number))),
+            Ok(Reply::NotStarted(problem)) => Report::failed(Outcome::Spawn, self.not_started(&problem)),
+            Err(error) => Report::failed(Outcome::Interrupted, format!("the program's end is unknown: {error}")),
+        }
+    }
+
+    /// What is reported of a program that was told to end.
+    fn judge_told(&self, overrun: Overrun, told: &Told) -> Report {
+        let end = match told {
+            Told::Heeded => "ended by SIGTERM".to_owned(),
+            Told::Killed => format!("ignored SIGTERM for {:?}, ended by SIGKILL", self.grace),
+            Told::Stuck => "and not even SIGKILL ended it".to_owned(),
+            Told::Lost(error) => format!("and its supervisor was lost: {error}"),
+        };
+        match overrun {
+            Overrun::Deadline => {
+                Report::failed(Outcome::Timeout, format!("still running after {:?}, {end}", self.timeout))
             }
-            Ended::Unknown(error) => (Outcome::Interrupted, format!("the program's end is unknown: {error}")),
+            Overrun::CalledOff => Report::failed(Outcome::Cancelled, format!("called off while it ran, {end}")),
         }
     }
 

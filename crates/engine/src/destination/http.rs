@@ -121,7 +121,12 @@ impl Answer {
             false => (Outcome::Status, format!("answered {}", self.status)),
         };
         let retry_after = self.retry_after.filter(|_| !self.success);
-        Report { outcome, status: Some(self.status), retry_after, excerpt: self.excerpt.freeze(), detail }
+        Report {
+            status: Some(self.status),
+            retry_after,
+            excerpt: self.excerpt.freeze(),
+            ..Report::failed(outcome, detail)
+        }
     }
 }
 

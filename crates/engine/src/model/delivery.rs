@@ -106,6 +106,8 @@ pub struct Attempt {
     pub signed_by: Vec<u32>,
     /// The HTTP status, when an answer came.
     pub status: Option<u16>,
+    /// The program's exit status, when it ended with one.
+    pub exit_code: Option<i32>,
     /// The first bytes of the answer or of the program's output, at most `RESPONSE_EXCERPT_MAX`.
     pub excerpt: Bytes,
     /// One sentence: what went wrong, empty on success.
@@ -123,7 +125,16 @@ pub struct Concluded {
     pub attempt: Attempt,
 }
 
-/// The most that is kept of a response body or a program's output, in bytes.
+/// What a program wrote during an attempt: all of it, or its two ends with a line between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptOutput {
+    /// How much it wrote.
+    pub total_bytes: u64,
+    /// What is kept of it.
+    pub bytes: Bytes,
+}
+
+/// The most that is kept with an attempt of a response body or a program's output, in bytes.
 pub const RESPONSE_EXCERPT_MAX: usize = 16 * 1024;
 
 /// How an attempt ended.

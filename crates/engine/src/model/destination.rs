@@ -109,6 +109,16 @@ pub struct CommandSpec {
     /// Extra environment variables. Only these, `PATH` and `HOOKWARD_*` are given to the program.
     #[serde(default)]
     pub environment: Vec<(String, String)>,
+    /// How much of its output is kept of each attempt, in bytes.
+    #[serde(default = "output_bytes")]
+    pub output_bytes: usize,
+}
+
+/// How much of a program's output is kept unless the settings say otherwise, in bytes.
+pub const OUTPUT_BYTES: usize = 256 * 1024;
+
+fn output_bytes() -> usize {
+    OUTPUT_BYTES
 }
 
 /// The settings of a `report` destination. Its secret, under scheme `bearer`, is the token for the API.
@@ -153,12 +163,16 @@ pub struct RetrySchedule {
     pub waits_s: Vec<u64>,
     /// Each wait is scaled by a random factor in `1 ± jitter_percent / 100`; at most 100.
     pub jitter_percent: u8,
+    /// The exit statuses after which a program is run again; after any other but 0 its delivery is exhausted at once.
+    /// Absent: after every one. What has no status, such as an end by a signal or at the deadline, is always tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_codes: Option<Vec<u8>>,
 }
 
 impl Default for RetrySchedule {
     fn default() -> Self {
         let (min, h) = (60, 3600);
-        Self { waits_s: vec![5, 5 * min, 30 * min, 2 * h, 5 * h, 10 * h, 10 * h], jitter_percent: 20 }
+        Self { waits_s: vec![5, 5 * min, 30 * min, 2 * h, 5 * h, 10 * h, 10 * h], jitter_percent: 20, exit_codes: None }
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, NodeId};
-use crate::model::{Attempt, Concluded, Event};
+use crate::model::{Attempt, Concluded, Event, KeptOutput};
 use crate::store::NewDelivery;
 
 /// The right to settle one attempt: lease and attempt number. A stale one is refused.
@@ -76,6 +76,8 @@ pub struct Settlement {
     pub claim: Claim,
     /// What happened.
     pub attempt: Attempt,
+    /// What the program wrote, if one ran.
+    pub output: Option<KeptOutput>,
     /// What becomes of the delivery.
     pub next: Next,
     /// Who is told if the delivery ends with this: delivered or exhausted. Added in the same transaction.

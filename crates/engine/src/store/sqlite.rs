@@ -12,7 +12,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, NodeId, OrganizationId, RefusedId};
-use crate::model::{Attempt, AuditEntry, Delivery, Event, PassedOver, RefusedRequest};
+use crate::model::{Attempt, AuditEntry, Delivery, Event, KeptOutput, PassedOver, RefusedRequest};
 use checkpoint::Checkpoints;
 use readers::Readers;
 use writer::{Door, Writer};
@@ -30,6 +30,7 @@ mod failure;
 mod headers;
 mod migrate;
 mod operate;
+mod outputs;
 mod readers;
 mod refused;
 mod resources;
@@ -180,6 +181,10 @@ impl Records for SqliteStore {
         self.readers.read(move |connection| deliveries::one(connection, id)).await
     }
 
+    async fn output(&self, id: DeliveryId, number: Option<u32>) -> Result<Option<KeptOutput>, StoreError> {
+        self.readers.read(move |connection| outputs::of_delivery(connection, id, number)).await
+    }
+
     async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Listing<Delivery>, StoreError> {
         self.readers.read(move |connection| deliveries::list(connection, &filter, page)).await
     }
@@ -225,7 +230,8 @@ impl Store for SqliteStore {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
-        self.writer.submit(move |tx| settle::write(tx, &settlements)).await
+        let outputs: Vec<_> = settlements.iter().map(|one| one.output.as_ref().map(outputs::pack)).collect();
+        self.writer.submit(move |tx| settle::write(tx, &settlements, &outputs)).await
     }
 
     async fn next_due(&self, destinations: Vec<DestinationId>) -> Result<Option<Timestamp>, StoreError> {

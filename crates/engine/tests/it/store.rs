@@ -62,6 +62,7 @@ mod on_sqlite {
             a_paused_destination_gets_nothing_and_loses_nothing
             recovery_at_a_paused_destination_holds
             signing_counts_as_use
+            what_a_program_wrote_is_kept_for_each_attempt
             claiming_for_an_unknown_destination_says_so;
         operate:
             a_redelivery_names_the_one_that_it_repeats

@@ -1,14 +1,19 @@
-//! Deliveries with their attempts: listed, shown, called off.
+//! Deliveries with their attempts: listed, shown, called off; what programs wrote.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use hookward_engine::Follow;
 use hookward_engine::clock::Timestamp;
 use hookward_engine::ids::{DeliveryId, EventId};
 use hookward_engine::model::{Attempt, Delivery, DeliveryCause, DeliveryState, Outcome};
 use hookward_engine::store::{Cancel, DeliveryFilter};
+use http::header;
 use serde::{Deserialize, Serialize};
 
 use super::page::{self, List};
@@ -67,6 +72,8 @@ struct Tried {
     duration_ms: u64,
     outcome: Outcome,
     status: Option<u16>,
+    /// Of a program that ended with one.
+    exit_code: Option<i32>,
     signed_by: Vec<u32>,
     detail: String,
     /// The answer's or the output's first bytes, as text.
@@ -97,6 +104,38 @@ pub(crate) async fn list(
 pub(crate) async fn show(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {
     let (delivery, attempts) = api.engine.store().delivery(id.parse()?).await?;
     Ok(Json(shown(delivery, Some(attempts))))
+}
+
+/// Of which attempt, and whether to stay while it runs.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Which {
+    attempt: Option<u32>,
+    #[serde(default)]
+    follow: bool,
+}
+
+/// `GET /deliveries/{id}/output`: the bytes that the program wrote, of the attempt under way or of the last one that ran.
+/// A reader that follows and falls behind what is kept misses the middle, and a line says so.
+pub(crate) async fn output(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    query: Result<Query<Which>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let (id, Query(Which { attempt, follow })) = (id.parse::<DeliveryId>()?, query?);
+    let body = match api.engine.follow(id, attempt) {
+        Some(running) if follow => {
+            let part = async |mut running: Follow| Some((Ok::<_, Infallible>(running.next().await?), running));
+            Body::from_stream(futures_util::stream::unfold(running, part))
+        }
+        Some(running) => running.kept().bytes.into(),
+        None => {
+            let kept = api.engine.store().output(id, attempt).await?;
+            let none = || Problem::new(Code::NotFound, format!("there is no output of delivery `{id}` yet"));
+            kept.ok_or_else(none)?.bytes.into()
+        }
+    };
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
 }
 
 /// `POST /deliveries/{id}/cancel`: at once when it waits; one under way is shown with `cancel_at` until it has ended.
@@ -153,6 +192,7 @@ fn tried(attempt: Attempt) -> Tried {
         duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
         outcome: attempt.outcome,
         status: attempt.status,
+        exit_code: attempt.exit_code,
         signed_by: attempt.signed_by,
         detail: attempt.detail,
         excerpt: String::from_utf8_lossy(&attempt.excerpt).into_owned(),

@@ -4,8 +4,8 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::exit::Exit;
-use super::print::Column;
-use super::remote::{Gateway, segment};
+use super::print::{self, Column};
+use super::remote::{Gateway, query, segment};
 use super::resources::Page;
 
 #[derive(Debug, Subcommand)]
@@ -29,6 +29,17 @@ pub(super) enum What {
     Show {
         /// Its id, `dlv_…`
         id: String,
+    },
+    /// What its program wrote, byte for byte
+    Output {
+        /// Its id, `dlv_…`
+        id: String,
+        /// Of this attempt [default: the one under way, or the last]
+        #[arg(long)]
+        attempt: Option<u32>,
+        /// Stay until the program ends
+        #[arg(long)]
+        follow: bool,
     },
     /// Call it off; one that is under way is told to end
     Cancel {
@@ -58,6 +69,11 @@ pub(super) async fn run(what: What, gateway: &Gateway) -> Result<(), Exit> {
             gateway.list(&gateway.get(&format!("/deliveries{query}")).await?, &COLUMNS)
         }
         What::Show { id } => gateway.show(&gateway.get(&format!("/deliveries/{}", segment(&id))).await?),
+        What::Output { id, attempt, follow } => {
+            let attempt = attempt.map(|attempt| attempt.to_string());
+            let query = query(&[("attempt", attempt.as_deref()), ("follow", follow.then_some("true"))]);
+            gateway.stream(&format!("/deliveries/{}/output{query}", segment(&id)), print::out).await
+        }
         What::Cancel { id } => {
             let shown = gateway.post(&format!("/deliveries/{}/cancel", segment(&id)), &json!({})).await?;
             let words = match shown["state"].as_str() {

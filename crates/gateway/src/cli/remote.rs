@@ -58,6 +58,26 @@ impl Gateway {
         self.send("GET", path, &[], Bytes::new()).await
     }
 
+    /// Asks for exact bytes, and hands them on as they come, however long that takes.
+    pub(super) async fn stream(&self, path: &str, take: impl FnMut(&[u8]) -> Result<(), Exit>) -> Result<(), Exit> {
+        let url = format!("{}/api/v1{path}", self.url);
+        let headers = [self.authorization()];
+        let mut answer = client::open("GET", &url, &headers).await.map_err(|error| self.unreachable(&error))?;
+        if answer.status != 200 {
+            let body = answer.whole().await.map_err(|error| self.unreachable(&error))?;
+            return Err(self.problem(answer.status, &body));
+        }
+        let mut take = take;
+        while let Some(part) = answer.next().await.map_err(|error| self.unreachable(&error))? {
+            take(&part)?;
+        }
+        Ok(())
+    }
+
+    fn authorization(&self) -> (String, String) {
+        ("authorization".to_owned(), format!("Bearer {}", self.key.as_str()))
+    }
+
     /// Asks for something to be done.
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Exit> {
         json(&self.send("POST", path, &[], body.to_string().into()).await?)
@@ -100,7 +120,7 @@ impl Gateway {
     }
 
     async fn send(&self, method: &str, path: &str, more: &[(String, String)], body: Bytes) -> Result<Bytes, Exit> {
-        let mut headers = vec![("authorization".to_owned(), format!("Bearer {}", self.key.as_str()))];
+        let mut headers = vec![self.authorization()];
         if !body.is_empty() {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }

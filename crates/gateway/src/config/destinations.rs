@@ -2,16 +2,15 @@
 //! How a destination is reached is the engine's; a variable that is not set leaves the destination out.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::Duration;
 
 use hookward::Secret;
-use hookward_engine::model::{CommandSpec, DestinationKind, DestinationSpec, HttpSpec, RetrySchedule, Signing};
+use hookward_engine::model::{DestinationKind, DestinationSpec, HttpSpec, RetrySchedule, Signing};
 use toml::Spanned;
 
 use super::reference::{self, Resolved};
 use super::sources::{PUBLISH, name};
-use super::{Check, DestinationDeclaration, file, problems, report};
+use super::{Check, DestinationDeclaration, command, file, problems, report};
 
 const GRACE: Duration = Duration::from_secs(86_400);
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -50,7 +49,8 @@ fn destination(
     mut file: file::Destination,
     sources: &[String],
 ) -> Result<Option<DestinationDeclaration>, Absent> {
-    let retry = retry(check, std::mem::take(&mut file.retry));
+    let mut retry = retry(check, std::mem::take(&mut file.retry));
+    retry.exit_codes = command::retry_exit_codes(check, file.retry_exit_codes.as_ref());
     let heard = heard(check, &file.sources, sources);
     let event_types = event_types(check, std::mem::take(&mut file.event_types));
     let timeout = file.timeout.as_ref().map_or(TIMEOUT, |timeout| check.timeout(timeout, "timeout"));
@@ -73,9 +73,7 @@ fn destination(
 fn kind(check: &mut Check<'_>, file: file::Destination) -> Result<Option<DestinationKind>, Absent> {
     match file.kind.get_ref().as_str() {
         "http" => {
-            refuse(check, file.argv.as_ref(), "argv", "http");
-            refuse(check, file.directory.as_ref(), "directory", "http");
-            refuse(check, file.environment.as_ref(), "environment", "http");
+            command::refuse_elsewhere(check, &file, "http");
             report::refuse_elsewhere(check, &file, "http");
             Ok(http(check, file)?.map(DestinationKind::Http))
         }
@@ -85,15 +83,13 @@ fn kind(check: &mut Check<'_>, file: file::Destination) -> Result<Option<Destina
             refuse(check, file.set_headers.as_ref(), "set_headers", "command");
             refuse(check, file.allow_addresses.as_ref(), "allow_addresses", "command");
             report::refuse_elsewhere(check, &file, "command");
-            Ok(command(check, file)?.map(DestinationKind::Command))
+            Ok(command::command(check, file)?.map(DestinationKind::Command))
         }
         "report" => {
             refuse(check, file.url.as_ref(), "url", "report");
             refuse(check, file.forward_headers.as_ref(), "forward_headers", "report");
             refuse(check, file.set_headers.as_ref(), "set_headers", "report");
-            refuse(check, file.argv.as_ref(), "argv", "report");
-            refuse(check, file.directory.as_ref(), "directory", "report");
-            refuse(check, file.environment.as_ref(), "environment", "report");
+            command::refuse_elsewhere(check, &file, "report");
             Ok(report::report(check, file)?.map(DestinationKind::Report))
         }
         other => {
@@ -138,39 +134,8 @@ fn http(check: &mut Check<'_>, file: file::Destination) -> Result<Option<HttpSpe
     }))
 }
 
-fn command(check: &mut Check<'_>, file: file::Destination) -> Result<Option<CommandSpec>, Absent> {
-    let Some(argv) = file.argv else {
-        check.problem(&file.kind, "a destination of type `command` needs an `argv`");
-        return Ok(None);
-    };
-    if argv.get_ref().first().is_none_or(String::is_empty) || argv.get_ref().iter().any(|word| word.contains('\0')) {
-        check.problem(&argv, "`argv` is a program and its arguments, like [\"./deploy\", \"--now\"]");
-    }
-    let environment = pairs(check, file.environment, |name, value| {
-        (name.is_empty() || name.contains(['=', '\0']) || value.contains('\0'))
-            .then(|| format!("`{}` cannot be a variable", name.escape_debug()))
-    })?;
-    let directory = file.directory.map(Spanned::into_inner);
-    let mut argv = argv.into_inner();
-    if let (None, Some(program)) = (&directory, argv.first_mut()) {
-        *program = beside_the_file(check.directory, program);
-    }
-    Ok(Some(CommandSpec { argv, directory, environment }))
-}
-
-/// A program written as a relative path, without a `directory` that it could be relative to, stands beside the
-/// configuration file: never in whatever directory it runs in, which may hold what a sender chose.
-fn beside_the_file(directory: Option<&Path>, program: &str) -> String {
-    match directory {
-        Some(directory) if program.contains('/') && Path::new(program).is_relative() => {
-            directory.join(program.trim_start_matches("./")).to_string_lossy().into_owned()
-        }
-        _ => program.to_owned(),
-    }
-}
-
 /// Resolves the values of a table and checks each pair.
-fn pairs(
+pub(super) fn pairs(
     check: &mut Check<'_>,
     table: Option<Spanned<std::collections::BTreeMap<String, Spanned<String>>>>,
     problem: impl Fn(&str, &str) -> Option<String>,
@@ -291,10 +256,10 @@ fn retry(check: &mut Check<'_>, file: file::Retry) -> RetrySchedule {
             waits.get_ref().iter().map(|wait| wait.get_ref().0.as_secs()).collect()
         }
     };
-    RetrySchedule { waits_s, jitter_percent: u8::try_from(jitter).unwrap_or(100) }
+    RetrySchedule { waits_s, jitter_percent: u8::try_from(jitter).unwrap_or(100), exit_codes: None }
 }
 
-fn bounded(
+pub(super) fn bounded(
     check: &mut Check<'_>,
     value: Option<&Spanned<super::values::Size>>,
     default: usize,

@@ -192,6 +192,8 @@ pub(super) struct Destination {
     pub(super) argv: Option<Spanned<Vec<String>>>,
     pub(super) directory: Option<Spanned<String>>,
     pub(super) environment: Option<Spanned<BTreeMap<String, Spanned<String>>>>,
+    pub(super) retry_exit_codes: Option<Spanned<Vec<Spanned<i64>>>>,
+    pub(super) output_bytes: Option<Spanned<Size>>,
     #[serde(default)]
     pub(super) sources: Vec<Spanned<String>>,
     #[serde(default)]

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+mod outputs;
 mod refusals;
 
 use crate::support::{Answer, Gateway, KEY, SOURCES, send};

@@ -373,3 +373,22 @@ fn a_relative_program_stands_beside_the_file_unless_it_has_a_directory() {
         assert_eq!(command.argv[0], expected, "{settings}");
     }
 }
+
+#[test]
+fn a_commands_own_settings_are_checked() {
+    let command = |rest: &str| format!("[[destination]]\nname = \"a\"\ntype = \"command\"\nargv = [\"x\"]\n{rest}");
+    insta::assert_snapshot!(problems(&command("retry_exit_codes = [75, 0, 256]\noutput_bytes = \"17MiB\"\n")), @r#"
+    hookward.toml:5:25: `0` is not an exit status of a failure: those are 1 to 255
+    hookward.toml:5:28: `256` is not an exit status of a failure: those are 1 to 255
+    hookward.toml:6:16: `output_bytes` is 0 to 16777216
+    "#);
+    let http = "[[destination]]\nname = \"a\"\ntype = \"http\"\nurl = \"http://x.test/\"\nretry_exit_codes = []\noutput_bytes = 1\n";
+    insta::assert_snapshot!(problems(http), @r#"
+    hookward.toml:5:20: a destination of type `http` has no `retry_exit_codes`
+    hookward.toml:6:16: a destination of type `http` has no `output_bytes`
+    "#);
+    let config = parse(&command("retry_exit_codes = [75, 255]\noutput_bytes = 0\n")).unwrap();
+    let spec = &config.destinations[0].spec;
+    assert_eq!(spec.retry.exit_codes, Some(vec![75, 255]));
+    assert!(matches!(&spec.kind, DestinationKind::Command(command) if command.output_bytes == 0));
+}

@@ -169,6 +169,16 @@ pub(crate) async fn send(to: SocketAddr, method: &str, target: &str, headers: &[
     answer
 }
 
+/// Everything that an API request is answered, byte for byte.
+pub(crate) async fn send_bytes(gateway: &Gateway, target: &str) -> Vec<u8> {
+    let head = format!("GET {target} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {KEY}\r\nconnection: close\r\n\r\n");
+    let mut stream = TcpStream::connect(gateway.running.admin()).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    answer
+}
+
 /// Sends bytes and reads until the other side closes.
 pub(crate) async fn raw(to: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(to).await.unwrap();

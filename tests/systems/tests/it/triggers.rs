@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use systems::world::until;
+use systems::world::{peak_kib, until};
 use systems::{Hookward, Request, Setup};
 use tempfile::TempDir;
 
@@ -125,6 +125,67 @@ fn a_program_is_ended_at_its_deadline_with_all_that_it_started() {
     assert_eq!(outcomes(&shown), ["timeout", "success"]);
     assert_eq!(world.processes(), 0);
     assert!(until(PATIENCE, || !has_children(server.pid())), "a supervisor is left");
+}
+
+#[test]
+fn a_run_that_is_called_off_ends_with_all_that_it_started() {
+    let script = format!("echo begun; {STUBBORN}");
+    let world = World::new(&script, "timeout = \"60s\"");
+    let server = world.setup.start().unwrap();
+    let delivery = publish(&server);
+    world.wait_for("begun");
+    let said = server.cli_ok(&["delivery", "cancel", &delivery], b"").unwrap();
+    assert_eq!(said, format!("delivery `{delivery}` is told to end\n"));
+    let shown = wait_until(&server, &delivery, "cancelled");
+    assert_eq!(outcomes(&shown), ["cancelled"]);
+    assert_eq!(world.processes(), 0);
+    for follow in [None, Some("--follow")] {
+        let arguments: Vec<_> = ["delivery", "output", &delivery].into_iter().chain(follow).collect();
+        assert_eq!(server.cli_ok(&arguments, b"").unwrap(), "begun\n");
+    }
+}
+
+#[test]
+fn a_run_that_is_called_off_before_the_gateway_is_killed_does_not_run_again() {
+    let world = World::new(STUBBORN, "timeout = \"60s\"");
+    let server = world.setup.start().unwrap();
+    let delivery = publish(&server);
+    world.wait_for("begun");
+    // The program is deaf, so the gateway dies within its grace.
+    server.cli_ok(&["delivery", "cancel", &delivery], b"").unwrap();
+    server.kill().unwrap();
+    assert!(until(PATIENCE, || world.processes() == 0), "{} processes outlived the gateway", world.processes());
+    let server = world.setup.start().unwrap();
+    assert_eq!(outcomes(&wait_until(&server, &delivery, "cancelled")), ["interrupted"]);
+}
+
+#[test]
+fn only_chosen_exit_statuses_are_tried_again() {
+    let script = "echo attempt $HOOKWARD_ATTEMPT; [ $HOOKWARD_ATTEMPT = 1 ] && exit 75; exit 1";
+    let world = World::new(script, "retry_exit_codes = [75]");
+    let server = world.setup.start().unwrap();
+    let delivery = publish(&server);
+    let shown = wait_until(&server, &delivery, "exhausted");
+    let codes: Vec<_> =
+        shown["attempts"].as_array().unwrap().iter().map(|attempt| attempt["exit_code"].clone()).collect();
+    assert_eq!(codes, [75, 1]);
+    for (attempt, output) in [("1", "attempt 1\n"), ("2", "attempt 2\n")] {
+        assert_eq!(server.cli_ok(&["delivery", "output", &delivery, "--attempt", attempt], b"").unwrap(), output);
+    }
+}
+
+#[test]
+fn a_flood_of_output_costs_the_gateway_no_memory_and_both_its_ends_are_kept() {
+    let world = World::new("echo first; head -c 2000000000 /dev/zero; echo last", "timeout = \"60s\"");
+    let server = world.setup.start().unwrap();
+    let before = peak_kib(server.pid()).unwrap();
+    let delivery = publish(&server);
+    wait_until(&server, &delivery, "delivered");
+    let grown = peak_kib(server.pid()).unwrap() - before;
+    assert!(grown < 32 << 10, "{grown} KiB");
+    let output = server.cli_ok(&["delivery", "output", &delivery], b"").unwrap();
+    assert!(output.starts_with("first\n\0") && output.ends_with("\0last\n"));
+    assert!((200 << 10..=256 << 10).contains(&output.len()), "{}", output.len());
 }
 
 /// Whether a process has a child, dead or alive.

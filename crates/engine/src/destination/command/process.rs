@@ -1,6 +1,7 @@
 //! Programs under a supervisor: started, fed, drained and ended.
 //! Owns the gateway's end of the supervisor's socket; what an end means is the parent's.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::future::pending;
 use std::io;
@@ -11,15 +12,16 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use super::excerpt::Excerpt;
 use super::supervise::{Order, Reply, Run};
+use crate::model::RESPONSE_EXCERPT_MAX;
+use crate::output::{Ends, Output};
 
 /// How long the operating system has to end what got SIGKILL, and the supervisor to tidy up.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
@@ -36,41 +38,79 @@ pub struct Supervisor {
     pub arguments: Vec<OsString>,
 }
 
-/// How a program ended.
+/// How long programs may run, and who can end them.
 #[derive(Debug)]
-pub(super) enum Ended {
-    /// By itself, within its time.
-    Itself(Reply),
-    /// By this signal, after its deadline.
-    AtDeadline(Signal),
-    /// Not even by SIGKILL: it is stuck inside the kernel, and the supervisor goes on waiting for it.
+pub(super) struct Limits<'a> {
+    /// When they are asked to end.
+    pub(super) deadline: Duration,
+    /// Cancelled when they are asked to end early.
+    pub(super) called_off: &'a CancellationToken,
+}
+
+impl Limits<'_> {
+    /// Does `work` as long as it may take.
+    pub(super) async fn keep<T>(&self, work: impl Future<Output = T>) -> Result<T, Overrun> {
+        match self.called_off.run_until_cancelled(timeout(self.deadline, work)).await {
+            Some(Ok(done)) => Ok(done),
+            Some(Err(_)) => Err(Overrun::Deadline),
+            None => Err(Overrun::CalledOff),
+        }
+    }
+}
+
+/// Why programs have to end before they would by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overrun {
+    /// Time is up.
+    Deadline,
+    /// The delivery was called off.
+    CalledOff,
+}
+
+/// What a program did that was told to end.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// It ended, or there was none.
+    Heeded,
+    /// SIGKILL ended it.
+    Killed,
+    /// Not even SIGKILL did: it is stuck inside the kernel, and the supervisor goes on waiting for it.
     Stuck,
     /// The supervisor was lost, and the program with it.
-    Unknown(io::Error),
+    Lost(io::Error),
 }
 
 /// A supervisor and what it runs. Dropping this ends all of it.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct Running<'o> {
     supervisor: Child,
     control: Option<UnixStream>,
     /// What the supervisor has not taken yet.
     orders: BytesMut,
     /// What of its next reply has come.
     reply: Vec<u8>,
+    /// Whether a reply is to come.
+    is_busy: bool,
     /// Kept open until the body is written: closing it early would show the program the end of a body that goes on.
     stdin: Option<ChildStdin>,
     body: Bytes,
-    output: pipe::Receiver,
-    excerpt: Excerpt,
+    pipe: pipe::Receiver,
+    sink: Sink<'o>,
 }
 
-impl Running {
+/// Where what programs write goes.
+#[derive(Debug)]
+struct Sink<'o> {
+    output: &'o Output,
+    excerpt: Ends,
+}
+
+impl<'o> Running<'o> {
     /// Starts a supervisor for programs whose standard output and standard error are one pipe, so that they stay in
     /// order. It is in a process group of its own: what is typed at the gateway's terminal is not for it.
-    pub(super) fn start(supervisor: &Supervisor, body: Bytes) -> io::Result<Self> {
+    pub(super) fn start(supervisor: &Supervisor, body: Bytes, output: &'o Output) -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
-        let output = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
+        let pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut command = Command::new(&supervisor.program);
@@ -92,69 +132,72 @@ impl Running {
             control: Some(UnixStream::from_std(ours)?),
             orders: BytesMut::new(),
             reply: Vec::new(),
+            is_busy: false,
             body,
-            output,
-            excerpt: Excerpt::default(),
+            pipe,
+            sink: Sink { output, excerpt: Ends::new(RESPONSE_EXCERPT_MAX) },
         })
     }
 
-    /// Runs a program to its end, which comes at the latest `grace` after `deadline`, and ends whatever it left.
-    pub(super) async fn until(&mut self, run: Run, deadline: Duration, grace: Duration) -> Ended {
-        self.order(&Order::Run(run));
-        let ended = match timeout(deadline, self.next_reply()).await {
-            Ok(Ok(reply)) => Ended::Itself(reply),
-            Ok(Err(error)) => Ended::Unknown(error),
-            Err(_) => self.end(grace).await,
-        };
-        // Without the socket the supervisor ends, after everything that it started.
-        self.control = None;
-        let gone = async {
-            drain(&mut self.output, &mut self.excerpt).await;
-            let _ = self.supervisor.wait().await;
-        };
-        let _ = timeout(GONE_WITHIN, gone).await;
-        ended
+    /// Runs a program to its end, and ends whatever it left running.
+    pub(super) async fn run(&mut self, run: &Run) -> io::Result<Reply> {
+        self.order(&Order::Run(Cow::Borrowed(run)));
+        self.is_busy = true;
+        self.next_reply().await
     }
 
-    async fn end(&mut self, grace: Duration) -> Ended {
+    /// Tells the program under way to end, and sees to it that it does at the latest after `grace`.
+    pub(super) async fn end(&mut self, grace: Duration) -> Told {
+        if !self.is_busy {
+            return Told::Heeded;
+        }
         self.order(&Order::Terminate);
         if let Ok(result) = timeout(grace, self.next_reply()).await {
-            return result.map_or_else(Ended::Unknown, |_| Ended::AtDeadline(Signal::SIGTERM));
+            return result.map_or_else(Told::Lost, |_| Told::Heeded);
         }
         self.order(&Order::Kill);
         match timeout(GONE_WITHIN, self.next_reply()).await {
-            Ok(result) => result.map_or_else(Ended::Unknown, |_| Ended::AtDeadline(Signal::SIGKILL)),
-            Err(_) => Ended::Stuck,
+            Ok(result) => result.map_or_else(Told::Lost, |_| Told::Killed),
+            Err(_) => Told::Stuck,
         }
     }
 
-    fn order(&mut self, order: &Order) {
+    fn order(&mut self, order: &Order<'_>) {
         self.orders.extend_from_slice(&serde_json::to_vec(order).expect("an order is plain JSON"));
         self.orders.extend_from_slice(b"\n");
     }
 
     /// Feeds and drains the program until the supervisor has a reply. May be dropped and called again.
     async fn next_reply(&mut self) -> io::Result<Reply> {
-        let Self { control, orders, reply, stdin, body, output, excerpt, .. } = self;
+        let Self { control, orders, reply, stdin, body, pipe, sink, .. } = self;
         let control = control.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let feed = async {
             feed(stdin, body).await;
             pending().await
         };
         let drain = async {
-            drain(output, excerpt).await;
+            drain(pipe, sink).await;
             pending().await
         };
-        tokio::select! {
+        let said = tokio::select! {
             said = converse(control, orders, reply) => said,
             () = feed => unreachable!("it never completes"),
             () = drain => unreachable!("it never completes"),
-        }
+        };
+        self.is_busy = false;
+        said
     }
 
-    /// What the program wrote.
-    pub(super) fn into_excerpt(self) -> Bytes {
-        self.excerpt.into_bytes()
+    /// Ends whatever is left, reads what is left to read, and gives the two ends of all that programs wrote.
+    pub(super) async fn finish(mut self) -> Bytes {
+        // Without the socket the supervisor ends, after everything that it started.
+        self.control = None;
+        let gone = async {
+            drain(&mut self.pipe, &mut self.sink).await;
+            let _ = self.supervisor.wait().await;
+        };
+        let _ = timeout(GONE_WITHIN, gone).await;
+        self.sink.excerpt.to_bytes()
     }
 }
 
@@ -184,10 +227,11 @@ async fn feed(stdin: &mut Option<ChildStdin>, body: &mut Bytes) {
     *stdin = None;
 }
 
-/// Reads output to its end.
-async fn drain(output: &mut pipe::Receiver, excerpt: &mut Excerpt) {
+/// Reads what programs write to its end.
+async fn drain(pipe: &mut pipe::Receiver, sink: &mut Sink<'_>) {
     let mut buffer = [0; 8 * 1024];
-    while let Ok(length @ 1..) = output.read(&mut buffer).await {
-        excerpt.push(&buffer[..length]);
+    while let Ok(length @ 1..) = pipe.read(&mut buffer).await {
+        sink.output.push(&buffer[..length]);
+        sink.excerpt.push(&buffer[..length]);
     }
 }

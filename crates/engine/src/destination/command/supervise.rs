@@ -134,7 +134,7 @@ impl<'a> Supervisor<'a> {
             Ok(0) | Err(_) => None,
         };
         match order {
-            Some(Order::Own(directory)) => self.directory = Some(directory),
+            Some(Order::Own(directory)) => self.directory = Some(directory.into_owned()),
             Some(Order::Run(run)) => self.start(&run),
             Some(Order::Terminate) => {
                 for process in descendants(getpid()) {

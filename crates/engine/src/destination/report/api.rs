@@ -178,10 +178,9 @@ fn refused(method: &Method, path: &str, status: StatusCode, answer: Bytes, retry
     // A repository that is gone does not make the host gone: no status that would disable the destination.
     let shown = (status != StatusCode::GONE).then_some(status.as_u16());
     Box::new(Report {
-        outcome: Outcome::Status,
         status: shown,
         retry_after,
         excerpt: answer.slice(..answer.len().min(RESPONSE_EXCERPT_MAX)),
-        detail: format!("{method} {path} answered {}", status.as_u16()),
+        ..Report::failed(Outcome::Status, format!("{method} {path} answered {}", status.as_u16()))
     })
 }

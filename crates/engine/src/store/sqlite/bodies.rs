@@ -27,6 +27,19 @@ pub(super) struct Packed {
     bytes: Bytes,
 }
 
+impl Packed {
+    /// The columns `packing` and `bytes`.
+    pub(super) fn columns(&self) -> (i64, &[u8]) {
+        (self.packing, &self.bytes)
+    }
+}
+
+/// The raw bytes behind the columns `packing` and `bytes`.
+pub(super) fn unpacked(cells: &Cells<'_, '_>) -> Result<Bytes> {
+    let packed = Packed { packing: cells.get("packing")?, bytes: cells.bytes("bytes")? };
+    unpack(packed).map_err(|problem| cells.problem(problem))
+}
+
 /// Packs a body, unless that would not make it a good deal shorter.
 pub(super) fn pack(body: &Bytes) -> Packed {
     if (PACK_MIN..=PACK_MAX).contains(&body.len()) {
@@ -67,8 +80,7 @@ pub(super) fn at(connection: &Connection, body_seq: i64) -> Result<Bytes> {
     let sql = "select event_seq as seq, packing, bytes from bodies where event_seq = ?1";
     first(connection, sql, [body_seq], |row| {
         let cells = Cells::new("bodies", row);
-        let packed = Packed { packing: cells.get("packing")?, bytes: cells.bytes("bytes")? };
-        unpack(packed).map_err(|problem| cells.problem(problem))
+        unpacked(&cells)
     })?
     .ok_or_else(|| Failure::inconsistent("bodies", body_seq.to_string(), "there is no such row".to_owned()))
 }

@@ -140,6 +140,7 @@ fn keep_lost_attempt(connection: &Connection, lost: &Outstanding, now: Timestamp
         outcome: Outcome::Interrupted,
         signed_by: Vec::new(),
         status: None,
+        exit_code: None,
         excerpt: bytes::Bytes::new(),
         detail: "the process ended, or lost its lease, before the attempt did".to_owned(),
     };

@@ -110,6 +110,7 @@ fn parse_attempt(row: &Row<'_>) -> Result<Attempt> {
         outcome: cells.parsed("outcome", rows::outcome)?,
         signed_by: cells.json("signed_by")?,
         status: cells.get("status")?,
+        exit_code: cells.get("exit_code")?,
         excerpt: cells.bytes("excerpt")?,
         detail: cells.get("detail")?,
     })

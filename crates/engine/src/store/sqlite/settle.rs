@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::commit::{insert_delivery, is_active, takes_deliveries};
 use super::failure::Result;
+use super::outputs::{self, PackedOutput};
 use super::resources::disable;
 use super::rows::{Cells, first, integer, json_text, outcome_text};
 use super::writer::Tx;
@@ -12,9 +13,16 @@ use crate::clock::Timestamp;
 use crate::model::{Attempt, SecretOwner};
 use crate::store::{Claim, Next, Settled, Settlement};
 
-pub(super) fn write(tx: &mut Tx<'_>, settlements: &[Settlement]) -> Result<Vec<Settled>> {
-    let settled: Vec<_> =
-        settlements.iter().map(|settlement| settle_one(tx.connection, settlement)).collect::<Result<_>>()?;
+/// Settles each with its packed output.
+pub(super) fn write(
+    tx: &mut Tx<'_>,
+    settlements: &[Settlement],
+    outputs: &[Option<PackedOutput>],
+) -> Result<Vec<Settled>> {
+    let with_outputs = settlements.iter().zip(outputs);
+    let settled: Vec<_> = with_outputs
+        .map(|(settlement, output)| settle_one(tx.connection, settlement, output.as_ref()))
+        .collect::<Result<_>>()?;
     for (settlement, settled) in settlements.iter().zip(&settled) {
         if *settled == Settled::Written {
             let owner = SecretOwner::Destination(settlement.claim.destination());
@@ -26,13 +34,16 @@ pub(super) fn write(tx: &mut Tx<'_>, settlements: &[Settlement]) -> Result<Vec<S
     Ok(settled)
 }
 
-fn settle_one(connection: &Connection, settlement: &Settlement) -> Result<Settled> {
+fn settle_one(connection: &Connection, settlement: &Settlement, output: Option<&PackedOutput>) -> Result<Settled> {
     let claim = &settlement.claim;
     let Some(leased) = leased(connection, claim)? else { return Ok(Settled::LeaseLost) };
     let seq = leased.seq;
     let ended_at = settlement.attempt.started_at.plus(settlement.attempt.duration);
     // The attempt's number is its place among the delivery's attempts, and the claim is what fixes that.
     insert_attempt(connection, seq, &Attempt { number: claim.number(), ..settlement.attempt.clone() })?;
+    if let Some(output) = output {
+        outputs::put(connection, seq, claim.number(), output)?;
+    }
     if let Some(reason) = &settlement.disable {
         disable(connection, claim.destination(), reason, ended_at)?;
     }
@@ -93,8 +104,8 @@ pub(super) fn insert_attempt(connection: &Connection, delivery_seq: i64, attempt
     connection
         .prepare_cached(
             "insert into attempts (delivery_seq, number, id, started_at_ms, duration_ms, outcome, signed_by, status,
-                excerpt, detail)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                exit_code, excerpt, detail)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             delivery_seq,
@@ -105,6 +116,7 @@ pub(super) fn insert_attempt(connection: &Connection, delivery_seq: i64, attempt
             outcome_text(attempt.outcome),
             json_text(&attempt.signed_by),
             attempt.status,
+            attempt.exit_code,
             &attempt.excerpt[..],
             attempt.detail,
         ])?;

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use hookward_engine::Output;
 use hookward_engine::clock::{Clock, SystemClock};
 use hookward_engine::destination::command::{CommandDestination, DEFAULT_PATH};
 use hookward_engine::destination::{InvalidDestination, Report};
-use hookward_engine::model::{CommandSpec, Outcome, RESPONSE_EXCERPT_MAX};
+use hookward_engine::model::{CommandSpec, KeptOutput, OUTPUT_BYTES, Outcome, RESPONSE_EXCERPT_MAX};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use sha2::{Digest, Sha256};
@@ -16,7 +17,7 @@ use crate::support::outbound::{AMPLE, FAIR, Sample, supervisor};
 
 fn shell(script: &str) -> CommandSpec {
     let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-    CommandSpec { argv, directory: None, environment: Vec::new() }
+    CommandSpec { argv, directory: None, environment: Vec::new(), output_bytes: OUTPUT_BYTES }
 }
 
 async fn run(spec: &CommandSpec, sample: &Sample, deadline: Duration) -> Report {
@@ -66,10 +67,10 @@ async fn the_body_is_on_standard_input_byte_for_byte() {
     let report = output("cat").await;
     let expected = Report {
         outcome: Outcome::Success,
-        status: None,
-        retry_after: None,
+        exit_code: Some(0),
         excerpt: "the body".into(),
-        detail: String::new(),
+        output: Some(KeptOutput { total_bytes: 8, bytes: "the body".into() }),
+        ..Report::failed(Outcome::Success, "")
     };
     assert_eq!(report, expected);
     let body: Vec<u8> = (0..=255).cycle().take(25 << 20).collect();
@@ -226,6 +227,38 @@ async fn a_daemon_ends_with_its_program() {
     let report = run(&shell(&format!("{}; exec sleep 600", daemon(&other))), &Sample::new(""), FAIR).await;
     assert_eq!(report.outcome, Outcome::Timeout);
     gone_now(&other);
+}
+
+#[tokio::test]
+async fn a_program_whose_delivery_is_called_off_is_asked_to_end_and_its_output_is_kept() {
+    for (trap, end) in [("echo bye; exit 0", "ended by SIGTERM"), ("", "ignored SIGTERM for 1s, ended by SIGKILL")] {
+        let sample = Sample::new("");
+        let spec = shell(&format!("trap '{trap}' TERM; echo begun; while :; do sleep 0.01; done"));
+        let called_off = async {
+            while sample.output.kept().total_bytes == 0 {
+                tokio::task::yield_now().await;
+            }
+            sample.called_off.cancel();
+        };
+        let (report, ()) = tokio::join!(run(&spec, &sample, AMPLE), called_off);
+        assert_eq!(report.outcome, Outcome::Cancelled);
+        assert_eq!((report.exit_code, report.detail), (None, format!("called off while it ran, {end}")));
+        let output = report.output.unwrap().bytes;
+        assert!(output.starts_with(b"begun\n") && output.ends_with(b"bye\n") != trap.is_empty(), "{output:?}");
+    }
+}
+
+#[tokio::test]
+async fn output_is_kept_up_to_its_own_limit() {
+    let mut spec = shell("yes 0123456 | head -c 100000; echo last");
+    spec.output_bytes = 50_000;
+    let sample = Sample { output: Output::new(50_000), ..Sample::new("") };
+    let report = run(&spec, &sample, AMPLE).await;
+    let output = report.output.unwrap();
+    assert_eq!(output.total_bytes, 100_005);
+    assert!((49_000..=50_000).contains(&output.bytes.len()), "{}", output.bytes.len());
+    assert!(output.bytes.ends_with(b"last\n") && report.excerpt.ends_with(b"last\n"));
+    assert!(report.excerpt.len() <= RESPONSE_EXCERPT_MAX);
 }
 
 #[tokio::test]

@@ -230,3 +230,29 @@ pub(crate) async fn claiming_for_an_unknown_destination_says_so(store: &Shared) 
     assert_eq!(error, StoreError::NotFound { what: format!("destination `{unknown}`") });
     assert_eq!(state_of(store, 1).await, DeliveryState::Pending { due_at: at(1) });
 }
+
+pub(crate) async fn what_a_program_wrote_is_kept_for_each_attempt(store: &Shared) {
+    owe(store, 1).await;
+    let kept = |bytes: Vec<u8>| KeptOutput { total_bytes: 5_000_000_000, bytes: bytes.into() };
+    let outputs = [kept(b"line\n".repeat(50_000)), kept((0..=255).collect()), kept(vec![])];
+    for (number, output) in (1..).zip(&outputs) {
+        let now = at(number * 100);
+        let claim = claim_one(store, request(now, &[(1, 1)])).await;
+        let mut settlement = settlement(&claim, now, Next::Again { due_at: at(number * 100 + 50) });
+        settlement.output = Some(output.clone());
+        settlement.attempt.exit_code = Some(i32::try_from(number).unwrap());
+        assert_eq!(settle_one(store, settlement.clone()).await, Settled::Written);
+        settlement.output = Some(kept(b"late".to_vec()));
+        assert_eq!(settle_one(store, settlement).await, Settled::LeaseLost);
+    }
+    let delivery = delivery_id(1);
+    for (number, output) in (1..).zip(&outputs) {
+        assert_eq!(store.output(delivery, Some(number)).await.unwrap().as_ref(), Some(output));
+    }
+    assert_eq!(store.output(delivery, None).await.unwrap().as_ref(), outputs.last(), "the last one");
+    assert_eq!(store.output(delivery, Some(4)).await.unwrap(), None);
+    let (_, attempts) = store.delivery(delivery).await.unwrap();
+    assert_eq!(attempts.iter().map(|attempt| attempt.exit_code).collect::<Vec<_>>(), [Some(1), Some(2), Some(3)]);
+    let missing = store.output(delivery_id(9), None).await;
+    assert!(matches!(missing, Err(StoreError::NotFound { .. })), "{missing:?}");
+}

@@ -11,18 +11,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use hookward_engine::Output;
 use hookward_engine::clock::{Clock, SystemEntropy, Timestamp};
 use hookward_engine::destination::command::Supervisor;
 use hookward_engine::destination::http::HttpDestination;
 use hookward_engine::destination::{InvalidDestination, Parcel};
 use hookward_engine::egress::{EgressPolicy, Resolve};
 use hookward_engine::ids::{DeliveryId, EventId};
-use hookward_engine::model::{HttpSpec, RequestRecord};
+use hookward_engine::model::{HttpSpec, OUTPUT_BYTES, RequestRecord};
 use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// Long enough never to matter.
 pub(crate) const AMPLE: Duration = Duration::from_secs(30);
@@ -54,7 +56,7 @@ impl Clock for Standing {
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_123);
 
 /// Something to deliver.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Sample {
     pub(crate) event: EventId,
     pub(crate) delivery: DeliveryId,
@@ -63,6 +65,8 @@ pub(crate) struct Sample {
     pub(crate) request: RequestRecord,
     pub(crate) body: Bytes,
     pub(crate) signature: Vec<(String, String)>,
+    pub(crate) called_off: CancellationToken,
+    pub(crate) output: Output,
 }
 
 impl Sample {
@@ -75,6 +79,8 @@ impl Sample {
             request: RequestRecord { method: "POST".to_owned(), ..RequestRecord::default() },
             body: body.into(),
             signature: Vec::new(),
+            called_off: CancellationToken::new(),
+            output: Output::new(OUTPUT_BYTES),
         }
     }
 
@@ -96,6 +102,8 @@ impl Sample {
             body: self.body.clone(),
             signature: self.signature.clone(),
             concluded: None,
+            called_off: &self.called_off,
+            output: &self.output,
         }
     }
 }

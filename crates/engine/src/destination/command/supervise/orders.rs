@@ -1,17 +1,18 @@
 //! What the gateway and a supervisor tell each other: one line of JSON each.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 /// What the gateway wants.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in super::super) enum Order {
+pub(in super::super) enum Order<'a> {
     /// Make this directory, for its owner only, before the first program, and remove it after the last.
-    Own(PathBuf),
+    Own(Cow<'a, Path>),
     /// Run a program; the one before has ended.
-    Run(Run),
+    Run(Cow<'a, Run>),
     /// Ask the program, and all that it started, to end.
     Terminate,
     /// End the program, and all that it started.
@@ -19,7 +20,7 @@ pub(in super::super) enum Order {
 }
 
 /// A program to run.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in super::super) struct Run {
     /// The program and its arguments.
     pub(in super::super) argv: Vec<String>,
@@ -34,7 +35,7 @@ pub(in super::super) struct Run {
 }
 
 /// What a program has on standard input.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in super::super) enum Input {
     /// The event's body. Only one program of a supervisor has it.
