@@ -25,6 +25,8 @@ pub(crate) enum Proven<'m> {
         /// Who.
         actor: String,
     },
+    /// The engine found it out itself; its audit entry says what.
+    Own(AuditEntry),
 }
 
 /// Proof that a source is configured to believe everything. Made only from such a source.
@@ -87,7 +89,11 @@ pub(crate) async fn commit(
             "remote": fact.request.remote,
         }),
     };
-    let (audit_accepted, audit_duplicate) = (audit("webhook.deliver"), audit("webhook.duplicate"));
+    let audit_accepted = match &proven {
+        Proven::Own(entry) => entry.clone(),
+        Proven::Verified(_) | Proven::Open(_) | Proven::Published { .. } => audit("webhook.deliver"),
+    };
+    let audit_duplicate = audit("webhook.duplicate");
     let event = Event {
         id,
         organization: source.organization,
@@ -102,10 +108,6 @@ pub(crate) async fn commit(
         body_sha256: fact.body_sha256,
         duplicate_of: None,
     };
-    let proven_by = match &proven {
-        Proven::Verified(verified) => Some((SecretOwner::Source(source.id), verified.key_version())),
-        Proven::Open(_) | Proven::Published { .. } => None,
-    };
     let owes = !deliveries.is_empty();
     let committed = inner
         .store()
@@ -116,7 +118,7 @@ pub(crate) async fn commit(
             on_duplicate: fact.on_duplicate,
             deliveries,
             failed: Vec::new(),
-            proven_by,
+            proven_by: proven_by(&proven, source),
             audit_accepted,
             audit_failed: None,
             audit_duplicate,
@@ -129,10 +131,19 @@ pub(crate) async fn commit(
     Ok(committed)
 }
 
+/// The secret that proved it.
+fn proven_by(proven: &Proven<'_>, source: &Source) -> Option<(SecretOwner, u32)> {
+    match proven {
+        Proven::Verified(verified) => Some((SecretOwner::Source(source.id), verified.key_version())),
+        Proven::Open(_) | Proven::Published { .. } | Proven::Own(_) => None,
+    }
+}
+
 fn actor(proven: &Proven<'_>, source: &Source) -> String {
     match proven {
         Proven::Verified(_) | Proven::Open(_) => format!("source:{}", source.name),
         Proven::Published { actor } => actor.clone(),
+        Proven::Own(entry) => entry.actor.clone(),
     }
 }
 
@@ -150,5 +161,6 @@ fn verdict(proven: &Proven<'_>) -> serde_json::Value {
         }
         Proven::Open(_) => json!({ "proof": "unsigned" }),
         Proven::Published { .. } => json!({ "proof": "api_key" }),
+        Proven::Own(_) => json!({ "proof": "engine" }),
     }
 }

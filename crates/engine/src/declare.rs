@@ -4,7 +4,7 @@
 use hookward::Secret;
 use serde_json::json;
 
-use crate::engine::{Engine, EngineError, PUBLISH};
+use crate::engine::{Engine, EngineError, OWN, PUBLISH};
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::model::{
     AuditEntry, Destination, DestinationSpec, DestinationState, Proof, SecretOwner, Source, SourceSpec,
@@ -79,7 +79,7 @@ impl Engine {
         let sources = declared.sources.iter().map(|source| {
             let scheme = match &source.spec.proof {
                 Proof::Scheme { name } => Some(name),
-                Proof::ApiKey | Proof::Unsigned => None,
+                Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
             };
             ("source", &source.name, scheme, &source.secret)
         });
@@ -88,9 +88,9 @@ impl Engine {
             ("destination", &destination.name, scheme, &destination.secret)
         });
         for (kind, name, scheme, secret) in sources.chain(destinations) {
-            if !is_name(name) || name == PUBLISH {
+            if !is_name(name) || name == PUBLISH || name == OWN {
                 return Err(EngineError::Invalid(format!(
-                    "{kind} `{name}`: a name is 1 to 64 characters of `a-z 0-9 -`, and not `{PUBLISH}`"
+                    "{kind} `{name}`: a name is 1 to 64 characters of `a-z 0-9 -`, and not `{PUBLISH}` or `{OWN}`"
                 )));
             }
             let Some(scheme) = scheme else { continue };
@@ -122,7 +122,7 @@ impl Engine {
             };
             plan.add(Change::PutSource(source), "source", old.is_some(), name);
         }
-        for old in existing.sources.iter().filter(|old| old.removed_at.is_none() && old.name != PUBLISH) {
+        for old in existing.sources.iter().filter(|old| old.removed_at.is_none() && !is_inner(old)) {
             if !declared.sources.iter().any(|source| source.name == old.name) {
                 let gone = Source { removed_at: Some(now), ..old.clone() };
                 plan.add(Change::PutSource(gone), "source", true, &old.name);
@@ -208,6 +208,10 @@ impl Plan {
 
 fn not_declared() -> DestinationState {
     DestinationState::Disabled { reason: NOT_DECLARED.to_owned() }
+}
+
+fn is_inner(source: &Source) -> bool {
+    source.name == PUBLISH || source.name == OWN
 }
 
 fn is_name(name: &str) -> bool {

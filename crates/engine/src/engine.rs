@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use serde_json::json;
 use tokio::sync::Notify;
 
+use crate::alert::Alerts;
 use crate::clock::{Clock, Entropy};
 use crate::destination::command::Supervisor;
 use crate::egress::EgressPolicy;
@@ -17,12 +18,16 @@ use crate::kms::seal::{open, seal};
 use crate::kms::{Kms, KmsError, Sealed};
 use crate::model::{DedupPolicy, Destination, Outcome, Proof, SecretOwner, Source, SourceSpec};
 use crate::refusals::Refusals;
-use crate::registry::{Registry, Schemes};
+use crate::registry::{InnerDoors, Registry, Schemes};
 use crate::running::Running;
 use crate::store::{Change, Records, Store, StoreError};
 
 /// The name of the API's own door; no declared source may take it.
 pub const PUBLISH: &str = "publish";
+
+/// The name of the door of the engine's own events; no declared source may take it, and only destinations that name it
+/// hear them.
+pub const OWN: &str = "hookward";
 
 /// How long a publisher's idempotency keys are remembered.
 const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -97,6 +102,7 @@ pub(crate) struct Inner {
     installation_key: [u8; 32],
     registry: ArcSwap<Registry>,
     refusals: Refusals,
+    alerts: Alerts,
     running: Running,
     work: Notify,
     administration: tokio::sync::Mutex<()>,
@@ -124,6 +130,7 @@ impl Engine {
                 installation_key,
                 registry: ArcSwap::from_pointee(registry),
                 refusals: Refusals::default(),
+                alerts: Alerts::default(),
                 running: Running::default(),
                 work: Notify::new(),
                 administration: tokio::sync::Mutex::new(()),
@@ -133,21 +140,20 @@ impl Engine {
         })
     }
 
-    /// What is declared under this name, the `publish` door not included.
+    /// What is declared under this name, the engine's inner doors not included.
     pub fn source(&self, name: &str) -> Option<Source> {
         self.inner.registry().sources().map(|live| &live.source).find(|source| source.name == name).cloned()
     }
 
-    /// All declared sources by name, the `publish` door not included.
+    /// All declared sources by name, the engine's inner doors not included.
     pub fn sources(&self) -> Vec<Source> {
         let mut sources: Vec<_> = self.inner.registry().sources().map(|live| live.source.clone()).collect();
         sources.sort_by(|a, b| a.name.cmp(&b.name));
-        sources.retain(|source| source.name != PUBLISH);
         sources
     }
 
-    /// The source of this name, whether or not it is still declared, the `publish` door included: for finding its
-    /// events.
+    /// The source of this name, whether or not it is still declared, the engine's inner doors included: for finding
+    /// its events.
     ///
     /// # Errors
     ///
@@ -230,6 +236,10 @@ impl Inner {
         deliveries.iter().for_each(|delivery| self.running.cancel(*delivery));
     }
 
+    pub(crate) fn alerts(&self) -> &Alerts {
+        &self.alerts
+    }
+
     /// The snapshot in force.
     pub(crate) fn registry(&self) -> Arc<Registry> {
         self.registry.load_full()
@@ -298,21 +308,24 @@ impl Inner {
 
 async fn build(parts: &Parts, schemes: &Schemes, before: Option<&Registry>) -> Result<Registry, EngineError> {
     let mut resources = parts.store.load(OrganizationId::DEFAULT).await?;
-    let publish = match resources.sources.iter().position(|source| source.name == PUBLISH) {
-        Some(at) => resources.sources.swap_remove(at),
-        None => make_publish_source(parts).await?,
+    let mut inner_door = async |name, proof| match resources.sources.iter().position(|source| source.name == name) {
+        Some(at) => Ok(resources.sources.swap_remove(at)),
+        None => make_source(parts, name, proof).await,
     };
-    Ok(Registry::build(resources, publish, schemes, parts, before).await?)
+    let publish = inner_door(PUBLISH, Proof::ApiKey).await?;
+    let own = inner_door(OWN, Proof::Engine).await?;
+    let doors = InnerDoors { publish, own };
+    Ok(Registry::build(resources, doors, schemes, parts, before).await?)
 }
 
-async fn make_publish_source(parts: &Parts) -> Result<Source, EngineError> {
+async fn make_source(parts: &Parts, name: &str, proof: Proof) -> Result<Source, EngineError> {
     let now = parts.clock.now();
     let source = Source {
         id: SourceId::new(now, &*parts.entropy),
         organization: OrganizationId::DEFAULT,
-        name: PUBLISH.to_owned(),
+        name: name.to_owned(),
         spec: SourceSpec {
-            proof: Proof::ApiKey,
+            proof,
             dedup: DedupPolicy { id_headers: vec![], body: false, window: IDEMPOTENCY_WINDOW },
             grace: Duration::ZERO,
             event_types: vec![],

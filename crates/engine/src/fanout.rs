@@ -1,6 +1,7 @@
 //! Who is owed an event, and who is told how a delivery of it ended: pure functions of what destinations subscribe to.
 
 use crate::clock::Timestamp;
+use crate::engine::OWN;
 use crate::ids::DeliveryId;
 use crate::model::{DeliveryCause, Destination, DestinationKind, DestinationSpec, DestinationState, SourceSpec};
 use crate::store::NewDelivery;
@@ -21,7 +22,9 @@ pub fn tells(spec: &DestinationSpec, of: &str, source: &str, event_type: &str) -
 }
 
 fn wants(spec: &DestinationSpec, source: &str, event_type: &str) -> bool {
-    let from_here = spec.sources.is_empty() || spec.sources.iter().any(|name| name == source);
+    // The engine's own events are nobody's webhooks: only who names their door hears them.
+    let to_all = spec.sources.is_empty() && source != OWN;
+    let from_here = to_all || spec.sources.iter().any(|name| name == source);
     from_here && is_among(&spec.event_types, event_type)
 }
 

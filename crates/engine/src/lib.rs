@@ -9,8 +9,10 @@
 pub mod declare;
 mod engine;
 
+mod alert;
 mod commit;
 pub mod dedup;
+mod exposure;
 pub mod fanout;
 pub mod publish;
 pub mod rate;
@@ -38,8 +40,9 @@ pub mod ids;
 pub mod model;
 pub mod store;
 
+pub use crate::alert::SECRET_EXPOSED;
 pub use crate::declare::{Declared, DeclaredDestination, DeclaredSource};
-pub use crate::engine::{Engine, EngineError, PUBLISH, Parts};
+pub use crate::engine::{Engine, EngineError, OWN, PUBLISH, Parts};
 pub use crate::output::{Follow, Output};
 pub use crate::publish::{Publish, PublishError, Published};
 pub use crate::receive::{InboundRequest, Receipt, TurnedAway, Unavailable};

@@ -100,24 +100,35 @@ impl Engine {
             return Err(Unavailable(format!("source `{source}` is not declared")));
         };
         let now = self.inner().clock().now();
+        let own = Credentials { headers: &live.credential_headers, query: &live.credential_query };
+        let exposed = registry.fingerprints().find(&request, own, now);
+        if !exposed.is_empty() {
+            let door = format!("source:{}", live.source.name);
+            self.inner().tell_exposed(&registry, &door, &exposed, &request.remote, now).await;
+        }
         let proven = match prove(live, &message(&request), now) {
             Ok(proven) => proven,
             Err(refusal) => {
                 let at = RefusedAt::Source(live.source.name.clone());
                 let why = || Why::of(&refusal, live.scheme.as_deref());
-                self.inner().refuse(at, refusal.id(), why, &request, now);
+                self.inner().refuse(at, refusal.id(), why, &request, &exposed, now);
                 return Ok(Receipt::Refused(refusal));
             }
         };
         if let Err(retry_after) = live.take(self.inner().clock().elapsed()) {
-            let explanation = "authentic, but more than the source's `rate`";
-            self.refused(RefusedAt::Source(live.source.name.clone()), RATE_LIMITED, explanation, &request);
+            let at = RefusedAt::Source(live.source.name.clone());
+            let why = || Why::plain(RATE_LIMITED, "authentic, but more than the source's `rate`");
+            self.inner().refuse(at, RATE_LIMITED, why, &request, &exposed, now);
             return Ok(Receipt::Limited { retry_after });
         }
         let (sender_id, event_type) = match &proven {
             Proven::Verified(verified) => identity(live, verified, &request),
-            Proven::Open(_) | Proven::Published { .. } => (header_id(&live.source, &request), String::new()),
+            Proven::Open(_) | Proven::Published { .. } | Proven::Own(_) => {
+                (header_id(&live.source, &request), String::new())
+            }
         };
+        let sender_id = sender_id.map(|id| exposed.hide(id, &request));
+        let event_type = exposed.hide(event_type, &request);
         let body_sha256 = dedup::sha256(&request.body);
         let tolerance = live.scheme.as_ref().and_then(|scheme| scheme.tolerance());
         let dedup = dedup::keys(&live.source.spec.dedup, sender_id.as_deref(), &body_sha256, tolerance, now);
@@ -129,7 +140,8 @@ impl Engine {
                 &request.url,
                 request.headers.clone(),
                 request.remote.clone(),
-                Credentials { headers: &live.credential_headers, query: &live.credential_query },
+                own,
+                &exposed,
             ),
             body: request.body.clone(),
             body_sha256,
@@ -144,13 +156,13 @@ impl Engine {
     }
 
     /// Takes note of a request that a door turned away.
-    pub fn turn_away(&self, at: RefusedAt, why: TurnedAway, request: &InboundRequest) {
+    pub async fn turn_away(&self, at: RefusedAt, why: TurnedAway, request: &InboundRequest) {
         if let TurnedAway::NoSourceForHint { like } = why
             && let Some(live) = self.inner().registry().source(like)
         {
             let _ = prove(live, &message(request), self.inner().clock().now());
         }
-        self.refused(at, why.id(), why.explanation(), request);
+        self.refused(at, why.id(), why.explanation(), request).await;
     }
 }
 

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
+use crate::exposure::Exposed;
 use crate::model::{REDACTED, RequestRecord};
 
 /// Headers that carry credentials whatever the scheme.
@@ -21,26 +22,40 @@ pub(crate) struct Credentials<'a> {
     pub(crate) query: &'a [String],
 }
 
-/// The parts of a request worth keeping, without its credentials.
+impl Credentials<'_> {
+    /// Whether requests carry the secret in this header.
+    pub(crate) fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|header| header.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether requests carry the secret in this query parameter.
+    pub(crate) fn has_query(&self, name: &str) -> bool {
+        self.query.iter().any(|parameter| parameter.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The parts of a request worth keeping, without its credentials and without secrets of ours that stood elsewhere.
 pub(crate) fn record(
     method: String,
     url: &str,
     headers: Vec<(String, Bytes)>,
     remote: String,
     credentials: Credentials<'_>,
+    exposed: &Exposed,
 ) -> RequestRecord {
-    let headers = headers.into_iter().map(|(name, value)| {
+    let headers = headers.into_iter().enumerate().map(|(index, (name, value))| {
         let secret = ALWAYS_HEADERS.contains(&name.as_str())
-            || credentials.headers.iter().any(|header| header.eq_ignore_ascii_case(&name));
+            || credentials.has_header(&name)
+            || exposed.headers.contains(&index);
         let value = if secret { Bytes::from_static(REDACTED.as_bytes()) } else { value };
         (name, value)
     });
-    RequestRecord { method, target: target(url, credentials.query), headers: headers.collect(), remote }
+    RequestRecord { method, target: target(url, credentials, &exposed.query), headers: headers.collect(), remote }
 }
 
 /// Path and query of `url` with every credential's value replaced. Names are compared after percent-decoding, without
 /// regard to case: a disguised name hides nothing.
-fn target(url: &str, more: &[String]) -> String {
+fn target(url: &str, credentials: Credentials<'_>, exposed: &[usize]) -> String {
     let origin_form = url.find("://").map_or(url, |scheme_end| {
         let rest = &url[scheme_end + 3..];
         rest.find('/').map_or("/", |path| &rest[path..])
@@ -48,16 +63,27 @@ fn target(url: &str, more: &[String]) -> String {
     let Some((path, query)) = origin_form.split_once('?') else {
         return origin_form.to_owned();
     };
-    let pairs: Vec<String> = query
-        .split('&')
-        .map(|pair| {
+    let pairs: Vec<String> = pairs(query)
+        .enumerate()
+        .map(|(index, (name, pair))| {
+            let is_exposed = exposed.contains(&index);
+            if is_exposed && !pair.contains('=') {
+                return REDACTED.to_owned();
+            }
+            let secret = ALWAYS_QUERY.contains(&name.as_str()) || credentials.has_query(&name) || is_exposed;
             let raw_name = pair.split('=').next().unwrap_or(pair);
-            let name = percent_decode_str(raw_name).decode_utf8_lossy().to_ascii_lowercase();
-            let secret = ALWAYS_QUERY.contains(&name.as_str()) || more.iter().any(|q| q.eq_ignore_ascii_case(&name));
             if secret { format!("{raw_name}={REDACTED}") } else { pair.to_owned() }
         })
         .collect();
     format!("{path}?{}", pairs.join("&"))
+}
+
+/// The parameters of a query, each with its name in lower case and without percent-encoding.
+pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (String, &str)> {
+    query.split('&').map(|pair| {
+        let raw_name = pair.split('=').next().unwrap_or(pair);
+        (percent_decode_str(raw_name).decode_utf8_lossy().to_ascii_lowercase(), pair)
+    })
 }
 
 #[cfg(test)]
@@ -66,22 +92,32 @@ mod tests {
 
     #[test]
     fn a_token_in_the_query_is_gone_however_its_name_is_written() {
-        let no_more = &[];
-        assert_eq!(target("/in/x?a=1&token=s3cret&b=2", no_more), "/in/x?a=1&token=[redacted]&b=2");
-        assert_eq!(target("http://h:1/in/x?ToKeN=s3cret", no_more), "/in/x?ToKeN=[redacted]");
-        assert_eq!(target("/in/x?%74oken=s3cret", no_more), "/in/x?%74oken=[redacted]");
-        assert_eq!(target("/in/x?token", no_more), "/in/x?token=[redacted]");
-        assert_eq!(target("/in/x?key=s3cret", &["key".to_owned()]), "/in/x?key=[redacted]");
-        assert_eq!(target("http://host", no_more), "/");
+        let plain = |url| target(url, Credentials::default(), &[]);
+        assert_eq!(plain("/in/x?a=1&token=s3cret&&b=2"), "/in/x?a=1&token=[redacted]&&b=2");
+        assert_eq!(plain("http://h:1/in/x?ToKeN=s3cret"), "/in/x?ToKeN=[redacted]");
+        assert_eq!(plain("/in/x?%74oken=s3cret"), "/in/x?%74oken=[redacted]");
+        assert_eq!(plain("/in/x?token"), "/in/x?token=[redacted]");
+        assert_eq!(plain("http://host"), "/");
+        let key = ["key".to_owned()];
+        let key = Credentials { query: &key, ..Credentials::default() };
+        assert_eq!(target("/in/x?key=s3cret", key, &[]), "/in/x?key=[redacted]");
+        assert_eq!(target("/in/x?a=1&b=s3cret&s3cret", key, &[1, 2]), "/in/x?a=1&b=[redacted]&[redacted]");
     }
 
     #[test]
     fn credential_headers_are_redacted_and_signatures_are_kept() {
-        let headers = [("authorization", "Bearer s"), ("x-gitlab-token", "s"), ("x-hub-signature-256", "sha256=ab")];
+        let headers = [
+            ("authorization", "Bearer s"),
+            ("x-gitlab-token", "s"),
+            ("x-hub-signature-256", "sha256=ab"),
+            ("x-a", "s"),
+        ];
         let headers = headers.map(|(n, v)| (n.to_owned(), Bytes::from_static(v.as_bytes()))).to_vec();
         let more = ["X-Gitlab-Token".to_owned()];
-        let kept = record("POST".into(), "/", headers, String::new(), Credentials { headers: &more, query: &[] });
+        let credentials = Credentials { headers: &more, query: &[] };
+        let exposed = Exposed { headers: vec![3], ..Exposed::default() };
+        let kept = record("POST".into(), "/", headers, String::new(), credentials, &exposed);
         let values: Vec<&[u8]> = kept.headers.iter().map(|(_, value)| value.as_ref()).collect();
-        assert_eq!(values, [b"[redacted]".as_slice(), b"[redacted]", b"sha256=ab"]);
+        assert_eq!(values, [b"[redacted]".as_slice(), b"[redacted]", b"sha256=ab", b"[redacted]"]);
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
 use crate::engine::{Engine, Inner};
+use crate::exposure::Exposed;
 use crate::ids::RefusedId;
 use crate::model::{AuditEntry, RefusedAt, RefusedRequest, RequestRecord};
 use crate::receive::InboundRequest;
@@ -54,6 +55,11 @@ pub(crate) struct Why {
 }
 
 impl Why {
+    /// A reason about which there is no more to say.
+    pub(crate) fn plain(reason: &'static str, explanation: &str) -> Self {
+        Self { reason, explanation: explanation.to_owned(), detail: Map::new() }
+    }
+
     /// The reason that a scheme has.
     pub(crate) fn of(refusal: &Refusal, scheme: Option<&Scheme>) -> Self {
         let mut detail = Map::new();
@@ -71,9 +77,13 @@ impl Why {
 impl Engine {
     /// Keeps for the operator that a door refused `request` before any scheme judged it. `reason` is a stable id like
     /// those of [`Refusal`]; `path` of a [`RefusedAt::Path`] is a declared one, never just what a sender asked for.
-    pub fn refused(&self, at: RefusedAt, reason: &'static str, explanation: &str, request: &InboundRequest) {
-        let why = || Why { reason, explanation: explanation.to_owned(), detail: Map::new() };
-        self.inner().refuse(at, reason, why, request, self.inner().clock().now());
+    pub async fn refused(&self, at: RefusedAt, reason: &'static str, explanation: &str, request: &InboundRequest) {
+        let now = self.inner().clock().now();
+        let registry = self.inner().registry();
+        let exposed = registry.fingerprints().find(request, self.inner().schemes().credentials(), now);
+        self.inner().tell_exposed(&registry, &at.to_string(), &exposed, &request.remote, now).await;
+        let why = || Why::plain(reason, explanation);
+        self.inner().refuse(at, reason, why, request, &exposed, now);
     }
 }
 
@@ -85,6 +95,7 @@ impl Inner {
         reason: &'static str,
         why: impl FnOnce() -> Why,
         request: &InboundRequest,
+        exposed: &Exposed,
         now: Timestamp,
     ) {
         self.refusals().add(at, reason, now, |at| {
@@ -94,6 +105,7 @@ impl Inner {
                 request.headers.clone(),
                 request.remote.clone(),
                 self.schemes().credentials(),
+                exposed,
             );
             kept(RefusedId::new(now, self.entropy()), at, why(), record, &request.body, now)
         });

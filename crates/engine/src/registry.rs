@@ -14,6 +14,7 @@ use crate::destination::report::ReportDestination;
 use crate::destination::{Parcel, Report};
 use crate::egress::SystemResolver;
 use crate::engine::Parts;
+use crate::exposure::Fingerprints;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::keyring::{Keyring, open_secret};
 use crate::kms::{Kms, KmsError};
@@ -149,11 +150,21 @@ impl Runner {
     }
 }
 
+/// Doors that nobody declares.
+#[derive(Debug)]
+pub(crate) struct InnerDoors {
+    /// The API's.
+    pub(crate) publish: Source,
+    /// The engine's own events'.
+    pub(crate) own: Source,
+}
+
 /// What is declared, ready for use.
 #[derive(Debug)]
 pub(crate) struct Registry {
     sources: HashMap<SourceId, LiveSource>,
-    publish: Source,
+    doors: InnerDoors,
+    fingerprints: Fingerprints,
     destinations: HashMap<DestinationId, Arc<LiveDestination>>,
     secrets: Vec<SealedSecret>,
 }
@@ -163,20 +174,21 @@ impl Registry {
     /// line says so; a KMS that does not answer is an error.
     pub(crate) async fn build(
         resources: Resources,
-        publish: Source,
+        doors: InnerDoors,
         schemes: &Schemes,
         parts: &Parts,
         before: Option<&Self>,
     ) -> Result<Self, KmsError> {
-        let kms = &*parts.kms;
+        let fingerprints = Fingerprints::new(&*parts.entropy);
+        let mut opening = Opening { kms: &*parts.kms, secrets: &resources.secrets, fingerprints };
         let mut sources = HashMap::new();
         for source in resources.sources.into_iter().filter(|source| source.removed_at.is_none()) {
             let scheme = match &source.spec.proof {
                 Proof::Scheme { name } => schemes.find(name),
-                Proof::ApiKey | Proof::Unsigned => None,
+                Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
             };
             let owner = SecretOwner::Source(source.id);
-            let keyring = open_keyring(kms, source.organization, owner, scheme.as_deref(), &resources.secrets).await?;
+            let keyring = opening.keyring(source.organization, owner, scheme.as_deref()).await?;
             let places = |list: Option<Vec<&str>>| list.unwrap_or_default().into_iter().map(str::to_owned).collect();
             let credential_headers = places(scheme.as_deref().map(Scheme::credential_headers));
             let credential_query = places(scheme.as_deref().map(Scheme::credential_query));
@@ -198,13 +210,14 @@ impl Registry {
                 Some(scheme) => {
                     let owner = SecretOwner::Destination(destination.id);
                     let organization = destination.organization;
-                    let keyring = open_keyring(kms, organization, owner, Some(&scheme), &resources.secrets).await?;
+                    let keyring = opening.keyring(organization, owner, Some(&scheme)).await?;
                     Some(Signer { scheme, keyring })
                 }
             };
             destinations.insert(destination.id, Arc::new(LiveDestination { destination, runner, signer }));
         }
-        Ok(Self { sources, publish, destinations, secrets: resources.secrets })
+        let fingerprints = opening.fingerprints;
+        Ok(Self { sources, doors, fingerprints, destinations, secrets: resources.secrets })
     }
 
     pub(crate) fn source(&self, id: SourceId) -> Option<&LiveSource> {
@@ -217,7 +230,17 @@ impl Registry {
 
     /// The API's own door.
     pub(crate) fn publish_source(&self) -> &Source {
-        &self.publish
+        &self.doors.publish
+    }
+
+    /// The door of the engine's own events.
+    pub(crate) fn own_source(&self) -> &Source {
+        &self.doors.own
+    }
+
+    /// How secrets are recognised where they do not belong.
+    pub(crate) fn fingerprints(&self) -> &Fingerprints {
+        &self.fingerprints
     }
 
     pub(crate) fn destination(&self, id: DestinationId) -> Option<&Arc<LiveDestination>> {
@@ -246,27 +269,38 @@ impl Registry {
     }
 }
 
-async fn open_keyring(
-    kms: &dyn Kms,
-    organization: OrganizationId,
-    owner: SecretOwner,
-    scheme: Option<&Scheme>,
-    secrets: &[SealedSecret],
-) -> Result<Keyring, KmsError> {
-    let mut keyring = Keyring::default();
-    let Some(scheme) = scheme else {
-        return Ok(keyring);
-    };
-    for sealed in secrets.iter().filter(|secret| secret.owner == owner && secret.revoked_at.is_none()) {
-        let opened = match open_secret(kms, organization, sealed).await {
-            Err(KmsError::Unavailable(problem)) => return Err(KmsError::Unavailable(problem)),
-            Err(error) => Err(error.to_string()),
-            Ok(secret) => scheme.key(sealed.version, &secret).map_err(|error| error.to_string()),
+/// Secrets on their way into keyrings.
+struct Opening<'a> {
+    kms: &'a dyn Kms,
+    secrets: &'a [SealedSecret],
+    fingerprints: Fingerprints,
+}
+
+impl Opening<'_> {
+    async fn keyring(
+        &mut self,
+        organization: OrganizationId,
+        owner: SecretOwner,
+        scheme: Option<&Scheme>,
+    ) -> Result<Keyring, KmsError> {
+        let mut keyring = Keyring::default();
+        let Some(scheme) = scheme else {
+            return Ok(keyring);
         };
-        match opened {
-            Ok(key) => keyring.add(sealed, key),
-            Err(error) => tracing::error!(?owner, version = sealed.version, error, "a secret cannot be used"),
+        for sealed in self.secrets.iter().filter(|secret| secret.owner == owner && secret.revoked_at.is_none()) {
+            let opened = match open_secret(self.kms, organization, sealed).await {
+                Err(KmsError::Unavailable(problem)) => return Err(KmsError::Unavailable(problem)),
+                Err(error) => Err(error.to_string()),
+                Ok(secret) => {
+                    self.fingerprints.add(sealed, &secret);
+                    scheme.key(sealed.version, &secret).map_err(|error| error.to_string())
+                }
+            };
+            match opened {
+                Ok(key) => keyring.add(sealed, key),
+                Err(error) => tracing::error!(?owner, version = sealed.version, error, "a secret cannot be used"),
+            }
         }
+        Ok(keyring)
     }
-    Ok(keyring)
 }

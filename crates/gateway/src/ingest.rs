@@ -134,7 +134,7 @@ impl Ingest {
         let tally = &entrance.tally;
         let client = self.client(&head);
         if !entrance.is_open_to(client) {
-            self.turn_away(tally, TurnedAway::AddressNotAllowed, &self.inbound(client, head, Bytes::new()));
+            self.turn_away(tally, TurnedAway::AddressNotAllowed, &self.inbound(client, head, Bytes::new())).await;
             return (tally, Answered::Refused, entrance.refused.send());
         }
         if !entrance.takes(&head.method) {
@@ -155,7 +155,7 @@ impl Ingest {
                 (&desk.tally, answered, response)
             }
             Err(like) => {
-                self.turn_away(tally, TurnedAway::NoSourceForHint { like }, &inbound);
+                self.turn_away(tally, TurnedAway::NoSourceForHint { like }, &inbound).await;
                 (tally, Answered::Refused, entrance.refused.send())
             }
         }
@@ -187,9 +187,9 @@ impl Ingest {
     }
 
     /// Takes note of a request that is refused before it is any source's to prove.
-    fn turn_away(&self, tally: &Tally, why: TurnedAway, inbound: &InboundRequest) {
+    async fn turn_away(&self, tally: &Tally, why: TurnedAway, inbound: &InboundRequest) {
         let source = tally.name();
-        self.engine.turn_away(tally.at.clone(), why, inbound);
+        self.engine.turn_away(tally.at.clone(), why, inbound).await;
         self.metrics.refused(source, why.id());
         tracing::debug!(source, refusal = why.id(), "refused: {}", why.explanation());
     }

@@ -70,6 +70,11 @@ struct Refused {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OwnerOf {
+    owner: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Attempted {
     outcome: String,
 }
@@ -132,6 +137,7 @@ impl Metrics {
         let mut own = Registry::default();
         self.process(&mut own);
         attempts(&mut own, engine);
+        exposed(&mut own, engine);
         backlog(&mut own, engine, now).await;
         let text = text.strip_suffix("# EOF\n").unwrap_or(&text).to_owned();
         let mut rest = String::new();
@@ -157,6 +163,15 @@ fn attempts(registry: &mut Registry, engine: &Engine) {
         family.get_or_create(&Attempted { outcome: label.unwrap_or_default() }).inc_by(count);
     }
     registry.register("hookward_attempts", "Attempts of deliveries, by how they ended", family);
+}
+
+fn exposed(registry: &mut Registry, engine: &Engine) {
+    let family = Family::<OwnerOf, Counter>::default();
+    for (owner, count) in engine.secrets_exposed() {
+        family.get_or_create(&OwnerOf { owner }).inc_by(count);
+    }
+    let help = "Secrets that stood in a request where none belongs, by whose they are";
+    registry.register("hookward_secrets_exposed", help, family);
 }
 
 async fn backlog(registry: &mut Registry, engine: &Engine, now: Timestamp) {

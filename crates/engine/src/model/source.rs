@@ -71,6 +71,8 @@ pub enum Proof {
     },
     /// By an API key: the `publish` door.
     ApiKey,
+    /// By nobody: the door of the engine's own events.
+    Engine,
     /// Not at all: openly configured.
     Unsigned,
 }

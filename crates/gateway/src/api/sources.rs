@@ -73,6 +73,7 @@ fn shown(source: Source) -> Shown {
     let (proof, scheme) = match source.spec.proof {
         Proof::Scheme { name } => ("scheme", Some(name)),
         Proof::ApiKey => ("api_key", None),
+        Proof::Engine => ("engine", None),
         Proof::Unsigned => ("unsigned", None),
     };
     let dedup = source.spec.dedup;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use hookward::Secret;
 use hookward_engine::model::{DestinationKind, DestinationSpec, HttpSpec, RetrySchedule, Signing};
+use hookward_engine::{OWN, PUBLISH};
 use toml::Spanned;
 
 use super::reference::{self, Resolved};
-use super::sources::{PUBLISH, name};
+use super::sources::name;
 use super::{Check, DestinationDeclaration, command, file, problems, report};
 
 const GRACE: Duration = Duration::from_secs(86_400);
@@ -212,7 +213,7 @@ fn sign_with(check: &mut Check<'_>, sign: file::Sign) -> Result<(Option<Signing>
 fn heard(check: &mut Check<'_>, names: &[Spanned<String>], sources: &[String]) -> Vec<String> {
     for name in names {
         let text = name.get_ref().as_str();
-        let mut known = sources.iter().map(String::as_str).chain([PUBLISH]);
+        let mut known = sources.iter().map(String::as_str).chain([PUBLISH, OWN]);
         if !known.clone().any(|known| known == text) {
             let near = problems::nearest(text, &mut known);
             check.problem(name, format!("there is no source `{}`{near}", text.escape_debug()));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hookward::{Scheme, Secret};
 use hookward_engine::model::{DedupPolicy, Proof, Rate, SourceSpec};
+use hookward_engine::{OWN, PUBLISH};
 use toml::Spanned;
 
 use super::values::Size;
@@ -19,9 +20,6 @@ const GRACE: Duration = Duration::from_secs(86_400);
 
 /// The most requests that a rate may speak of.
 const RATE_MAX: usize = 1_000_000;
-
-/// The door of the API: a source that is always there.
-pub(super) const PUBLISH: &str = "publish";
 
 pub(super) fn schemes(check: &mut Check<'_>, tables: &[Spanned<toml::Table>]) -> Vec<Scheme> {
     let mut schemes: Vec<Scheme> = Vec::new();
@@ -50,8 +48,17 @@ pub(super) fn sources(check: &mut Check<'_>, files: Vec<file::Source>, limits: &
     let mut sources = Vec::new();
     for mut file in files {
         name(check, &file.name, "source", &mut names);
-        if file.name.get_ref() == PUBLISH {
-            check.problem(&file.name, "`publish` is the name of the API's own door: call this source something else");
+        match file.name.get_ref().as_str() {
+            PUBLISH => {
+                let taken = "`publish` is the name of the API's own door: call this source something else";
+                check.problem(&file.name, taken);
+            }
+            OWN => {
+                let taken =
+                    "`hookward` is the name of the door of Hookward's own events: call this source something else";
+                check.problem(&file.name, taken);
+            }
+            _ => {}
         }
         let path =
             file.path.take().unwrap_or_else(|| Spanned::new(file.name.span(), format!("/in/{}", file.name.get_ref())));

@@ -192,6 +192,9 @@ methods = []
 accepted = { status = 404 }
 duplicate = { status = 204, body = "x" }
 refused = { status = 200 }
+[[source]]
+name = "hookward"
+unsigned = true
 "#), @r#"
 hookward.toml:3:8: `Web Shop` is not a name: use 1 to 64 of `a` to `z`, `0` to `9` and `-`
 hookward.toml:3:8: path `/in/Web Shop` cannot be used: it contains a blank or something that is not ASCII: write it percent-encoded, as it is requested
@@ -211,6 +214,7 @@ hookward.toml:34:11: a source takes at least one method; write ["*"] for every m
 hookward.toml:36:23: status 404 is not possible here: this answer is 2xx, because the event is safe
 hookward.toml:37:24: an answer with status 204 has no body
 hookward.toml:38:22: status 200 is not possible here: this answer is 4xx, because nothing was stored
+hookward.toml:40:8: `hookward` is the name of the door of Hookward's own events: call this source something else
 "#);
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::{Answer, GITHUB_SECRET, Gateway, SOURCES, everything_in, read_until, sign};
+use crate::support::{Answer, GITHUB_SECRET, Gateway, SOURCES, everything_in, read_until, send, sign};
 
 #[tokio::test]
 async fn a_signed_push_is_accepted_once() {
@@ -186,7 +186,7 @@ async fn a_sender_over_its_rate_is_told_when_to_come_again_and_forgers_take_none
     gateway.running.engine().run_until_idle().await;
     let audit = gateway.get("/audit").await.to_string();
     assert_eq!(audit.matches(r#""reason":"rate-limited""#).count(), 1, "{audit}");
-    let metrics = crate::support::send(gateway.running.admin(), "GET", "/metrics", &[], b"").await.text();
+    let metrics = send(gateway.running.admin(), "GET", "/metrics", &[], b"").await.text();
     assert!(metrics.contains(r#"hookward_received_total{source="github",answer="limited"} 1"#), "{metrics}");
 }
 
@@ -243,4 +243,24 @@ async fn a_token_in_the_query_is_kept_nowhere() {
     assert!(!gateway.get("/audit").await.to_string().contains("leaky-t0ken"));
     let kept = everything_in(gateway.directory.path());
     assert!(!kept.windows(11).any(|window| window == b"leaky-t0ken"), "the token is on disk");
+}
+
+#[tokio::test]
+async fn a_secret_of_ours_in_the_wrong_header_is_an_alert_and_kept_nowhere() {
+    let destination =
+        "[[destination]]\nname = \"ops\"\ntype = \"command\"\nargv = [\"/bin/true\"]\nsources = [\"hookward\"]";
+    let gateway = Gateway::start(&format!("{SOURCES}\n{destination}")).await;
+    let accepted = gateway.send("POST", "/in/open", &[("x-api-key", GITHUB_SECRET)], b"x").await;
+    assert_eq!(accepted.status, 202);
+    let alerts = gateway.get("/events?source=hookward").await;
+    assert_eq!(alerts["items"][0]["type"], "hookward.alert.secret_exposed");
+    let id = alerts["items"][0]["id"].as_str().unwrap();
+    assert_eq!(gateway.get(&format!("/events/{id}")).await["deliveries"][0]["destination"], "ops");
+    let told = gateway.api("GET", &format!("/events/{id}/body"), "").await.json();
+    assert_eq!((&told["place"], &told["owner"]), (&json!("header:x-api-key"), &json!("source:github")));
+    let metrics = send(gateway.running.admin(), "GET", "/metrics", &[], b"").await.text();
+    let line = r#"hookward_secrets_exposed_total{owner="source:github"} 1"#;
+    assert!(metrics.lines().any(|got| got == line), "{line} is not in\n{metrics}");
+    let kept = everything_in(gateway.directory.path());
+    assert!(!kept.windows(GITHUB_SECRET.len()).any(|window| window == GITHUB_SECRET.as_bytes()), "it is on disk");
 }
