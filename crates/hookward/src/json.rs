@@ -8,6 +8,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 /// A longer value is not an id or a type, and is treated as absent.
 pub(crate) const MAX_VALUE: usize = 1024;
 
+/// As a reference token: every element of an array. There is a value only if all of them have the same.
+const EVERY: &str = "*";
+
 /// The string or integer at `pointer` (its reference tokens, already unescaped). Of a repeated member the last counts, as for
 /// almost every JSON parser. No answer at all for a text that is not JSON.
 pub(crate) fn look_up(json: &[u8], pointer: &[String]) -> Option<String> {
@@ -36,6 +39,18 @@ impl Walk<'_> {
     /// One step down the pointer.
     fn inside(self) -> Self {
         Self { pointer: &self.pointer[1..], ..self }
+    }
+
+    /// The one value that every element has; none for an empty array.
+    fn same_in_all<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<Option<String>, A::Error> {
+        let mut same: Option<Option<String>> = None;
+        while let Some(found) = seq.next_element_seed(self.inside())? {
+            same = Some(match same {
+                Some(before) if before != found => None,
+                _ => found,
+            });
+        }
+        Ok(same.flatten())
     }
 
     /// A string or integer, which counts where the pointer ends.
@@ -105,6 +120,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        if self.pointer.first().is_some_and(|token| token == EVERY) {
+            return self.same_in_all(seq);
+        }
         let wanted = self.pointer.first().and_then(|token| token.parse::<usize>().ok());
         let mut found = None;
         for index in 0.. {

@@ -99,6 +99,7 @@
 //! - **Leaking.** A [`Refusal`] never holds a secret or the signature that was expected. [`Scheme::credential_headers`] and
 //!   [`Scheme::credential_query`] name the places to redact before a request is stored.
 
+pub use handshake::{Handshake, MAX_CHALLENGE};
 pub use hint::{Hint, HintError, MAX_HINT, MAX_HINT_DEPTH, MAX_HINT_SCAN};
 pub use key::{Key, MAX_TOKEN, SecretError};
 pub use message::{Draft, Headers, Message};
@@ -113,6 +114,7 @@ pub use verify::{Binds, Verified};
 
 pub mod catalog;
 mod encoding;
+mod handshake;
 mod hint;
 mod json;
 mod key;

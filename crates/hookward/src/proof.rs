@@ -208,8 +208,11 @@ impl TryFrom<RawProof> for Proof {
 
 impl RawProof {
     fn check_places(&self) -> Result<(), String> {
-        let carries = |place: &Place| matches!(place, Place::Header(_) | Place::Authorization(_) | Place::Query(_));
-        if self.signature.at.is_empty() || !self.signature.at.iter().all(carries) {
+        let sendable = |place: &Place| matches!(place, Place::Header(_) | Place::Authorization(_) | Place::Query(_));
+        // A token in the body can be read, but no body is changed to send one.
+        let carries =
+            |place: &Place| sendable(place) || (self.algorithm == Algorithm::Token && matches!(place, Place::Json(_)));
+        if !self.signature.at.first().is_some_and(sendable) || !self.signature.at.iter().all(carries) {
             return Err("`signature.at` needs places of kind header, authorization or query".into());
         }
         if self.signature.repeats && !matches!(self.signature.at.as_slice(), [Place::Header(_)]) {

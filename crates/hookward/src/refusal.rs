@@ -61,6 +61,10 @@ pub enum Refusal {
     BodyDigestMissing,
     /// The digest of the body in the URL is not the body's.
     BodyDigestMismatch,
+    /// The body is a bare text, which anybody can have signed as a handshake's challenge.
+    BodyIsChallenge,
+    /// A handshake asks with a text that is too long, sent twice, or not plain.
+    ChallengeMalformed,
 }
 
 impl Refusal {
@@ -91,6 +95,8 @@ impl Refusal {
             Self::TooManyFormFields => "too-many-form-fields",
             Self::BodyDigestMissing => "body-digest-missing",
             Self::BodyDigestMismatch => "body-digest-mismatch",
+            Self::BodyIsChallenge => "body-is-challenge",
+            Self::ChallengeMalformed => "challenge-malformed",
         }
     }
 }
@@ -140,6 +146,8 @@ impl std::fmt::Display for Refusal {
             Self::TooManyFormFields => "the form has too many fields",
             Self::BodyDigestMissing => "the body is not a form, and the url carries no digest of it",
             Self::BodyDigestMismatch => "the digest in the url is not that of the body",
+            Self::BodyIsChallenge => "the body is a bare text, which anybody can have signed as a challenge",
+            Self::ChallengeMalformed => "the handshake's challenge is too long, repeated, or not plain text",
         };
         f.write_str(sentence)
     }

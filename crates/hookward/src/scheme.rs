@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::handshake::Rule;
 use crate::key::{self, Key, SecretError};
 use crate::place::Place;
 use crate::proof::Proof;
@@ -24,6 +25,7 @@ pub struct Scheme {
     docs: Option<String>,
     body_is_unique: bool,
     proofs: Vec<Proof>,
+    handshakes: Vec<Rule>,
 }
 
 /// A scheme file as it is written.
@@ -39,6 +41,9 @@ struct RawScheme {
     body_is_unique: bool,
     /// The ways to prove a request, strongest first.
     proof: Vec<Proof>,
+    /// How the provider makes sure of an endpoint.
+    #[serde(default)]
+    handshake: Vec<Rule>,
 }
 
 /// A scheme file that cannot be used. Whoever wrote it must act.
@@ -72,8 +77,8 @@ impl TryFrom<RawScheme> for Scheme {
         if raw.proof.iter().all(|proof| proof.verify_only) {
             return Err("a scheme needs at least one `[[proof]]` that is not `verify_only`".into());
         }
-        let RawScheme { name, title, docs, body_is_unique, proof } = raw;
-        Ok(Self { name: name.into(), title, docs, body_is_unique, proofs: proof })
+        let RawScheme { name, title, docs, body_is_unique, proof, handshake } = raw;
+        Ok(Self { name: name.into(), title, docs, body_is_unique, proofs: proof, handshakes: handshake })
     }
 }
 
@@ -156,11 +161,17 @@ impl Scheme {
     }
 
     fn credential_places(&self) -> impl Iterator<Item = &Place> {
-        self.proofs.iter().filter(|proof| proof.algorithm.is_credential()).flat_map(|proof| &proof.signature.at)
+        let proofs = self.proofs.iter().filter(|proof| proof.algorithm.is_credential());
+        let handshakes = self.handshakes.iter().flat_map(Rule::credential_places);
+        proofs.flat_map(|proof| &proof.signature.at).chain(handshakes)
     }
 
     pub(crate) fn proofs(&self) -> &[Proof] {
         &self.proofs
+    }
+
+    pub(crate) fn handshakes(&self) -> &[Rule] {
+        &self.handshakes
     }
 
     pub(crate) fn shared_name(&self) -> &Arc<str> {

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use crate::encoding::TAG_ROOM;
+use crate::json;
 use crate::message::Message;
 use crate::place::{self, Fault, Place};
 use crate::proof::{Algorithm, Proof, SignatureSpec, TimestampSpec, Unit};
@@ -56,7 +57,10 @@ impl SignatureSpec {
                 None => Ok(None),
             },
             Place::Query(name) => Ok(url::query_value(message.url, name)?.map(Found::Text)),
-            Place::Json(_) | Place::Signature(_) => Ok(None),
+            Place::Json(pointer) => {
+                Ok(json::look_up(message.body, pointer).map(|text| Found::Text(text.into_bytes().into())))
+            }
+            Place::Signature(_) => Ok(None),
         }
     }
 

@@ -69,6 +69,11 @@ fn part(name: &str) -> Result<Part, String> {
 }
 
 impl Template {
+    /// The body and nothing else.
+    pub(crate) fn body() -> Self {
+        Self(vec![Part::Body])
+    }
+
     pub(crate) fn has(&self, part: &Part) -> bool {
         self.0.contains(part)
     }

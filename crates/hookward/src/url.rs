@@ -19,6 +19,16 @@ fn query(url: &str) -> &str {
 
 /// The one value of the query parameter `name`, percent-decoded exactly once. The name is compared as it is written; `+` stays `+`.
 pub(crate) fn query_value<'a>(url: &'a str, name: &str) -> Result<Option<Cow<'a, [u8]>>, Fault> {
+    Ok(raw_query_value(url, name)?.map(|value| percent_decode(value.as_bytes()).into()))
+}
+
+/// The same read like a form's field, where `+` is a blank, as text.
+pub(crate) fn query_text(url: &str, name: &str) -> Result<Option<String>, Fault> {
+    let Some(value) = raw_query_value(url, name)? else { return Ok(None) };
+    String::from_utf8(form_text(value.as_bytes())).map(Some).map_err(|_| Fault::Malformed)
+}
+
+fn raw_query_value<'a>(url: &'a str, name: &str) -> Result<Option<&'a str>, Fault> {
     let mut values = query(url).split('&').filter_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (key == name).then_some(value)
@@ -30,7 +40,7 @@ pub(crate) fn query_value<'a>(url: &'a str, name: &str) -> Result<Option<Cow<'a,
     if !has_only_whole_escapes(value.as_bytes()) {
         return Err(Fault::Malformed);
     }
-    Ok(Some(percent_decode(value.as_bytes()).into()))
+    Ok(Some(value))
 }
 
 fn has_only_whole_escapes(text: &[u8]) -> bool {

@@ -167,6 +167,9 @@ impl Scheme {
             return Err(Refusal::UrlNotAbsolute);
         }
         let version = matching_key(proof, found, content, live)?;
+        if self.could_be_a_challenge(message.body) {
+            return Err(Refusal::BodyIsChallenge);
+        }
         check_body_digest(proof, form.is_some(), message)?;
         if let (Some(spec), Some(stamp)) = (&proof.timestamp, &stamp) {
             spec.check(stamp.time, now)?;

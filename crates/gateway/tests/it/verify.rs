@@ -105,7 +105,7 @@ fn what_sign_prints_verify_believes_under_every_scheme() {
         let keys = ["--scheme", scheme.name(), "--secret-file", "generated", "--body", "body"];
         let (status, headers, stderr) = run(directory.path(), &[&["sign"], &keys[..], &["--url", url]].concat());
         assert_eq!(status, 0, "{}: {stderr}", scheme.name());
-        assert!(stderr.is_empty() == (scheme.name() != "twilio"), "{stderr}");
+        assert!(stderr.is_empty() != matches!(scheme.name(), "twilio" | "microsoft-graph"), "{stderr}");
         fs::write(directory.path().join("signed"), headers).unwrap();
         let query = stderr.trim_end().rsplit(' ').next().unwrap();
         let called = if query.is_empty() { url.to_owned() } else { format!("{url}?{query}") };

@@ -7,6 +7,7 @@ mod support;
 mod allocation;
 mod catalog;
 mod dependencies;
+mod handshake;
 mod hint;
 mod key;
 mod message;

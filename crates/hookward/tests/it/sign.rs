@@ -41,6 +41,8 @@ proptest! {
         name in proptest::sample::select(catalog::names().collect::<Vec<_>>()),
     ) {
         let scheme = scheme(name);
+        // What anybody can have signed as a challenge is no event.
+        prop_assume!(name != "x" || body.iter().any(|byte| !byte.is_ascii_alphanumeric() && !b"-._~+/=".contains(byte)));
         let now = UnixTime::from_millis(millis);
         let keys = generated_keys(scheme, count);
         let draft = draft(&id, &body);

@@ -8,6 +8,53 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(crate) struct VectorFile {
     pub(crate) vector: Vec<Vector>,
+    #[serde(default)]
+    handshake: Vec<HandshakeVector>,
+}
+
+/// One request that may be a handshake, with what becomes of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HandshakeVector {
+    pub(crate) name: String,
+    #[serde(rename = "origin")]
+    _origin: Origin,
+    #[serde(rename = "source")]
+    _source: String,
+    pub(crate) secrets: Vec<String>,
+    pub(crate) token: Option<String>,
+    method: Option<String>,
+    url: Option<String>,
+    headers: Vec<(String, String)>,
+    body: String,
+    now_s: Option<i64>,
+    pub(crate) answer: Option<Answer>,
+    pub(crate) refused: Option<String>,
+    /// It is none: the verdict on it as an event, `verified` or a refusal.
+    pub(crate) event: Option<String>,
+}
+
+#[derive(Deserialize, PartialEq, Eq, Debug, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Answer {
+    pub(crate) content_type: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+    pub(crate) adopts: Option<String>,
+}
+
+impl HandshakeVector {
+    pub(crate) fn request(&self) -> Request {
+        request(self.method.as_deref(), self.url.as_deref(), &self.headers, &self.body)
+    }
+
+    pub(crate) fn now(&self) -> UnixTime {
+        UnixTime::from_secs(self.now_s.unwrap_or_default())
+    }
+}
+
+pub(crate) fn handshakes(scheme: &str) -> Vec<HandshakeVector> {
+    file(scheme).handshake
 }
 
 /// One request with a known answer. Of several secrets the first is the newest and has the highest version.
@@ -50,12 +97,7 @@ pub(crate) struct Expected {
 
 impl Vector {
     pub(crate) fn request(&self) -> Request {
-        Request {
-            method: self.method.clone().unwrap_or("POST".into()),
-            url: self.url.clone().unwrap_or("https://example.com/hook".into()),
-            headers: self.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect(),
-            body: self.body.clone().into_bytes(),
-        }
+        request(self.method.as_deref(), self.url.as_deref(), &self.headers, &self.body)
     }
 
     pub(crate) fn now(&self) -> UnixTime {
@@ -63,10 +105,23 @@ impl Vector {
     }
 }
 
+fn request(method: Option<&str>, url: Option<&str>, headers: &[(String, String)], body: &str) -> Request {
+    Request {
+        method: method.unwrap_or("POST").into(),
+        url: url.unwrap_or("https://example.com/hook").into(),
+        headers: headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect(),
+        body: body.as_bytes().to_vec(),
+    }
+}
+
 pub(crate) fn vectors(scheme: &str) -> Vec<Vector> {
+    file(scheme).vector
+}
+
+fn file(scheme: &str) -> VectorFile {
     let path = format!("{}/schemes/{scheme}.vectors.toml", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    toml::from_str::<VectorFile>(&text).unwrap_or_else(|error| panic!("{path}: {error}")).vector
+    toml::from_str::<VectorFile>(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// A request that owns its parts, so that a test can change one.

@@ -7,18 +7,19 @@ use hookward::{
 };
 use proptest::prelude::*;
 
-use crate::support::{Request, generated, key, keys, scheme, vectors};
+use crate::handshake::outcome;
+use crate::support::{Request, generated, handshakes, key, keys, scheme, vectors};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
 /// Every refusal once. The match makes a new variant fail to compile here until it is in the list.
 fn all_refusals() -> BTreeSet<&'static str> {
     use Refusal::{
-        BodyDigestMismatch, BodyDigestMissing, CredentialMalformed, CredentialMismatch, CredentialMissing,
-        CredentialRepeated, EventTypeMalformed, EventTypeRepeated, IdMalformed, IdMissing, IdRepeated, NoUsableSecret,
-        SignatureMalformed, SignatureMismatch, SignatureMissing, SignatureRepeated, TimestampMalformed,
-        TimestampMissing, TimestampRepeated, TimestampTooNew, TimestampTooOld, TooManyFormFields, TooManySignatures,
-        UrlNotAbsolute,
+        BodyDigestMismatch, BodyDigestMissing, BodyIsChallenge, ChallengeMalformed, CredentialMalformed,
+        CredentialMismatch, CredentialMissing, CredentialRepeated, EventTypeMalformed, EventTypeRepeated, IdMalformed,
+        IdMissing, IdRepeated, NoUsableSecret, SignatureMalformed, SignatureMismatch, SignatureMissing,
+        SignatureRepeated, TimestampMalformed, TimestampMissing, TimestampRepeated, TimestampTooNew, TimestampTooOld,
+        TooManyFormFields, TooManySignatures, UrlNotAbsolute,
     };
     let all = [
         NoUsableSecret,
@@ -45,6 +46,8 @@ fn all_refusals() -> BTreeSet<&'static str> {
         TooManyFormFields,
         BodyDigestMissing,
         BodyDigestMismatch,
+        BodyIsChallenge,
+        ChallengeMalformed,
     ];
     for refusal in all {
         match refusal {
@@ -71,7 +74,9 @@ fn all_refusals() -> BTreeSet<&'static str> {
             | UrlNotAbsolute
             | TooManyFormFields
             | BodyDigestMissing
-            | BodyDigestMismatch => {}
+            | BodyDigestMismatch
+            | BodyIsChallenge
+            | ChallengeMalformed => {}
         }
         assert!(refusal.to_string().starts_with(char::is_lowercase), "{refusal}");
     }
@@ -87,6 +92,10 @@ fn every_refusal_is_reachable() {
             reached
                 .extend(vector.request().verify(scheme(name), &keys, vector.now()).err().map(|refusal| refusal.id()));
         }
+    }
+    for name in catalog::names() {
+        let refused = handshakes(name).into_iter().filter_map(|vector| outcome(name, &vector)?.err());
+        reached.extend(refused.map(|refusal| refusal.id()));
     }
     reached.extend(form_of(MAX_FORM_FIELDS + 1).err().map(|refusal| refusal.id()));
     reached.extend(Request::post(&[], "").verify(scheme("github"), &[], NOW).err().map(|refusal| refusal.id()));
@@ -213,7 +222,9 @@ fn both_secrets_of_a_rotation_verify_and_the_verdict_names_the_one() {
             };
             let signed = scheme.sign(&draft, std::slice::from_ref(signing), NOW).unwrap();
             let headers: Vec<(&str, &str)> = signed.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-            let request = Request::post(&headers, "");
+            let query = signed.query.iter().map(|(name, value)| format!("?{name}={value}")).collect::<String>();
+            let mut request = Request::post(&headers, "");
+            request.url += &query;
             assert_eq!(
                 request.verify(scheme, &both, NOW).unwrap().key_version(),
                 signing.version(),

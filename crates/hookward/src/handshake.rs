@@ -1,0 +1,316 @@
+//! Owns handshakes: the question with which a provider makes sure of an endpoint before it sends there, and what it wants to hear.
+//! Decides from the request alone; answering, and keeping a secret that came this way, is the caller's.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::encoding::Encoding;
+use crate::key::Key;
+use crate::message::Message;
+use crate::place::{Fault, Place};
+use crate::refusal::Refusal;
+use crate::scheme::Scheme;
+use crate::secret::Secret;
+use crate::template::{Content, Template};
+use crate::url;
+use crate::verify::Verified;
+
+/// The longest challenge that is answered, in bytes.
+pub const MAX_CHALLENGE: usize = 1024;
+
+/// What to answer a provider that asks, always with status 200. Nothing in it is markup: send it with `nosniff`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// The body's type; `None` when it is empty.
+    pub content_type: Option<&'static str>,
+    /// Headers to send besides.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+    /// The secret that the provider signs with from now on, if that is how it tells. Nothing proves it: whoever comes first chooses
+    /// it, so it may only become the secret of an endpoint that has never had one.
+    pub adopts: Option<Secret>,
+}
+
+/// One question and its answer, as data. A checked `RawRule`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "RawRule")]
+pub(crate) struct Rule {
+    method: String,
+    signed: bool,
+    when: Vec<(Place, String)>,
+    token: Option<Place>,
+    challenge: Place,
+    adopt: bool,
+    answer: Answer,
+}
+
+/// A `[[handshake]]` table as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRule {
+    /// The method of the request.
+    method: String,
+    /// Whether the request is proven like any other. Only then is its body looked into.
+    #[serde(default)]
+    signed: bool,
+    /// What else stands where.
+    #[serde(default)]
+    when: BTreeMap<String, String>,
+    /// Where the handshake token stands that operator and provider agreed on.
+    token: Option<Place>,
+    /// Where the text stands that is asked with.
+    challenge: Place,
+    /// Whether the challenge is the secret from now on.
+    #[serde(default)]
+    adopt: bool,
+    answer: RawAnswer,
+}
+
+/// Exactly one of them. In each text `{challenge}` is the challenge, and `{hmac:ENCODING}` its signature under the secret.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAnswer {
+    /// The body.
+    text: Option<String>,
+    /// The members of a JSON object.
+    json: Option<BTreeMap<String, String>>,
+    /// Headers of an answer without a body.
+    header: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Clone, Debug)]
+enum Answer {
+    Text(Vec<Piece>),
+    Json(Vec<(String, Vec<Piece>)>),
+    Header(Vec<(String, Vec<Piece>)>),
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Literal(String),
+    Challenge,
+    Hmac(Encoding),
+}
+
+impl TryFrom<RawRule> for Rule {
+    type Error = String;
+
+    fn try_from(raw: RawRule) -> Result<Self, String> {
+        let when = raw.when.into_iter().map(|(place, is)| Ok((Place::try_from(place)?, is)));
+        let when = when.collect::<Result<Vec<(Place, String)>, String>>()?;
+        let fits = |place: &Place| match place {
+            Place::Header(_) | Place::Query(_) => true,
+            Place::Json(_) => raw.signed,
+            Place::Authorization(_) | Place::Signature(_) => false,
+        };
+        if !when.iter().map(|(place, _)| place).chain(&raw.token).chain([&raw.challenge]).all(fits) {
+            return Err("a handshake reads places of kind header or query, and if it is `signed` also json".into());
+        }
+        if raw.signed && (raw.token.is_some() || raw.adopt) {
+            return Err("a handshake that is `signed` has no `token` and does not `adopt`".into());
+        }
+        let answer = Answer::try_from(raw.answer)?;
+        let RawRule { method, signed, token, challenge, adopt, .. } = raw;
+        Ok(Self { method, signed, when, token, challenge, adopt, answer })
+    }
+}
+
+impl TryFrom<RawAnswer> for Answer {
+    type Error = String;
+
+    fn try_from(raw: RawAnswer) -> Result<Self, String> {
+        let all = |texts: BTreeMap<String, String>| {
+            texts.into_iter().map(|(name, text)| Ok((name, pieces(&text)?))).collect::<Result<Vec<_>, String>>()
+        };
+        match (raw.text, raw.json, raw.header) {
+            (Some(text), None, None) => pieces(&text).map(Self::Text),
+            (None, Some(members), None) => all(members).map(Self::Json),
+            (None, None, Some(headers)) => all(headers).map(Self::Header),
+            _ => Err("a handshake's answer is one of `text`, `json` and `header`".into()),
+        }
+    }
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece>, String> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some((literal, after)) = rest.split_once('{') {
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal.to_owned()));
+        }
+        let (name, after) = after.split_once('}').ok_or_else(|| format!("unbalanced braces in the answer `{text}`"))?;
+        pieces.push(match name {
+            "challenge" => Piece::Challenge,
+            "hmac:hex" => Piece::Hmac(Encoding::Hex),
+            "hmac:base64" => Piece::Hmac(Encoding::Base64),
+            _ => return Err(format!("unknown part `{name}`, expected one of `challenge`, `hmac:hex`, `hmac:base64`")),
+        });
+        rest = after;
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Literal(rest.to_owned()));
+    }
+    Ok(pieces)
+}
+
+impl Scheme {
+    /// The answer to a request that is a handshake; `None` for any other. Ask once with what arrived, and, if it was
+    /// [verified](Scheme::verify), again with the proof: some providers sign their handshakes. `token` is the handshake token that the
+    /// operator told the provider, for those that send one back.
+    ///
+    /// # Errors
+    ///
+    /// For a handshake that is not to be answered: its token is not ours, there is no key to answer with, or what it asks with is too
+    /// long or not plain text.
+    pub fn handshake(
+        &self,
+        message: &Message<'_>,
+        keys: &[Key],
+        token: Option<&Secret>,
+        proof: Option<&Verified<'_>>,
+    ) -> Option<Result<Handshake, Refusal>> {
+        let mut rules = self.handshakes().iter();
+        let rule = rules.find(|rule| rule.signed == proof.is_some() && rule.is_asked_by(message))?;
+        match read(&rule.challenge, message) {
+            Ok(None) => None,
+            Ok(Some(challenge)) => Some(self.answer(rule, &challenge, message, keys, token, proof)),
+            Err(_) => Some(Err(Refusal::ChallengeMalformed)),
+        }
+    }
+
+    /// The methods of the handshakes that come unsigned: they are asked with them whatever methods events come with.
+    pub fn handshake_methods(&self) -> impl Iterator<Item = &str> {
+        self.handshakes().iter().filter(|rule| !rule.signed).map(|rule| rule.method.as_str())
+    }
+
+    /// Whether it takes a handshake token.
+    pub fn has_handshake_token(&self) -> bool {
+        self.handshakes().iter().any(|rule| rule.token.is_some())
+    }
+
+    fn answer(
+        &self,
+        rule: &Rule,
+        challenge: &str,
+        message: &Message<'_>,
+        keys: &[Key],
+        token: Option<&Secret>,
+        proof: Option<&Verified<'_>>,
+    ) -> Result<Handshake, Refusal> {
+        if let Some(place) = &rule.token {
+            check_token(place, message, token)?;
+        }
+        let fits = if rule.is_an_oracle() { is_bare(challenge.as_bytes()) } else { is_printable(challenge) };
+        if !fits {
+            return Err(Refusal::ChallengeMalformed);
+        }
+        let write = |pieces: &[Piece]| {
+            let texts = pieces.iter().map(|piece| match piece {
+                Piece::Literal(text) => Ok(text.clone()),
+                Piece::Challenge => Ok(challenge.to_owned()),
+                Piece::Hmac(encoding) => self.hmac(challenge, keys, proof).map(|tag| encoding.encode(&tag)),
+            });
+            texts.collect::<Result<String, Refusal>>()
+        };
+        let all = |texts: &[(String, Vec<Piece>)]| {
+            texts.iter().map(|(name, pieces)| Ok((name.clone(), write(pieces)?))).collect::<Result<Vec<_>, Refusal>>()
+        };
+        let mut handshake = Handshake { content_type: None, headers: Vec::new(), body: String::new(), adopts: None };
+        match &rule.answer {
+            Answer::Text(pieces) => {
+                handshake.content_type = Some("text/plain");
+                handshake.body = write(pieces)?;
+            }
+            Answer::Json(members) => {
+                let members: BTreeMap<String, String> = all(members)?.into_iter().collect();
+                handshake.content_type = Some("application/json");
+                handshake.body = serde_json::to_string(&members).expect("texts can be written as JSON");
+            }
+            Answer::Header(headers) => handshake.headers = all(headers)?,
+        }
+        if rule.adopt {
+            handshake.adopts = Some(Secret::new(challenge).map_err(|_| Refusal::ChallengeMalformed)?);
+        }
+        Ok(handshake)
+    }
+
+    /// The challenge's signature under the key that proved the request, or else under the newest that can sign.
+    fn hmac(&self, challenge: &str, keys: &[Key], proof: Option<&Verified<'_>>) -> Result<Vec<u8>, Refusal> {
+        let content = Content {
+            template: &Template::body(),
+            body: challenge.as_bytes(),
+            timestamp: "",
+            id: "",
+            method: "",
+            url: "",
+            form: &[],
+        };
+        let version = proof.map(Verified::key_version);
+        let mut keys = keys.iter().filter(|key| version.is_none_or(|version| key.version() == version));
+        let tag = keys.find_map(|key| key.material(self.shared_name(), 0)?.sign(content));
+        tag.ok_or(Refusal::NoUsableSecret)
+    }
+
+    /// Anybody can have a bare challenge signed where handshakes are answered with a signature and come unsigned. So a bare text is
+    /// never an event of such a scheme.
+    pub(crate) fn could_be_a_challenge(&self, body: &[u8]) -> bool {
+        self.handshakes().iter().any(Rule::is_an_oracle) && is_bare(body)
+    }
+}
+
+impl Rule {
+    fn is_asked_by(&self, message: &Message<'_>) -> bool {
+        self.method == message.method
+            && self.when.iter().all(|(place, is)| matches!(read(place, message), Ok(Some(found)) if found == *is))
+    }
+
+    /// Whether it signs what anybody asks it to.
+    fn is_an_oracle(&self) -> bool {
+        let signs = |pieces: &[Piece]| pieces.iter().any(|piece| matches!(piece, Piece::Hmac(_)));
+        !self.signed
+            && match &self.answer {
+                Answer::Text(pieces) => signs(pieces),
+                Answer::Json(texts) | Answer::Header(texts) => texts.iter().any(|(_, pieces)| signs(pieces)),
+            }
+    }
+
+    /// The places that hold a secret.
+    pub(crate) fn credential_places(&self) -> impl Iterator<Item = &Place> {
+        self.token.iter().chain(Some(&self.challenge).filter(|_| self.adopt))
+    }
+}
+
+fn check_token(place: &Place, message: &Message<'_>, token: Option<&Secret>) -> Result<(), Refusal> {
+    let sent = match read(place, message) {
+        Ok(Some(sent)) => sent,
+        Ok(None) => return Err(Refusal::CredentialMissing),
+        Err(Fault::Repeated) => return Err(Refusal::CredentialRepeated),
+        Err(_) => return Err(Refusal::CredentialMalformed),
+    };
+    let token = token.ok_or(Refusal::NoUsableSecret)?;
+    let equal: bool = Sha256::digest(sent.as_bytes()).ct_eq(&Sha256::digest(token.expose())).into();
+    if equal { Ok(()) } else { Err(Refusal::CredentialMismatch) }
+}
+
+/// What stands in a place. A query is read like a form here: a blank may be written `+`.
+fn read<'m>(place: &Place, message: &Message<'m>) -> Result<Option<Cow<'m, str>>, Fault> {
+    match place {
+        Place::Query(name) => Ok(url::query_text(message.url, name)?.filter(|text| !text.is_empty()).map(Cow::Owned)),
+        place => place.read(message),
+    }
+}
+
+fn is_printable(text: &str) -> bool {
+    text.len() <= MAX_CHALLENGE && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+/// Letters, digits and what base64 and URLs have besides: nothing that an object in JSON could begin with.
+fn is_bare(text: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    !text.is_empty() && text.len() <= MAX_CHALLENGE && text.iter().all(plain)
+}
