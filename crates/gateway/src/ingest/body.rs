@@ -12,8 +12,9 @@ use tokio::time::timeout;
 
 use crate::config::Limits;
 
-/// The most room that a body is given before its bytes have come.
-const HEAD_START: usize = 64 << 10;
+/// How many times what has come first a body is given room for, if it announces so much: an honest sender's body is
+/// copied seldom, and a slow one's byte costs four.
+const HEAD_START: usize = 4;
 
 /// Why a body was not read to its end.
 pub(super) enum Unread {
@@ -79,8 +80,8 @@ impl Bodies {
                 return Ok(Held { bytes: data, _room: room });
             }
             if whole.is_empty() {
-                let ahead = usize::try_from(declared).unwrap_or(HEAD_START);
-                whole.reserve(ahead.clamp(data.len(), HEAD_START.max(data.len())));
+                let announced = usize::try_from(declared).unwrap_or(usize::MAX);
+                whole.reserve(announced.clamp(data.len(), HEAD_START * data.len().max(1)));
             }
             whole.extend_from_slice(&data);
         }
