@@ -1,9 +1,10 @@
 //! Refused requests on their way to where operators look, without making the sender wait and without letting a flood of
-//! them fill memory or disk: between two writes one request of each door and reason is kept, and the others are counted.
+//! them fill memory or disk: a few are told of one by one, and of a flood one of each door and reason, with their count.
 //! Owns what is kept of a refused request and its bounds; why a request is refused is `receive`'s and the doors'.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hookward::{Refusal, Scheme};
@@ -14,7 +15,8 @@ use crate::clock::Timestamp;
 use crate::engine::{Engine, Inner};
 use crate::exposure::Exposed;
 use crate::ids::RefusedId;
-use crate::model::{AuditEntry, RefusedAt, RefusedRequest, RequestRecord};
+use crate::model::{AuditEntry, Rate, RefusedAt, RefusedRequest, RequestRecord};
+use crate::rate::Bucket;
 use crate::receive::InboundRequest;
 use crate::redact;
 use crate::store::Store;
@@ -42,6 +44,9 @@ pub(crate) const KINDS_MAX: usize = 1024;
 
 /// How many refused requests wait for a write; further kinds are counted without one.
 pub(crate) const SAMPLES_MAX: usize = 64;
+
+/// How many refused requests are told of one by one: so many at once, and then one a second.
+const ONE_BY_ONE: Rate = Rate { requests: 1, per: Duration::from_secs(1), burst: 48 };
 
 /// Why a request was refused, for the operator only.
 #[derive(Debug)]
@@ -163,7 +168,13 @@ fn cut(text: &mut String, max: usize) {
     }
 }
 
-/// All refusals of one door for one reason since the last write.
+/// Door, reason, and a number of its own for one that is told of by itself; [`COUNTED`] for those that are counted.
+type Key = (RefusedAt, &'static str, u32);
+
+/// The number of all that are counted together.
+const COUNTED: u32 = 0;
+
+/// One refusal, or all of one door for one reason since the last write.
 #[derive(Debug, Clone)]
 struct Kind {
     /// The first of them.
@@ -177,8 +188,29 @@ struct Kind {
 /// Refusals that are not written yet.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
-    waiting: Mutex<BTreeMap<(RefusedAt, &'static str), Kind>>,
+    waiting: Mutex<Waiting>,
     added: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    kinds: BTreeMap<Key, Kind>,
+    one_by_one: Bucket,
+    /// The number of the last one told of by itself.
+    last: u32,
+}
+
+impl Waiting {
+    fn number(&mut self, now: Timestamp) -> u32 {
+        let since_epoch = Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or(0));
+        match self.one_by_one.take(&ONE_BY_ONE, since_epoch) {
+            Ok(()) => {
+                self.last = self.last.checked_add(1).unwrap_or(COUNTED + 1);
+                self.last
+            }
+            Err(_) => COUNTED,
+        }
+    }
 }
 
 impl Refusals {
@@ -191,8 +223,9 @@ impl Refusals {
         sample: impl FnOnce(RefusedAt) -> RefusedRequest,
     ) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let kinds = waiting.len();
-        match waiting.get_mut(&(at.clone(), reason)) {
+        let number = waiting.number(now);
+        let kinds = waiting.kinds.len();
+        match waiting.kinds.get_mut(&(at.clone(), reason, number)) {
             Some(kind) => {
                 kind.count += 1;
                 kind.latest = now;
@@ -204,7 +237,7 @@ impl Refusals {
                     sample.request = RequestRecord { remote: sample.request.remote, ..RequestRecord::default() };
                     sample.body_start = Bytes::new();
                 }
-                waiting.insert((at, reason), Kind { sample, is_kept, count: 1, latest: now });
+                waiting.kinds.insert((at, reason, number), Kind { sample, is_kept, count: 1, latest: now });
             }
             None => return,
         }
@@ -219,7 +252,7 @@ impl Refusals {
 
     /// Writes what is waiting. What the store cannot take now is put back, within the bounds.
     pub(crate) async fn write(&self, store: &dyn Store) {
-        let kinds = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let kinds = std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner).kinds);
         if kinds.is_empty() {
             return;
         }
@@ -236,8 +269,8 @@ impl Refusals {
         }
     }
 
-    fn put_back(&self, kinds: BTreeMap<(RefusedAt, &'static str), Kind>) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    fn put_back(&self, kinds: BTreeMap<Key, Kind>) {
+        let waiting = &mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner).kinds;
         let mut kept = waiting.values().filter(|kind| kind.is_kept).count();
         for (at, mut kind) in kinds {
             let room = waiting.len() < KINDS_MAX;
@@ -293,15 +326,18 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_one_request_and_a_count() {
+    fn a_flood_is_a_few_requests_and_a_count() {
         let refusals = Refusals::default();
         for _ in 0..1000 {
             add(&refusals, "a", "signature-mismatch");
         }
         add(&refusals, "b", "signature-missing");
-        let waiting = refusals.waiting.lock().expect("not poisoned");
-        let counts: Vec<_> = waiting.iter().map(|((at, _), kind)| (at.as_str(), kind.count)).collect();
-        assert_eq!(counts, [("a", 1000), ("b", 1)]);
+        let waiting = &refusals.waiting.lock().expect("not poisoned").kinds;
+        let counted = waiting.iter().filter(|((.., number), _)| *number == COUNTED);
+        let counts: Vec<_> = counted.map(|((at, ..), kind)| (at.as_str(), kind.count)).collect();
+        let by_themselves = u64::from(ONE_BY_ONE.burst);
+        assert_eq!(counts, [("a", 1000 - by_themselves), ("b", 1)]);
+        assert_eq!(waiting.len() as u64, by_themselves + 2);
     }
 
     #[test]
@@ -310,17 +346,17 @@ mod tests {
         for n in 0..=KINDS_MAX {
             add(&refusals, &format!("{n:04}"), "signature-mismatch");
         }
-        let kinds = std::mem::take(&mut *refusals.waiting.lock().expect("not poisoned"));
+        let kinds = std::mem::take(&mut refusals.waiting.lock().expect("not poisoned").kinds);
         assert_eq!(kinds.len(), KINDS_MAX);
         assert_eq!(kinds.values().filter(|kind| kind.is_kept).count(), SAMPLES_MAX);
         // What could not be written comes back beside what came meanwhile, within the same bounds.
-        add(&refusals, "0000", "signature-mismatch");
+        add(&refusals, "0100", "signature-mismatch");
         add(&refusals, "new", "signature-mismatch");
         refusals.put_back(kinds);
-        let waiting = refusals.waiting.lock().expect("not poisoned");
+        let waiting = &refusals.waiting.lock().expect("not poisoned").kinds;
         assert_eq!(waiting.len(), KINDS_MAX);
         assert_eq!(waiting.values().filter(|kind| kind.is_kept).count(), SAMPLES_MAX);
-        assert_eq!(waiting[&(source("0000"), "signature-mismatch")].count, 2);
+        assert_eq!(waiting[&(source("0100"), "signature-mismatch", COUNTED)].count, 2);
     }
 
     #[test]
