@@ -15,6 +15,7 @@ use ipnet::IpNet;
 
 use crate::model::Outcome;
 
+pub(crate) use connector::Guard;
 pub use connector::{Connector, HttpClient};
 pub use judge::{Blocked, judge};
 pub use resolve::{Resolve, SystemResolver};

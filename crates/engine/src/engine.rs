@@ -2,6 +2,7 @@
 //! The operations are methods written where their story is told: `receive`, `publish`, `secrets`, `declare`, `redeliver`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use tokio::sync::Notify;
 
 use crate::alert::Alerts;
 use crate::clock::{Clock, Entropy};
-use crate::destination::command::Supervisor;
-use crate::egress::EgressPolicy;
+use crate::destination::command::{self, Checkouts, Supervisor};
+use crate::egress::{EgressPolicy, SystemResolver};
 use crate::ids::{DeliveryId, NodeId, OrganizationId, SourceId};
 use crate::kms::seal::{open, seal};
 use crate::kms::{Kms, KmsError, Sealed};
@@ -49,6 +50,14 @@ pub struct Parts {
     pub egress: EgressPolicy,
     /// What runs programs.
     pub supervisor: Supervisor,
+    /// Where commits are checked out for programs. Nobody else's: what an earlier process left there is removed.
+    pub checkouts: PathBuf,
+}
+
+impl Parts {
+    pub(crate) fn checkouts(&self) -> Checkouts {
+        Checkouts { directory: self.checkouts.clone(), egress: self.egress.clone(), resolver: Arc::new(SystemResolver) }
+    }
 }
 
 /// Why an operation was not carried out. Nothing was changed.
@@ -122,6 +131,7 @@ impl Engine {
         let node = NodeId::new(now, &*parts.entropy);
         let installation_key = installation_key(&parts).await?;
         parts.store.recover(node, now).await?;
+        prepare_checkouts(&parts).await?;
         let registry = build(&parts, &schemes, None).await?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -304,6 +314,16 @@ impl Inner {
         };
         grace.unwrap_or_default()
     }
+}
+
+/// Nothing of an earlier process's checkouts is left, whatever became of it.
+async fn prepare_checkouts(parts: &Parts) -> Result<(), EngineError> {
+    let checkouts = parts.checkouts();
+    let prepared = tokio::task::spawn_blocking(move || command::prepare(&checkouts)).await;
+    let problem = |error: &dyn std::fmt::Display| {
+        EngineError::Unavailable(format!("the checkouts in `{}`: {error}", parts.checkouts.display()))
+    };
+    prepared.map_err(|error| problem(&error))?.map_err(|error| problem(&error))
 }
 
 async fn build(parts: &Parts, schemes: &Schemes, before: Option<&Registry>) -> Result<Registry, EngineError> {

@@ -15,7 +15,7 @@ pub use delivery::{
     Attempt, Concluded, Delivery, DeliveryCause, DeliveryState, KeptOutput, Outcome, RESPONSE_EXCERPT_MAX,
 };
 pub use destination::{
-    CommandSpec, Destination, DestinationKind, DestinationSpec, DestinationState, HttpSpec, OUTPUT_BYTES,
+    CheckoutSpec, CommandSpec, Destination, DestinationKind, DestinationSpec, DestinationState, HttpSpec, OUTPUT_BYTES,
     ReportProvider, ReportSpec, RetrySchedule, Signing,
 };
 pub use event::{Event, PassedOver, PassedOverReason, REDACTED, RequestRecord};

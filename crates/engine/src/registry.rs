@@ -120,7 +120,7 @@ impl Runner {
                 }
             }
             DestinationKind::Command(command) => {
-                match CommandDestination::new(command, spec.timeout, parts.supervisor.clone()) {
+                match CommandDestination::new(command, spec.timeout, parts.supervisor.clone(), &parts.checkouts()) {
                     Ok(command) => Self::Command(command),
                     Err(error) => Self::Broken(error.to_string()),
                 }

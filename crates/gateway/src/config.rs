@@ -60,6 +60,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// The master key's file; `master.key` in the data directory when absent.
     pub key_file: Option<PathBuf>,
+    /// Where commits are checked out; `checkouts` in the data directory when absent.
+    pub checkouts: Option<PathBuf>,
     /// The listener that the internet reaches.
     pub public: SocketAddr,
     /// The origin of the URLs that senders call, when a proxy stands before the listener: some schemes sign the URL.
@@ -254,6 +256,7 @@ impl Check<'_> {
         Settings {
             data: file.data.clone(),
             key_file: file.kms.key_file.clone(),
+            checkouts: file.checkouts.directory.clone(),
             public: file.public.address.0,
             origin: file.public.origin.as_ref().map(|origin| self.origin(origin)),
             trusted_proxies: file.public.trusted_proxies.iter().map(|net| net.0).collect(),

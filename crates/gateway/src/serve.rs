@@ -160,10 +160,13 @@ fn parts(
     } else {
         LocalKms::open_existing(&key_file, Arc::clone(&entropy))?
     };
+    let checkouts = settings.checkouts.clone().unwrap_or_else(|| settings.data.join(data::CHECKOUTS_DIRECTORY));
+    // Programs run elsewhere, and are told the place in full.
+    let checkouts = std::path::absolute(&checkouts).map_err(|cause| StartError::Path { path: checkouts, cause })?;
     let read = |path: &PathBuf| std::fs::read(path).map_err(|cause| StartError::Path { path: path.clone(), cause });
     let extra_roots_pem = settings.egress_roots.as_ref().map(read).transpose()?;
     let egress = EgressPolicy { allow: settings.egress_allow.clone(), extra_roots_pem };
-    Ok(Parts { store: Arc::new(store), kms: Arc::new(kms), clock, entropy, schemes, egress, supervisor })
+    Ok(Parts { store: Arc::new(store), kms: Arc::new(kms), clock, entropy, schemes, egress, supervisor, checkouts })
 }
 
 fn declared(sources: Vec<SourceDeclaration>, destinations: Vec<DestinationDeclaration>) -> Declared {

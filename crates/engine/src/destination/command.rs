@@ -2,7 +2,9 @@
 //! Owns the program's environment, its deadline and its end. There is never a shell, and whether to run again is not
 //! known here.
 
+mod checkout;
 mod process;
+mod redactor;
 pub mod supervise;
 
 use std::io;
@@ -15,6 +17,8 @@ use super::{InvalidDestination, Parcel, Report};
 use crate::clock::Timestamp;
 use crate::model::{CommandSpec, Outcome};
 
+use checkout::{Checkout, Ready};
+pub use checkout::{Checkouts, prepare};
 pub use process::Supervisor;
 use process::{Limits, Overrun, Running, Told};
 use supervise::{Input, Reply, Run};
@@ -33,6 +37,7 @@ const VALUE_MAX: usize = 8 * 1024;
 #[derive(Debug)]
 pub struct CommandDestination {
     spec: CommandSpec,
+    checkout: Option<Checkout>,
     supervisor: Supervisor,
     timeout: Duration,
     grace: Duration,
@@ -44,10 +49,18 @@ impl CommandDestination {
     ///
     /// # Errors
     ///
-    /// [`InvalidDestination::Command`] if the arguments or the environment can never be handed to a program.
-    pub fn new(spec: &CommandSpec, timeout: Duration, supervisor: Supervisor) -> Result<Self, InvalidDestination> {
+    /// [`InvalidDestination::Command`] if the arguments or the environment can never be handed to a program;
+    /// [`InvalidDestination::Url`] if the base of its checkouts is no URL.
+    pub fn new(
+        spec: &CommandSpec,
+        timeout: Duration,
+        supervisor: Supervisor,
+        checkouts: &Checkouts,
+    ) -> Result<Self, InvalidDestination> {
         check(spec).map_err(InvalidDestination::Command)?;
-        Ok(Self { spec: spec.clone(), supervisor, timeout, grace: GRACE })
+        let checkout = spec.checkout.as_ref();
+        let checkout = checkout.map(|checkout| Checkout::new(checkout, &spec.environment, timeout, checkouts));
+        Ok(Self { spec: spec.clone(), checkout: checkout.transpose()?, supervisor, timeout, grace: GRACE })
     }
 
     /// The same with another time between being asked to end and being ended.
@@ -69,11 +82,22 @@ impl CommandDestination {
             Err(error) => return Report::failed(Outcome::Spawn, format!("cannot start a supervisor: {error}")),
         };
         let limits = Limits { deadline: self.timeout, called_off: parcel.called_off };
-        let report = match limits.keep(running.run(&self.run(&parcel))).await {
-            Ok(ended) => self.judge(ended),
+        let report = match limits.keep(self.work(&mut running, &parcel)).await {
+            Ok(report) => report,
             Err(overrun) => self.judge_told(overrun, &running.end(self.grace).await),
         };
         Report { excerpt: running.finish().await, output: Some(parcel.output.kept()), ..report }
+    }
+
+    async fn work(&self, running: &mut Running<'_>, parcel: &Parcel<'_>) -> Report {
+        let ready = match &self.checkout {
+            None => None,
+            Some(checkout) => match checkout.fetch(running, parcel).await {
+                Ok(ready) => Some(ready),
+                Err(problem) => return Report::failed(Outcome::Checkout, problem),
+            },
+        };
+        self.judge(running.run(&self.run(parcel, ready.as_ref())).await)
     }
 
     fn judge(&self, ended: io::Result<Reply>) -> Report {
@@ -113,11 +137,14 @@ impl CommandDestination {
         self.spec.directory.as_ref().map_or_else(std::env::temp_dir, PathBuf::from)
     }
 
-    fn run(&self, parcel: &Parcel<'_>) -> Run {
+    fn run(&self, parcel: &Parcel<'_>, ready: Option<&Ready>) -> Run {
         let content_type = parcel.request.headers.iter().find(|(name, _)| name == "content-type");
         let content_type = content_type.map(|(_, value)| String::from_utf8_lossy(value)).unwrap_or_default();
         let own = |name: &str, value: String| (name.to_owned(), value);
         let mut environment = vec![own("PATH", DEFAULT_PATH.to_owned())];
+        if let Some(ready) = ready {
+            environment.push(own("TMPDIR", ready.scratch.display().to_string()));
+        }
         environment.extend_from_slice(&self.spec.environment);
         environment.extend([
             own("HOOKWARD_EVENT_ID", parcel.event.to_string()),
@@ -129,7 +156,11 @@ impl CommandDestination {
             own("HOOKWARD_RECEIVED_AT", rfc3339(parcel.received_at)),
             own("HOOKWARD_CONTENT_TYPE", value(&content_type)),
         ]);
-        let directory = self.directory();
+        if let Some(ready) = ready {
+            environment.push(own("HOOKWARD_CHECKOUT", ready.source.display().to_string()));
+            environment.push(own("HOOKWARD_COMMIT", ready.commit.clone()));
+        }
+        let directory = ready.map_or_else(|| self.directory(), |ready| ready.source.clone());
         Run { argv: self.spec.argv.clone(), directory, environment, input: Input::Body, file_max: None }
     }
 }

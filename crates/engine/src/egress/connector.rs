@@ -64,8 +64,7 @@ impl Connector {
         deadline: Duration,
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, InvalidDestination> {
-        let allow = policy.allow.iter().chain(allow).copied().collect();
-        let guard = Arc::new(Guard { allow, deadline, resolver });
+        let guard = Arc::new(Guard::new(policy, allow, deadline, resolver));
         let dialer = Dialer(Arc::clone(&guard));
         let tls = tls_config(policy.extra_roots_pem.as_deref())?;
         let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
@@ -152,16 +151,28 @@ impl Service<Uri> for Dialer {
     }
 }
 
+/// Resolves names and judges every address that they have.
 #[derive(Debug)]
-struct Guard {
+pub(crate) struct Guard {
     allow: Vec<IpNet>,
     deadline: Duration,
     resolver: Arc<dyn Resolve>,
 }
 
 impl Guard {
+    /// A guard for one destination, which may reach public addresses and `allow`. A lookup gets half of the attempt's
+    /// `deadline`, at most ten seconds.
+    pub(crate) fn new(policy: &EgressPolicy, allow: &[IpNet], deadline: Duration, resolver: Arc<dyn Resolve>) -> Self {
+        Self { allow: policy.allow.iter().chain(allow).copied().collect(), deadline, resolver }
+    }
+
+    /// Whether each of the addresses is in a range that is allowed explicitly.
+    pub(crate) fn allows_explicitly(&self, addresses: &[IpAddr]) -> bool {
+        addresses.iter().all(|address| self.allow.iter().any(|range| range.contains(address)))
+    }
+
     /// Every address of the endpoint, all of them judged.
-    async fn addresses(&self, endpoint: &Endpoint) -> Result<Vec<IpAddr>, EgressError> {
+    pub(crate) async fn addresses(&self, endpoint: &Endpoint) -> Result<Vec<IpAddr>, EgressError> {
         let addresses = match endpoint.host() {
             Host::Address(address) => vec![*address],
             Host::Name(name) => self.resolve(name).await?,

@@ -161,6 +161,8 @@ pub enum Outcome {
     Blocked,
     /// The program could not be started.
     Spawn,
+    /// The event's commit could not be fetched or checked out.
+    Checkout,
     /// There was no usable secret to sign with, or settings that cannot work.
     Unusable,
     /// The process ended before the attempt did; nothing is known of its effect.

@@ -112,6 +112,23 @@ pub struct CommandSpec {
     /// How much of its output is kept of each attempt, in bytes.
     #[serde(default = "output_bytes")]
     pub output_bytes: usize,
+    /// What the program runs in, if that is the event's own commit. Excludes `directory`.
+    #[serde(default)]
+    pub checkout: Option<CheckoutSpec>,
+}
+
+/// A commit to check out for a program.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckoutSpec {
+    /// Where repositories are, instead of where the event says: `{base}/{path at the code host}.git`.
+    #[serde(default)]
+    pub base: Option<String>,
+    /// Address ranges that git may reach although they are not public.
+    #[serde(default)]
+    pub allow_addresses: Vec<IpNet>,
+    /// The most that a checkout may take, in bytes, git's own files included.
+    pub max_bytes: u64,
 }
 
 /// How much of a program's output is kept unless the settings say otherwise, in bytes.

@@ -2,14 +2,23 @@
 
 use std::path::Path;
 
-use hookward_engine::model::{CommandSpec, OUTPUT_BYTES};
+use hookward::Secret;
+use hookward_engine::model::{CheckoutSpec, CommandSpec, OUTPUT_BYTES, Signing};
 use toml::Spanned;
 
-use super::destinations::{Absent, bounded, pairs, refuse};
-use super::{Check, file};
+use super::destinations::{Absent, Signs, bounded, pairs, refuse, resolve, url_problem};
+use super::{Check, file, reference};
 
 /// The most output that can be kept of an attempt, in bytes. It is in memory while the program runs.
 const OUTPUT_BYTES_MAX: usize = 16 << 20;
+
+/// What a checkout may take unless the file says otherwise, and at most, in bytes.
+const CHECKOUT_BYTES: usize = 1 << 30;
+const CHECKOUT_BYTES_MAX: usize = 1 << 40;
+
+/// The scheme by which a checkout's credential is kept, and the user of one that is only a token.
+const SCHEME: &str = "basic";
+const TOKEN_USER: &[u8] = b"x-access-token:";
 
 pub(super) fn command(check: &mut Check<'_>, file: file::Destination) -> Result<Option<CommandSpec>, Absent> {
     let Some(argv) = file.argv else {
@@ -23,13 +32,21 @@ pub(super) fn command(check: &mut Check<'_>, file: file::Destination) -> Result<
         (name.is_empty() || name.contains(['=', '\0']) || value.contains('\0'))
             .then(|| format!("`{}` cannot be a variable", name.escape_debug()))
     })?;
+    let checks_out = file.checkout.as_ref().is_some_and(|one| matches!(one.get_ref(), file::Checkout::Yes(_)));
+    if let Some(directory) = file.directory.as_ref().filter(|_| checks_out) {
+        check.problem(directory, "a program runs in its `directory` or in a `checkout`, not both");
+    }
     let directory = file.directory.map(Spanned::into_inner);
     let mut argv = argv.into_inner();
     if let (None, Some(program)) = (&directory, argv.first_mut()) {
         *program = beside_the_file(check.directory, program);
     }
     let output_bytes = bounded(check, file.output_bytes.as_ref(), OUTPUT_BYTES, 0..=OUTPUT_BYTES_MAX, "output_bytes");
-    Ok(Some(CommandSpec { argv, directory, environment, output_bytes }))
+    let checkout = match file.checkout.map(Spanned::into_inner) {
+        Some(file::Checkout::Yes(table)) => Some(checkout(check, *table)?),
+        Some(file::Checkout::No) | None => None,
+    };
+    Ok(Some(CommandSpec { argv, directory, environment, output_bytes, checkout }))
 }
 
 /// A program written as a relative path, without a `directory` that it could be relative to, stands beside the
@@ -43,6 +60,51 @@ fn beside_the_file(directory: Option<&Path>, program: &str) -> String {
     }
 }
 
+fn checkout(check: &mut Check<'_>, table: file::CheckoutTable) -> Result<CheckoutSpec, Absent> {
+    let base = match &table.base {
+        None => None,
+        Some(base) => {
+            let value = resolve(check, base)?;
+            let problem = |url: &String| url_problem(url).or_else(|| url.contains('?').then_some("it has a query"));
+            if let Some(problem) = value.as_ref().and_then(problem) {
+                check.problem(base, format!("this `base` cannot be used: {problem}"));
+            }
+            value
+        }
+    };
+    let max_bytes = bounded(check, table.max_bytes.as_ref(), CHECKOUT_BYTES, 1..=CHECKOUT_BYTES_MAX, "max_bytes");
+    Ok(CheckoutSpec {
+        base,
+        allow_addresses: table.allow_addresses.into_iter().map(|range| range.0).collect(),
+        max_bytes: max_bytes as u64,
+    })
+}
+
+/// A checkout's credential becomes a signature of scheme `basic`, so that it is kept and rotated like every other secret.
+/// A token alone is the password of the user that GitHub and GitLab take tokens from.
+pub(super) fn credential(
+    check: &mut Check<'_>,
+    checkout: Option<&Spanned<file::Checkout>>,
+) -> Result<Option<Signs>, Absent> {
+    let Some(file::Checkout::Yes(table)) = checkout.map(Spanned::get_ref) else { return Ok(None) };
+    let Some(credential) = &table.credential else { return Ok(None) };
+    let value = match reference::secret(credential.get_ref(), check.environment) {
+        Ok(Ok(value)) => value,
+        Ok(Err(variable)) => return Err(Absent(variable)),
+        Err(message) => {
+            check.problem(credential, message);
+            return Ok(None);
+        }
+    };
+    let value = if value.expose().contains(&b':') {
+        value
+    } else {
+        Secret::new([TOKEN_USER, value.expose()].concat()).expect("it has a user at least")
+    };
+    check.key(SCHEME, credential, &value);
+    Ok(Some((Some(Signing { scheme: SCHEME.to_owned() }), Some(value))))
+}
+
 /// The settings of this type in a destination of another.
 pub(super) fn refuse_elsewhere(check: &mut Check<'_>, file: &file::Destination, kind: &str) {
     refuse(check, file.argv.as_ref(), "argv", kind);
@@ -50,6 +112,7 @@ pub(super) fn refuse_elsewhere(check: &mut Check<'_>, file: &file::Destination, 
     refuse(check, file.environment.as_ref(), "environment", kind);
     refuse(check, file.retry_exit_codes.as_ref(), "retry_exit_codes", kind);
     refuse(check, file.output_bytes.as_ref(), "output_bytes", kind);
+    refuse(check, file.checkout.as_ref(), "checkout", kind);
 }
 
 /// The exit statuses after which a program is run again.

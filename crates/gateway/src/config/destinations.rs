@@ -22,7 +22,7 @@ const OWN_HEADERS: [&str; 8] =
     ["connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// A variable that is not set: the destination is left out.
-pub(super) struct Absent(String);
+pub(super) struct Absent(pub(super) String);
 
 pub(super) fn destinations(
     check: &mut Check<'_>,
@@ -60,10 +60,12 @@ fn destination(
     let signing = file.sign.take();
     let grace = file.grace.map_or(GRACE, |grace| grace.0);
     let name = file.name.get_ref().clone();
+    let credential = command::credential(check, file.checkout.as_ref())?;
     let kind = kind(check, file)?;
-    let (signing, secret) = match signing {
-        Some(sign) => sign_with(check, sign)?,
-        None => (None, None),
+    let (signing, secret) = match (signing, credential) {
+        (Some(sign), _) => sign_with(check, sign)?,
+        (None, Some(credential)) => credential,
+        (None, None) => (None, None),
     };
     let Some(kind) = kind else { return Ok(None) };
     let concurrency = u32::try_from(concurrency).unwrap_or(1);
@@ -191,7 +193,10 @@ pub(super) fn url_problem(url: &str) -> Option<&'static str> {
     url.contains('#').then_some("it has a fragment, which is never sent")
 }
 
-fn sign_with(check: &mut Check<'_>, sign: file::Sign) -> Result<(Option<Signing>, Option<Secret>), Absent> {
+/// How a destination signs, and with which first secret.
+pub(super) type Signs = (Option<Signing>, Option<Secret>);
+
+fn sign_with(check: &mut Check<'_>, sign: file::Sign) -> Result<Signs, Absent> {
     let scheme = check.scheme(&sign.scheme).map(|scheme| scheme.name().to_owned());
     let secret = match sign.secret {
         None => None,

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::values::{Address, Lapse, Range, Size};
@@ -20,6 +22,7 @@ pub(super) struct File {
     pub(super) limits: Limits,
     pub(super) egress: Egress,
     pub(super) kms: Kms,
+    pub(super) checkouts: Checkouts,
     pub(super) unmatched: Vec<Unmatched>,
     pub(super) source: Vec<Source>,
     pub(super) destination: Vec<Destination>,
@@ -35,6 +38,7 @@ impl Default for File {
             limits: Limits::default(),
             egress: Egress::default(),
             kms: Kms::default(),
+            checkouts: Checkouts::default(),
             unmatched: Vec::new(),
             source: Vec::new(),
             destination: Vec::new(),
@@ -112,6 +116,12 @@ pub(super) struct Egress {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Kms {
     pub(super) key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Checkouts {
+    pub(super) directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -194,6 +204,7 @@ pub(super) struct Destination {
     pub(super) environment: Option<Spanned<BTreeMap<String, Spanned<String>>>>,
     pub(super) retry_exit_codes: Option<Spanned<Vec<Spanned<i64>>>>,
     pub(super) output_bytes: Option<Spanned<Size>>,
+    pub(super) checkout: Option<Spanned<Checkout>>,
     #[serde(default)]
     pub(super) sources: Vec<Spanned<String>>,
     #[serde(default)]
@@ -211,6 +222,46 @@ pub(super) struct Destination {
     pub(super) status: Option<Spanned<String>>,
     pub(super) check_run: Option<Spanned<String>>,
     pub(super) comment: Option<Spanned<bool>>,
+}
+
+/// `true`, `false`, or a table, which is `true` with settings.
+#[derive(Debug)]
+pub(super) enum Checkout {
+    No,
+    Yes(Box<CheckoutTable>),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct CheckoutTable {
+    pub(super) base: Option<Spanned<String>>,
+    pub(super) allow_addresses: Vec<Range>,
+    pub(super) credential: Option<Spanned<String>>,
+    pub(super) max_bytes: Option<Spanned<Size>>,
+}
+
+impl<'de> Deserialize<'de> for Checkout {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CheckoutVisitor)
+    }
+}
+
+struct CheckoutVisitor;
+
+impl<'de> Visitor<'de> for CheckoutVisitor {
+    type Value = Checkout;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("true, or a table like { base = \"https://git.example.com\" }")
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, wanted: bool) -> Result<Checkout, E> {
+        Ok(if wanted { Checkout::Yes(Box::default()) } else { Checkout::No })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Checkout, A::Error> {
+        Deserialize::deserialize(MapAccessDeserializer::new(map)).map(Box::new).map(Checkout::Yes)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

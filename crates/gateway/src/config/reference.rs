@@ -15,10 +15,14 @@ pub(super) enum Resolved {
     Absent(String),
 }
 
-/// The value of `text`: itself, unless it is a reference.
+/// The value of `text`: itself, unless it is a reference. `env:NAME:-text` is `text` when the variable is not set.
 pub(super) fn resolve(text: &str, environment: &Environment<'_>) -> Result<Resolved, String> {
     if let Some(name) = text.strip_prefix("env:") {
-        return from_environment(name, environment);
+        let (name, otherwise) = name.split_once(":-").map_or((name, None), |(name, text)| (name, Some(text)));
+        return Ok(match (from_environment(name, environment)?, otherwise) {
+            (Resolved::Absent(_), Some(text)) => Resolved::Value(Zeroizing::new(text.to_owned())),
+            (resolved, _) => resolved,
+        });
     }
     match text.strip_prefix("file:") {
         Some(path) => {
@@ -34,6 +38,8 @@ pub(super) fn resolve(text: &str, environment: &Environment<'_>) -> Result<Resol
 pub(super) fn secret(text: &str, environment: &Environment<'_>) -> Result<Result<Secret, String>, String> {
     let bytes = if let Some(path) = text.strip_prefix("file:") {
         from_file(path)?
+    } else if text.starts_with("env:") && text.contains(":-") {
+        return Err("a secret has no default: write \"env:NAME\" or \"file:PATH\"".to_owned());
     } else if text.starts_with("env:") {
         match resolve(text, environment)? {
             Resolved::Value(value) => Zeroizing::new(value.as_bytes().to_vec()),

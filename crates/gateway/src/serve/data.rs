@@ -19,6 +19,7 @@ use crate::config::without_newline;
 
 pub(super) const API_KEY_FILE: &str = "api-key";
 pub(super) const MASTER_KEY_FILE: &str = "master.key";
+pub(super) const CHECKOUTS_DIRECTORY: &str = "checkouts";
 const ADDRESSES_FILE: &str = "addresses.json";
 
 /// Whether a store was opened in `dir` before.

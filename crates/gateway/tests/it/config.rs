@@ -40,10 +40,10 @@ fn the_default_files_examples_work() {
     let lines = format!("# [[unmatched]]{examples}");
     let text: Vec<&str> = lines.lines().filter(is_setting).map(|line| line.trim_start_matches("# ")).collect();
     let text = text.join("\n").replace("env:GITHUB_SECRET", "env:SET").replace("env:CI_SECRET", "env:SIGNING");
-    let text = text.replace("env:GITHUB_TOKEN", "env:SET");
+    let text = text.replace("env:GITHUB_TOKEN", "env:SET").replace("env:GIT_TOKEN", "env:SET");
     let config = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(config.sources.len(), 1);
-    assert_eq!(config.destinations.len(), 3);
+    assert_eq!(config.destinations.len(), 4);
     assert_eq!(config.unmatched.len(), 1);
 }
 
@@ -395,4 +395,39 @@ fn a_commands_own_settings_are_checked() {
     let spec = &config.destinations[0].spec;
     assert_eq!(spec.retry.exit_codes, Some(vec![75, 255]));
     assert!(matches!(&spec.kind, DestinationKind::Command(command) if command.output_bytes == 0));
+}
+
+fn checkout(value: &str) -> String {
+    format!("[[destination]]\nname = \"a\"\ntype = \"command\"\nargv = [\"x\"]\ncheckout = {value}\n")
+}
+
+#[test]
+fn a_checkout_is_checked() {
+    insta::assert_snapshot!(problems(&checkout("\"yes\"")), @r#"hookward.toml:5:12: invalid type: string "yes", expected true, or a table like { base = "https://git.example.com" }"#);
+    insta::assert_snapshot!(problems(&checkout("{ bse = \"x\" }")), @"hookward.toml:5:14: unknown key `bse` in [[destination]]; did you mean `base`?");
+    insta::assert_snapshot!(problems(&checkout("{ base = \"git.test\", max_bytes = 0, credential = \"t0ken\" }\ndirectory = \"/\"")), @r#"
+    hookward.toml:5:21: this `base` cannot be used: it does not begin with `http://` or `https://`
+    hookward.toml:5:45: `max_bytes` is 1 to 1099511627776
+    hookward.toml:5:61: a secret does not stand in this file: write "env:NAME" or "file:PATH"
+    hookward.toml:6:13: a program runs in its `directory` or in a `checkout`, not both
+    "#);
+    insta::assert_snapshot!(problems(&checkout("{ credential = \"env:SET:-t0ken\" }")), @r#"hookward.toml:5:27: a secret has no default: write "env:NAME" or "file:PATH""#);
+    let http = "[[destination]]\nname = \"a\"\ntype = \"http\"\nurl = \"http://x.test/\"\ncheckout = true\n";
+    insta::assert_snapshot!(problems(http), @"hookward.toml:5:12: a destination of type `http` has no `checkout`");
+}
+
+#[test]
+fn a_checkouts_credential_is_a_secret_of_its_own_and_its_base_may_have_a_default() {
+    let config = parse(&checkout("{ base = \"env:NOT_SET:-https://git.test/x\", credential = \"env:SET\" }")).unwrap();
+    let destination = &config.destinations[0];
+    assert_eq!(destination.secret.as_ref().unwrap().expose(), b"x-access-token:a-value-long-enough");
+    assert_eq!(destination.spec.signing.as_ref().unwrap().scheme, "basic");
+    let DestinationKind::Command(command) = &destination.spec.kind else { panic!("{:?}", destination.spec.kind) };
+    assert_eq!(command.checkout.as_ref().unwrap().base.as_deref(), Some("https://git.test/x"));
+    let absent = parse(&checkout("{ credential = \"env:NOT_SET\" }")).unwrap();
+    insta::assert_snapshot!(absent.notices.join("\n"), @"destination `a` is left out: NOT_SET is not set");
+    for none in ["false", "true"] {
+        let config = parse(&checkout(none)).unwrap();
+        assert_eq!((config.destinations[0].spec.signing.is_none(), config.notices.len()), (true, 0));
+    }
 }

@@ -9,18 +9,18 @@ use systems::world::{peak_kib, until};
 use systems::{Hookward, Request, Setup};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A gateway with one program as destination, whose processes are told by a variable in their environment.
-struct World {
-    setup: Setup,
-    directory: TempDir,
+pub(crate) struct World {
+    pub(crate) setup: Setup,
+    pub(crate) directory: TempDir,
     mark: String,
 }
 
 impl World {
     /// `$DIR` in the script is a directory for its notes. `settings` are more lines of the destination.
-    fn new(script: &str, settings: &str) -> Self {
+    pub(crate) fn new(script: &str, settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mark = format!("mark-{}", directory.path().display());
         let dir = directory.path().display();
@@ -29,21 +29,21 @@ impl World {
              environment = {{ MARK = \"{mark}\", DIR = \"{dir}\" }}\n\
              retry = {{ waits = [\"1s\"], jitter_percent = 0 }}\n{settings}\n"
         );
-        let setup = Setup::new(directory.path(), &config).unwrap();
+        let setup = Setup::new(directory.path(), &config).unwrap().env("TMPDIR", &dir.to_string());
         Self { setup, directory, mark }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Waits until the program has written a file.
-    fn wait_for(&self, name: &str) {
+    pub(crate) fn wait_for(&self, name: &str) {
         assert!(until(PATIENCE, || self.path(name).exists()), "the program never wrote `{name}`");
     }
 
     /// How many processes of the program there are, wherever they hide.
-    fn processes(&self) -> usize {
+    pub(crate) fn processes(&self) -> usize {
         let entries = std::fs::read_dir("/proc").unwrap().flatten();
         let environments = entries.filter_map(|entry| std::fs::read(entry.path().join("environ")).ok());
         environments.filter(|environment| contains(environment, self.mark.as_bytes())).count()
@@ -56,7 +56,13 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 /// Owes the program one event, and gives the delivery's id.
 fn publish(server: &Hookward) -> String {
-    let request = Request::post("/api/v1/events").body(json!({ "type": "run", "payload": {} }).to_string().as_bytes());
+    publish_body(server, &json!({}))
+}
+
+/// The same with this body.
+pub(crate) fn publish_body(server: &Hookward, body: &Value) -> String {
+    let request =
+        Request::post("/api/v1/events").body(json!({ "type": "run", "payload": body }).to_string().as_bytes());
     let answer = server.admin(request).unwrap();
     assert_eq!(answer.status, 202, "{}", answer.text());
     let event = answer.json()["eventId"].as_str().unwrap().to_owned();
@@ -65,7 +71,7 @@ fn publish(server: &Hookward) -> String {
 }
 
 /// The delivery once it is in this state.
-fn wait_until(server: &Hookward, delivery: &str, state: &str) -> Value {
+pub(crate) fn wait_until(server: &Hookward, delivery: &str, state: &str) -> Value {
     let mut shown = Value::Null;
     let reached = until(PATIENCE, || {
         shown = server.get(&format!("/api/v1/deliveries/{delivery}")).unwrap();
@@ -75,7 +81,7 @@ fn wait_until(server: &Hookward, delivery: &str, state: &str) -> Value {
     shown
 }
 
-fn outcomes(delivery: &Value) -> Vec<&str> {
+pub(crate) fn outcomes(delivery: &Value) -> Vec<&str> {
     delivery["attempts"].as_array().unwrap().iter().map(|attempt| attempt["outcome"].as_str().unwrap()).collect()
 }
 

@@ -7,7 +7,7 @@ use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -19,12 +19,17 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::supervise::{Order, Reply, Run};
+use super::redactor::Redactor;
+use super::supervise::{COMPLAINT, Order, Reply, Run};
 use crate::model::RESPONSE_EXCERPT_MAX;
 use crate::output::{Ends, Output};
 
-/// How long the operating system has to end what got SIGKILL, and the supervisor to tidy up.
+/// How long the operating system has to end what got SIGKILL.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long an attempt waits for the supervisor to have tidied up, which it goes on with in any case. With the grace and
+/// the time above it is shorter than what a lease lasts beyond the deadline.
+const TIDY_WITHIN: Duration = Duration::from_secs(15);
 
 /// The longest reply of a supervisor, in bytes.
 const REPLY_MAX: usize = 64 * 1024;
@@ -101,8 +106,26 @@ pub(super) struct Running<'o> {
 /// Where what programs write goes.
 #[derive(Debug)]
 struct Sink<'o> {
+    redactor: Option<Redactor>,
     output: &'o Output,
     excerpt: Ends,
+}
+
+impl Sink<'_> {
+    fn take(&mut self, part: &[u8]) {
+        match &mut self.redactor {
+            None => self.keep(part),
+            Some(redactor) => {
+                let shown = redactor.push(part);
+                self.keep(&shown);
+            }
+        }
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        self.output.push(part);
+        self.excerpt.push(part);
+    }
 }
 
 impl<'o> Running<'o> {
@@ -135,8 +158,18 @@ impl<'o> Running<'o> {
             is_busy: false,
             body,
             pipe,
-            sink: Sink { output, excerpt: Ends::new(RESPONSE_EXCERPT_MAX) },
+            sink: Sink { redactor: None, output, excerpt: Ends::new(RESPONSE_EXCERPT_MAX) },
         })
+    }
+
+    /// Has a directory made before the next program, with `tmp` in it, and removed when all has ended.
+    pub(super) fn own(&mut self, directory: &Path) {
+        self.order(&Order::Own(Cow::Borrowed(directory)));
+    }
+
+    /// Keeps these secrets out of what is kept of the output from now on.
+    pub(super) fn redact(&mut self, secrets: Vec<Vec<u8>>) {
+        self.sink.redactor = Some(Redactor::new(secrets));
     }
 
     /// Runs a program to its end, and ends whatever it left running.
@@ -190,13 +223,24 @@ impl<'o> Running<'o> {
 
     /// Ends whatever is left, reads what is left to read, and gives the two ends of all that programs wrote.
     pub(super) async fn finish(mut self) -> Bytes {
-        // Without the socket the supervisor ends, after everything that it started.
-        self.control = None;
         let gone = async {
-            drain(&mut self.pipe, &mut self.sink).await;
+            let mut last_words = Vec::new();
+            if let Some(mut control) = self.control.take() {
+                // Without orders to come the supervisor ends, after everything that it started.
+                let _ = control.shutdown().await;
+                let said = async { control.read_to_end(&mut last_words).await };
+                let _ = tokio::join!(said, drain(&mut self.pipe, &mut self.sink));
+            }
             let _ = self.supervisor.wait().await;
+            let last_words = String::from_utf8_lossy(&last_words);
+            if let Some(problem) = last_words.lines().find_map(|line| line.strip_prefix(COMPLAINT)) {
+                tracing::error!(problem, "a supervisor could not tidy up");
+            }
         };
-        let _ = timeout(GONE_WITHIN, gone).await;
+        let _ = timeout(TIDY_WITHIN, gone).await;
+        if let Some(redactor) = self.sink.redactor.take() {
+            self.sink.keep(&redactor.finish());
+        }
         self.sink.excerpt.to_bytes()
     }
 }
@@ -231,7 +275,6 @@ async fn feed(stdin: &mut Option<ChildStdin>, body: &mut Bytes) {
 async fn drain(pipe: &mut pipe::Receiver, sink: &mut Sink<'_>) {
     let mut buffer = [0; 8 * 1024];
     while let Ok(length @ 1..) = pipe.read(&mut buffer).await {
-        sink.output.push(&buffer[..length]);
-        sink.excerpt.push(&buffer[..length]);
+        sink.take(&buffer[..length]);
     }
 }

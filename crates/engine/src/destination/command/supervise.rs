@@ -38,6 +38,9 @@ pub(super) use orders::{Input, Order, Reply, Run};
 /// The executable that holds the supervisor, however it is replaced on disk meanwhile.
 const SELF: &str = "/proc/self/exe";
 
+/// What a supervisor's last words begin with, when something went wrong.
+pub(super) const COMPLAINT: &str = "supervisor: ";
+
 /// Runs as a supervisor until the socket on descriptor 2 ends, or as the step that becomes the program. `called_as` is
 /// what stands before `arguments` on the command line.
 pub fn main(called_as: &[&str], mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -50,7 +53,7 @@ pub fn main(called_as: &[&str], mut arguments: impl Iterator<Item = OsString>) -
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Whoever listens on descriptor 2, the gateway or a curious person, learns why.
-            let _ = writeln!(io::stderr(), "supervisor: {error}");
+            let _ = writeln!(io::stderr(), "{COMPLAINT}{error}");
             ExitCode::FAILURE
         }
     }
@@ -159,7 +162,7 @@ impl<'a> Supervisor<'a> {
     /// Starts a program by way of a step that first sees to it that the program dies with the supervisor.
     fn spawn(&self, run: &Run) -> io::Result<Pid> {
         if let Some(directory) = self.directory.as_ref().filter(|directory| !directory.exists()) {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            DirBuilder::new().recursive(true).mode(0o700).create(directory.join("tmp"))?;
         }
         let (mut problem, problem_writer) = io::pipe()?;
         let mut command = Command::new(SELF);
@@ -243,17 +246,20 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-/// Removes a directory and what is in it, whatever permissions a program took from it.
+/// Removes a directory and what is in it, whatever permissions a program took from it, and whoever else removes it now.
 pub(super) fn remove(directory: &Path) -> io::Result<()> {
-    let gone = |result: io::Result<()>| match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    };
-    if gone(fs::remove_dir_all(directory)).is_ok() {
-        return Ok(());
+    const TRIES: u32 = 3;
+    let mut result = Ok(());
+    for _ in 0..TRIES {
+        result = match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => return Ok(()),
+        };
+        // Where this does not help, the next try says why.
+        let _ = make_writable(directory);
     }
-    make_writable(directory)?;
-    gone(fs::remove_dir_all(directory))
+    result
 }
 
 fn make_writable(directory: &Path) -> io::Result<()> {

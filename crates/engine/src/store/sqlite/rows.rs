@@ -197,6 +197,7 @@ pub(super) fn outcome_text(outcome: Outcome) -> &'static str {
         Outcome::Broken => "broken",
         Outcome::Blocked => "blocked",
         Outcome::Spawn => "spawn",
+        Outcome::Checkout => "checkout",
         Outcome::Unusable => "unusable",
         Outcome::Interrupted => "interrupted",
         Outcome::Cancelled => "cancelled",
@@ -204,7 +205,7 @@ pub(super) fn outcome_text(outcome: Outcome) -> &'static str {
 }
 
 pub(super) fn outcome(text: &str) -> Option<Outcome> {
-    const ALL: [Outcome; 13] = [
+    const ALL: [Outcome; 14] = [
         Outcome::Success,
         Outcome::Status,
         Outcome::Exit,
@@ -215,6 +216,7 @@ pub(super) fn outcome(text: &str) -> Option<Outcome> {
         Outcome::Broken,
         Outcome::Blocked,
         Outcome::Spawn,
+        Outcome::Checkout,
         Outcome::Unusable,
         Outcome::Interrupted,
         Outcome::Cancelled,

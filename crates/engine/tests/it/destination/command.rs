@@ -13,15 +13,15 @@ use nix::unistd::Pid;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
-use crate::support::outbound::{AMPLE, FAIR, Sample, supervisor};
+use crate::support::outbound::{AMPLE, FAIR, Sample, checkouts, supervisor};
 
 fn shell(script: &str) -> CommandSpec {
     let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-    CommandSpec { argv, directory: None, environment: Vec::new(), output_bytes: OUTPUT_BYTES }
+    CommandSpec { argv, directory: None, environment: Vec::new(), output_bytes: OUTPUT_BYTES, checkout: None }
 }
 
 async fn run(spec: &CommandSpec, sample: &Sample, deadline: Duration) -> Report {
-    let destination = CommandDestination::new(spec, deadline, supervisor()).unwrap().with_grace(FAIR);
+    let destination = CommandDestination::new(spec, deadline, supervisor(), &checkouts()).unwrap().with_grace(FAIR);
     destination.attempt(sample.parcel()).await
 }
 
@@ -329,7 +329,7 @@ async fn an_attempt_that_is_given_up_ends_its_program() {
     let pids = ["leader", "child"].map(|name| directory.path().join(name));
     let script =
         format!("trap '' TERM; sleep 600 & echo $! >{}; echo $$ >{}; wait", pids[1].display(), pids[0].display());
-    let destination = CommandDestination::new(&shell(&script), AMPLE, supervisor()).unwrap();
+    let destination = CommandDestination::new(&shell(&script), AMPLE, supervisor(), &checkouts()).unwrap();
     let sample = Sample::new("");
     let begun = async {
         while !std::fs::read_to_string(&pids[0]).is_ok_and(|text| text.ends_with('\n')) {
@@ -349,7 +349,7 @@ fn settings_that_cannot_work_are_refused() {
     let problem = |change: &dyn Fn(&mut CommandSpec)| {
         let mut spec = shell("true");
         change(&mut spec);
-        match CommandDestination::new(&spec, AMPLE, supervisor()) {
+        match CommandDestination::new(&spec, AMPLE, supervisor(), &checkouts()) {
             Err(InvalidDestination::Command(problem)) => problem,
             other => panic!("{other:?}"),
         }

@@ -108,6 +108,7 @@ pub(crate) fn destination(n: u32) -> Destination {
                 directory: None,
                 environment: vec![],
                 output_bytes: OUTPUT_BYTES,
+                checkout: None,
             }),
             sources: vec![],
             event_types: vec![],

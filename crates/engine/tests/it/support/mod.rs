@@ -92,6 +92,7 @@ async fn open(dir: &Path, clock: &Arc<FakeClock>) -> (Engine, Arc<dyn Store>) {
         schemes: vec![],
         egress: EgressPolicy::default(),
         supervisor: outbound::supervisor(),
+        checkouts: dir.join("checkouts"),
     };
     (Engine::open(parts).await.expect("an engine"), store)
 }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hookward_engine::Output;
 use hookward_engine::clock::{Clock, SystemEntropy, Timestamp};
-use hookward_engine::destination::command::Supervisor;
+use hookward_engine::destination::command::{Checkouts, Supervisor};
 use hookward_engine::destination::http::HttpDestination;
 use hookward_engine::destination::{InvalidDestination, Parcel};
 use hookward_engine::egress::{EgressPolicy, Resolve};
@@ -257,6 +257,11 @@ pub(crate) fn nets(texts: &[&str]) -> Vec<IpNet> {
 /// A destination with these settings that resolves no name.
 pub(crate) fn destination(spec: &HttpSpec, timeout: Duration) -> Result<HttpDestination, InvalidDestination> {
     HttpDestination::new(spec, timeout, &EgressPolicy::default(), Told::new(&[]))
+}
+
+/// Checkouts that nothing has been asked of.
+pub(crate) fn checkouts() -> Checkouts {
+    Checkouts { directory: "/nonexistent".into(), egress: EgressPolicy::default(), resolver: Told::new(&[]) }
 }
 
 /// What supervises programs here.

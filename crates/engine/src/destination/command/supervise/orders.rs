@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in super::super) enum Order<'a> {
-    /// Make this directory, for its owner only, before the first program, and remove it after the last.
+    /// Make this directory and `tmp` in it, for their owner only, before the next program; remove it after the last.
     Own(Cow<'a, Path>),
     /// Run a program; the one before has ended.
     Run(Cow<'a, Run>),
