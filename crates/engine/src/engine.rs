@@ -114,6 +114,7 @@ pub(crate) struct Inner {
     alerts: Alerts,
     running: Running,
     work: Notify,
+    jobs: Notify,
     administration: tokio::sync::Mutex<()>,
     totals: Mutex<BTreeMap<Outcome, u64>>,
 }
@@ -143,6 +144,7 @@ impl Engine {
                 alerts: Alerts::default(),
                 running: Running::default(),
                 work: Notify::new(),
+                jobs: Notify::new(),
                 administration: tokio::sync::Mutex::new(()),
                 totals: Mutex::default(),
                 parts,
@@ -263,6 +265,16 @@ impl Inner {
     /// Completes after a nudge.
     pub(crate) async fn nudged(&self) {
         self.work.notified().await;
+    }
+
+    /// A job may have to go on.
+    pub(crate) fn nudge_jobs(&self) {
+        self.jobs.notify_one();
+    }
+
+    /// Completes after a nudge for jobs.
+    pub(crate) async fn jobs_nudged(&self) {
+        self.jobs.notified().await;
     }
 
     /// Held while what is declared is read, changed and written back.

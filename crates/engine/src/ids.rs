@@ -92,6 +92,8 @@ ids! {
     AttemptId = "att";
     /// Names a refused request that is kept.
     RefusedId = "ref";
+    /// Names a redelivery job.
+    JobId = "job";
     /// Names one running process.
     NodeId = "nod";
 }

@@ -23,6 +23,7 @@ mod attempt;
 pub mod destination;
 mod dispatch;
 pub mod egress;
+pub mod jobs;
 mod output;
 pub mod redeliver;
 pub mod refusals;

@@ -6,6 +6,7 @@ mod delivery;
 mod destination;
 mod durations;
 mod event;
+mod job;
 mod refused;
 mod secret;
 mod source;
@@ -19,6 +20,7 @@ pub use destination::{
     ReportProvider, ReportSpec, RetrySchedule, Signing,
 };
 pub use event::{Event, PassedOver, PassedOverReason, REDACTED, RequestRecord};
+pub use job::{JobRange, JobSpec, JobState, RedeliveryJob};
 pub use refused::{RefusedAt, RefusedRequest};
 pub use secret::{SealedSecret, SecretOwner};
 pub use source::{DedupPolicy, Proof, Rate, Source, SourceSpec};

@@ -23,15 +23,7 @@ impl Engine {
     ) -> Result<Vec<DeliveryId>, EngineError> {
         let kept = self.store().event(event).await?;
         let targets: Vec<Destination> = match destination {
-            Some(name) => {
-                let named = self.destination(name);
-                let named = named.ok_or_else(|| EngineError::NotFound(format!("destination `{name}`")))?;
-                if let DestinationKind::Report(report) = &named.spec.kind {
-                    let of = &report.of;
-                    return Err(EngineError::Invalid(format!("`{name}` tells how `{of}` ends: redeliver to `{of}`")));
-                }
-                vec![named]
-            }
+            Some(name) => vec![named(self, name)?],
             None => {
                 let hears = |d: &Destination| fanout::hears(&d.spec, &kept.source_name, &kept.event_type);
                 self.destinations().into_iter().filter(hears).collect()
@@ -116,5 +108,17 @@ impl Engine {
         };
         self.inner().store().change(vec![Change::SetDestinationState(destination.id, state)], vec![audit]).await?;
         self.inner().refresh().await
+    }
+}
+
+/// The destination of this name, if events can be redelivered to it.
+pub(crate) fn named(engine: &Engine, name: &str) -> Result<Destination, EngineError> {
+    let named = engine.destination(name).ok_or_else(|| EngineError::NotFound(format!("destination `{name}`")))?;
+    match &named.spec.kind {
+        DestinationKind::Report(report) => {
+            let of = &report.of;
+            Err(EngineError::Invalid(format!("`{name}` tells how `{of}` ends: redeliver to `{of}`")))
+        }
+        _ => Ok(named),
     }
 }

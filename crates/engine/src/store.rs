@@ -5,10 +5,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId, OrganizationId, RefusedId};
+use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
 use crate::model::{
     Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, KeptOutput, PassedOver,
-    RefusedRequest, SealedSecret, SecretOwner, Source,
+    RedeliveryJob, RefusedRequest, SealedSecret, SecretOwner, Source,
 };
 
 mod claims;
@@ -18,7 +18,7 @@ mod upkeep;
 
 pub use claims::{Cancel, Claim, ClaimRequest, Claimed, Next, Settled, Settlement};
 pub use lists::{AuditRow, Backlog, DeliveryFilter, EventFilter, Listing, Page, RefusedFilter};
-pub use upkeep::Upkeep;
+pub use upkeep::{JobChange, JobStep, Look, LookedAt, Upkeep};
 
 /// Why a store could not do as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -260,6 +260,12 @@ pub trait Records: Send + Sync + std::fmt::Debug {
 
     /// Refused requests, newest first.
     async fn all_refused(&self, filter: RefusedFilter, page: Page) -> Result<Listing<RefusedRequest>, StoreError>;
+
+    /// One redelivery job.
+    async fn job(&self, id: JobId) -> Result<RedeliveryJob, StoreError>;
+
+    /// Redelivery jobs, newest first.
+    async fn jobs(&self, page: Page) -> Result<Listing<RedeliveryJob>, StoreError>;
 
     /// Counts; also the proof that the store answers.
     async fn backlog(&self) -> Result<Backlog, StoreError>;

@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod deliveries;
 pub(crate) mod destinations;
 pub(crate) mod events;
+pub(crate) mod jobs;
 mod page;
 pub(crate) mod problem;
 pub(crate) mod refusals;

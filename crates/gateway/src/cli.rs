@@ -5,6 +5,7 @@ mod config;
 mod deliveries;
 mod events;
 mod exit;
+mod jobs;
 mod print;
 mod refusals;
 mod remote;
@@ -87,6 +88,20 @@ enum Command {
     Refusal {
         #[command(subcommand)]
         what: refusals::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Owe many events again: all that match
+    Redeliver {
+        #[command(flatten)]
+        redelivery: jobs::Redelivery,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Redeliveries of many events under way
+    Job {
+        #[command(subcommand)]
+        what: jobs::What,
         #[command(flatten)]
         remote: Remote,
     },
@@ -178,6 +193,8 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Event { what, remote } => events::run(what, &remote.open()?).await?,
         Command::Delivery { what, remote } => deliveries::run(what, &remote.open()?).await?,
         Command::Refusal { what, remote } => refusals::run(what, &remote.open()?).await?,
+        Command::Redeliver { redelivery, remote } => jobs::redeliver(redelivery, &remote.open()?).await?,
+        Command::Job { what, remote } => jobs::run(what, &remote.open()?).await?,
         Command::Publish { publish, remote } => events::publish(publish, &remote.open()?).await?,
         Command::Secret { what, remote } => secret::run(what, &remote.open()?).await?,
     }

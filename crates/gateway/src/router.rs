@@ -10,7 +10,7 @@ use http::Request;
 use hyper::body::Incoming;
 
 use crate::answer::Whole;
-use crate::api::{self, Api, audit, deliveries, destinations, events, refusals, secrets, sources};
+use crate::api::{self, Api, audit, deliveries, destinations, events, jobs, refusals, secrets, sources};
 use crate::health;
 use crate::ingest::Ingest;
 
@@ -57,6 +57,11 @@ fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/deliveries/{id}", get(deliveries::show))
         .route("/deliveries/{id}/output", get(deliveries::output))
         .route("/deliveries/{id}/cancel", post(deliveries::cancel))
+        .route("/redeliveries", get(jobs::list).post(jobs::create))
+        .route("/redeliveries/{id}", get(jobs::show))
+        .route("/redeliveries/{id}/pause", post(jobs::pause))
+        .route("/redeliveries/{id}/resume", post(jobs::resume))
+        .route("/redeliveries/{id}/cancel", post(jobs::cancel))
         .route("/refusals", get(refusals::list))
         .route("/refusals/{id}", get(refusals::show))
         .route("/audit", get(audit::list))

@@ -70,13 +70,16 @@ create table refused (
 
 create index refused_by_door on refused (door);
 
--- Redeliveries of many events at once. `next_seq` is where the job goes on, `end_seq` where it ends.
+-- Redeliveries of many events at once. `start_seq` is the first event's, `next_seq` where the job goes on, `end_seq` the
+-- last event's: later ones are not the job's.
 create table jobs (
-    id blob primary key check (length(id) = 16),
+    seq integer primary key autoincrement,
+    id blob not null unique check (length(id) = 16),
     organization_id blob not null,
     spec text not null,
     state text not null,
     problem text not null,
+    start_seq integer not null,
     next_seq integer not null,
     end_seq integer not null,
     looked_at integer not null,
@@ -86,6 +89,8 @@ create table jobs (
     created_at_ms integer not null,
     updated_at_ms integer not null
 ) strict;
+
+create index jobs_running on jobs (seq) where state = 'running';
 
 -- What is kept of each source, so that retention by size need not count.
 create table source_totals (

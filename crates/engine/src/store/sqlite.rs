@@ -7,12 +7,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    AuditRow, Backlog, Cancel, Change, ClaimRequest, Claimed, Committed, DeliveryFilter, EventFilter, Listing,
-    NewDelivery, NewEvent, Page, Records, RefusedFilter, Resources, Settled, Settlement, Store, StoreError, Upkeep,
+    AuditRow, Backlog, Cancel, Change, ClaimRequest, Claimed, Committed, DeliveryFilter, EventFilter, JobChange,
+    JobStep, Listing, Look, NewDelivery, NewEvent, Page, Records, RefusedFilter, Resources, Settled, Settlement, Store,
+    StoreError, Upkeep,
 };
 use crate::clock::Timestamp;
-use crate::ids::{DeliveryId, DestinationId, EventId, NodeId, OrganizationId, RefusedId};
-use crate::model::{Attempt, AuditEntry, Delivery, Event, KeptOutput, PassedOver, RefusedRequest};
+use crate::ids::{DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
+use crate::model::{
+    Attempt, AuditEntry, Delivery, Event, JobRange, JobSpec, KeptOutput, PassedOver, RedeliveryJob, RefusedRequest,
+};
 use checkpoint::Checkpoints;
 use readers::Readers;
 use writer::{Door, Writer};
@@ -28,6 +31,7 @@ mod directory;
 mod events;
 mod failure;
 mod headers;
+mod jobs;
 mod migrate;
 mod operate;
 mod outputs;
@@ -205,6 +209,14 @@ impl Records for SqliteStore {
         self.readers.read(move |connection| refused::list(connection, &filter, page)).await
     }
 
+    async fn job(&self, id: JobId) -> Result<RedeliveryJob, StoreError> {
+        self.readers.read(move |connection| jobs::one(connection, id)).await
+    }
+
+    async fn jobs(&self, page: Page) -> Result<Listing<RedeliveryJob>, StoreError> {
+        self.readers.read(move |connection| jobs::list(connection, page)).await
+    }
+
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.writer.is_running()?;
         self.readers.read(deliveries::backlog).await
@@ -283,5 +295,29 @@ impl Upkeep for SqliteStore {
     async fn refuse(&self, refused: Vec<RefusedRequest>, audit: Vec<AuditEntry>, keep: u32) -> Result<(), StoreError> {
         let door = Door { body_bytes: refused.iter().map(|refused| refused.body_start.len()).sum() };
         self.writer.submit_at_door(door, move |tx| refused::write(tx, &refused, &audit, keep)).await
+    }
+
+    async fn range(&self) -> Result<JobRange, StoreError> {
+        self.readers.read(jobs::range).await
+    }
+
+    async fn create_job(&self, id: JobId, spec: JobSpec, audit: AuditEntry) -> Result<RedeliveryJob, StoreError> {
+        self.writer.submit(move |tx| jobs::create(tx, id, &spec, &audit)).await
+    }
+
+    async fn running_jobs(&self) -> Result<Vec<RedeliveryJob>, StoreError> {
+        self.readers.read(jobs::running).await
+    }
+
+    async fn look(&self, spec: JobSpec, range: JobRange, rows: u32, matches: u32) -> Result<Look, StoreError> {
+        self.readers.read(move |connection| jobs::look(connection, &spec, range, rows, matches)).await
+    }
+
+    async fn advance(&self, step: JobStep) -> Result<Option<RedeliveryJob>, StoreError> {
+        self.writer.submit(move |tx| jobs::advance(tx, &step)).await
+    }
+
+    async fn change_job(&self, change: JobChange) -> Result<bool, StoreError> {
+        self.writer.submit(move |tx| jobs::change(tx, &change)).await
     }
 }

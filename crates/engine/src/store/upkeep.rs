@@ -2,8 +2,68 @@
 
 use async_trait::async_trait;
 
-use super::StoreError;
-use crate::model::{AuditEntry, RefusedRequest};
+use super::{NewDelivery, StoreError};
+use crate::clock::Timestamp;
+use crate::ids::{DestinationId, EventId, JobId};
+use crate::model::{AuditEntry, JobRange, JobSpec, JobState, RedeliveryJob, RefusedRequest};
+
+/// Events that a job looked at, and where it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Those that match, oldest first.
+    pub events: Vec<LookedAt>,
+    /// How many there were, matching or not.
+    pub looked_at: u64,
+    /// Where the next look begins; past the range's end when there is nothing left.
+    pub next: i64,
+}
+
+/// An event that matches a job's filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookedAt {
+    /// The event.
+    pub event: EventId,
+    /// Its source's name.
+    pub source: String,
+    /// Its type.
+    pub event_type: String,
+    /// The destinations at which its latest delivery is in the state that the job asks for; `None` when it asks for none.
+    pub in_state: Option<Vec<DestinationId>>,
+}
+
+/// One step of a job, from one look.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobStep {
+    /// Which job.
+    pub job: JobId,
+    /// Where the look began: the step is written only if the job still stands there, and runs.
+    pub from: i64,
+    /// Where the job goes on.
+    pub next: i64,
+    /// How many events the look saw.
+    pub looked_at: u64,
+    /// What is to be redelivered, by event.
+    pub deliveries: Vec<(EventId, Vec<NewDelivery>)>,
+    /// When.
+    pub now: Timestamp,
+    /// The audit entry for the step that is the last.
+    pub audit_done: AuditEntry,
+}
+
+/// A change of a job's state, by an operator or because it failed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobChange {
+    /// Which job.
+    pub job: JobId,
+    /// The states that it may be in.
+    pub from: Vec<JobState>,
+    /// The state that it comes into.
+    pub to: JobState,
+    /// Why it failed; empty otherwise.
+    pub problem: String,
+    /// Who did it, and when.
+    pub audit: AuditEntry,
+}
 
 /// Housekeeping: nothing here is on an event's way.
 #[async_trait]
@@ -11,4 +71,24 @@ pub trait Upkeep: Send + Sync + std::fmt::Debug {
     /// Keeps refused requests with their audit entries. Of each door the newest `keep` stay; older ones go in the same
     /// transaction.
     async fn refuse(&self, refused: Vec<RefusedRequest>, audit: Vec<AuditEntry>, keep: u32) -> Result<(), StoreError>;
+
+    /// The positions of all events of now.
+    async fn range(&self) -> Result<JobRange, StoreError>;
+
+    /// Makes a job over all events of now, with its audit entry.
+    async fn create_job(&self, id: JobId, spec: JobSpec, audit: AuditEntry) -> Result<RedeliveryJob, StoreError>;
+
+    /// Jobs that go on, oldest first.
+    async fn running_jobs(&self) -> Result<Vec<RedeliveryJob>, StoreError>;
+
+    /// Looks at events from `range.next` on, at most `rows` of them and until `matches` were found. Events that retention
+    /// has stripped do not match.
+    async fn look(&self, spec: JobSpec, range: JobRange, rows: u32, matches: u32) -> Result<Look, StoreError>;
+
+    /// Makes a step's deliveries and moves the job on, in one transaction. Where the job asks for a state, it is looked at
+    /// again. `None` when the job does not stand where the step began or does not run: nothing was written.
+    async fn advance(&self, step: JobStep) -> Result<Option<RedeliveryJob>, StoreError>;
+
+    /// Changes a job's state. `Ok(false)` when it is in none of the states from which it may.
+    async fn change_job(&self, change: JobChange) -> Result<bool, StoreError>;
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 mod claim;
 mod commit;
+mod jobs;
 mod lists;
 mod model;
 mod operate;
@@ -84,6 +85,13 @@ mod on_sqlite {
             many_at_once_with_one_value_run_once
             an_event_passed_over_supersedes_nothing
             a_failed_filter_is_kept_with_its_event_but_not_with_a_duplicate;
+        jobs:
+            a_job_looks_at_what_matches
+            a_job_can_ask_for_the_state_of_the_latest_delivery
+            looks_meet_without_gap_or_overlap
+            a_step_is_written_once_and_only_where_the_job_stands
+            a_job_changes_state_only_from_where_it_may
+            a_job_over_nothing_is_done_at_its_first_step;
         resources:
             what_is_declared_comes_back
             putting_again_replaces_only_what_is_declared

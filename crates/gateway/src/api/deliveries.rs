@@ -32,7 +32,7 @@ pub(crate) struct Filter {
 }
 
 /// The states by name.
-const STATES: [&str; 6] = ["pending", "leased", "delivered", "exhausted", "cancelled", "held"];
+pub(super) const STATES: [&str; 6] = ["pending", "leased", "delivered", "exhausted", "cancelled", "held"];
 
 /// A delivery as the API shows it.
 #[derive(Debug, Serialize)]
@@ -88,7 +88,7 @@ pub(crate) async fn list(
     let Query(query) = query?;
     let page = page::page("deliveries", query.limit.as_deref(), query.cursor.as_deref())?;
     if query.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
-        return Err(Problem::new(Code::InvalidQuery, format!("`state` is one of {}", STATES.join(", "))));
+        return Err(Problem::new(Code::InvalidQuery, states_known()));
     }
     let destination = query.destination.map(|name| {
         let missing = || Problem::new(Code::NotFound, format!("there is no destination `{}`", name.escape_debug()));
@@ -148,6 +148,11 @@ pub(crate) async fn cancel(State(api): State<Arc<Api>>, Path(id): Path<String>) 
         return Err(Problem::new(Code::NotPossible, format!("delivery `{id}` is {state}, so it cannot be cancelled")));
     }
     Ok(Json(shown(delivery, Some(attempts))))
+}
+
+/// What a state may be, for whoever asked for another.
+pub(super) fn states_known() -> String {
+    format!("`state` is one of {}", STATES.join(", "))
 }
 
 /// A state's name and its time.

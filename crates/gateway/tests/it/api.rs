@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+mod jobs;
 mod outputs;
 mod refusals;
 

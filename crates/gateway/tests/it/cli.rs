@@ -9,8 +9,8 @@ use crate::support::{Gateway, KEY, SOURCES};
 
 /// What a command printed and how it ended.
 #[derive(Debug)]
-struct Ran {
-    status: i32,
+pub(crate) struct Ran {
+    pub(crate) status: i32,
     stdout: String,
     stderr: String,
 }
@@ -34,11 +34,11 @@ async fn run(url: &str, key: Option<&str>, arguments: &[&str], input: &[u8]) -> 
 }
 
 impl Gateway {
-    async fn run(&self, arguments: &[&str], input: &[u8]) -> Ran {
+    pub(crate) async fn run(&self, arguments: &[&str], input: &[u8]) -> Ran {
         run(&format!("http://{}", self.running.admin()), Some(KEY), arguments, input).await
     }
 
-    async fn ok(&self, arguments: &[&str], input: &[u8]) -> String {
+    pub(crate) async fn ok(&self, arguments: &[&str], input: &[u8]) -> String {
         let ran = self.run(arguments, input).await;
         assert_eq!(ran.status, 0, "{arguments:?}: {}", ran.stderr);
         ran.stdout

@@ -33,7 +33,11 @@ pub(super) fn redeliver(tx: &Tx<'_>, event: EventId, deliveries: &[NewDelivery],
     audit::append(connection, audit)
 }
 
-fn latest(connection: &Connection, event_seq: i64, destination: DestinationId) -> Result<Option<DeliveryId>> {
+pub(super) fn latest(
+    connection: &Connection,
+    event_seq: i64,
+    destination: DestinationId,
+) -> Result<Option<DeliveryId>> {
     let sql = "select seq, id from deliveries where event_seq = ?1 and +destination_id = ?2 order by seq desc limit 1";
     first(connection, sql, params![event_seq, destination.as_bytes()], |row| {
         Cells::new("deliveries", row).id("id", DeliveryId::from_bytes)

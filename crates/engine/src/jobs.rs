@@ -1,0 +1,232 @@
+//! Redelivery jobs: all events that match are owed again, at a pace, in steps that a crash neither repeats nor loses.
+//! Owns the pace and who is owed; a step's one transaction is the store's.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Timestamp;
+use crate::engine::{Engine, EngineError};
+use crate::fanout;
+use crate::ids::{DeliveryId, JobId};
+use crate::model::{AuditEntry, DeliveryCause, Destination, JobSpec, JobState, RedeliveryJob};
+use crate::redeliver::named;
+use crate::store::{JobChange, JobStep, LookedAt, NewDelivery, StoreError};
+
+/// The fastest that a job may be asked to go, in events per second.
+pub const RATE_MAX: u32 = 10_000;
+
+/// Events redelivered in one step, at most.
+const STEP_MAX: u32 = 64;
+
+/// Events looked at in one step, at most.
+const LOOK_MAX: u32 = 1_000;
+
+/// The pause after a step that found nothing: looking is cheap, but not for nothing.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The pause after a step that the store could not take.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What an operator may do to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobAction {
+    /// Stop for now.
+    Pause,
+    /// Go on, also after a failure.
+    Resume,
+    /// End for good.
+    Cancel,
+}
+
+impl JobAction {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    fn change(self) -> (Vec<JobState>, JobState) {
+        match self {
+            Self::Pause => (vec![JobState::Running], JobState::Paused),
+            Self::Resume => (vec![JobState::Paused, JobState::Failed], JobState::Running),
+            Self::Cancel => (vec![JobState::Running, JobState::Paused, JobState::Failed], JobState::Cancelled),
+        }
+    }
+}
+
+impl Engine {
+    /// How many events a job would redeliver if it ran now. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::create_job`].
+    pub async fn count_redeliveries(&self, spec: JobSpec) -> Result<u64, EngineError> {
+        self.check_job(&spec).await?;
+        let mut range = self.inner().store().range().await?;
+        let mut matched = 0;
+        while range.next <= range.end {
+            let look = self.inner().store().look(spec.clone(), range, LOOK_MAX, LOOK_MAX).await?;
+            let targets = self.job_targets(&spec)?;
+            matched +=
+                look.events.iter().filter(|event| targets.iter().any(|to| is_owed(to, &spec, event))).count() as u64;
+            range.next = look.next;
+        }
+        Ok(matched)
+    }
+
+    /// Begins the redelivery of every event of now that matches. Events that come later are not its.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] for the source or the destination; [`EngineError::Invalid`]; [`EngineError::Unavailable`].
+    pub async fn create_job(&self, spec: JobSpec, actor: &str) -> Result<RedeliveryJob, EngineError> {
+        self.check_job(&spec).await?;
+        let now = self.inner().clock().now();
+        let id = JobId::new(now, self.inner().entropy());
+        let audit = audit(id, "create", actor, now, json!(spec));
+        let job = self.inner().store().create_job(id, spec, audit).await?;
+        self.inner().nudge_jobs();
+        Ok(job)
+    }
+
+    /// Pauses, resumes or ends a job. `Ok(false)` when it is not in a state for that.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`]; [`EngineError::Unavailable`].
+    pub async fn act_on_job(&self, job: JobId, action: JobAction, actor: &str) -> Result<bool, EngineError> {
+        let (from, to) = action.change();
+        let audit = audit(job, action.verb(), actor, self.inner().clock().now(), json!({}));
+        let changed =
+            self.inner().store().change_job(JobChange { job, from, to, problem: String::new(), audit }).await?;
+        self.inner().nudge_jobs();
+        Ok(changed)
+    }
+
+    async fn check_job(&self, spec: &JobSpec) -> Result<(), EngineError> {
+        if let Some(source) = &spec.source {
+            self.source_id(source).await?;
+        }
+        self.job_targets(spec)?;
+        if !(1..=RATE_MAX).contains(&spec.rate_per_s) {
+            return Err(EngineError::Invalid(format!("the rate is from 1 to {RATE_MAX} events a second")));
+        }
+        if spec.from.zip(spec.to).is_some_and(|(from, to)| from >= to) {
+            return Err(EngineError::Invalid("there is no time from `from` on that is before `to`".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The destinations that may be owed: the named one, or all.
+    fn job_targets(&self, spec: &JobSpec) -> Result<Vec<Destination>, EngineError> {
+        match &spec.destination {
+            Some(name) => named(self, name).map(|named| vec![named]),
+            None => Ok(self.destinations()),
+        }
+    }
+
+    /// Moves running jobs on, each at its own pace, until `stop`.
+    pub(crate) async fn run_jobs(&self, stop: &CancellationToken) {
+        let mut due: HashMap<JobId, Timestamp> = HashMap::new();
+        while !stop.is_cancelled() {
+            let clock = self.inner().clock();
+            let wake_at = match self.inner().store().running_jobs().await {
+                Ok(jobs) => {
+                    due.retain(|id, _| jobs.iter().any(|job| job.id == *id));
+                    for job in jobs {
+                        if due.get(&job.id).is_none_or(|at| *at <= clock.now()) {
+                            let pause = self.step_or_fail(&job).await;
+                            due.insert(job.id, clock.now().plus(pause));
+                        }
+                    }
+                    due.values().min().copied()
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "redelivery jobs cannot go on yet");
+                    Some(clock.now().plus(STORE_PAUSE))
+                }
+            };
+            let pause = async {
+                match wake_at {
+                    Some(at) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.inner().jobs_nudged() => {}
+                () = pause => {}
+            }
+        }
+    }
+
+    /// One step of a job; returns how long it rests then.
+    async fn step_or_fail(&self, job: &RedeliveryJob) -> Duration {
+        match self.step(job).await {
+            Ok(matched) => PAUSE.max(Duration::from_secs(1) * matched / job.spec.rate_per_s.max(1)),
+            Err(EngineError::Unavailable(problem)) => {
+                tracing::warn!(job = %job.id, problem, "a redelivery job cannot go on yet");
+                STORE_PAUSE
+            }
+            Err(error) => {
+                tracing::error!(job = %job.id, %error, "a redelivery job failed");
+                if let Err(error) = self.fail(job.id, error.to_string()).await {
+                    tracing::error!(job = %job.id, %error, "that a redelivery job failed could not be written");
+                }
+                STORE_PAUSE
+            }
+        }
+    }
+
+    /// Returns how many events it redelivered.
+    async fn step(&self, job: &RedeliveryJob) -> Result<u32, EngineError> {
+        let spec = &job.spec;
+        let matches = spec.rate_per_s.clamp(1, STEP_MAX);
+        let look = self.inner().store().look(spec.clone(), job.range, LOOK_MAX, matches).await?;
+        let now = self.inner().clock().now();
+        let targets = self.job_targets(spec)?;
+        let owe = |to: &Destination| -> NewDelivery {
+            let id = DeliveryId::new(now, self.inner().entropy());
+            fanout::owe(to, id, now, DeliveryCause::Redelivery { of: None })
+        };
+        let owed = look.events.iter().map(|event| {
+            let targets = targets.iter().filter(|to| is_owed(to, spec, event));
+            (event.event, targets.map(owe).collect::<Vec<_>>())
+        });
+        let step = JobStep {
+            job: job.id,
+            from: job.range.next,
+            next: look.next,
+            looked_at: look.looked_at,
+            deliveries: owed.filter(|(_, deliveries)| !deliveries.is_empty()).collect(),
+            now,
+            audit_done: audit(job.id, "done", "system", now, json!({})),
+        };
+        let Some(after) = self.inner().store().advance(step).await? else { return Ok(0) };
+        if after.redelivered > job.redelivered {
+            self.inner().nudge();
+        }
+        Ok(u32::try_from(after.matched - job.matched).unwrap_or(STEP_MAX))
+    }
+
+    async fn fail(&self, job: JobId, problem: String) -> Result<bool, StoreError> {
+        let audit = audit(job, "fail", "system", self.inner().clock().now(), json!({ "problem": problem }));
+        let change = JobChange { job, from: vec![JobState::Running], to: JobState::Failed, problem, audit };
+        self.inner().store().change_job(change).await
+    }
+}
+
+/// Whether a job owes an event to `to`.
+fn is_owed(to: &Destination, spec: &JobSpec, event: &LookedAt) -> bool {
+    let is_meant = spec.destination.is_some() || fanout::hears(&to.spec, &event.source, &event.event_type);
+    is_meant && event.in_state.as_ref().is_none_or(|destinations| destinations.contains(&to.id))
+}
+
+fn audit(job: JobId, verb: &str, actor: &str, at: Timestamp, detail: serde_json::Value) -> AuditEntry {
+    AuditEntry { actor: actor.to_owned(), action: format!("job.{verb}"), target: format!("job:{job}"), at, detail }
+}

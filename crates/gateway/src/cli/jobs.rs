@@ -1,0 +1,120 @@
+//! `hookward redeliver` and `hookward job`.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::exit::Exit;
+use super::print::Column;
+use super::remote::{Gateway, segment};
+use super::resources::Page;
+
+#[derive(Debug, Args)]
+#[group(skip)]
+#[command(after_help = "Example: hookward redeliver --source github --destination ci --state exhausted --dry-run")]
+pub(super) struct Redelivery {
+    /// Only this source's events
+    #[arg(long)]
+    source: Option<String>,
+    /// Only this type
+    #[arg(long = "type")]
+    event_type: Option<String>,
+    /// Only those received at this time or later, such as 2026-01-31T09:30:00Z
+    #[arg(long)]
+    from: Option<String>,
+    /// Only those received before this time
+    #[arg(long)]
+    to: Option<String>,
+    /// Only duplicates, or with `false` only originals
+    #[arg(long)]
+    duplicate: Option<bool>,
+    /// Only to this destination; otherwise to all that hear such events today
+    #[arg(long)]
+    destination: Option<String>,
+    /// Only where the latest delivery is in this state, such as exhausted
+    #[arg(long)]
+    state: Option<String>,
+    /// Events in a second, 1 to 10000; 50 when absent
+    #[arg(long, value_name = "PER SECOND")]
+    rate: Option<u32>,
+    /// Only say how many events it would be
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Example: hookward job list")]
+pub(super) enum What {
+    /// Newest first
+    List {
+        #[command(flatten)]
+        page: Page,
+    },
+    /// One in full
+    Show {
+        /// Its id, `job_…`
+        id: String,
+    },
+    /// Stop it for now
+    Pause {
+        /// Its id, `job_…`
+        id: String,
+    },
+    /// Let it go on, also after a failure
+    Resume {
+        /// Its id, `job_…`
+        id: String,
+    },
+    /// End it; what it redelivered stays
+    Cancel {
+        /// Its id, `job_…`
+        id: String,
+    },
+}
+
+const COLUMNS: [Column; 7] = [
+    ("ID", "id"),
+    ("STATE", "state"),
+    ("SOURCE", "source"),
+    ("DESTINATION", "destination"),
+    ("DONE %", "percent"),
+    ("REDELIVERED", "redelivered"),
+    ("CREATED", "created_at"),
+];
+
+/// Runs `hookward redeliver`.
+pub(super) async fn redeliver(redelivery: Redelivery, gateway: &Gateway) -> Result<(), Exit> {
+    let Redelivery { source, event_type, from, to, duplicate, destination, state, rate, dry_run } = redelivery;
+    let wanted = json!({
+        "source": source,
+        "type": event_type,
+        "from": from,
+        "to": to,
+        "duplicate": duplicate,
+        "destination": destination,
+        "state": state,
+        "rate_per_s": rate,
+        "dry_run": dry_run,
+    });
+    let answer = gateway.post("/redeliveries", &wanted).await?;
+    if dry_run {
+        return gateway.done(&answer, &format!("{} events would be redelivered", answer["matched"]));
+    }
+    let id = answer["id"].as_str().unwrap_or_default();
+    gateway.done(&answer, &format!("{id}\nsee how far it is: hookward job show {id}"))
+}
+
+/// Runs `hookward job …`.
+pub(super) async fn run(what: What, gateway: &Gateway) -> Result<(), Exit> {
+    let at = |id: &str| format!("/redeliveries/{}", segment(id));
+    let (id, verb, words) = match what {
+        What::List { page } => {
+            return gateway.list(&gateway.get(&format!("/redeliveries{}", page.query(&[]))).await?, &COLUMNS);
+        }
+        What::Show { id } => return gateway.show(&gateway.get(&at(&id)).await?),
+        What::Pause { id } => (id, "pause", "is paused"),
+        What::Resume { id } => (id, "resume", "goes on"),
+        What::Cancel { id } => (id, "cancel", "is cancelled"),
+    };
+    let job = gateway.post(&format!("{}/{verb}", at(&id)), &json!({})).await?;
+    gateway.done(&job, &format!("job `{id}` {words}"))
+}
