@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use systems::world;
 
-use crate::run::{run, run_with};
+use crate::run::{has_or_installs, run, run_with};
 use crate::{bad_inputs, crash, leaks, octokit, readme, replays, tidy};
 
 struct Step {
@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     Step { name: "tidy", run: tidy::run },
     Step { name: "clippy", run: clippy },
     Step { name: "build", run: || run("cargo", &["build", "--workspace", "--all-targets"]) },
+    Step { name: "programs", run: programs },
     Step { name: "tests", run: || run("cargo", &["test", "--workspace"]) },
     Step { name: "docs", run: docs },
     Step { name: "demo", run: demo },
@@ -50,6 +51,14 @@ pub(crate) fn run_all() -> Result<()> {
 
 fn clippy() -> Result<()> {
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+}
+
+/// What tests start besides the product. The others need programs of their own and say so.
+fn programs() -> Result<()> {
+    for program in ["curl", "git", "openssl"] {
+        has_or_installs("tests", program, program)?;
+    }
+    Ok(())
 }
 
 /// The demonstration that a newcomer runs first, which checks every one of its own steps.

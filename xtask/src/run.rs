@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use systems::server::repository;
-use systems::world::{is_ci, var};
+use systems::world::{has_program, is_ci, var};
 
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {
@@ -54,11 +54,6 @@ pub(crate) fn has_or_installs(check: &str, program: &str, package: &str) -> Resu
     run("apt-get", &["install", "--yes", "--no-install-recommends", package])?;
     ensure!(has_program(program), "{check}: `{program}` is missing, and Debian's package `{package}` did not bring it");
     Ok(true)
-}
-
-fn has_program(name: &str) -> bool {
-    let path = var("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
 }
 
 /// Builds the binary that the black-box commands start, unless `HOOKWARD_BIN` names one that is built.

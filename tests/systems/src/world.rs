@@ -15,6 +15,12 @@ pub fn is_ci() -> bool {
     var("CI").is_some_and(|value| value == "true" || value == "1")
 }
 
+/// Whether a program of this name can be started.
+pub fn has_program(name: &str) -> bool {
+    let path = var("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+}
+
 /// A point to measure from.
 #[expect(clippy::disallowed_methods, reason = "what is measured is another process, in real time")]
 pub fn instant() -> Instant {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use systems::canary::Search;
 use systems::github::{event, push, signature};
 use systems::server::repository;
-use systems::world::until;
+use systems::world::{has_program, is_ci, until};
 use systems::{Canary, Hookward, Received, Receiver, Request, Response, Setup};
 use tempfile::TempDir;
 
@@ -283,4 +283,35 @@ fn an_absent_engine_is_a_notice_and_not_an_error() {
     execution(&sent);
     assert!(std::fs::read_to_string(setup.log()).unwrap().contains("WORKFLOW_ENGINE_URL"));
     assert_unauthorized(&server.public(&push(REVIEW, REVIEW_SECRET.as_bytes(), "d-9", b"{}")).unwrap());
+}
+
+/// What somebody types who tries a workflow's URL: proven, wrongly proven, and a workflow that is not there.
+#[test]
+fn the_three_checks_with_curl() {
+    if !has_program("curl") || !has_program("openssl") {
+        assert!(!is_ci(), "curl and openssl are needed here");
+        println!("SKIPPED: curl or openssl is missing");
+        return;
+    }
+    let world = World::start();
+    let base = format!("http://{}/webhooks/ai/workflows", world.server.public);
+    let signed = r#"
+        body='{"repository":"acme/web","action":"opened"}'
+        signature=$(printf '%s' "$body" | openssl dgst -sha256 -hmac "$2" | sed 's/^.*= //')
+        curl --silent --show-error --write-out ' %{http_code}' --data-binary "$body" \
+            --header "Content-Type: application/json" --header "X-Hub-Signature-256: sha256=$signature" "$1""#;
+    let plain = r#"curl --silent --show-error --write-out ' %{http_code}' --data '{}' --header "$2" "$1""#;
+    let run = |script: &str, url: &str, argument: &str| {
+        let output = std::process::Command::new("sh").args(["-c", script, "sh", url, argument]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let accepted = run(signed, &format!("{base}/review"), REVIEW_SECRET);
+    assert!(accepted.starts_with(r#"{"executionId":"evt_"#) && accepted.ends_with("\"} 202"), "{accepted}");
+    assert_eq!(run(signed, &format!("{base}/review"), "wrong"), r#"{"error":"Unauthorized"} 401"#);
+    let unknown = r#"{"error":"Workflow webhook not configured"} 404"#;
+    assert_eq!(run(signed, &format!("{base}/nobody"), REVIEW_SECRET), unknown);
+    let bearer = run(plain, &format!("{base}/deploy"), &format!("Authorization: Bearer {DEPLOY_SECRET}"));
+    assert!(bearer.ends_with("\"} 202"), "{bearer}");
+    assert_eq!(world.executions(), 2);
 }
