@@ -5,6 +5,7 @@ use hookward::Secret;
 use serde_json::json;
 
 use crate::engine::{Engine, EngineError, OWN, PUBLISH};
+use crate::handshake::Tokens;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::model::{
     AuditEntry, Destination, DestinationSpec, DestinationState, Proof, SecretOwner, Source, SourceSpec,
@@ -31,6 +32,8 @@ pub struct DeclaredSource {
     pub spec: SourceSpec,
     /// Its secret from the environment or a file. It enters the keyring once; a changed value is a rotation.
     pub secret: Option<Secret>,
+    /// The text that the operator told the provider for its handshake, where its scheme has that. Kept in memory only.
+    pub handshake_token: Option<Secret>,
 }
 
 /// A way out, as configured.
@@ -62,11 +65,15 @@ impl Engine {
             self.inner().store().change(changes, audit).await?;
             self.inner().refresh().await?;
         }
+        let mut tokens = Tokens::new();
         for source in declared.sources {
-            if let (Some(secret), Some(live)) = (source.secret, self.source(&source.name)) {
+            let Some(live) = self.source(&source.name) else { continue };
+            tokens.extend(source.handshake_token.map(|token| (live.id, token)));
+            if let Some(secret) = source.secret {
                 self.seed(SecretOwner::Source(live.id), secret).await?;
             }
         }
+        self.inner().put_handshake_tokens(tokens);
         for destination in declared.destinations {
             if let (Some(secret), Some(live)) = (destination.secret, self.destination(&destination.name)) {
                 self.seed(SecretOwner::Destination(live.id), secret).await?;

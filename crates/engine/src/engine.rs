@@ -14,6 +14,7 @@ use crate::alert::Alerts;
 use crate::clock::{Clock, Entropy};
 use crate::destination::command::{self, Checkouts, Supervisor};
 use crate::egress::{EgressPolicy, SystemResolver};
+use crate::handshake::Tokens;
 use crate::ids::{DeliveryId, NodeId, OrganizationId, SourceId};
 use crate::kms::seal::{open, seal};
 use crate::kms::{Kms, KmsError, Sealed};
@@ -111,6 +112,7 @@ pub(crate) struct Inner {
     installation_key: [u8; 32],
     registry: ArcSwap<Registry>,
     refusals: Refusals,
+    handshake_tokens: ArcSwap<Tokens>,
     alerts: Alerts,
     running: Running,
     work: Notify,
@@ -141,6 +143,7 @@ impl Engine {
                 installation_key,
                 registry: ArcSwap::from_pointee(registry),
                 refusals: Refusals::default(),
+                handshake_tokens: ArcSwap::default(),
                 alerts: Alerts::default(),
                 running: Running::default(),
                 work: Notify::new(),
@@ -250,6 +253,14 @@ impl Inner {
 
     pub(crate) fn alerts(&self) -> &Alerts {
         &self.alerts
+    }
+
+    pub(crate) fn handshake_tokens(&self) -> Arc<Tokens> {
+        self.handshake_tokens.load_full()
+    }
+
+    pub(crate) fn put_handshake_tokens(&self, tokens: Tokens) {
+        self.handshake_tokens.store(Arc::new(tokens));
     }
 
     /// The snapshot in force.

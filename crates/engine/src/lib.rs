@@ -14,6 +14,7 @@ mod commit;
 pub mod dedup;
 mod exposure;
 pub mod fanout;
+pub mod handshake;
 pub mod publish;
 pub mod rate;
 pub mod receive;

@@ -4,17 +4,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookward::{Message, Refusal, UnixTime, Verified};
+use hookward::{Handshake, Message, Refusal, UnixTime, Verified};
 
 use crate::clock::Timestamp;
 use crate::commit::{Fact, OpenDoor, Proven, commit};
 use crate::dedup;
 use crate::engine::Engine;
+use crate::exposure::Exposed;
 use crate::ids::SourceId;
 use crate::model::{RefusedAt, Source};
 use crate::redact::{self, Credentials};
 use crate::refusals::Why;
-use crate::registry::LiveSource;
+use crate::registry::{LiveSource, Registry};
 use crate::store::{Committed, OnDuplicate, StoreError};
 
 /// The stable reason of what is authentic and too much.
@@ -44,6 +45,8 @@ pub enum Receipt {
     Duplicate(Committed),
     /// Not believed. The reason is for the operator only.
     Refused(Refusal),
+    /// A handshake: what the provider wants to hear. It is no event.
+    Answered(Handshake),
     /// Proven, but more than the source takes; nothing was kept.
     Limited {
         /// When there will be room for it.
@@ -100,11 +103,9 @@ impl Engine {
             return Err(Unavailable(format!("source `{source}` is not declared")));
         };
         let now = self.inner().clock().now();
-        let own = Credentials { headers: &live.credential_headers, query: &live.credential_query };
-        let exposed = registry.fingerprints().find(&request, own, now);
-        if !exposed.is_empty() {
-            let door = format!("source:{}", live.source.name);
-            self.inner().tell_exposed(&registry, &door, &exposed, &request.remote, now).await;
+        let exposed = self.exposed(&registry, live, &request, now).await;
+        if let Some(receipt) = self.handshake(live, &request, None, &exposed, now).await? {
+            return Ok(receipt);
         }
         let proven = match prove(live, &message(&request), now) {
             Ok(proven) => proven,
@@ -115,6 +116,11 @@ impl Engine {
                 return Ok(Receipt::Refused(refusal));
             }
         };
+        if let Proven::Verified(verified) = &proven
+            && let Some(receipt) = self.handshake(live, &request, Some(verified), &exposed, now).await?
+        {
+            return Ok(receipt);
+        }
         if let Err(retry_after) = live.take(self.inner().clock().elapsed()) {
             let at = RefusedAt::Source(live.source.name.clone());
             let why = || Why::plain(RATE_LIMITED, "authentic, but more than the source's `rate`");
@@ -140,7 +146,7 @@ impl Engine {
                 &request.url,
                 request.headers.clone(),
                 request.remote.clone(),
-                own,
+                credentials(live),
                 &exposed,
             ),
             body: request.body.clone(),
@@ -155,6 +161,22 @@ impl Engine {
         }
     }
 
+    /// Secrets of ours that stand where none belongs; the operator is told.
+    pub(crate) async fn exposed(
+        &self,
+        registry: &Registry,
+        live: &LiveSource,
+        request: &InboundRequest,
+        now: Timestamp,
+    ) -> Exposed {
+        let exposed = registry.fingerprints().find(request, credentials(live), now);
+        if !exposed.is_empty() {
+            let door = format!("source:{}", live.source.name);
+            self.inner().tell_exposed(registry, &door, &exposed, &request.remote, now).await;
+        }
+        exposed
+    }
+
     /// Takes note of a request that a door turned away.
     pub async fn turn_away(&self, at: RefusedAt, why: TurnedAway, request: &InboundRequest) {
         if let TurnedAway::NoSourceForHint { like } = why
@@ -166,7 +188,12 @@ impl Engine {
     }
 }
 
-fn message(request: &InboundRequest) -> Message<'_> {
+fn credentials(live: &LiveSource) -> Credentials<'_> {
+    Credentials { headers: &live.credential_headers, query: &live.credential_query }
+}
+
+/// A request as the library reads it.
+pub(crate) fn message(request: &InboundRequest) -> Message<'_> {
     Message { method: &request.method, url: &request.url, headers: &request.headers, body: &request.body }
 }
 

@@ -15,6 +15,7 @@ use crate::destination::{Parcel, Report};
 use crate::egress::SystemResolver;
 use crate::engine::Parts;
 use crate::exposure::Fingerprints;
+use crate::handshake::Listing;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::keyring::{Keyring, open_secret};
 use crate::kms::{Kms, KmsError};
@@ -65,6 +66,8 @@ pub(crate) struct LiveSource {
     pub(crate) keyring: Keyring,
     /// How full its rate's bucket is; outlives this snapshot.
     bucket: Arc<Mutex<Bucket>>,
+    /// Which handshakes were listed in the audit log; outlives this snapshot.
+    pub(crate) handshakes: Arc<Mutex<Listing>>,
     /// Headers in which requests carry the secret itself.
     pub(crate) credential_headers: Vec<String>,
     /// Query parameters in which requests carry the secret itself.
@@ -194,7 +197,8 @@ impl Registry {
             let credential_query = places(scheme.as_deref().map(Scheme::credential_query));
             let kept = before.and_then(|before| before.source(source.id));
             let bucket = kept.map_or_else(Arc::default, |kept| Arc::clone(&kept.bucket));
-            let live = LiveSource { source, scheme, keyring, bucket, credential_headers, credential_query };
+            let handshakes = kept.map_or_else(Arc::default, |kept| Arc::clone(&kept.handshakes));
+            let live = LiveSource { source, scheme, keyring, bucket, handshakes, credential_headers, credential_query };
             sources.insert(live.source.id, live);
         }
         let mut destinations = HashMap::new();

@@ -2,6 +2,7 @@
 //! Owns how a configured answer becomes a response; which answer is given is `ingest`'s decision.
 
 use bytes::Bytes;
+use hookward::Handshake;
 use hookward_engine::store::Committed;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
@@ -82,6 +83,21 @@ impl Prepared {
         }
         response
     }
+}
+
+/// What a provider wants to hear. Whatever it asked with is never read as markup.
+pub(crate) fn handshake(answer: Handshake) -> Whole {
+    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
+    let headers = response.headers_mut();
+    if let Some(kind) = answer.content_type {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in answer.headers {
+        let name = HeaderName::try_from(name).expect("checked when the scheme was read");
+        headers.insert(name, HeaderValue::try_from(value).expect("plain text, by the scheme"));
+    }
+    response
 }
 
 /// Marks a response as the last on its connection.

@@ -119,6 +119,8 @@ pub struct SourceDeclaration {
     pub spec: SourceSpec,
     /// Its secret as the environment or a file has it now.
     pub secret: Option<Secret>,
+    /// What its provider was told for the handshake.
+    pub handshake_token: Option<Secret>,
 }
 
 /// A destination as declared.

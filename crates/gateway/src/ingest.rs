@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookward_engine::{Engine, InboundRequest, Receipt, TurnedAway};
+use hookward_engine::{Engine, InboundRequest, Receipt, TurnedAway, Unavailable};
 use http::{HeaderValue, Request, StatusCode, header, request};
 use hyper::body::Incoming;
 use ipnet::IpNet;
@@ -18,7 +18,7 @@ use self::body::{Bodies, Unread};
 use self::client::Client;
 use self::entrance::{Desk, Entrance, Tally};
 use crate::accept::Peer;
-use crate::answer::{Prepared, Whole, closing};
+use crate::answer::{self, Prepared, Whole, closing};
 use crate::config::{Settings, Unmatched};
 use crate::metrics::{Answered, Metrics};
 
@@ -137,7 +137,8 @@ impl Ingest {
             self.turn_away(tally, TurnedAway::AddressNotAllowed, &self.inbound(client, head, Bytes::new())).await;
             return (tally, Answered::Refused, entrance.refused.send());
         }
-        if !entrance.takes(&head.method) {
+        let is_taken = entrance.takes(&head.method);
+        if !is_taken && !entrance.shakes_hands(&head.method) {
             return (tally, Answered::WrongMethod, entrance.wrong_method.send());
         }
         let body = match self.bodies.read(body, entrance.body_bytes).await {
@@ -151,7 +152,12 @@ impl Ingest {
         let inbound = self.inbound(client, head, body.bytes.clone());
         match desk {
             Ok(desk) => {
-                let (answered, response) = self.hand_over(entrance, desk, inbound).await;
+                let receipt = if is_taken {
+                    self.engine.receive(desk.source, inbound).await.map(Some)
+                } else {
+                    self.engine.shake_hands(desk.source, &inbound).await
+                };
+                let (answered, response) = self.tell(entrance, desk, receipt);
                 (&desk.tally, answered, response)
             }
             Err(like) => {
@@ -161,28 +167,39 @@ impl Ingest {
         }
     }
 
-    /// Gives a whole request to the engine.
-    async fn hand_over(&self, entrance: &Entrance, desk: &Desk, inbound: InboundRequest) -> (Answered, Whole) {
+    /// What a sender is told. There is no receipt for a request whose method is that of a handshake when it is none.
+    fn tell(
+        &self,
+        entrance: &Entrance,
+        desk: &Desk,
+        receipt: Result<Option<Receipt>, Unavailable>,
+    ) -> (Answered, Whole) {
         let source = desk.tally.name();
-        match self.engine.receive(desk.source, inbound).await {
-            Ok(Receipt::Accepted(committed)) => {
-                let ignored = desk.ignored.as_ref().filter(|_| committed.owed() == 0);
-                (Answered::Accepted, ignored.unwrap_or(&desk.accepted).about(&committed))
-            }
-            Ok(Receipt::Duplicate(committed)) => (Answered::Duplicate, desk.duplicate.about(&committed)),
-            Ok(Receipt::Refused(refusal)) => {
-                self.metrics.refused(source, refusal.id());
-                tracing::debug!(source, refusal = refusal.id(), "refused: {refusal}");
-                (Answered::Refused, entrance.refused.send())
-            }
-            Ok(Receipt::Limited { retry_after }) => {
-                tracing::info!(source, "over its rate");
-                (Answered::Limited, self.failures.limited(retry_after))
-            }
+        match receipt {
+            Ok(Some(receipt)) => self.tell_of(entrance, desk, receipt),
+            Ok(None) => (Answered::WrongMethod, entrance.wrong_method.send()),
             Err(unavailable) => {
                 tracing::error!(source, "answered 503: {unavailable}");
                 (Answered::Unavailable, self.failures.unavailable.send())
             }
+        }
+    }
+
+    fn tell_of(&self, entrance: &Entrance, desk: &Desk, receipt: Receipt) -> (Answered, Whole) {
+        let source = desk.tally.name();
+        match receipt {
+            Receipt::Accepted(committed) => {
+                let ignored = desk.ignored.as_ref().filter(|_| committed.owed() == 0);
+                (Answered::Accepted, ignored.unwrap_or(&desk.accepted).about(&committed))
+            }
+            Receipt::Duplicate(committed) => (Answered::Duplicate, desk.duplicate.about(&committed)),
+            Receipt::Answered(handshake) => (Answered::Handshake, answer::handshake(handshake)),
+            Receipt::Refused(refusal) => {
+                self.metrics.refused(source, refusal.id());
+                tracing::debug!(source, refusal = refusal.id(), "refused: {refusal}");
+                (Answered::Refused, entrance.refused.send())
+            }
+            Receipt::Limited { retry_after } => (Answered::Limited, self.failures.limited(retry_after)),
         }
     }
 

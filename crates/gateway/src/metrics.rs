@@ -20,6 +20,7 @@ pub(crate) enum Answered {
     Duplicate,
     Refused,
     Limited,
+    Handshake,
     WrongMethod,
     TooLarge,
     TooSlow,
@@ -29,11 +30,12 @@ pub(crate) enum Answered {
 
 impl Answered {
     /// All of them, in their order.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Accepted,
         Self::Duplicate,
         Self::Refused,
         Self::Limited,
+        Self::Handshake,
         Self::WrongMethod,
         Self::TooLarge,
         Self::TooSlow,
@@ -48,6 +50,7 @@ impl Answered {
             Self::Duplicate => "duplicate",
             Self::Refused => "refused",
             Self::Limited => "limited",
+            Self::Handshake => "handshake",
             Self::WrongMethod => "wrong_method",
             Self::TooLarge => "too_large",
             Self::TooSlow => "too_slow",
@@ -91,7 +94,7 @@ pub(crate) struct Metrics {
 
 /// How often one source answered what.
 #[derive(Debug)]
-pub(crate) struct SourceCounters([Counter; 9]);
+pub(crate) struct SourceCounters([Counter; 10]);
 
 impl SourceCounters {
     /// Counts an answer.

@@ -130,13 +130,24 @@ impl TryFrom<RawAnswer> for Answer {
         match (raw.text, raw.json, raw.header) {
             (Some(text), None, None) => pieces(&text).map(Self::Text),
             (None, Some(members), None) => all(members).map(Self::Json),
-            (None, None, Some(headers)) => all(headers).map(Self::Header),
+            (None, None, Some(headers)) => {
+                let is_name = |name: &String| {
+                    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                };
+                match headers.keys().find(|name| !is_name(name)) {
+                    Some(name) => Err(format!("`{}` is not the name of a header", name.escape_debug())),
+                    None => all(headers).map(Self::Header),
+                }
+            }
             _ => Err("a handshake's answer is one of `text`, `json` and `header`".into()),
         }
     }
 }
 
 fn pieces(text: &str) -> Result<Vec<Piece>, String> {
+    if !is_printable(text) {
+        return Err(format!("the answer `{}` is not plain text", text.escape_debug()));
+    }
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some((literal, after)) = rest.split_once('{') {
@@ -181,6 +192,11 @@ impl Scheme {
             Ok(Some(challenge)) => Some(self.answer(rule, &challenge, message, keys, token, proof)),
             Err(_) => Some(Err(Refusal::ChallengeMalformed)),
         }
+    }
+
+    /// Whether its provider makes sure of endpoints at all.
+    pub fn has_handshakes(&self) -> bool {
+        !self.handshakes().is_empty()
     }
 
     /// The methods of the handshakes that come unsigned: they are asked with them whatever methods events come with.

@@ -6,6 +6,7 @@ mod alert;
 mod corridor;
 mod destination;
 mod egress;
+mod handshake;
 mod jobs;
 mod kms;
 mod receive;

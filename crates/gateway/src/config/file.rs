@@ -156,6 +156,7 @@ pub(super) struct Source {
     pub(super) event_types: Vec<Spanned<String>>,
     pub(super) rate: Option<Rate>,
     pub(super) secret: Option<Spanned<String>>,
+    pub(super) handshake_token: Option<Spanned<String>>,
     pub(super) grace: Option<Lapse>,
     #[serde(default)]
     pub(super) dedup: Dedup,

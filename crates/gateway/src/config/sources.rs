@@ -103,6 +103,7 @@ fn source(
         answers: door::answers(check, file.answers),
     };
     let secret = secret(check, &file.name, &proof, file.secret.as_ref());
+    let handshake_token = handshake_token(check, &file.name, &proof, file.handshake_token.as_ref());
     let spec = SourceSpec {
         proof,
         dedup,
@@ -111,7 +112,7 @@ fn source(
         rate: file.rate.map(|file| rate(check, &file)),
         door: serde_json::to_value(&door).expect("a door is plain data"),
     };
-    Some((SourceDeclaration { name: file.name.into_inner(), spec, secret }, door))
+    Some((SourceDeclaration { name: file.name.into_inner(), spec, secret, handshake_token }, door))
 }
 
 fn proof(check: &mut Check<'_>, file: &file::Source) -> Option<Proof> {
@@ -174,6 +175,45 @@ fn rate(check: &mut Check<'_>, file: &file::Rate) -> Rate {
     let requests = count(check, &file.requests, "requests");
     let burst = file.burst.as_ref().map_or(requests, |burst| count(check, burst, "burst"));
     Rate { requests, per: check.timeout(&file.per, "per"), burst }
+}
+
+/// The token that the operator told the provider. Unlike a secret it is in no keyring: the configuration always has it.
+fn handshake_token(
+    check: &mut Check<'_>,
+    name: &Spanned<String>,
+    proof: &Proof,
+    token: Option<&Spanned<String>>,
+) -> Option<Secret> {
+    let source = name.get_ref();
+    let takes_one = match proof {
+        Proof::Scheme { name } => check.find(name).is_some_and(Scheme::has_handshake_token),
+        _ => false,
+    };
+    match (takes_one, token) {
+        (false, None) => return None,
+        (true, None) => {
+            let notice = "it has no `handshake_token`, so its provider cannot make sure of it";
+            check.notices.push(format!("source `{source}`: {notice}"));
+            return None;
+        }
+        (false, Some(token)) => {
+            check.problem(token, format!("the scheme of source `{source}` takes no `handshake_token`"));
+            return None;
+        }
+        (true, Some(_)) => {}
+    }
+    let token = token?;
+    match reference::secret(token.get_ref(), check.environment) {
+        Ok(Ok(value)) => Some(value),
+        Ok(Err(variable)) => {
+            check.notices.push(format!("source `{source}`: {variable} is not set, so it has no handshake token"));
+            None
+        }
+        Err(message) => {
+            check.problem(token, message);
+            None
+        }
+    }
 }
 
 /// How many requests: enough of them that no source needs more.

@@ -23,6 +23,8 @@ pub(super) struct Entrance {
     allow_addresses: Option<Vec<IpNet>>,
     /// Empty for every method.
     methods: Vec<Method>,
+    /// With which the one source's provider makes sure of it, besides.
+    handshakes: Vec<Method>,
     /// The largest body.
     pub(super) body_bytes: usize,
     pub(super) refused: Prepared,
@@ -74,6 +76,11 @@ impl Entrance {
         self.allow_addresses.as_ref().is_none_or(|ranges| is_in(client.address, ranges))
     }
 
+    /// Whether this method, which is none of the source's, may be that of a handshake.
+    pub(super) fn shakes_hands(&self, method: &Method) -> bool {
+        self.handshakes.contains(method)
+    }
+
     pub(super) fn takes(&self, method: &Method) -> bool {
         self.methods.is_empty() || self.methods.contains(method)
     }
@@ -105,7 +112,8 @@ pub(super) fn entrances(
 ) -> Result<HashMap<String, Entrance>, String> {
     let mut entrances = HashMap::new();
     for source in engine.sources().into_iter().filter(|source| source.removed_at.is_none()) {
-        open(&mut entrances, &source, metrics, limits)
+        let handshakes = engine.handshake_methods(source.id);
+        open(&mut entrances, &source, &handshakes, metrics, limits)
             .map_err(|problem| format!("source `{}`: {problem}", source.name))?;
     }
     Ok(entrances)
@@ -114,6 +122,7 @@ pub(super) fn entrances(
 fn open(
     entrances: &mut HashMap<String, Entrance>,
     source: &Source,
+    handshakes: &[String],
     metrics: &Metrics,
     limits: &Limits,
 ) -> Result<(), String> {
@@ -128,7 +137,8 @@ fn open(
     match (entrances.get_mut(&door.path), &door.hint) {
         (None, None) => {
             let tally = Tally::new(metrics, RefusedAt::Source(source.name.clone()));
-            let entrance = entrance(&door, tally, Behind::One(desk), limits)?;
+            let handshakes = methods(handshakes)?;
+            let entrance = Entrance { handshakes, ..entrance(&door, tally, Behind::One(desk), limits)? };
             entrances.insert(door.path, entrance);
         }
         (None, Some(hint)) => {
@@ -147,8 +157,6 @@ fn open(
 }
 
 fn entrance(door: &Door, tally: Tally, behind: Behind, limits: &Limits) -> Result<Entrance, String> {
-    let parse = |method: &String| method.parse().map_err(|_| format!("`{method}` is not a method"));
-    let methods = door.methods.iter().map(parse).collect::<Result<Vec<Method>, String>>()?;
     let mut wrong_method = Prepared::new(&door.answers.wrong_method)?;
     if wrong_method.status() == StatusCode::METHOD_NOT_ALLOWED {
         let allow = HeaderValue::from_str(&door.methods.join(", ")).map_err(|_| "its methods".to_owned())?;
@@ -159,10 +167,16 @@ fn entrance(door: &Door, tally: Tally, behind: Behind, limits: &Limits) -> Resul
     Ok(Entrance {
         tally,
         allow_addresses,
-        methods,
+        methods: methods(&door.methods)?,
+        handshakes: Vec::new(),
         body_bytes,
         refused: Prepared::new(&door.answers.refused)?,
         wrong_method,
         behind,
     })
+}
+
+fn methods(names: &[String]) -> Result<Vec<Method>, String> {
+    let parse = |name: &String| name.parse().map_err(|_| format!("`{name}` is not a method"));
+    names.iter().map(parse).collect()
 }

@@ -137,6 +137,20 @@ fn addresses_are_ranges() {
 }
 
 #[test]
+fn a_handshake_token_is_for_schemes_that_take_one() {
+    let source = |rest: &str| format!("[[source]]\nname = \"a\"\n{rest}\n");
+    let token = |scheme: &str, token: &str| source(&format!("scheme = \"{scheme}\"\nhandshake_token = \"{token}\""));
+    assert!(parse(&token("meta", "env:SET")).unwrap().sources[0].handshake_token.is_some());
+    let notices = |text: &str| parse(text).unwrap().notices;
+    let unset = "source `a`: UNSET is not set, so it has no handshake token";
+    assert_eq!(notices(&token("meta", "env:UNSET")), [unset]);
+    let none = "source `a`: it has no `handshake_token`, so its provider cannot make sure of it";
+    assert_eq!(notices(&source("scheme = \"meta\"")), [none]);
+    insta::assert_snapshot!(problems(&token("github", "env:SET")), @"hookward.toml:4:19: the scheme of source `a` takes no `handshake_token`");
+    insta::assert_snapshot!(problems(&token("meta", "typed here")), @r#"hookward.toml:4:19: a secret does not stand in this file: write "env:NAME" or "file:PATH""#);
+}
+
+#[test]
 fn a_rate_is_a_number_in_a_lapse() {
     let source = |rate: &str| format!("[[source]]\nname = \"a\"\nunsigned = true\nrate = {rate}\n");
     let rate = |text: &str| parse(&source(text)).unwrap().sources.remove(0).spec.rate.unwrap();

@@ -10,6 +10,7 @@ mod api;
 mod cli;
 mod config;
 mod entrance;
+mod handshake;
 mod ingest;
 mod serve;
 mod verify;

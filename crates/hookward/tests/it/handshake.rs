@@ -88,6 +88,8 @@ fn a_mistake_in_a_handshake_is_an_error() {
     assert_eq!(error("\"{challenge}\"", "\"{challenge\""), "unbalanced braces in the answer `{challenge`");
     let unknown = "unknown part `chalenge`, expected one of `challenge`, `hmac:hex`, `hmac:base64`";
     assert_eq!(error("\"{challenge}\"", "\"{chalenge}\""), unknown);
+    assert_eq!(error("{ text = ", "{ header = { \"X Y\" = \"\" } } #"), "`X Y` is not the name of a header");
+    assert_eq!(error("\"{challenge}\"", "\"a\\n\""), "the answer `a\\n` is not plain text");
     assert!(error("[[handshake]]", "[[handshake]]\nmetod = \"GET\"").contains("unknown field `metod`"));
 }
 

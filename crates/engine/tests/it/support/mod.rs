@@ -110,6 +110,7 @@ pub(crate) fn github() -> DeclaredSource {
             door: serde_json::Value::Null,
         },
         secret: Some(Secret::new(SECRET).expect("not empty")),
+        handshake_token: None,
     }
 }
 
