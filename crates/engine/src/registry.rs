@@ -101,7 +101,7 @@ pub(crate) struct Signer {
 #[derive(Debug)]
 pub(crate) enum Runner {
     Http(Box<HttpDestination>),
-    Command(CommandDestination),
+    Command(Box<CommandDestination>),
     Report(Box<ReportDestination>),
     /// Its settings cannot work; every attempt says why.
     Broken(String),
@@ -124,7 +124,7 @@ impl Runner {
             }
             DestinationKind::Command(command) => {
                 match CommandDestination::new(command, spec.timeout, parts.supervisor.clone(), &parts.checkouts()) {
-                    Ok(command) => Self::Command(command),
+                    Ok(command) => Self::Command(Box::new(command)),
                     Err(error) => Self::Broken(error.to_string()),
                 }
             }

@@ -1,5 +1,6 @@
 //! Tests of the destination kinds.
 
+mod checkout;
 mod command;
 mod hostile;
 mod http;

@@ -58,7 +58,7 @@ fn a_program_runs_in_exactly_the_events_commit_and_nothing_of_it_is_left() {
     let (attempt, output) = first_attempt(&server, &push(&git.url("acme/web"), &commit));
     assert_eq!((attempt["outcome"].as_str(), attempt["exit_code"].as_i64()), (Some("success"), Some(0)), "{output}");
     assert!(output.starts_with("700\n"), "{output}");
-    assert_eq!(checkouts(&world), [PathBuf::new(); 0]);
+    assert_eq!(checkouts(&world), Vec::<PathBuf>::new());
     assert_eq!(world.processes(), 0);
     let mut search = Search::default();
     search.look_through(world.directory.path(), &[Canary::new("the source", SOURCE)]).unwrap();
@@ -124,7 +124,7 @@ fn a_commit_that_cannot_be_had_is_an_outcome_of_its_own_and_tried_again() {
     assert_eq!(outcomes(&shown), ["checkout", "checkout"]);
     assert_eq!(shown["attempts"][0]["detail"], "`git fetch` exited with status 128");
     assert!(shown["attempts"][0]["excerpt"].as_str().unwrap().contains("not our ref"), "{shown:#}");
-    assert_eq!(checkouts(&world), [PathBuf::new(); 0]);
+    assert_eq!(checkouts(&world), Vec::<PathBuf>::new());
     let (attempt, _) = first_attempt(&server, &push(&git.url("acme/web"), "--upload-pack=touch /tmp/x"));
     assert_eq!(attempt["detail"], "the event's commit is not 40 or 64 hex digits");
 }
@@ -179,7 +179,7 @@ fn a_checkout_that_is_too_large_ends_before_it_fills_the_disk() {
     let (attempt, output) = first_attempt(&server, &push(&git.url("acme/web"), &commit));
     assert_eq!(attempt["outcome"], "checkout", "{attempt} {output}");
     assert!(attempt["detail"].as_str().unwrap().starts_with("`git checkout`"), "{attempt}");
-    assert_eq!(checkouts(&world), [PathBuf::new(); 0]);
+    assert_eq!(checkouts(&world), Vec::<PathBuf>::new());
 }
 
 #[test]

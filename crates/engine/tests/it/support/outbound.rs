@@ -209,6 +209,17 @@ pub(crate) struct Received {
 }
 
 impl Received {
+    /// Reads a request that has no body.
+    pub(crate) async fn read_head(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<()> {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            if stream.read_buf(&mut bytes).await.ok()? == 0 {
+                return None;
+            }
+        }
+        Some(())
+    }
+
     pub(crate) async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Self> {
         let mut bytes = Vec::new();
         let end = loop {
