@@ -1,17 +1,21 @@
 //! The only way from the doors into the store: something proven, with everything that must be true at once.
 //! Owns the proof type; what a request needs to be proven is `receive`'s and `publish`'s.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hookward::Verified;
 use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::engine::Inner;
+use crate::expression::Subject;
 use crate::fanout;
 use crate::ids::{DeliveryId, EventId};
 use crate::model::{AuditEntry, DeliveryCause, Event, RequestRecord, SecretOwner, Source};
-use crate::registry::Registry;
-use crate::store::{Committed, DedupKey, NewEvent, OnDuplicate, StoreError};
+use crate::registry::{LiveDestination, Registry};
+use crate::routing::{self, Decision, Question};
+use crate::store::{Committed, DedupKey, FailedFilter, NewDelivery, NewEvent, OnDuplicate, StoreError};
 
 /// Why an event is believed. There is no other way to commit one.
 #[derive(Debug)]
@@ -69,13 +73,7 @@ pub(crate) async fn commit(
     now: Timestamp,
 ) -> Result<Committed, StoreError> {
     let id = EventId::new(now, inner.entropy());
-    let deliveries: Vec<_> = registry
-        .destinations()
-        .filter(|_| fanout::passes_on(&source.spec, &fact.event_type))
-        .map(|live| &live.destination)
-        .filter(|destination| fanout::hears(&destination.spec, &source.name, &fact.event_type))
-        .map(|destination| fanout::owe(destination, DeliveryId::new(now, inner.entropy()), now, DeliveryCause::Event))
-        .collect();
+    let Routed { deliveries, failed, named } = route(inner, registry, source, &fact, now).await;
     let actor = actor(&proven, source);
     let audit = |action: &str| AuditEntry {
         actor: actor.clone(),
@@ -94,6 +92,11 @@ pub(crate) async fn commit(
         Proven::Verified(_) | Proven::Open(_) | Proven::Published { .. } => audit("webhook.deliver"),
     };
     let audit_duplicate = audit("webhook.duplicate");
+    let audit_failed = (!named.is_empty()).then(|| AuditEntry {
+        target: format!("event:{id}"),
+        detail: routing::failures(&named),
+        ..audit("filter.failed")
+    });
     let event = Event {
         id,
         organization: source.organization,
@@ -117,10 +120,10 @@ pub(crate) async fn commit(
             dedup: fact.dedup,
             on_duplicate: fact.on_duplicate,
             deliveries,
-            failed: Vec::new(),
+            failed,
             proven_by: proven_by(&proven, source),
             audit_accepted,
-            audit_failed: None,
+            audit_failed,
             audit_duplicate,
         })
         .await?;
@@ -129,6 +132,57 @@ pub(crate) async fn commit(
         inner.nudge();
     }
     Ok(committed)
+}
+
+/// What an event comes to at the destinations that hear it.
+#[derive(Default)]
+struct Routed {
+    deliveries: Vec<NewDelivery>,
+    failed: Vec<FailedFilter>,
+    /// Each failure with its destination's name.
+    named: Vec<(String, String)>,
+}
+
+async fn route(inner: &Inner, registry: &Registry, source: &Source, fact: &Fact, now: Timestamp) -> Routed {
+    let mut routed = Routed::default();
+    if !fanout::passes_on(&source.spec, &fact.event_type) {
+        return routed;
+    }
+    let owe = |live: &LiveDestination| {
+        fanout::owe(&live.destination, DeliveryId::new(now, inner.entropy()), now, DeliveryCause::Event)
+    };
+    let hears = |live: &&Arc<LiveDestination>| fanout::hears(&live.destination.spec, &source.name, &fact.event_type);
+    let source_rules = registry.source(source.id).map(|live| &live.rules).filter(|rules| !rules.is_empty());
+    let is_plain = |live: &&Arc<LiveDestination>| source_rules.is_none() && live.rules.is_empty();
+    let (plain, ruled): (Vec<_>, Vec<_>) = registry.destinations().filter(hears).partition(is_plain);
+    routed.deliveries.extend(plain.into_iter().map(|live| owe(live)));
+    if ruled.is_empty() {
+        return routed;
+    }
+    let question = Question {
+        subject: Subject {
+            event: fact.event_type.clone(),
+            source: source.name.clone(),
+            headers: fact.request.headers.clone(),
+            body: fact.body.clone(),
+        },
+        source: source.id,
+        source_rules: source_rules.cloned().unwrap_or_default(),
+        destinations: ruled.iter().map(|live| Arc::clone(&live.rules)).collect(),
+    };
+    for (live, decision) in ruled.iter().zip(inner.evaluator().decide(question).await) {
+        match decision {
+            Decision::Owed { once, latest } => routed.deliveries.push(NewDelivery { once, latest, ..owe(live) }),
+            Decision::Unwanted => {}
+            Decision::Failed(detail) => {
+                let (destination, name) = (live.destination.id, live.destination.name.clone());
+                inner.evaluator().count_failed(&name);
+                routed.failed.push(FailedFilter { destination, detail: detail.clone() });
+                routed.named.push((name, detail));
+            }
+        }
+    }
+    routed
 }
 
 /// The secret that proved it.

@@ -5,10 +5,11 @@ use hookward::Secret;
 use serde_json::json;
 
 use crate::engine::{Engine, EngineError, OWN, PUBLISH};
+use crate::expression::Expression;
 use crate::handshake::Tokens;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::model::{
-    AuditEntry, Destination, DestinationSpec, DestinationState, Proof, SecretOwner, Source, SourceSpec,
+    AuditEntry, Destination, DestinationSpec, DestinationState, Proof, Rules, SecretOwner, Source, SourceSpec,
 };
 use crate::secrets::NewSecret;
 use crate::store::{Change, Resources};
@@ -83,6 +84,7 @@ impl Engine {
     }
 
     fn check(&self, declared: &Declared) -> Result<(), EngineError> {
+        check_rules(declared)?;
         let sources = declared.sources.iter().map(|source| {
             let scheme = match &source.spec.proof {
                 Proof::Scheme { name } => Some(name),
@@ -211,6 +213,21 @@ impl Plan {
         });
         self.changes.push(change);
     }
+}
+
+fn check_rules(declared: &Declared) -> Result<(), EngineError> {
+    let sources = declared.sources.iter().map(|source| ("source", &source.name, vec![&source.spec.filter]));
+    let destinations = declared.destinations.iter().map(|destination| {
+        let Rules { filter, once_per, latest_wins } = &destination.spec.rules;
+        ("destination", &destination.name, vec![filter, once_per, latest_wins])
+    });
+    for (kind, name, texts) in sources.chain(destinations) {
+        for text in texts.into_iter().flatten() {
+            let wrong = |error| EngineError::Invalid(format!("{kind} `{name}`: `{}`: {error}", text.escape_debug()));
+            Expression::compile(text).map_err(wrong)?;
+        }
+    }
+    Ok(())
 }
 
 fn not_declared() -> DestinationState {

@@ -21,6 +21,7 @@ use crate::kms::{Kms, KmsError, Sealed};
 use crate::model::{DedupPolicy, Destination, Outcome, Proof, SecretOwner, Source, SourceSpec};
 use crate::refusals::Refusals;
 use crate::registry::{InnerDoors, Registry, Schemes};
+use crate::routing::Evaluator;
 use crate::running::Running;
 use crate::store::{Change, Records, Store, StoreError};
 
@@ -114,6 +115,7 @@ pub(crate) struct Inner {
     refusals: Refusals,
     handshake_tokens: ArcSwap<Tokens>,
     alerts: Alerts,
+    evaluator: Evaluator,
     running: Running,
     work: Notify,
     jobs: Notify,
@@ -145,6 +147,7 @@ impl Engine {
                 refusals: Refusals::default(),
                 handshake_tokens: ArcSwap::default(),
                 alerts: Alerts::default(),
+                evaluator: Evaluator::default(),
                 running: Running::default(),
                 work: Notify::new(),
                 jobs: Notify::new(),
@@ -202,6 +205,11 @@ impl Engine {
         self.inner.totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many events passed a destination over because an expression failed, by destination, since this process began.
+    pub fn failed_filters(&self) -> BTreeMap<String, u64> {
+        self.inner.evaluator.failed()
+    }
+
     pub(crate) fn inner(&self) -> &Inner {
         &self.inner
     }
@@ -238,6 +246,11 @@ impl Inner {
 
     pub(crate) fn refusals(&self) -> &Refusals {
         &self.refusals
+    }
+
+    /// Where expressions are evaluated.
+    pub(crate) fn evaluator(&self) -> &Evaluator {
+        &self.evaluator
     }
 
     /// The attempts that this process has under way.
@@ -372,6 +385,7 @@ async fn make_source(parts: &Parts, name: &str, proof: Proof) -> Result<Source, 
             dedup: DedupPolicy { id_headers: vec![], body: false, window: IDEMPOTENCY_WINDOW },
             grace: Duration::ZERO,
             event_types: vec![],
+            filter: None,
             rate: None,
             door: serde_json::Value::Null,
         },

@@ -13,12 +13,14 @@ mod alert;
 mod commit;
 pub mod dedup;
 mod exposure;
+pub mod expression;
 pub mod fanout;
 pub mod handshake;
 pub mod publish;
 pub mod rate;
 pub mod receive;
 mod redact;
+mod routing;
 
 mod attempt;
 pub mod destination;

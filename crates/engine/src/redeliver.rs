@@ -1,20 +1,26 @@
 //! What an operator may ask of events and deliveries afterwards: again, not any more, not now.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use crate::engine::{Engine, EngineError};
+use crate::expression::Subject;
 use crate::fanout;
 use crate::ids::{DeliveryId, EventId};
-use crate::model::{AuditEntry, DeliveryCause, Destination, DestinationKind, DestinationState};
+use crate::model::{AuditEntry, DeliveryCause, Destination, DestinationKind, DestinationState, Event};
 use crate::output::Follow;
+use crate::registry::LiveDestination;
+use crate::routing::{Decision, Question};
 use crate::store::{Cancel, Change};
 
 impl Engine {
-    /// Owes an old event again: to `destination`, or to every destination that hears events like it today.
+    /// Owes an old event again: to `destination`, whatever its filter says, or to every destination that hears events
+    /// like it today and lets it through.
     ///
     /// # Errors
     ///
-    /// [`EngineError::NotFound`] for the event or the destination; [`EngineError::Invalid`] when nobody hears it.
+    /// [`EngineError::NotFound`] for the event or the destination; [`EngineError::Invalid`] when nobody wants it.
     pub async fn redeliver(
         &self,
         event: EventId,
@@ -24,13 +30,10 @@ impl Engine {
         let kept = self.store().event(event).await?;
         let targets: Vec<Destination> = match destination {
             Some(name) => vec![named(self, name)?],
-            None => {
-                let hears = |d: &Destination| fanout::hears(&d.spec, &kept.source_name, &kept.event_type);
-                self.destinations().into_iter().filter(hears).collect()
-            }
+            None => self.wanting(&kept).await?,
         };
         if targets.is_empty() {
-            return Err(EngineError::Invalid(format!("no destination hears events like `{event}`; name one")));
+            return Err(EngineError::Invalid(format!("no destination wants events like `{event}`; name one")));
         }
         let now = self.inner().clock().now();
         let deliveries: Vec<_> = targets
@@ -51,6 +54,34 @@ impl Engine {
         self.inner().store().redeliver(event, deliveries, audit).await?;
         self.inner().nudge();
         Ok(ids)
+    }
+
+    /// The destinations that hear events like this one today, and whose filters, and its source's, let it through.
+    async fn wanting(&self, event: &Event) -> Result<Vec<Destination>, EngineError> {
+        let registry = self.inner().registry();
+        let hears =
+            |live: &&Arc<LiveDestination>| fanout::hears(&live.destination.spec, &event.source_name, &event.event_type);
+        let mut hearing: Vec<_> = registry.destinations().filter(hears).collect();
+        hearing.sort_by(|a, b| a.destination.name.cmp(&b.destination.name));
+        let source_rules = registry.source(event.source).map(|live| Arc::clone(&live.rules)).unwrap_or_default();
+        let mut wanting: Vec<_> = hearing.iter().map(|live| live.destination.clone()).collect();
+        if source_rules.is_empty() && hearing.iter().all(|live| live.rules.is_empty()) {
+            return Ok(wanting);
+        }
+        let question = Question {
+            subject: Subject {
+                event: event.event_type.clone(),
+                source: event.source_name.clone(),
+                headers: event.request.headers.clone(),
+                body: self.store().body(event.id).await?,
+            },
+            source: event.source,
+            source_rules,
+            destinations: hearing.iter().map(|live| Arc::clone(&live.rules)).collect(),
+        };
+        let mut decisions = self.inner().evaluator().decide(question).await.into_iter();
+        wanting.retain(|_| matches!(decisions.next(), Some(Decision::Owed { .. })));
+        Ok(wanting)
     }
 
     /// Calls off a delivery. One that is under way is told to end, and is cancelled then unless it succeeded.

@@ -22,6 +22,7 @@ use crate::kms::{Kms, KmsError};
 use crate::model::{Destination, DestinationKind, DestinationSpec, Outcome, Proof, SealedSecret, SecretOwner, Source};
 use crate::rate::Bucket;
 use crate::redact::Credentials;
+use crate::routing::LiveRules;
 use crate::store::Resources;
 
 /// The schemes that sources and destinations may name: the operator's own first, then the catalog.
@@ -64,6 +65,8 @@ pub(crate) struct LiveSource {
     /// `None` for a source that is not proven by a scheme.
     pub(crate) scheme: Option<Arc<Scheme>>,
     pub(crate) keyring: Keyring,
+    /// Its filter.
+    pub(crate) rules: Arc<LiveRules>,
     /// How full its rate's bucket is; outlives this snapshot.
     bucket: Arc<Mutex<Bucket>>,
     /// Which handshakes were listed in the audit log; outlives this snapshot.
@@ -87,6 +90,7 @@ impl LiveSource {
 pub(crate) struct LiveDestination {
     pub(crate) destination: Destination,
     pub(crate) runner: Arc<Runner>,
+    pub(crate) rules: Arc<LiveRules>,
     pub(crate) signer: Option<Signer>,
 }
 
@@ -198,15 +202,25 @@ impl Registry {
             let kept = before.and_then(|before| before.source(source.id));
             let bucket = kept.map_or_else(Arc::default, |kept| Arc::clone(&kept.bucket));
             let handshakes = kept.map_or_else(Arc::default, |kept| Arc::clone(&kept.handshakes));
-            let live = LiveSource { source, scheme, keyring, bucket, handshakes, credential_headers, credential_query };
+            let rules = match kept {
+                Some(kept) if kept.source.spec.filter == source.spec.filter => Arc::clone(&kept.rules),
+                _ => Arc::new(LiveRules::of_source(source.spec.filter.as_deref())),
+            };
+            let live =
+                LiveSource { source, scheme, keyring, rules, bucket, handshakes, credential_headers, credential_query };
             sources.insert(live.source.id, live);
         }
         let mut destinations = HashMap::new();
         for destination in resources.destinations {
             let kept = before.and_then(|before| before.destinations.get(&destination.id));
-            let runner = match kept {
-                Some(kept) if kept.destination.spec == destination.spec => Arc::clone(&kept.runner),
-                _ => Arc::new(Runner::new(&destination.spec, parts)),
+            let (runner, rules) = match kept {
+                Some(kept) if kept.destination.spec == destination.spec => {
+                    (Arc::clone(&kept.runner), Arc::clone(&kept.rules))
+                }
+                _ => {
+                    let rules = LiveRules::new(&destination.spec.rules);
+                    (Arc::new(Runner::new(&destination.spec, parts)), Arc::new(rules))
+                }
             };
             let scheme = destination.spec.signing.as_ref().and_then(|signing| schemes.find(&signing.scheme));
             let signer = match scheme {
@@ -218,7 +232,7 @@ impl Registry {
                     Some(Signer { scheme, keyring })
                 }
             };
-            destinations.insert(destination.id, Arc::new(LiveDestination { destination, runner, signer }));
+            destinations.insert(destination.id, Arc::new(LiveDestination { destination, runner, rules, signer }));
         }
         let fingerprints = opening.fingerprints;
         Ok(Self { sources, doors, fingerprints, destinations, secrets: resources.secrets })

@@ -5,6 +5,7 @@ mod config;
 mod deliveries;
 mod events;
 mod exit;
+mod filter;
 mod jobs;
 mod print;
 mod refusals;
@@ -112,6 +113,13 @@ enum Command {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Expressions that decide what goes where
+    Filter {
+        #[command(subcommand)]
+        what: filter::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Secrets of sources and destinations
     Secret {
         #[command(subcommand)]
@@ -186,6 +194,7 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Verify(command) => return verify::run(command, now()),
         Command::Sign(command) => return sign::run(command, now()),
         Command::Schemes(command) => return schemes::run(command),
+        Command::Filter { what, remote } => return filter::run(what, remote).await,
         Command::Demo { once } => return Ok(demo::run(once).await?),
         Command::Config(command) => config::run(command)?,
         Command::Source { what, remote } => resources::source(what, &remote.open()?).await?,

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use hookward::{Scheme, Secret};
 use hookward_engine::destination::command::Supervisor;
+use hookward_engine::expression::Expression;
 use hookward_engine::model::{DestinationSpec, SourceSpec};
 use ipnet::IpNet;
 
@@ -231,6 +232,15 @@ impl Check<'_> {
         let Some(problem) = self.find(scheme).and_then(|scheme| scheme.key(1, secret).err()) else { return };
         let from = at.get_ref();
         self.problem(at, format!("the value of `{from}` cannot be a secret of scheme `{scheme}`: {problem}"));
+    }
+
+    /// An expression has to compile.
+    fn expression(&mut self, text: Option<toml::Spanned<String>>) -> Option<String> {
+        let text = text?;
+        if let Err(error) = Expression::compile(text.get_ref()) {
+            self.problem(&text, format!("this is not an expression: {error}"));
+        }
+        Some(text.into_inner())
     }
 
     fn settings(&mut self, file: &file::File) -> Settings {

@@ -82,6 +82,11 @@ struct Attempted {
     outcome: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PassedOver {
+    destination: String,
+}
+
 /// What this process has counted. Cheap to clone. Sources are declared, so their number is bounded.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -141,6 +146,7 @@ impl Metrics {
         self.process(&mut own);
         attempts(&mut own, engine);
         exposed(&mut own, engine);
+        failed_filters(&mut own, engine);
         backlog(&mut own, engine, now).await;
         let text = text.strip_suffix("# EOF\n").unwrap_or(&text).to_owned();
         let mut rest = String::new();
@@ -175,6 +181,15 @@ fn exposed(registry: &mut Registry, engine: &Engine) {
     }
     let help = "Secrets that stood in a request where none belongs, by whose they are";
     registry.register("hookward_secrets_exposed", help, family);
+}
+
+fn failed_filters(registry: &mut Registry, engine: &Engine) {
+    let family = Family::<PassedOver, Counter>::default();
+    for (destination, count) in engine.failed_filters() {
+        family.get_or_create(&PassedOver { destination }).inc_by(count);
+    }
+    let help = "Events not owed to a destination because an expression of its, or of their source, failed";
+    registry.register("hookward_filter_failed", help, family);
 }
 
 async fn backlog(registry: &mut Registry, engine: &Engine, now: Timestamp) {

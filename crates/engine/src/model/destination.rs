@@ -53,6 +53,9 @@ pub struct DestinationSpec {
     /// Event types it hears: exact, or ending in `.*`; empty means every type.
     #[serde(default)]
     pub event_types: Vec<String>,
+    /// Which of the events it hears it is owed, and which of those it runs.
+    #[serde(default)]
+    pub rules: Rules,
     /// When to try again.
     pub retry: RetrySchedule,
     /// How many attempts may be under way at once, at least 1.
@@ -66,6 +69,23 @@ pub struct DestinationSpec {
     /// How long the previous secret goes on signing or stays acceptable after a rotation.
     #[serde(rename = "grace_s", with = "seconds")]
     pub grace: Duration,
+}
+
+/// Expressions (see [`crate::expression`]) that decide about each event. One that fails leaves the event recorded, and
+/// not owed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rules {
+    /// True for an event that is owed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// A text, a number, true or false: a second event of a source with the same value is recorded and not run. Null
+    /// for an event that runs in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub once_per: Option<String>,
+    /// A key likewise: a newer event of a source with the same key cancels the older one's outstanding delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest_wins: Option<String>,
 }
 
 /// What a destination does with an event.

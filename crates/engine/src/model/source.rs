@@ -39,6 +39,9 @@ pub struct SourceSpec {
     /// Which event types are passed on, as patterns like a destination's; all when empty. Others are recorded and owed to nobody.
     #[serde(default)]
     pub event_types: Vec<String>,
+    /// An expression (see [`crate::expression`]): only events for which it is true are owed to anyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
     /// How many authentic requests are taken; all of them when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,

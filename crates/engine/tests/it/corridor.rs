@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use hookward::{Message, Refusal, Secret, UnixTime};
 use hookward_engine::clock::Clock;
-use hookward_engine::model::{DeliveryState, DestinationState, Outcome, SecretOwner};
+use hookward_engine::model::{DeliveryState, DestinationState, Outcome, Rules, SecretOwner};
 use hookward_engine::store::Cancel;
 use hookward_engine::{Declared, NewSecret, Publish, PublishError, Published, Receipt};
 
@@ -352,4 +352,106 @@ async fn a_delivery_called_off_under_way_ends_at_once_and_is_cancelled() {
     rig.clock.advance(DAY);
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 1);
+}
+
+fn ruled(receiver: &Receiver, rules: Rules) -> Declared {
+    let mut destination = http_to("ci", receiver.url());
+    destination.spec.rules = rules;
+    Declared { sources: vec![github()], destinations: vec![destination] }
+}
+
+#[tokio::test]
+async fn a_filter_keeps_every_event_and_delivers_what_it_lets_through() {
+    let receiver = Receiver::start().await;
+    let rules = Rules { filter: Some("event == 'push' && body.ref == 'main'".to_owned()), ..Rules::default() };
+    let rig = Rig::new(ruled(&receiver, rules)).await;
+    let mut events = Vec::new();
+    for (id, body, owed) in [("1", "{\"ref\":\"main\"}", 1), ("2", "{\"ref\":\"x\"}", 0), ("3", "{}", 0)] {
+        let Receipt::Accepted(committed) = rig.send(push(SECRET, id, body)).await else { panic!("not accepted") };
+        assert_eq!(committed.owed(), owed);
+        events.push(committed.event());
+    }
+    rig.engine.run_until_idle().await;
+    assert_eq!(receiver.received().len(), 1);
+    assert_eq!(receiver.received()[0].body, b"{\"ref\":\"main\"}");
+    let mut passed = Vec::new();
+    for event in events {
+        passed.push(rig.engine.store().passed_over(event).await.unwrap().len());
+    }
+    assert_eq!(passed, [0, 0, 1], "what a filter simply does not let through needs no word");
+    assert_eq!(rig.engine.failed_filters().get("ci"), Some(&1));
+    assert_eq!(rig.audit().await.iter().filter(|action| *action == "filter.failed").count(), 1);
+}
+
+#[tokio::test]
+async fn a_sources_filter_gates_every_destination_and_rules_change_with_what_is_declared() {
+    let receiver = Receiver::start().await;
+    let mut declared = Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())] };
+    declared.sources[0].spec.filter = Some("body.n > 1".to_owned());
+    let rig = Rig::new(declared).await;
+    rig.send(push(SECRET, "1", "{\"n\":1}")).await;
+    rig.send(push(SECRET, "2", "{\"n\":2}")).await;
+    rig.engine.run_until_idle().await;
+    assert_eq!(receiver.received().len(), 1);
+    let open = Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())] };
+    rig.engine.declare(open).await.unwrap();
+    rig.send(push(SECRET, "3", "{\"n\":0}")).await;
+    rig.engine.run_until_idle().await;
+    assert_eq!(receiver.received().len(), 2);
+    let mut wrong = Declared { sources: vec![github()], destinations: vec![] };
+    wrong.sources[0].spec.filter = Some("body.n >".to_owned());
+    assert!(
+        rig.engine.declare(wrong).await.unwrap_err().to_string().starts_with("source `github`: `body.n >`: line 1")
+    );
+}
+
+#[tokio::test]
+async fn a_value_runs_once_and_again_when_its_run_came_to_nothing() {
+    let receiver = Receiver::start().await;
+    let rules = Rules { once_per: Some("body.sha".to_owned()), ..Rules::default() };
+    let mut declared = ruled(&receiver, rules);
+    declared.destinations[0].spec.retry.waits_s.clear();
+    let rig = Rig::new(declared).await;
+    let send = async |id: &str, body: &str| match rig.send(push(SECRET, id, body)).await {
+        Receipt::Accepted(committed) => committed.owed(),
+        other => panic!("{other:?}"),
+    };
+    receiver.answer_next("500 Oops", "");
+    assert_eq!(send("1", "{\"sha\":\"a\",\"n\":1}").await, 1);
+    assert_eq!(send("2", "{\"sha\":\"a\",\"n\":2}").await, 0);
+    rig.engine.run_until_idle().await;
+    assert_eq!(send("3", "{\"sha\":\"a\",\"n\":3}").await, 1, "the first one is exhausted");
+    rig.engine.run_until_idle().await;
+    assert_eq!(send("4", "{\"sha\":\"a\",\"n\":4}").await, 0);
+    assert_eq!(send("5", "{\"sha\":null,\"n\":5}").await, 1);
+    assert_eq!(send("6", "{\"sha\":null,\"n\":6}").await, 1);
+    rig.engine.run_until_idle().await;
+    assert_eq!(receiver.received().len(), 4);
+}
+
+#[tokio::test]
+async fn a_newer_event_of_a_key_ends_the_attempt_of_the_older_one() {
+    let receiver = Receiver::start().await;
+    let rules = Rules { latest_wins: Some("body.ref".to_owned()), ..Rules::default() };
+    let rig = Rig::new(ruled(&receiver, rules)).await;
+    receiver.hang_next();
+    rig.send(push(SECRET, "1", "{\"ref\":\"a\",\"n\":1}")).await;
+    let (engine, stop) = (rig.engine.clone(), CancellationToken::new());
+    let stopped = stop.clone();
+    let running = tokio::spawn(async move { engine.run(stopped).await });
+    receiver.arrived(1).await;
+    rig.send(push(SECRET, "2", "{\"ref\":\"b\",\"n\":2}")).await;
+    receiver.arrived(2).await;
+    let Receipt::Accepted(newer) = rig.send(push(SECRET, "3", "{\"ref\":\"a\",\"n\":3}")).await else {
+        panic!("not accepted")
+    };
+    receiver.arrived(3).await;
+    stop.cancel();
+    running.await.unwrap();
+    let older = rig.deliveries().await.pop().unwrap();
+    assert!(matches!(older.state, DeliveryState::Cancelled { .. }), "{older:?}");
+    assert_eq!(older.superseded_by, Some(newer.event()));
+    let (_, attempts) = rig.engine.store().delivery(older.id).await.unwrap();
+    assert_eq!(attempts.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>(), [Outcome::Cancelled]);
+    assert!(rig.deliveries().await[..2].iter().all(|one| matches!(one.state, DeliveryState::Delivered { .. })));
 }

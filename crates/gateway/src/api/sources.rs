@@ -30,6 +30,7 @@ pub(crate) struct Shown {
     door: serde_json::Value,
     dedup: Dedup,
     event_types: Vec<String>,
+    filter: Option<String>,
     rate: Option<Rate>,
     grace_s: u64,
     created_at: String,
@@ -85,6 +86,7 @@ fn shown(source: Source) -> Shown {
         door: source.spec.door,
         dedup: Dedup { body: dedup.body, id_headers: dedup.id_headers, window_s: dedup.window.as_secs() },
         event_types: source.spec.event_types,
+        filter: source.spec.filter,
         rate: source.spec.rate.map(|rate| Rate {
             requests: rate.requests,
             per_ms: u64::try_from(rate.per.as_millis()).unwrap_or(u64::MAX),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use hookward::Secret;
-use hookward_engine::model::{DestinationKind, DestinationSpec, HttpSpec, RetrySchedule, Signing};
+use hookward_engine::model::{DestinationKind, DestinationSpec, HttpSpec, RetrySchedule, Rules, Signing};
 use hookward_engine::{OWN, PUBLISH};
 use toml::Spanned;
 
@@ -54,6 +54,11 @@ fn destination(
     retry.exit_codes = command::retry_exit_codes(check, file.retry_exit_codes.as_ref());
     let heard = heard(check, &file.sources, sources);
     let event_types = event_types(check, std::mem::take(&mut file.event_types));
+    let rules = Rules {
+        filter: check.expression(file.filter.take()),
+        once_per: check.expression(file.once_per.take()),
+        latest_wins: check.expression(file.latest_wins.take()),
+    };
     let timeout = file.timeout.as_ref().map_or(TIMEOUT, |timeout| check.timeout(timeout, "timeout"));
     let concurrency = bounded(check, file.concurrency.as_ref(), CONCURRENCY, 1..=1024, "concurrency");
     report::token_as_signature(check, &mut file);
@@ -69,7 +74,8 @@ fn destination(
     };
     let Some(kind) = kind else { return Ok(None) };
     let concurrency = u32::try_from(concurrency).unwrap_or(1);
-    let spec = DestinationSpec { kind, sources: heard, event_types, retry, concurrency, timeout, signing, grace };
+    let spec =
+        DestinationSpec { kind, sources: heard, event_types, rules, retry, concurrency, timeout, signing, grace };
     Ok(Some(DestinationDeclaration { name, spec, secret }))
 }
 

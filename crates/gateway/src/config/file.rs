@@ -157,6 +157,7 @@ pub(super) struct Source {
     pub(super) rate: Option<Rate>,
     pub(super) secret: Option<Spanned<String>>,
     pub(super) handshake_token: Option<Spanned<String>>,
+    pub(super) filter: Option<Spanned<String>>,
     pub(super) grace: Option<Lapse>,
     #[serde(default)]
     pub(super) dedup: Dedup,
@@ -210,6 +211,9 @@ pub(super) struct Destination {
     pub(super) sources: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) event_types: Vec<Spanned<String>>,
+    pub(super) filter: Option<Spanned<String>>,
+    pub(super) once_per: Option<Spanned<String>>,
+    pub(super) latest_wins: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) retry: Retry,
     pub(super) timeout: Option<Spanned<Lapse>>,

@@ -104,11 +104,13 @@ fn source(
     };
     let secret = secret(check, &file.name, &proof, file.secret.as_ref());
     let handshake_token = handshake_token(check, &file.name, &proof, file.handshake_token.as_ref());
+    let filter = check.expression(file.filter);
     let spec = SourceSpec {
         proof,
         dedup,
         grace: file.grace.map_or(GRACE, |grace| grace.0),
         event_types: destinations::event_types(check, file.event_types),
+        filter,
         rate: file.rate.map(|file| rate(check, &file)),
         door: serde_json::to_value(&door).expect("a door is plain data"),
     };

@@ -177,6 +177,7 @@ async fn a_source_is_shown_with_its_door() {
     "path": "/in/open"
   },
   "event_types": [],
+  "filter": null,
   "grace_s": 86400,
   "id": "src_ID",
   "name": "open",
@@ -201,10 +202,13 @@ async fn a_destination_is_shown_without_its_credentials() {
   "event_types": [
     "push.*"
   ],
+  "filter": null,
   "forward_headers": [],
   "grace_s": 86400,
   "id": "dst_ID",
+  "latest_wins": null,
   "name": "ci",
+  "once_per": null,
   "retry": {
     "jitter_percent": 20,
     "waits_s": [
@@ -437,4 +441,52 @@ async fn metrics_and_checks_need_no_key() {
         assert_eq!(gateway.send("GET", path, &[], b"").await.status, 200);
         assert_eq!(gateway.send("POST", path, &[], b"").await.status, 405);
     }
+}
+
+const ROUTED: &str = r#"
+[[source]]
+name = "open"
+unsigned = true
+[[destination]]
+name = "main"
+type = "http"
+url = "https://ci.example.com/hook"
+filter = 'body.ref == "refs/heads/main"'
+once_per = "body.after"
+"#;
+
+#[tokio::test]
+async fn an_event_says_whom_it_passed_over_and_why() {
+    let gateway = Gateway::start(ROUTED).await;
+    gateway.api("POST", "/destinations/main/pause", "").await;
+    let mut passed = Vec::new();
+    let mut events = Vec::new();
+    for body in [
+        r#"{"ref":"refs/heads/main","after":"a"}"#,
+        r#"{"ref":"refs/heads/main","after":"a","again":true}"#,
+        r#"{"ref":"refs/heads/other","after":"a"}"#,
+        "nothing of the kind",
+    ] {
+        let answer = gateway.send("POST", "/in/open", &[], body.as_bytes()).await;
+        let id = answer.json()["eventId"].as_str().unwrap().to_owned();
+        let event = gateway.get(&format!("/events/{id}")).await;
+        assert_eq!(event["deliveries"].as_array().unwrap().len(), usize::from(events.is_empty()));
+        passed.push(event["passed_over"].clone());
+        events.push(id);
+    }
+    let once = format!("`once_per` has the same value as for event `{}`", events[0]);
+    let once = json!([{ "destination": "main", "reason": "once", "detail": once, "first_event": events[0] }]);
+    assert_eq!(passed[..3], [json!([]), once, json!([])]);
+    assert_eq!(passed[3][0]["reason"], "filter_failed");
+    assert!(passed[3][0]["detail"].as_str().unwrap().starts_with("`filter`: "), "{}", passed[3]);
+    let log = gateway.get("/audit").await;
+    let entry = log["items"].as_array().unwrap().iter().find(|entry| entry["action"] == "filter.failed").unwrap();
+    assert_eq!(entry["target"], format!("event:{}", events[3]));
+    assert_eq!(entry["detail"]["failed"][0]["destination"], "main");
+    let metrics = send(gateway.running.admin(), "GET", "/metrics", &[], b"").await.text();
+    assert!(metrics.contains("hookward_filter_failed_total{destination=\"main\"} 1"), "{metrics}");
+    // Who is named gets it whatever the filter says; asked in general, nobody wants it.
+    let path = format!("/events/{}/redeliver", events[3]);
+    assert_eq!(problem(&gateway.api("POST", &path, "").await), (400, "invalid_request".to_owned()));
+    assert_eq!(gateway.api("POST", &path, r#"{"destination":"main"}"#).await.status, 202);
 }

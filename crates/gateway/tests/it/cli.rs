@@ -186,3 +186,48 @@ async fn a_configuration_is_checked_without_starting() {
     std::fs::write(&file, run("", None, &["config", "default"], b"").await.stdout).unwrap();
     assert_eq!(run("", None, &["config", "check", "--config", path], b"").await.status, 0);
 }
+
+#[tokio::test]
+async fn a_filter_is_tried_on_an_event_or_on_a_file() {
+    let gateway = Gateway::start(SOURCES).await;
+    let headers = [("content-type", "application/json"), ("x-kind", "a")];
+    let answer = gateway.send("POST", "/in/open", &headers, br#"{"ref":"main","n":[1,2]}"#).await;
+    let id = answer.json()["eventId"].as_str().unwrap().to_owned();
+    let file = gateway.directory.path().join("body.json");
+    std::fs::write(&file, r#"{"ref":"main"}"#).unwrap();
+    let file = file.to_str().unwrap();
+    let all = r#"source == "open" && event == "" && headers["x-kind"] == "a" && body.ref == "main""#;
+    for (arguments, status, stdout) in [
+        (&["filter", "test", all, "--event", &id][..], 0, "true\n"),
+        (&["filter", "test", "body.ref == 'x'", "--event", &id], 5, "false\n"),
+        (&["filter", "test", "body.n", "--event", &id], 0, "[1,2]\n"),
+        (&["filter", "test", "body.x", "--event", &id], 1, ""),
+        (&["filter", "test", "body.ref == ", "--event", &id], 2, ""),
+        (&["filter", "test", "true", "--event", "evt_0190000000007000800000000000ffff"], 3, ""),
+        (&["filter", "test", "true"], 2, ""),
+        (&["filter", "test", "true", "--event", &id, "--body", file], 2, ""),
+        (
+            &[
+                "filter",
+                "test",
+                "body.ref + event + source + headers.x",
+                "--body",
+                file,
+                "--type",
+                "t",
+                "--source",
+                "s",
+                "--header",
+                "X: 1",
+            ],
+            0,
+            "\"maints1\"\n",
+        ),
+        (&["filter", "test", "true", "--body", file, "--header", "nonsense"], 2, ""),
+    ] {
+        let ran = gateway.run(arguments, b"").await;
+        assert_eq!((ran.status, ran.stdout.as_str()), (status, stdout), "{arguments:?}: {}", ran.stderr);
+    }
+    let offline = run("http://127.0.0.1:1", None, &["filter", "test", "body.a", "--body", "-"], b"{\"a\":1}").await;
+    assert_eq!((offline.status, offline.stdout.as_str()), (0, "1\n"));
+}

@@ -445,3 +445,29 @@ fn a_checkouts_credential_is_a_secret_of_its_own_and_its_base_may_have_a_default
         assert_eq!((config.destinations[0].spec.signing.is_none(), config.notices.len()), (true, 0));
     }
 }
+
+#[test]
+fn an_expression_has_to_compile_and_says_where_not() {
+    let text = r#"
+[[source]]
+name = "a"
+unsigned = true
+filter = 'body.x ='
+[[destination]]
+name = "b"
+type = "command"
+argv = ["/bin/true"]
+filter = 'evnt == "push"'
+once_per = 'now()'
+latest_wins = "body.ref"
+"#;
+    let error = Config::parse(text, "f.toml", &|_| None).unwrap_err().to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 3, "{error}");
+    assert!(lines[0].starts_with("f.toml:5:10: this is not an expression: line 1, character "), "{error}");
+    assert_eq!(
+        lines[1],
+        "f.toml:10:10: this is not an expression: there is no variable `evnt`; known are `body`, `event`, `headers`, `source`"
+    );
+    assert!(lines[2].starts_with("f.toml:11:12: this is not an expression: there is no function `now`"), "{error}");
+}

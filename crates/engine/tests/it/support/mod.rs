@@ -16,7 +16,7 @@ use hookward_engine::clock::SystemEntropy;
 use hookward_engine::egress::EgressPolicy;
 use hookward_engine::kms::local::LocalKms;
 use hookward_engine::model::{
-    DedupPolicy, DestinationKind, DestinationSpec, HttpSpec, Proof, RetrySchedule, Signing, SourceSpec,
+    DedupPolicy, DestinationKind, DestinationSpec, HttpSpec, Proof, RetrySchedule, Rules, Signing, SourceSpec,
 };
 use hookward_engine::store::sqlite::SqliteStore;
 use hookward_engine::store::{DeliveryFilter, EventFilter, Page, Store};
@@ -106,6 +106,7 @@ pub(crate) fn github() -> DeclaredSource {
             dedup: DedupPolicy { id_headers: vec![], body: true, window: Duration::from_secs(30 * 86_400) },
             grace: Duration::from_secs(86_400),
             event_types: vec![],
+            filter: None,
             rate: None,
             door: serde_json::Value::Null,
         },
@@ -127,6 +128,7 @@ pub(crate) fn http_to(name: &str, url: String) -> DeclaredDestination {
             }),
             sources: vec![],
             event_types: vec![],
+            rules: Rules::default(),
             retry: RetrySchedule { jitter_percent: 0, ..RetrySchedule::default() },
             concurrency: 4,
             timeout: Duration::from_secs(5),
