@@ -22,7 +22,8 @@ idle_timeout = "2s"
 "#;
 
 /// Each scheme is a source of its own name.
-const SOURCES: [&str; 6] = ["github", "standard-webhooks", "stripe", "qflow", "gitlab-token", "bearer"];
+const SOURCES: [&str; 7] =
+    ["github", "standard-webhooks", "standard-webhooks-ed25519", "stripe", "qflow", "gitlab-token", "bearer"];
 
 /// What the server may have used at most, in KiB, after bodies at the limit and endless ones.
 const PEAK_KIB_MAX: u64 = 400 * 1024;
@@ -57,11 +58,14 @@ fn start(directory: &std::path::Path) -> Result<Hookward> {
     let mut config = CONFIG.to_owned();
     for source in SOURCES {
         config += &format!("\n[[source]]\nname = \"{source}\"\nscheme = \"{source}\"\n");
-        if source == "bearer" {
-            config += "methods = [\"*\"]\n";
+        match source {
+            "bearer" => config += "methods = [\"*\"]\n",
+            "github" => config += "rate = { requests = 1000, per = \"10s\" }\n",
+            _ => {}
         }
     }
     config += "\n[[source]]\nname = \"github-other\"\nscheme = \"github\"\n";
+    config += "\n[[source]]\nname = \"hinted\"\nscheme = \"github\"\nhint = { \"/repository\" = \"ours\" }\n";
     config += "\n[[source]]\nname = \"nobody-set-a-secret\"\nscheme = \"github\"\n";
     let server = Setup::new(directory, &config)?.start()?;
     for source in SOURCES {
@@ -70,6 +74,7 @@ fn start(directory: &std::path::Path) -> Result<Hookward> {
             set_secret(&server, source, &secret(source, which), grace_s)?;
         }
     }
+    set_secret(&server, "hinted", &secret("github", Which::Active), 0)?;
     set_secret(&server, "github-other", &secret("github", Which::Other), 0)?;
     Ok(server)
 }
@@ -103,8 +108,10 @@ fn judge(server: &Hookward, case: &Case) -> Result<()> {
 fn judge_step(server: &Hookward, case: &Case, expander: &Expander) -> Result<()> {
     let before = newest_events(server)?;
     let prepared = wire::prepare(case, expander)?;
-    let answer = wire::exchange(server.public, case, &prepared)?;
-    check_answer(case, answer.as_ref())?;
+    for time in 1..=case.times {
+        let answer = wire::exchange(server.public, case, &prepared)?;
+        check_answer(case, answer.as_ref()).with_context(|| format!("time {time}"))?;
+    }
     let after = newest_events(server)?;
     check_stored(server, case, &prepared.body, &before, &after)
 }

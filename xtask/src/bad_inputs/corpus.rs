@@ -35,6 +35,8 @@ pub(super) struct Case {
     pub(super) endless: String,
     /// Closes the sending half after the last piece.
     pub(super) half_close: bool,
+    /// How many times it is sent; each time there is the same answer.
+    pub(super) times: usize,
     /// The answer's status; 0 is none at all.
     pub(super) status: u16,
     pub(super) stores: Stores,
@@ -67,6 +69,7 @@ impl Default for Case {
             pause_ms: 0,
             endless: String::new(),
             half_close: false,
+            times: 1,
             status: 0,
             stores: Stores::Nothing,
             then: Vec::new(),

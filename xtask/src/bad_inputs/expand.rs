@@ -2,7 +2,8 @@
 //!
 //! `${unique}`: text that no other case has · `${now}`, `${now+N}`, `${now-N}`, `${now_ms}` ·
 //! `${secret:W}`: a secret's text, W one of active, old, expired, other · `${percent:W}`: every byte of it escaped ·
-//! `${hex:W}`, `${HEX:W}`, `${b64:W}`: HMAC-SHA-256 under that secret of what the case signs; W may also be `empty` or `null` ·
+//! `${hex:W}`, `${HEX:W}`, `${b64:W}`: HMAC-SHA-256 under that secret of what the case signs; W may also be `empty`, `null` or `public` ·
+//! `${dangling:W}`: the same in base64 with its unused last bits set ·
 //! `${hex:W..N}`: its first N characters · `${rep:TEXT*N}` · `${byte:C3}`
 
 use anyhow::{Context, Result, bail};
@@ -45,10 +46,14 @@ impl Which {
     }
 }
 
+/// The one key of the source that verifies Ed25519: the published one of Standard Webhooks' own tests.
+const PUBLIC_KEY: &str = "1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
+
 /// A secret's text in the form that the source's scheme wants.
 pub(super) fn secret(source: &str, which: Which) -> String {
     match source {
         "standard-webhooks" => format!("whsec_{}", STANDARD.encode(which.bytes())),
+        "standard-webhooks-ed25519" => format!("whpk_{PUBLIC_KEY}"),
         "qflow" => STANDARD.encode(which.bytes()),
         _ => String::from_utf8_lossy(which.bytes()).into_owned(),
     }
@@ -59,6 +64,7 @@ fn key(name: &str) -> Result<Vec<u8>> {
     match name {
         "empty" => Ok(Vec::new()),
         "null" => Ok(b"null".to_vec()),
+        "public" => Ok(STANDARD.decode(PUBLIC_KEY)?),
         _ => Which::named(name).map(|which| which.bytes().to_vec()),
     }
 }
@@ -102,6 +108,7 @@ impl Expander {
             "hex" => cut(argument, |key| Ok(hex::encode(hmac_sha256(key, signed))))?,
             "HEX" => cut(argument, |key| Ok(hex::encode_upper(hmac_sha256(key, signed))))?,
             "b64" => cut(argument, |key| Ok(STANDARD.encode(hmac_sha256(key, signed))))?,
+            "dangling" => dangling(&STANDARD.encode(hmac_sha256(&key(argument)?, signed))).into_bytes(),
             "rep" => {
                 let (text, count) = argument.rsplit_once('*').context("`rep` is TEXT*N")?;
                 text.repeat(count.parse()?).into_bytes()
@@ -130,6 +137,14 @@ fn cut(argument: &str, compute: impl Fn(&[u8]) -> Result<String>) -> Result<Vec<
     Ok(text.as_bytes()[..length].to_vec())
 }
 
+/// The base64 of 32 bytes ends in a letter of which two bits say nothing, and `=`: the same with one of the two set.
+fn dangling(text: &str) -> String {
+    const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let start = &text[..text.len() - 2];
+    let last = text.chars().rev().nth(1).and_then(|letter| LETTERS.find(letter)).unwrap_or_default();
+    format!("{start}{}=", &LETTERS[last + 1..last + 2])
+}
+
 fn percent(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("%{byte:02X}")).collect()
 }
@@ -144,6 +159,8 @@ mod tests {
         let expand = |text| String::from_utf8(expander.expand(text, "github", b"b").unwrap()).unwrap();
         assert_eq!(expand("a ${now}/${now+5}/${now-5}/${now_ms} ${rep:xy*3}"), "a 1000/1005/995/1000000 xyxyxy");
         assert_eq!(expand("${hex:active..4}").len(), 4);
+        let (canonical, dangling) = (expand("${b64:active}"), expand("${dangling:active}"));
+        assert!(canonical != dangling && canonical[..42] == dangling[..42] && dangling.ends_with('='));
         assert_ne!(expand("${hex:active}"), expand("${hex:old}"));
         assert_eq!(expander.expand("${byte:C3}", "github", b"").unwrap(), [0xC3]);
         assert!(expander.expand("${nonsense}", "github", b"").is_err());

@@ -10,7 +10,7 @@ use hookward_engine::{Declared, DeclaredSource, OWN, Receipt, SECRET_EXPOSED};
 use serde_json::{Value, json};
 
 use crate::support::receiver::Receiver;
-use crate::support::{ALL, Rig, SECRET, github, http_to, push, signing_to};
+use crate::support::{ALL, Rig, SECRET, everything_in, github, http_to, push, signing_to};
 
 const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const TOKEN: &str = "a-token-of-the-bearer-source";
@@ -42,9 +42,7 @@ impl Rig {
     }
 
     fn contains(&self, text: &str) -> bool {
-        let files =
-            std::fs::read_dir(self.dir.path()).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
-        files.into_iter().any(|file| file.windows(text.len()).any(|window| window == text.as_bytes()))
+        everything_in(self.dir.path()).windows(text.len()).any(|window| window == text.as_bytes())
     }
 }
 

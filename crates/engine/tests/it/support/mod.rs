@@ -80,6 +80,14 @@ impl Rig {
     }
 }
 
+/// Every byte of every file below `directory`.
+pub(crate) fn everything_in(directory: &Path) -> Vec<u8> {
+    let entries = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("readable").path());
+    let bytes = entries
+        .flat_map(|path| if path.is_dir() { everything_in(&path) } else { std::fs::read(path).expect("a file") });
+    bytes.collect()
+}
+
 async fn open(dir: &Path, clock: &Arc<FakeClock>) -> (Engine, Arc<dyn Store>) {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir).expect("a store"));
     let entropy = Arc::new(SystemEntropy);
