@@ -1,5 +1,5 @@
 //! Tests of the egress guard.
 
-mod connector;
+pub(crate) mod connector;
 mod judge;
 mod url;

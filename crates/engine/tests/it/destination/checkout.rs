@@ -3,20 +3,31 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hookward_engine::destination::command::{Checkouts, CommandDestination};
+use hookward_engine::destination::command::{Checkouts, CommandDestination, prepare};
 use hookward_engine::destination::{InvalidDestination, Report};
 use hookward_engine::egress::EgressPolicy;
 use hookward_engine::model::{CheckoutSpec, CommandSpec, OUTPUT_BYTES, Outcome};
 use tokio::io::AsyncWriteExt;
 
+use crate::egress::connector::acceptor;
 use crate::support::outbound::{AMPLE, FAIR, Received, Sample, Server, Told, nets, supervisor};
 
 /// A destination that checks out below `directory`, may reach loopback, and knows names by `told`.
 fn destination(
     directory: &Path,
     told: &Arc<Told>,
+    base: Option<String>,
+    timeout: Duration,
+) -> Result<CommandDestination, InvalidDestination> {
+    let resolver = Arc::clone(told) as _;
+    build(Checkouts { directory: directory.to_owned(), egress: EgressPolicy::default(), resolver }, base, timeout)
+}
+
+fn build(
+    checkouts: Checkouts,
     base: Option<String>,
     timeout: Duration,
 ) -> Result<CommandDestination, InvalidDestination> {
@@ -28,8 +39,6 @@ fn destination(
         output_bytes: OUTPUT_BYTES,
         checkout: Some(checkout),
     };
-    let resolver = Arc::clone(told) as _;
-    let checkouts = Checkouts { directory: directory.to_owned(), egress: EgressPolicy::default(), resolver };
     CommandDestination::new(&spec, timeout, supervisor(), &checkouts)
 }
 
@@ -64,6 +73,37 @@ async fn git_dials_the_judged_address_and_does_not_look_the_name_up_again() {
     assert_eq!(report.detail, "`git fetch` exited with status 128");
     assert!(server.connections() > 0, "{:?}", report.excerpt);
     assert_eq!(told.asked(), ["code.example.invalid"]);
+}
+
+#[tokio::test]
+async fn git_checks_certificates_and_trusts_the_extra_authorities() {
+    let heads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&heads);
+    let server = Server::start(move |stream, _| {
+        let (acceptor, counted) = (acceptor(include_bytes!("../tls/server.pem")), Arc::clone(&counted));
+        async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            if Received::read_head(&mut stream).await.is_some() {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    let server = server.await;
+    let base = |host: &str| Some(format!("https://{host}:{}", server.address.port()));
+    for (host, roots, heads_after) in [
+        ("receiver.test", None, 0),
+        ("another.test", Some(&include_bytes!("../tls/root.pem")[..]), 0),
+        ("receiver.test", Some(&include_bytes!("../tls/root.pem")[..]), 1),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let egress = EgressPolicy { extra_roots_pem: roots.map(<[u8]>::to_vec), ..EgressPolicy::default() };
+        let resolver = Told::new(&[&["127.0.0.1"]]);
+        let checkouts = Checkouts { directory: directory.path().to_owned(), egress, resolver };
+        prepare(&checkouts).unwrap();
+        let report = build(checkouts, base(host), AMPLE).unwrap().attempt(push().parcel()).await;
+        assert_eq!(report.outcome, Outcome::Checkout);
+        assert_eq!(heads.load(Ordering::SeqCst), heads_after, "{host}: {:?}", report.excerpt);
+    }
 }
 
 #[tokio::test]

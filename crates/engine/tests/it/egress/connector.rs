@@ -186,8 +186,8 @@ async fn every_family_is_tried_and_none_left_is_a_connect_failure() {
     assert!(report.detail.starts_with("no connection to `receiver.test`: "), "{}", report.detail);
 }
 
-/// A TLS server with this certificate, for `receiver.test`.
-async fn tls_server(chain: &'static [u8]) -> Server {
+/// The server's side of TLS with this certificate, for `receiver.test`.
+pub(crate) fn acceptor(chain: &'static [u8]) -> TlsAcceptor {
     let certificates = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>().unwrap();
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("../tls/server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -197,7 +197,11 @@ async fn tls_server(chain: &'static [u8]) -> Server {
         .with_no_client_auth()
         .with_single_cert(certificates, key)
         .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn tls_server(chain: &'static [u8]) -> Server {
+    let acceptor = acceptor(chain);
     Server::start(move |stream, _| {
         let acceptor = acceptor.clone();
         async move {
