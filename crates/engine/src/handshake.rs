@@ -95,9 +95,14 @@ impl Engine {
     /// Makes `secret` the source's first. Nothing proves it, so a source that ever had one is left as it is.
     async fn adopt(&self, live: &LiveSource, secret: Secret) -> Result<bool, EngineError> {
         const ORIGIN: &str = "handshake";
-        let _one_at_a_time = self.inner().administration().await;
         let owner = SecretOwner::Source(live.source.id);
-        if !self.inner().registry().secrets(owner).is_empty() {
+        let has_had_one = || !self.inner().registry().secrets(owner).is_empty();
+        // Whoever knocks later does not even make operators wait.
+        if has_had_one() {
+            return Ok(false);
+        }
+        let _one_at_a_time = self.inner().administration().await;
+        if has_had_one() {
             return Ok(false);
         }
         let (version, changes) = self.inner().secret_changes(owner, NewSecret::Given(secret), None, ORIGIN).await?;

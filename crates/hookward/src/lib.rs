@@ -82,6 +82,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Answer a handshake
+//!
+//! Some providers make sure of an endpoint before they send there. Ask [`Scheme::handshake`] with every request that arrives, and again
+//! with the proof, if there is one: it says what to answer, and nothing for a request that is an event.
+//!
+//! ```
+//! use hookward::{Message, Secret, catalog};
+//!
+//! let meta = catalog::find("meta").expect("meta is in the catalog");
+//! let url = "/hook?hub.mode=subscribe&hub.verify_token=agreed&hub.challenge=1158201444";
+//! let request = Message { method: "GET", url, headers: &[("Host", "example.com")], body: b"" };
+//!
+//! let answer = meta.handshake(&request, &[], Some(&Secret::new("agreed")?), None).expect("it is one")?;
+//! assert_eq!((answer.content_type, answer.body.as_str()), (Some("text/plain"), "1158201444"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Attacks considered
 //!
 //! - **Guessing a signature by timing.** A signature is decoded to bytes of fixed length and compared in constant time with every
@@ -94,6 +111,8 @@
 //! - **One signature for two requests.** Every header that counts may occur once. An id may not hold the separator that ends it in the signed
 //!   bytes. Signatures have one spelling: base64 is decoded canonically, Ed25519 strictly.
 //! - **Two readings of one request.** A timestamp is ASCII digits. A query parameter is decoded exactly once. Header and query are not both taken.
+//! - **A signature made to order.** A handshake that comes unsigned and is answered with a signature is answered for a bare text only,
+//!   and no bare text is believed as a body of such a scheme.
 //! - **Exhaustion.** At most [`MAX_SIGNATURES`] signatures, [`MAX_ASYMMETRIC_SIGNATURES`] and [`MAX_FORM_FIELDS`] are looked at; the body is hashed once for each live key; JSON is looked into
 //!   only after the proof, without recursion.
 //! - **Leaking.** A [`Refusal`] never holds a secret or the signature that was expected. [`Scheme::credential_headers`] and

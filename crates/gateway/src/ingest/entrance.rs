@@ -35,7 +35,7 @@ pub(super) struct Entrance {
 /// Whom a path leads to.
 #[derive(Debug)]
 enum Behind {
-    One(Desk),
+    One(Box<Desk>),
     /// By the hint's value.
     Several(Hint, HashMap<String, Desk>),
 }
@@ -138,7 +138,7 @@ fn open(
         (None, None) => {
             let tally = Tally::new(metrics, RefusedAt::Source(source.name.clone()));
             let handshakes = methods(handshakes)?;
-            let entrance = Entrance { handshakes, ..entrance(&door, tally, Behind::One(desk), limits)? };
+            let entrance = Entrance { handshakes, ..entrance(&door, tally, Behind::One(Box::new(desk)), limits)? };
             entrances.insert(door.path, entrance);
         }
         (None, Some(hint)) => {

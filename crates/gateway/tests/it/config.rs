@@ -87,9 +87,11 @@ fn sources_that_share_a_path_agree_on_what_comes_before_the_body() {
     let beside_web = |rest: &str| problems(&format!("{web}{}", source("api", rest)));
     insta::assert_snapshot!(beside_web(""), @"hookward.toml:8:8: path `/x` is already that of source `web`; sources share a path only when each has a `hint`");
     insta::assert_snapshot!(beside_web("hint = { \"/repo\" = \"web\" }"), @"hookward.toml:8:8: sources `web` and `api` share path `/x` and have the same hint `web`");
-    insta::assert_snapshot!(beside_web("hint = { \"/id\" = \"api\" }\nmethods = [\"PUT\"]\n[source.answers]\nrefused = { status = 403 }\nwrong_method = { status = 400 }"), @r"
+    insta::assert_snapshot!(beside_web("hint = { \"/id\" = \"api\" }\nmethods = [\"PUT\"]\nbody_bytes = 9\nallow_addresses = [\"10.0.0.1\"]\n[source.answers]\nrefused = { status = 403 }\nwrong_method = { status = 400 }"), @r"
 hookward.toml:8:8: sources `web` and `api` share path `/x`, so they need the same place in `hint`
 hookward.toml:8:8: sources `web` and `api` share path `/x`, so they need the same `methods`
+hookward.toml:8:8: sources `web` and `api` share path `/x`, so they need the same `allow_addresses`
+hookward.toml:8:8: sources `web` and `api` share path `/x`, so they need the same `body_bytes`
 hookward.toml:8:8: sources `web` and `api` share path `/x`, so they need the same `answers.refused`
 hookward.toml:8:8: sources `web` and `api` share path `/x`, so they need the same `answers.wrong_method`
 ");

@@ -1,5 +1,6 @@
 //! Paths with several sources, told apart by a hint that proves nothing.
 
+use hookward_engine::clock::Clock;
 use serde_json::json;
 
 use crate::support::{Answer, Gateway, sign_with};
@@ -129,4 +130,58 @@ async fn an_event_that_nobody_is_owed_is_answered_as_such_where_that_is_configur
     let wanted = json!({ "repository": { "full_name": "acme/web" }, "n": 1 }).to_string();
     assert_eq!(push(&gateway, "the secret of WEB", &[], wanted.as_bytes()).await.status, 202);
     assert_eq!(sources_of_events(&gateway).await, ["web", "web", "api", "web"], "all of them are kept");
+}
+
+/// The answers of a portal that many projects share, on both hosts.
+#[tokio::test]
+async fn each_host_hears_what_it_expects() {
+    const ANSWERS: &str = r#"secret = "env:INFRA_SECRET"
+dedup = { id_headers = ["webhook-id", "Idempotency-Key", "X-Gitlab-Event-UUID", "X-Gitlab-Webhook-UUID"] }
+[source.answers]
+accepted = { status = 204 }
+ignored = { status = 200, body = '{"status":"ignored"}' }
+duplicate = { status = 200, body = '{"status":"duplicate"}' }
+"#;
+    let config = PROJECTS.replace("secret = \"env:INFRA_SECRET\"", ANSWERS).replace("\"push\"", "\"Push Hook\"");
+    let gateway = Gateway::start(&config).await;
+    let body = |n: u32| json!({ "n": n, "project": { "path_with_namespace": "acme/infra" } }).to_string();
+    let send = async |kind: &str, id: (&str, &str), token: &str, n: u32| {
+        let headers = [("x-gitlab-token", token), ("x-gitlab-event", kind), id];
+        let answer = gateway.send("POST", "/v1/webhooks/gitlab", &headers, body(n).as_bytes()).await;
+        (answer.status, answer.text())
+    };
+    let said = |status: u16, text: &str| (status, text.to_owned());
+    let token = "the secret of INFRA";
+    assert_eq!(send("Push Hook", ("idempotency-key", "1"), token, 1).await, said(204, ""));
+    let ignored = said(200, r#"{"status":"ignored"}"#);
+    assert_eq!(send("Tag Push Hook", ("idempotency-key", "2"), token, 2).await, ignored);
+    let duplicate = said(200, r#"{"status":"duplicate"}"#);
+    for (n, name) in (10..).zip(["webhook-id", "idempotency-key", "x-gitlab-event-uuid", "x-gitlab-webhook-uuid"]) {
+        assert_eq!(send("Push Hook", (name, name), token, n).await, said(204, ""), "{name}");
+        assert_eq!(send("Push Hook", (name, name), token, n + 100).await, duplicate, "{name}");
+    }
+    let unauthorized = said(401, r#"{"error":"Unauthorized"}"#);
+    assert_eq!(send("Push Hook", ("idempotency-key", "3"), "another token", 3).await, unauthorized);
+    assert_eq!(gateway.send("POST", "/webhooks/gitlab", &[], b"{}").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_signing_token_of_gitlab_is_told_from_a_plain_one_by_its_form() {
+    let gateway = Gateway::start(PROJECTS).await;
+    let signing = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let put = gateway.api("POST", "/sources/infra/secrets", &json!({ "secret": signing }).to_string()).await;
+    assert!(put.status < 300, "{}", put.text());
+    let body = json!({ "project": { "path_with_namespace": "acme/infra" } }).to_string();
+    let scheme = hookward::catalog::find("gitlab").unwrap();
+    let key = scheme.key(1, &hookward::Secret::new(signing).unwrap()).unwrap();
+    let draft = hookward::Draft { id: "d1", event_type: "Push Hook", method: "POST", url: "/", body: body.as_bytes() };
+    let now = hookward_engine::clock::SystemClock::new().now().as_secs();
+    let signed = scheme.sign(&draft, &[key], hookward::UnixTime::from_secs(now)).unwrap();
+    let headers: Vec<_> = signed.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(gateway.send("POST", "/v1/webhooks/gitlab", &headers, body.as_bytes()).await.status, 202);
+    let mut both = headers.clone();
+    both.push(("x-gitlab-token", "the secret of INFRA"));
+    let changed = body.replace('}', " }");
+    let answer = gateway.send("POST", "/v1/webhooks/gitlab", &both, changed.as_bytes()).await;
+    assert_eq!(answer.status, 401, "a wrong signature is not made good by a right token");
 }
