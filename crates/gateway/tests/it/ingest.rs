@@ -215,9 +215,11 @@ async fn who_may_not_come_is_answered_like_a_forger_before_the_body_is_read() {
     let id = events["items"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(gateway.get(&format!("/events/{id}")).await["request"]["remote"], "192.30.255.255");
     let audit = gateway.get("/audit").await;
-    let mut refusals = audit["items"].as_array().unwrap().iter().map(|entry| &entry["detail"]);
-    let outsider = refusals.find(|detail| detail["reason"] == "address-not-allowed").expect("audited");
-    assert_eq!((&outsider["count"], &outsider["remote"]), (&json!(6), &json!("192.30.251.255")));
+    let refusals = audit["items"].as_array().unwrap().iter().map(|entry| &entry["detail"]);
+    let outsiders: Vec<_> = refusals.filter(|detail| detail["reason"] == "address-not-allowed").collect();
+    // How many are told of together depends on when they were written.
+    assert_eq!(outsiders.iter().map(|detail| detail["count"].as_u64().unwrap()).sum::<u64>(), 6);
+    assert_eq!(outsiders.last().unwrap()["remote"], "192.30.251.255", "the first of them");
 }
 
 #[tokio::test]
