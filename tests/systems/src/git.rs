@@ -58,6 +58,18 @@ impl GitServer {
         git(&bare, &["rev-parse", "HEAD"])
     }
 
+    /// Commits one symbolic link, and nothing else.
+    pub fn commit_link(&self, repository: &str, name: &str, target: &str) -> Result<String> {
+        self.commit(repository, &[])?;
+        let bare = self.root.path().join(format!("{repository}.git"));
+        let work = tempfile::tempdir()?;
+        std::os::unix::fs::symlink(target, work.path().join(name))?;
+        let tree = work.path().to_str().context("a temporary path is text")?;
+        git(&bare, &["--work-tree", tree, "add", "--all", "."])?;
+        git(&bare, &["--work-tree", tree, "commit", "--quiet", "--message", "a link"])?;
+        git(&bare, &["rev-parse", "HEAD"])
+    }
+
     /// Where clients find the repository.
     pub fn url(&self, repository: &str) -> String {
         self.receiver.url(&format!("/{repository}.git"))

@@ -141,6 +141,12 @@ pub struct CommandSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckoutSpec {
+    /// An expression whose value is the repository's URL, where the event's shape does not say it.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// An expression whose value is the commit's id, likewise.
+    #[serde(default)]
+    pub commit: Option<String>,
     /// Where repositories are, instead of where the event says: `{base}/{path at the code host}.git`.
     #[serde(default)]
     pub base: Option<String>,

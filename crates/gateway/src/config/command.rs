@@ -72,8 +72,13 @@ fn checkout(check: &mut Check<'_>, table: file::CheckoutTable) -> Result<Checkou
             value
         }
     };
+    if let (Some(url), Some(_)) = (&table.url, &table.base) {
+        check.problem(url, "a checkout has a `url` or a `base`, not both");
+    }
     let max_bytes = bounded(check, table.max_bytes.as_ref(), CHECKOUT_BYTES, 1..=CHECKOUT_BYTES_MAX, "max_bytes");
     Ok(CheckoutSpec {
+        url: check.expression(table.url),
+        commit: check.expression(table.commit),
         base,
         allow_addresses: table.allow_addresses.into_iter().map(|range| range.0).collect(),
         max_bytes: max_bytes as u64,

@@ -239,6 +239,8 @@ pub(super) enum Checkout {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct CheckoutTable {
+    pub(super) url: Option<Spanned<String>>,
+    pub(super) commit: Option<Spanned<String>>,
     pub(super) base: Option<Spanned<String>>,
     pub(super) allow_addresses: Vec<Range>,
     pub(super) credential: Option<Spanned<String>>,

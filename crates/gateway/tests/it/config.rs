@@ -428,6 +428,10 @@ fn a_checkout_is_checked() {
     hookward.toml:6:13: a program runs in its `directory` or in a `checkout`, not both
     "#);
     insta::assert_snapshot!(problems(&checkout("{ credential = \"env:SET:-t0ken\" }")), @r#"hookward.toml:5:27: a secret has no default: write "env:NAME" or "file:PATH""#);
+    insta::assert_snapshot!(problems(&checkout("{ url = 'body.', base = \"https://git.test\" }")), @r"
+    hookward.toml:5:20: a checkout has a `url` or a `base`, not both
+    hookward.toml:5:20: this is not an expression: line 1, character 6: expected identifier after '.'
+    ");
     let http = "[[destination]]\nname = \"a\"\ntype = \"http\"\nurl = \"http://x.test/\"\ncheckout = true\n";
     insta::assert_snapshot!(problems(http), @"hookward.toml:5:12: a destination of type `http` has no `checkout`");
 }

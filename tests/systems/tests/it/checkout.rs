@@ -170,6 +170,19 @@ fn a_name_is_pinned_to_the_addresses_that_were_judged() {
 }
 
 #[test]
+fn an_event_of_another_shape_says_where_by_expressions() {
+    let git = GitServer::start(None).unwrap();
+    let commit = git.commit("acme/web", &[("file", "content")]).unwrap();
+    let world = world("cat file", "url = 'body.where + \".git\"', commit = 'event == \"run\" ? body.what[0] : \"\"'");
+    let server = world.setup.start().unwrap();
+    let place = git.url("acme/web").trim_end_matches(".git").to_owned();
+    let (attempt, output) = first_attempt(&server, &json!({ "where": place, "what": [commit] }));
+    assert_eq!((attempt["outcome"].as_str(), output.as_str()), (Some("success"), "content"), "{attempt}");
+    let (attempt, _) = first_attempt(&server, &json!({ "where": place, "what": [] }));
+    assert!(attempt["detail"].as_str().unwrap().starts_with("the checkout's `commit`: "), "{attempt}");
+}
+
+#[test]
 fn a_checkout_that_is_too_large_ends_before_it_fills_the_disk() {
     let git = GitServer::start(None).unwrap();
     let large = "0123456789abcdef".repeat(1 << 18);
@@ -198,6 +211,9 @@ fn what_a_repository_brings_along_does_nothing() {
     let (attempt, output) = first_attempt(&server, &push(&git.url("acme/web"), &commit));
     assert_eq!(attempt["outcome"], "success", "{output}");
     assert_eq!(output, "version https://git-lfs.github.com/spec/v1\nend\n");
+    let linked = git.commit_link("acme/web", "a.bin", "/etc/passwd").unwrap();
+    let (_, output) = first_attempt(&server, &push(&git.url("acme/web"), &linked));
+    assert_eq!(output, "/etc/passwdend\n", "a link is a file that says where it would lead");
 }
 
 #[test]

@@ -166,6 +166,32 @@ fn a_run_that_is_called_off_before_the_gateway_is_killed_does_not_run_again() {
 }
 
 #[test]
+fn a_newer_event_of_a_key_ends_the_older_run_and_runs_itself() {
+    let script = "commit=$(cut -d'\"' -f4); touch $DIR/$commit; echo $commit\n\
+        [ $commit = new ] || { trap 'echo ended; exit 0' TERM; setsid sleep 600 & while :; do sleep 0.1; done; }";
+    let world = World::new(script, "timeout = \"60s\"\nlatest_wins = \"body.ref\"\nconcurrency = 2");
+    let server = world.setup.start().unwrap();
+    let run = |commit: &str, branch: &str| publish_body(&server, &json!({ "commit": commit, "ref": branch }));
+    let other = run("other", "next");
+    let old = run("old", "main");
+    world.wait_for("old");
+    world.wait_for("other");
+    let waiting = run("waiting", "main");
+    let new = run("new", "main");
+    let shown = wait_until(&server, &old, "cancelled");
+    assert_eq!(outcomes(&shown), ["cancelled"]);
+    assert!(shown["superseded_by"].is_string(), "{shown:#}");
+    let output = server.cli_ok(&["delivery", "output", &old], b"").unwrap();
+    assert!(output.starts_with("old\n") && output.ends_with("ended\n"), "{output}");
+    assert_eq!(outcomes(&wait_until(&server, &new, "delivered")), ["success"]);
+    wait_until(&server, &waiting, "cancelled");
+    assert_eq!(server.get(&format!("/api/v1/deliveries/{other}")).unwrap()["state"], "leased", "another key runs on");
+    server.cli_ok(&["delivery", "cancel", &other], b"").unwrap();
+    wait_until(&server, &other, "cancelled");
+    assert_eq!(world.processes(), 0);
+}
+
+#[test]
 fn only_chosen_exit_statuses_are_tried_again() {
     let script = "echo attempt $HOOKWARD_ATTEMPT; [ $HOOKWARD_ATTEMPT = 1 ] && exit 75; exit 1";
     let world = World::new(script, "retry_exit_codes = [75]");

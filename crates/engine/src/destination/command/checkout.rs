@@ -24,7 +24,9 @@ use super::supervise::{Input, Reply, Run};
 use super::{DEFAULT_PATH, signal_name};
 use crate::destination::{InvalidDestination, Parcel};
 use crate::egress::{EgressPolicy, Endpoint, Guard, Host, Resolve};
+use crate::expression::{ALLOWANCE, Expression, Subject};
 use crate::model::CheckoutSpec;
+use place::Told;
 
 /// How often a checkout is measured while it grows.
 const MEASURE_EVERY: Duration = Duration::from_millis(200);
@@ -44,6 +46,8 @@ pub struct Checkouts {
 #[derive(Debug)]
 pub(super) struct Checkout {
     spec: CheckoutSpec,
+    url: Option<Arc<Expression>>,
+    commit: Option<Arc<Expression>>,
     guard: Guard,
     roots: Option<Vec<u8>>,
     directory: PathBuf,
@@ -84,6 +88,8 @@ impl Checkout {
         let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
         Ok(Self {
             spec: spec.clone(),
+            url: compile(spec.url.as_deref(), "url")?,
+            commit: compile(spec.commit.as_deref(), "commit")?,
             guard,
             roots: checkouts.egress.extra_roots_pem.clone(),
             directory: checkouts.directory.clone(),
@@ -93,7 +99,7 @@ impl Checkout {
 
     /// Fetches and checks out the event's commit. The error says which step failed.
     pub(super) async fn fetch(&self, running: &mut Running<'_>, parcel: &Parcel<'_>) -> Result<Ready, String> {
-        let place = place::of(&parcel.body, self.spec.base.as_deref())?;
+        let place = place::of(&parcel.body, self.told(parcel).await?)?;
         let endpoint = Endpoint::parse(&place.url).map_err(|problem| format!("the repository's url: {problem}"))?;
         let addresses = self.guard.addresses(&endpoint).await.map_err(|error| error.to_string())?;
         if endpoint.uri().scheme_str() == Some("http") && !self.guard.allows_explicitly(&addresses) {
@@ -120,6 +126,34 @@ impl Checkout {
         self.git(running, &fetch, &source, &arguments).await?;
         self.git(running, &fetch, &source, &["checkout", "--quiet", "--detach", &place.commit]).await?;
         Ok(Ready { source, scratch: directory.join("tmp"), commit: place.commit })
+    }
+
+    /// What the settings say of the place, their expressions evaluated for this event.
+    async fn told(&self, parcel: &Parcel<'_>) -> Result<Told, String> {
+        let base = self.spec.base.clone();
+        if self.url.is_none() && self.commit.is_none() {
+            return Ok(Told { base, ..Told::default() });
+        }
+        let subject = Subject {
+            event: parcel.event_type.to_owned(),
+            source: parcel.source.to_owned(),
+            headers: parcel.request.headers.clone(),
+            body: parcel.body.clone(),
+        };
+        let (url, commit) = (self.url.clone(), self.commit.clone());
+        let evaluating = tokio::task::spawn_blocking(move || {
+            let mut view = subject.view();
+            let mut text = |expression: Option<Arc<Expression>>, what: &str| {
+                let Some(expression) = expression else { return Ok(None) };
+                match expression.evaluate(&mut view, ALLOWANCE) {
+                    Ok(serde_json::Value::String(text)) => Ok(Some(text)),
+                    Ok(_) => Err(format!("the checkout's `{what}`: its value is no text")),
+                    Err(failure) => Err(format!("the checkout's `{what}`: {failure}")),
+                }
+            };
+            Ok(Told { base, url: text(url, "url")?, commit: text(commit, "commit")? })
+        });
+        evaluating.await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     /// Runs one step of git, watching the size of what it makes.
@@ -229,6 +263,13 @@ impl Checkout {
         }
         settings
     }
+}
+
+fn compile(text: Option<&str>, what: &str) -> Result<Option<Arc<Expression>>, InvalidDestination> {
+    let compiled = text.map(Expression::compile).transpose();
+    let compiled =
+        compiled.map_err(|error| InvalidDestination::Command(format!("the checkout's `{what}`: {error}")))?;
+    Ok(compiled.map(Arc::new))
 }
 
 /// Variables by which the helper is handed the credential.

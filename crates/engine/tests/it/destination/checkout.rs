@@ -31,7 +31,8 @@ fn build(
     base: Option<String>,
     timeout: Duration,
 ) -> Result<CommandDestination, InvalidDestination> {
-    let checkout = CheckoutSpec { base, allow_addresses: nets(&["127.0.0.0/8"]), max_bytes: 1 << 20 };
+    let checkout =
+        CheckoutSpec { url: None, commit: None, base, allow_addresses: nets(&["127.0.0.0/8"]), max_bytes: 1 << 20 };
     let spec = CommandSpec {
         argv: vec!["/bin/true".to_owned()],
         directory: None,

@@ -40,20 +40,25 @@ const SHAPES: [Shape; 5] = [
     Shape { commit: "/after", url: "/repository/clone_url", path: "/repository/full_name" },
 ];
 
-/// The place that `body` is about; with a `base`, the repository of the same path there.
-pub(super) fn of(body: &[u8], base: Option<&str>) -> Result<Place, String> {
-    let body: Value = serde_json::from_slice(body).map_err(|_| "the event's body is not JSON".to_owned())?;
-    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
-    let shapes = SHAPES.iter().filter_map(|shape| Some((text(shape.commit)?, text(shape.url), text(shape.path))));
-    let mut shapes = shapes.filter(|(_, url, path)| url.is_some() || path.is_some());
-    let Some((commit, url, path)) = shapes.next() else {
-        return Err("the event names no commit of a repository in a way that is known".to_owned());
-    };
-    let url = match (base, path, url) {
-        (Some(base), Some(path), _) if is_path(path) => format!("{}/{path}.git", base.trim_end_matches('/')),
-        (Some(_), Some(_), _) => return Err("the repository's path is not like `owner/name`".to_owned()),
-        (None, _, Some(url)) => url.to_owned(),
-        _ => return Err("the event does not say where its repository is".to_owned()),
+/// What the settings say of a place, which goes before what the event says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Where repositories are.
+    pub(super) base: Option<String>,
+    /// Where the repository is.
+    pub(super) url: Option<String>,
+    /// The commit.
+    pub(super) commit: Option<String>,
+}
+
+/// The place that `body` is about; with a base, the repository of the same path there.
+pub(super) fn of(body: &[u8], told: Told) -> Result<Place, String> {
+    let (url, commit) = match (told.url, told.commit) {
+        (Some(url), Some(commit)) => (url, commit),
+        (url, commit) => {
+            let event = from_event(body, told.base.as_deref(), commit.is_some())?;
+            (url.map_or(event.0, Ok)?, commit.unwrap_or(event.1))
+        }
     };
     if !matches!(commit.len(), 40 | 64) || !commit.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err("the event's commit is not 40 or 64 hex digits".to_owned());
@@ -62,6 +67,32 @@ pub(super) fn of(body: &[u8], base: Option<&str>) -> Result<Place, String> {
         return Err("the event is about a branch that was deleted, and names no commit".to_owned());
     }
     Ok(Place { url, commit: commit.to_ascii_lowercase() })
+}
+
+/// Url and commit as the event says them, by the first shape that it has. The url may be missing where it is not needed.
+fn from_event(body: &[u8], base: Option<&str>, has_commit: bool) -> Result<(Result<String, String>, String), String> {
+    let body = read(body).ok_or("the event's body is not JSON")?;
+    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
+    let shapes = SHAPES.iter().map(|shape| (text(shape.commit), text(shape.url), text(shape.path)));
+    let mut shapes = shapes.filter(|(commit, url, path)| (has_commit || commit.is_some()) && (url.or(*path)).is_some());
+    let Some((commit, url, path)) = shapes.next() else {
+        return Err("the event names no commit of a repository in a way that is known".to_owned());
+    };
+    let url = match (base, path, url) {
+        (Some(base), Some(path), _) if is_path(path) => Ok(format!("{}/{path}.git", base.trim_end_matches('/'))),
+        (Some(_), Some(_), _) => Err("the repository's path is not like `owner/name`".to_owned()),
+        (None, _, Some(url)) => Ok(url.to_owned()),
+        _ => Err("the event does not say where its repository is".to_owned()),
+    };
+    Ok((url, commit.unwrap_or_default().to_owned()))
+}
+
+/// JSON as it is, or as the field `payload` of a form, which is how GitHub sends unless it is told otherwise.
+fn read(body: &[u8]) -> Option<Value> {
+    let Some(payload) = body.strip_prefix(b"payload=") else { return serde_json::from_slice(body).ok() };
+    let payload = payload.split(|&byte| byte == b'&').next()?;
+    let spaced: Vec<u8> = payload.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
+    serde_json::from_slice(&percent_encoding::percent_decode(&spaced).collect::<Vec<u8>>()).ok()
 }
 
 /// Segments of what code hosts let names be made of, none of them going up.
@@ -82,7 +113,42 @@ mod tests {
     const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
     fn place(body: &Value, base: Option<&str>) -> Result<(String, String), String> {
-        of(body.to_string().as_bytes(), base).map(|place| (place.url, place.commit))
+        told(body, Told { base: base.map(str::to_owned), ..Told::default() })
+    }
+
+    fn told(body: &Value, told: Told) -> Result<(String, String), String> {
+        of(body.to_string().as_bytes(), told).map(|place| (place.url, place.commit))
+    }
+
+    #[test]
+    fn what_the_settings_say_goes_before_what_the_event_says() {
+        let own = |url: Option<&str>, commit: Option<&str>| Told {
+            base: None,
+            url: url.map(str::to_owned),
+            commit: commit.map(str::to_owned),
+        };
+        let other = "f".repeat(40);
+        let push = json!({ "after": SHA, "repository": { "clone_url": "https://gh.test/a/b" } });
+        assert_eq!(
+            told(&push, own(Some("https://x.test/y"), None)).unwrap(),
+            ("https://x.test/y".to_owned(), SHA.to_owned())
+        );
+        assert_eq!(told(&push, own(None, Some(&other))).unwrap(), ("https://gh.test/a/b".to_owned(), other.clone()));
+        let tag = json!({ "repository": { "clone_url": "https://gh.test/a/b" } });
+        assert_eq!(told(&tag, own(None, Some(&other))).unwrap().0, "https://gh.test/a/b");
+        assert!(told(&json!([]), own(Some("https://x.test/y"), Some(&other))).is_ok(), "nothing is asked of the event");
+        assert!(told(&push, own(None, Some("main"))).is_err());
+    }
+
+    #[test]
+    fn a_form_holds_the_event_in_a_field() {
+        let body = format!(
+            "payload=%7B%22after%22%3A%22{SHA}%22%2C+%22repository%22:%7B%22clone_url%22:%22https://x.test/a+b%22%7D%7D&x=1"
+        );
+        assert_eq!(
+            of(body.as_bytes(), Told::default()).unwrap(),
+            Place { url: "https://x.test/a b".to_owned(), commit: SHA.to_owned() }
+        );
     }
 
     #[test]
@@ -133,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_names_no_repository_says_so() {
-        assert!(of(b"\xff", None).is_err());
+        assert!(of(b"\xff", Told::default()).is_err());
         for body in [json!(null), json!({ "after": SHA }), json!({ "after": 1, "repository": { "clone_url": "x" } })] {
             assert!(place(&body, None).unwrap_err().contains("names no commit"), "{body}");
         }
