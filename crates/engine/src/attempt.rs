@@ -63,7 +63,7 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
 }
 
 /// What those are owed who tell how deliveries of this destination end.
-fn told(inner: &Inner, live: &LiveDestination, event: &Event, of: DeliveryId) -> Vec<NewDelivery> {
+pub(crate) fn told(inner: &Inner, live: &LiveDestination, event: &Event, of: DeliveryId) -> Vec<NewDelivery> {
     let now = inner.clock().now();
     let registry = inner.registry();
     let tellers = registry
@@ -88,7 +88,7 @@ fn sign(live: &LiveDestination, event: &Event, body: &[u8], now: Timestamp) -> R
     let url = match &live.destination.spec.kind {
         DestinationKind::Http(http) => http.url.as_str(),
         DestinationKind::Report(report) => report.api_url.as_str(),
-        DestinationKind::Command(_) => "",
+        DestinationKind::Command(_) | DestinationKind::Pull(_) => "",
     };
     let id = event.id.to_string();
     let draft = Draft { id: &id, event_type: &event.event_type, method: "POST", url, body };

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt;
 use crate::engine::{Engine, Inner};
 use crate::ids::DestinationId;
-use crate::model::DestinationState;
+use crate::model::{DestinationKind, DestinationState};
 use crate::registry::Registry;
 use crate::store::{ClaimRequest, StoreError};
 
@@ -160,6 +160,8 @@ impl Dispatcher {
         }
         let active = registry.destinations().map(|live| &live.destination);
         let active = active.filter(|destination| destination.state == DestinationState::Active);
+        // What consumers lease is not dispatched.
+        let active = active.filter(|destination| !matches!(destination.spec.kind, DestinationKind::Pull(_)));
         let room = active.map(|destination| {
             let busy = busy.get(&destination.id).copied().unwrap_or(0);
             (destination.id, destination.spec.concurrency.saturating_sub(busy).min(CLAIM_MAX))

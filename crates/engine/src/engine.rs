@@ -118,6 +118,7 @@ pub(crate) struct Inner {
     evaluator: Evaluator,
     running: Running,
     work: Notify,
+    pulls: Notify,
     jobs: Notify,
     administration: tokio::sync::Mutex<()>,
     totals: Mutex<BTreeMap<Outcome, u64>>,
@@ -150,6 +151,7 @@ impl Engine {
                 evaluator: Evaluator::default(),
                 running: Running::default(),
                 work: Notify::new(),
+                pulls: Notify::new(),
                 jobs: Notify::new(),
                 administration: tokio::sync::Mutex::new(()),
                 totals: Mutex::default(),
@@ -284,6 +286,12 @@ impl Inner {
     /// There may be something to attempt now.
     pub(crate) fn nudge(&self) {
         self.work.notify_one();
+        self.pulls.notify_waiters();
+    }
+
+    /// What consumers that wait are told by: there may be something to lease now.
+    pub(crate) fn pulls(&self) -> &Notify {
+        &self.pulls
     }
 
     /// Completes after a nudge.

@@ -16,9 +16,14 @@ pub fn hears(spec: &DestinationSpec, source: &str, event_type: &str) -> bool {
     !matches!(spec.kind, DestinationKind::Report(_)) && wants(spec, source, event_type)
 }
 
+/// Whether a destination tells how the deliveries of destination `of` end.
+pub fn tells_of(spec: &DestinationSpec, of: &str) -> bool {
+    matches!(&spec.kind, DestinationKind::Report(report) if report.of == of)
+}
+
 /// Whether a destination tells how the deliveries of destination `of` end, for events of this source and type.
 pub fn tells(spec: &DestinationSpec, of: &str, source: &str, event_type: &str) -> bool {
-    matches!(&spec.kind, DestinationKind::Report(report) if report.of == of) && wants(spec, source, event_type)
+    tells_of(spec, of) && wants(spec, source, event_type)
 }
 
 fn wants(spec: &DestinationSpec, source: &str, event_type: &str) -> bool {

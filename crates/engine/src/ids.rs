@@ -103,6 +103,11 @@ impl OrganizationId {
     pub const DEFAULT: Self = Self(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001));
 }
 
+impl NodeId {
+    /// Whoever leases over the API, all of them together: no process, so none whose end ends the leases.
+    pub const CONSUMERS: Self = Self(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0002));
+}
+
 fn uuid_v7(now: Timestamp, entropy: &dyn Entropy) -> Uuid {
     let mut random = [0; 10];
     entropy.fill(&mut random);

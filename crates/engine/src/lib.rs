@@ -28,6 +28,7 @@ mod dispatch;
 pub mod egress;
 pub mod jobs;
 mod output;
+pub mod pull;
 pub mod redeliver;
 pub mod refusals;
 pub mod retry;

@@ -17,7 +17,7 @@ pub use delivery::{
 };
 pub use destination::{
     CheckoutSpec, CommandSpec, Destination, DestinationKind, DestinationSpec, DestinationState, HttpSpec, OUTPUT_BYTES,
-    ReportProvider, ReportSpec, RetrySchedule, Rules, Signing,
+    PullSpec, ReportProvider, ReportSpec, RetrySchedule, Rules, Signing,
 };
 pub use event::{Event, PassedOver, PassedOverReason, REDACTED, RequestRecord};
 pub use job::{JobRange, JobSpec, JobState, RedeliveryJob};

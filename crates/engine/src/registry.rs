@@ -126,6 +126,7 @@ impl Runner {
                     Err(error) => Self::Broken(error.to_string()),
                 }
             }
+            DestinationKind::Pull(_) => Self::Broken("a consumer has to ask for it".to_owned()),
             DestinationKind::Command(command) => {
                 match CommandDestination::new(command, spec.timeout, parts.supervisor.clone(), &parts.checkouts()) {
                     Ok(command) => Self::Command(Box::new(command)),

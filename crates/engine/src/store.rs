@@ -16,7 +16,9 @@ mod lists;
 pub mod sqlite;
 mod upkeep;
 
-pub use claims::{Cancel, Claim, ClaimRequest, Claimed, Next, Settled, Settlement};
+pub use claims::{
+    Cancel, Claim, ClaimRequest, Claimed, Held, Next, PullOrder, PullRequest, Pulled, Settled, Settlement,
+};
 pub use lists::{AuditRow, Backlog, DeliveryFilter, EventFilter, Listing, Page, RefusedFilter};
 pub use upkeep::{JobChange, JobStep, Look, LookedAt, Upkeep};
 
@@ -284,14 +286,24 @@ pub trait Store: Records + Upkeep {
     /// off meanwhile is cancelled instead, here and in `recover`.
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, StoreError>;
 
-    /// Writes the ends of attempts, with what programs wrote. Each is fenced by its claim; answers are in the order given. A delivery that was
-    /// called off meanwhile is cancelled, whatever was to come next, unless this attempt delivered it.
+    /// Leases deliveries of a destination of the kind `pull` to a consumer, in the order of commits. A lease that ran out
+    /// is kept as `Interrupted`, and its delivery is leased again, or exhausted if that was its last attempt.
+    async fn pull(&self, request: PullRequest) -> Result<Pulled, StoreError>;
+
+    /// The claims of consumers' leases, given by delivery and attempt number, where they still hold.
+    async fn held_by_consumers(&self, leases: Vec<(DeliveryId, u32)>) -> Result<Vec<Option<Held>>, StoreError>;
+
+    /// Lets leases hold until another time. A delivery that was called off is cancelled instead, and its lease lost.
+    async fn extend(&self, claims: Vec<Claim>, now: Timestamp, until: Timestamp) -> Result<Vec<Settled>, StoreError>;
+
+    /// Writes the ends of attempts, with what programs wrote. Each is fenced by its claim; answers are in the order
+    /// given. A delivery that was called off meanwhile is cancelled, whatever was to come next, unless this attempt delivered it.
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
 
     /// The earliest time at which any of these destinations has something to claim (a due time or a lease's end).
     async fn next_due(&self, destinations: Vec<DestinationId>) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Ends every lease not held by `node`, because no other node can be alive (a store with one owner).
+    /// Ends every lease not held by `node` or a consumer, because no other node can be alive (a store with one owner).
     /// The attempts they lost are kept as `Interrupted`; the deliveries are due at `now`.
     async fn recover(&self, node: NodeId, now: Timestamp) -> Result<u64, StoreError>;
 

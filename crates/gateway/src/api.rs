@@ -6,6 +6,7 @@ pub(crate) mod deliveries;
 pub(crate) mod destinations;
 pub(crate) mod events;
 pub(crate) mod jobs;
+pub(crate) mod leases;
 mod page;
 pub(crate) mod problem;
 pub(crate) mod refusals;

@@ -8,6 +8,7 @@ mod exit;
 mod filter;
 mod jobs;
 mod print;
+mod pull;
 mod refusals;
 mod remote;
 mod resources;
@@ -103,6 +104,13 @@ enum Command {
     Job {
         #[command(subcommand)]
         what: jobs::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Take what a `pull` destination is owed
+    Pull {
+        #[command(flatten)]
+        pull: pull::Pull,
         #[command(flatten)]
         remote: Remote,
     },
@@ -204,6 +212,7 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Refusal { what, remote } => refusals::run(what, &remote.open()?).await?,
         Command::Redeliver { redelivery, remote } => jobs::redeliver(redelivery, &remote.open()?).await?,
         Command::Job { what, remote } => jobs::run(what, &remote.open()?).await?,
+        Command::Pull { pull, remote } => pull::run(pull, &remote.open()?).await?,
         Command::Publish { publish, remote } => events::publish(publish, &remote.open()?).await?,
         Command::Secret { what, remote } => secret::run(what, &remote.open()?).await?,
     }

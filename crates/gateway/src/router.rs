@@ -10,7 +10,7 @@ use http::Request;
 use hyper::body::Incoming;
 
 use crate::answer::Whole;
-use crate::api::{self, Api, audit, deliveries, destinations, events, jobs, refusals, secrets, sources};
+use crate::api::{self, Api, audit, deliveries, destinations, events, jobs, leases, refusals, secrets, sources};
 use crate::health;
 use crate::ingest::Ingest;
 
@@ -45,6 +45,10 @@ fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/destinations/{name}", get(destinations::show))
         .route("/destinations/{name}/pause", post(destinations::pause))
         .route("/destinations/{name}/resume", post(destinations::resume))
+        .route("/destinations/{name}/lease", post(leases::lease))
+        .route("/leases/ack", post(leases::acknowledge))
+        .route("/leases/extend", post(leases::extend))
+        .route("/leases/release", post(leases::release))
         .route("/{owners}/{name}/secrets", get(secrets::list).post(secrets::set))
         .route("/{owners}/{name}/secrets/rotate", post(secrets::rotate))
         .route("/{owners}/{name}/secrets/{version}/reveal", post(secrets::reveal))

@@ -10,6 +10,11 @@ alter table deliveries add column cancel_at_ms integer;
 alter table deliveries add column latest_key blob;
 alter table deliveries add column superseded_by blob;
 
+-- `pulled`: of a destination whose consumers lease what they are owed, in the order of commits.
+alter table destinations add column pulled integer not null default 0 check (pulled between 0 and 1);
+alter table deliveries add column pulled integer not null default 0 check (pulled between 0 and 1);
+
+create index deliveries_pulled on deliveries (destination_id) where pulled = 1 and due_at_ms is not null;
 create index deliveries_latest on deliveries (destination_id, latest_key) where latest_key is not null;
 
 -- The event of each value of a destination's `once_per` that ran, and the delivery it ran in. It gives way once that

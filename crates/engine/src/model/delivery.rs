@@ -169,4 +169,6 @@ pub enum Outcome {
     Interrupted,
     /// It was called off while it ran.
     Cancelled,
+    /// A consumer gave it back.
+    Released,
 }

@@ -98,6 +98,16 @@ pub enum DestinationKind {
     Command(CommandSpec),
     /// Tells a code host how another destination's deliveries end.
     Report(ReportSpec),
+    /// Keeps events until a consumer leases them over the API.
+    Pull(PullSpec),
+}
+
+/// The settings of a `pull` destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PullSpec {
+    /// Whether nothing is handed out while an earlier event is under lease.
+    pub ordered: bool,
 }
 
 /// The settings of an `http` destination.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::ids::{DeliveryId, DestinationId, NodeId};
+use crate::ids::{DeliveryId, DestinationId, EventId, NodeId};
 use crate::model::{Attempt, Concluded, Event, KeptOutput};
 use crate::store::NewDelivery;
 
@@ -67,6 +67,54 @@ pub struct ClaimRequest {
     pub until: Timestamp,
     /// How many more attempts each destination has room for.
     pub room: Vec<(DestinationId, u32)>,
+}
+
+/// What a consumer asks for.
+#[derive(Debug, Clone)]
+pub struct PullRequest {
+    /// Of which destination.
+    pub destination: DestinationId,
+    /// Leases that end at or before this have run out.
+    pub now: Timestamp,
+    /// Until when the new leases hold.
+    pub until: Timestamp,
+    /// How many deliveries at most.
+    pub max: u32,
+    /// How many bytes of bodies at most; the first delivery is given whatever its size.
+    pub bytes_max: u64,
+    /// What an earlier lease holds up.
+    pub order: PullOrder,
+    /// How often a delivery is leased at most.
+    pub attempts_max: u32,
+}
+
+/// What a lease holds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullOrder {
+    /// Everything after it: consumers see one event after another.
+    Strict,
+    /// Nothing: several consumers work beside each other, on the oldest first.
+    Loose,
+}
+
+/// What a consumer gets.
+#[derive(Debug)]
+pub struct Pulled {
+    /// The leases, oldest delivery first.
+    pub claimed: Vec<Claimed>,
+    /// When the first of the leases that were in the way, or are given now, runs out.
+    pub free_at: Option<Timestamp>,
+}
+
+/// A consumer's lease that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The key to `settle` and `extend`.
+    pub claim: Claim,
+    /// The event.
+    pub event: EventId,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// The end of an attempt.

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    AuditRow, Backlog, Cancel, Change, ClaimRequest, Claimed, Committed, DeliveryFilter, EventFilter, JobChange,
-    JobStep, Listing, Look, NewDelivery, NewEvent, Page, Records, RefusedFilter, Resources, Settled, Settlement, Store,
-    StoreError, Upkeep,
+    AuditRow, Backlog, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, DeliveryFilter, EventFilter, Held,
+    JobChange, JobStep, Listing, Look, NewDelivery, NewEvent, Page, PullRequest, Pulled, Records, RefusedFilter,
+    Resources, Settled, Settlement, Store, StoreError, Upkeep,
 };
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
@@ -35,6 +35,7 @@ mod jobs;
 mod migrate;
 mod operate;
 mod outputs;
+mod pull;
 mod readers;
 mod refused;
 mod resources;
@@ -239,6 +240,23 @@ impl Store for SqliteStore {
             return Ok(Vec::new());
         }
         self.readers.read(move |connection| claim::load(connection, &leases)).await
+    }
+
+    async fn pull(&self, request: PullRequest) -> Result<Pulled, StoreError> {
+        let pull::Leases { leases, free_at } = self.writer.submit(move |tx| pull::lease(tx, &request)).await?;
+        if leases.is_empty() {
+            return Ok(Pulled { claimed: Vec::new(), free_at });
+        }
+        let claimed = self.readers.read(move |connection| claim::load(connection, &leases)).await?;
+        Ok(Pulled { claimed, free_at })
+    }
+
+    async fn held_by_consumers(&self, leases: Vec<(DeliveryId, u32)>) -> Result<Vec<Option<Held>>, StoreError> {
+        self.readers.read(move |connection| pull::held(connection, &leases)).await
+    }
+
+    async fn extend(&self, claims: Vec<Claim>, now: Timestamp, until: Timestamp) -> Result<Vec<Settled>, StoreError> {
+        self.writer.submit(move |tx| pull::extend(tx, &claims, now, until)).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {

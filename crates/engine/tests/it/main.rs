@@ -9,6 +9,7 @@ mod egress;
 mod handshake;
 mod jobs;
 mod kms;
+mod pull;
 mod receive;
 mod refusals;
 mod report;

@@ -9,6 +9,7 @@ mod jobs;
 mod lists;
 mod model;
 mod operate;
+mod pull;
 mod refused;
 mod resources;
 mod routing;
@@ -74,6 +75,16 @@ mod on_sqlite {
             a_refused_request_comes_back_as_it_went_in
             the_last_refused_requests_of_each_door_stay
             refused_requests_are_filtered_by_all_that_is_asked;
+        pull:
+            consumers_get_what_is_owed_in_the_order_of_commits
+            loosely_several_consumers_work_beside_each_other
+            a_lease_that_runs_out_is_given_again_until_the_last
+            an_extended_lease_holds_until_its_new_end
+            recovery_leaves_consumers_their_leases
+            a_paused_destination_gives_nothing_and_goes_on_in_order
+            what_is_called_off_is_cancelled_when_its_lease_ends_or_is_extended
+            bodies_are_given_up_to_a_bound_and_a_larger_one_alone
+            a_destination_that_comes_to_be_pulled_from_takes_along_what_it_is_owed;
         routing:
             the_end_of_an_attempt_cancels_what_was_called_off_unless_it_succeeded
             a_lease_that_ends_by_itself_cancels_what_was_called_off

@@ -59,6 +59,9 @@ enum Kind {
         check_run: Option<String>,
         comment: bool,
     },
+    Pull {
+        ordered: bool,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -134,6 +137,7 @@ fn kind(kind: DestinationKind) -> Kind {
             set_headers: names(http.set_headers),
             allow_addresses: http.allow_addresses.iter().map(ToString::to_string).collect(),
         },
+        DestinationKind::Pull(pull) => Kind::Pull { ordered: pull.ordered },
         DestinationKind::Report(report) => Kind::Report {
             of: report.of,
             provider: report.provider,

@@ -179,7 +179,7 @@ fn number(version: &str) -> Result<u32, Problem> {
 }
 
 /// A JSON body. The reader's own words may quote the body, so only the place is told.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         Problem::new(

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use hookward::Secret;
-use hookward_engine::model::{DestinationKind, DestinationSpec, HttpSpec, RetrySchedule, Rules, Signing};
+use hookward_engine::model::{DestinationKind, DestinationSpec, HttpSpec, PullSpec, RetrySchedule, Rules, Signing};
 use hookward_engine::{OWN, PUBLISH};
 use toml::Spanned;
 
@@ -63,6 +63,7 @@ fn destination(
     let concurrency = bounded(check, file.concurrency.as_ref(), CONCURRENCY, 1..=1024, "concurrency");
     report::token_as_signature(check, &mut file);
     let signing = file.sign.take();
+    pull_settings(check, &file, signing.as_ref());
     let grace = file.grace.map_or(GRACE, |grace| grace.0);
     let name = file.name.get_ref().clone();
     let credential = command::credential(check, file.checkout.as_ref())?;
@@ -101,12 +102,33 @@ fn kind(check: &mut Check<'_>, file: file::Destination) -> Result<Option<Destina
             command::refuse_elsewhere(check, &file, "report");
             Ok(report::report(check, file)?.map(DestinationKind::Report))
         }
+        "pull" => {
+            refuse(check, file.url.as_ref(), "url", "pull");
+            refuse(check, file.forward_headers.as_ref(), "forward_headers", "pull");
+            refuse(check, file.set_headers.as_ref(), "set_headers", "pull");
+            refuse(check, file.allow_addresses.as_ref(), "allow_addresses", "pull");
+            command::refuse_elsewhere(check, &file, "pull");
+            report::refuse_elsewhere(check, &file, "pull");
+            let ordered = file.ordered.is_none_or(Spanned::into_inner);
+            Ok(Some(DestinationKind::Pull(PullSpec { ordered })))
+        }
         other => {
-            let near = problems::nearest(other, ["http", "command", "report"].into_iter());
+            let near = problems::nearest(other, ["http", "command", "report", "pull"].into_iter());
             check.problem(&file.kind, format!("there is no type of destination `{}`{near}", other.escape_debug()));
             Ok(None)
         }
     }
+}
+
+/// What only a `pull` destination has, and what it has no use for.
+fn pull_settings(check: &mut Check<'_>, file: &file::Destination, sign: Option<&file::Sign>) {
+    let kind = file.kind.get_ref().as_str();
+    if kind != "pull" {
+        return refuse(check, file.ordered.as_ref(), "ordered", kind);
+    }
+    refuse(check, file.timeout.as_ref(), "timeout", kind);
+    refuse(check, file.concurrency.as_ref(), "concurrency", kind);
+    refuse(check, sign.map(|sign| &sign.scheme), "sign", kind);
 }
 
 /// A setting of the other type of destination.

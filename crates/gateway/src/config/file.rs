@@ -220,6 +220,7 @@ pub(super) struct Destination {
     pub(super) concurrency: Option<Spanned<Size>>,
     pub(super) sign: Option<Sign>,
     pub(super) grace: Option<Lapse>,
+    pub(super) ordered: Option<Spanned<bool>>,
     pub(super) of: Option<Spanned<String>>,
     pub(super) provider: Option<Spanned<String>>,
     pub(super) api: Option<Spanned<String>>,

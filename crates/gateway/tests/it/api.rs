@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 mod jobs;
+mod leases;
 mod outputs;
 mod refusals;
 

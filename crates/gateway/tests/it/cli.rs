@@ -11,8 +11,8 @@ use crate::support::{Gateway, KEY, SOURCES};
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) status: i32,
-    stdout: String,
-    stderr: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 async fn run(url: &str, key: Option<&str>, arguments: &[&str], input: &[u8]) -> Ran {

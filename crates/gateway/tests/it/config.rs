@@ -477,3 +477,22 @@ latest_wins = "body.ref"
     );
     assert!(lines[2].starts_with("f.toml:11:12: this is not an expression: there is no function `now`"), "{error}");
 }
+
+#[test]
+fn what_consumers_pull_from_has_few_settings_of_its_own() {
+    let pull = |more: &str| format!("[[destination]]\nname = \"a\"\ntype = \"pull\"\n{more}");
+    for (more, expected) in [("", true), ("ordered = true", true), ("ordered = false", false)] {
+        let kind = parse(&pull(more)).unwrap().destinations.remove(0).spec.kind;
+        assert!(matches!(&kind, DestinationKind::Pull(pull) if pull.ordered == expected), "{more}: {kind:?}");
+    }
+    let wrong = "url = \"http://x.test/\"\nargv = [\"x\"]\ntimeout = \"5s\"\nconcurrency = 2\n";
+    insta::assert_snapshot!(problems(&pull(&format!("{wrong}sign = {{ scheme = \"github\" }}\n"))), @r"
+    hookward.toml:4:7: a destination of type `pull` has no `url`
+    hookward.toml:5:8: a destination of type `pull` has no `argv`
+    hookward.toml:6:11: a destination of type `pull` has no `timeout`
+    hookward.toml:7:15: a destination of type `pull` has no `concurrency`
+    hookward.toml:8:19: a destination of type `pull` has no `sign`
+    ");
+    let http = "[[destination]]\nname = \"a\"\ntype = \"http\"\nurl = \"http://x.test/\"\nordered = true\n";
+    insta::assert_snapshot!(problems(http), @"hookward.toml:5:11: a destination of type `http` has no `ordered`");
+}

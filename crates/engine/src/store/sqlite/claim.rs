@@ -27,18 +27,18 @@ pub(super) struct Lease {
 }
 
 /// An outstanding delivery as `lease` and `recover` find it.
-struct Outstanding {
-    seq: i64,
-    id: DeliveryId,
-    destination: DestinationId,
-    event_seq: i64,
+pub(super) struct Outstanding {
+    pub(super) seq: i64,
+    pub(super) id: DeliveryId,
+    pub(super) destination: DestinationId,
+    pub(super) event_seq: i64,
     tells_of: Option<DeliveryId>,
-    attempts: u32,
+    pub(super) attempts: u32,
     /// When its lease began, if it is leased.
-    leased_at: Option<Timestamp>,
-    due_at: Timestamp,
+    pub(super) leased_at: Option<Timestamp>,
+    pub(super) due_at: Timestamp,
     /// It was called off while it was leased.
-    called_off: bool,
+    pub(super) called_off: bool,
 }
 
 pub(super) fn lease(tx: &Tx<'_>, request: &ClaimRequest) -> Result<Vec<Lease>> {
@@ -86,7 +86,7 @@ fn due(connection: &Connection, destination: DestinationId, now: Timestamp, room
     all(&mut connection.prepare_cached(DUE)?, parameters, outstanding)
 }
 
-fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
+pub(super) fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
     let cells = Cells::new("deliveries", row);
     Ok(Outstanding {
         seq: cells.get("seq")?,
@@ -105,32 +105,31 @@ fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
 }
 
 fn lease_one(connection: &Connection, due: &Outstanding, request: &ClaimRequest) -> Result<Lease> {
-    keep_lost_attempt(connection, due, request.now)?;
+    take(connection, due, request.node, request.now, request.until)
+}
+
+/// Gives the lease of a delivery that is due to `node`.
+pub(super) fn take(
+    connection: &Connection,
+    due: &Outstanding,
+    node: NodeId,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Lease> {
+    keep_lost_attempt(connection, due, now)?;
     let number = due.attempts + 1;
     connection
         .prepare_cached(
             "update deliveries set state = 'leased', state_at_ms = ?2, due_at_ms = ?3, node = ?4, attempts = ?5
              where seq = ?1",
         )?
-        .execute(params![
-            due.seq,
-            request.now.as_millis(),
-            request.until.as_millis(),
-            request.node.as_bytes(),
-            number
-        ])?;
-    Ok(Lease {
-        delivery: due.id,
-        destination: due.destination,
-        node: request.node,
-        number,
-        event_seq: due.event_seq,
-        tells_of: due.tells_of,
-    })
+        .execute(params![due.seq, now.as_millis(), until.as_millis(), node.as_bytes(), number])?;
+    let (delivery, destination, event_seq) = (due.id, due.destination, due.event_seq);
+    Ok(Lease { delivery, destination, node, number, event_seq, tells_of: due.tells_of })
 }
 
 /// What a lease that ended by itself leaves behind: an attempt of which nothing is known but that it began.
-fn keep_lost_attempt(connection: &Connection, lost: &Outstanding, now: Timestamp) -> Result<()> {
+pub(super) fn keep_lost_attempt(connection: &Connection, lost: &Outstanding, now: Timestamp) -> Result<()> {
     let Some(started_at) = lost.leased_at else { return Ok(()) };
     let attempt = Attempt {
         id: interrupted_attempt_id(lost.id, lost.attempts),
@@ -149,26 +148,32 @@ fn keep_lost_attempt(connection: &Connection, lost: &Outstanding, now: Timestamp
 
 /// Where a delivery goes whose lease ended by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
+pub(super) enum Rest {
     /// It is due at once.
     Due,
     /// Its destination takes nothing now.
     Held,
+    /// That was its last attempt.
+    Exhausted,
 }
 
 /// Ends a lease that nobody settled. A delivery that was called off meanwhile is cancelled.
-fn end_lease(connection: &Connection, lost: &Outstanding, rest: Rest, now: Timestamp) -> Result<()> {
+pub(super) fn end_lease(connection: &Connection, lost: &Outstanding, rest: Rest, now: Timestamp) -> Result<()> {
     keep_lost_attempt(connection, lost, now)?;
     let (state, due_at) = match rest {
         _ if lost.called_off => ("cancelled", None),
         Rest::Due => ("pending", Some(now.as_millis())),
         Rest::Held => ("held", None),
+        Rest::Exhausted => ("exhausted", None),
     };
     connection
         .prepare_cached(
             "update deliveries set state = ?2, state_at_ms = ?3, due_at_ms = ?4, node = null where seq = ?1",
         )?
         .execute(params![lost.seq, state, now.as_millis(), due_at])?;
+    if rest == Rest::Exhausted {
+        connection.prepare_cached("update deliveries set latest_key = null where seq = ?1")?.execute([lost.seq])?;
+    }
     Ok(())
 }
 
@@ -208,8 +213,10 @@ pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) 
 }
 
 pub(super) fn recover(tx: &Tx<'_>, node: NodeId, now: Timestamp) -> Result<u64> {
-    let sql = "select * from deliveries where state = 'leased' and node <> ?1";
-    let lost = all(&mut tx.connection.prepare_cached(sql)?, [node.as_bytes()], outstanding)?;
+    // A consumer outlives the process that gave it a lease.
+    let sql = "select * from deliveries where state = 'leased' and node <> ?1 and node <> ?2";
+    let parameters = [node.as_bytes(), NodeId::CONSUMERS.as_bytes()];
+    let lost = all(&mut tx.connection.prepare_cached(sql)?, parameters, outstanding)?;
     for lost in &lost {
         let rest = if is_active(tx.connection, lost.destination)? { Rest::Due } else { Rest::Held };
         end_lease(tx.connection, lost, rest, now)?;

@@ -115,13 +115,13 @@ fn write_new(connection: &Connection, prepared: &Prepared) -> Result<Owed> {
         remember(connection, new.event.source, key, seq)?;
     }
     let mut owed = Owed::default();
-    for ((delivery, active), ran) in new.deliveries.iter().zip(states).zip(ran) {
+    for ((delivery, taker), ran) in new.deliveries.iter().zip(states).zip(ran) {
         match ran {
             Some(first) => routing::pass_over_once(connection, seq, delivery.destination, first)?,
             None => {
                 let at = new.event.received_at;
                 owed.superseded.extend(routing::supersede(connection, delivery, new.event.id, at)?);
-                let delivery_seq = insert_delivery(connection, seq, delivery, active, at)?;
+                let delivery_seq = insert_delivery(connection, seq, delivery, taker, at)?;
                 routing::remember_run(connection, new.event.source, delivery, seq, delivery_seq)?;
                 owed.made += 1;
             }
@@ -198,15 +198,30 @@ fn remember(connection: &Connection, source: SourceId, key: &DedupKey, event_seq
     Ok(())
 }
 
-/// Whether the destination of each delivery is active, in order.
-pub(super) fn takes_deliveries(connection: &Connection, deliveries: &[NewDelivery]) -> Result<Vec<bool>> {
-    deliveries.iter().map(|delivery| is_active(connection, delivery.destination)).collect()
+/// What the store knows of a destination when a delivery to it is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taker {
+    pub(super) active: bool,
+    /// Its consumers lease what they are owed.
+    pub(super) pulled: bool,
+}
+
+/// The destination of each delivery, in order.
+pub(super) fn takes_deliveries(connection: &Connection, deliveries: &[NewDelivery]) -> Result<Vec<Taker>> {
+    deliveries.iter().map(|delivery| taker(connection, delivery.destination)).collect()
 }
 
 pub(super) fn is_active(connection: &Connection, destination: DestinationId) -> Result<bool> {
-    let sql = "select state = 'active' as active from destinations where id = ?1";
-    first(connection, sql, [destination.as_bytes()], |row| Cells::new("destinations", row).get("active"))?
-        .ok_or_else(|| Failure::not_found(format!("destination `{destination}`")))
+    taker(connection, destination).map(|taker| taker.active)
+}
+
+pub(super) fn taker(connection: &Connection, destination: DestinationId) -> Result<Taker> {
+    let sql = "select state = 'active' as active, pulled from destinations where id = ?1";
+    let found = first(connection, sql, [destination.as_bytes()], |row| {
+        let cells = Cells::new("destinations", row);
+        Ok(Taker { active: cells.get("active")?, pulled: cells.get("pulled")? })
+    })?;
+    found.ok_or_else(|| Failure::not_found(format!("destination `{destination}`")))
 }
 
 /// The destination's state here decides whether the delivery is held, since the caller's knowledge may be older. Returns
@@ -215,16 +230,17 @@ pub(super) fn insert_delivery(
     connection: &Connection,
     event_seq: i64,
     delivery: &NewDelivery,
-    active: bool,
+    taker: Taker,
     now: Timestamp,
 ) -> Result<i64> {
     let (cause, cause_of) = cause_columns(&delivery.cause);
-    let (state, due_at_ms) = if active { ("pending", Some(delivery.due_at.as_millis())) } else { ("held", None) };
+    let (state, due_at_ms) = if taker.active { ("pending", Some(delivery.due_at.as_millis())) } else { ("held", None) };
     connection
         .prepare_cached(
             "insert into deliveries
-                (id, event_seq, destination_id, cause, cause_of, created_at_ms, state, state_at_ms, due_at_ms, latest_key)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8, ?9)",
+                (id, event_seq, destination_id, cause, cause_of, created_at_ms, state, state_at_ms, due_at_ms, latest_key,
+                pulled)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8, ?9, ?10)",
         )?
         .execute(params![
             delivery.id.as_bytes(),
@@ -236,6 +252,7 @@ pub(super) fn insert_delivery(
             state,
             due_at_ms,
             delivery.latest.as_ref().map(<[u8; 32]>::as_slice),
+            taker.pulled,
         ])?;
     Ok(connection.last_insert_rowid())
 }

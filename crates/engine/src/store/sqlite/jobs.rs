@@ -210,10 +210,10 @@ fn redeliver(
         |delivery: &&NewDelivery| wanted.as_ref().is_none_or(|wanted| wanted.contains(&delivery.destination));
     let deliveries: Vec<NewDelivery> = deliveries.iter().filter(is_wanted).cloned().collect();
     let states = takes_deliveries(connection, &deliveries)?;
-    for (delivery, active) in deliveries.iter().zip(states) {
+    for (delivery, taker) in deliveries.iter().zip(states) {
         let of = latest(connection, event_seq, delivery.destination)?;
         let delivery = NewDelivery { cause: DeliveryCause::Redelivery { of }, ..delivery.clone() };
-        insert_delivery(connection, event_seq, &delivery, active, now)?;
+        insert_delivery(connection, event_seq, &delivery, taker, now)?;
     }
     Ok(deliveries.len() as u64)
 }

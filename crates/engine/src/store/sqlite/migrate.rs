@@ -81,4 +81,10 @@ pub(super) mod tests {
         let plan = plan(crate::store::sqlite::claim::DUE);
         assert_eq!(plan, ["SEARCH deliveries USING INDEX deliveries_outstanding (destination_id=? AND due_at_ms<?)"]);
     }
+
+    #[test]
+    fn consumers_walk_what_is_outstanding_in_the_order_of_commits() {
+        let plan = plan(crate::store::sqlite::pull::IN_ORDER);
+        assert_eq!(plan, ["SEARCH deliveries USING INDEX deliveries_pulled (destination_id=? AND rowid>?)"]);
+    }
 }

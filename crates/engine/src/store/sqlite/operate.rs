@@ -20,7 +20,7 @@ pub(super) fn redeliver(tx: &Tx<'_>, event: EventId, deliveries: &[NewDelivery],
     })?
     .ok_or_else(|| Failure::not_found(format!("event `{event}`")))?;
     let states = takes_deliveries(connection, deliveries)?;
-    for (delivery, active) in deliveries.iter().zip(states) {
+    for (delivery, taker) in deliveries.iter().zip(states) {
         let cause = match delivery.cause {
             DeliveryCause::Redelivery { of: None } => {
                 DeliveryCause::Redelivery { of: latest(connection, event_seq, delivery.destination)? }
@@ -28,7 +28,7 @@ pub(super) fn redeliver(tx: &Tx<'_>, event: EventId, deliveries: &[NewDelivery],
             ref cause => cause.clone(),
         };
         let delivery = NewDelivery { cause, ..delivery.clone() };
-        insert_delivery(connection, event_seq, &delivery, active, audit.at)?;
+        insert_delivery(connection, event_seq, &delivery, taker, audit.at)?;
     }
     audit::append(connection, audit)
 }

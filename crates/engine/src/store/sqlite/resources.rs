@@ -12,7 +12,7 @@ use super::writer::{Tx, Uses};
 use crate::clock::Timestamp;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::kms::Sealed;
-use crate::model::{AuditEntry, Destination, DestinationState, SealedSecret, SecretOwner, Source};
+use crate::model::{AuditEntry, Destination, DestinationKind, DestinationState, SealedSecret, SecretOwner, Source};
 use crate::store::{Change, Resources};
 
 pub(super) fn change(tx: &Tx<'_>, changes: &[Change], audit: &[AuditEntry]) -> Result<()> {
@@ -57,11 +57,13 @@ fn put_source(connection: &Connection, source: &Source) -> Result<()> {
 
 fn put_destination(connection: &Connection, destination: &Destination) -> Result<()> {
     let (state, reason) = destination_state_columns(&destination.state);
+    let pulled = matches!(destination.spec.kind, DestinationKind::Pull(_));
+    move_outstanding(connection, destination.id, pulled)?;
     connection
         .prepare_cached(
-            "insert into destinations (id, organization_id, name, spec, state, disabled_reason, created_at_ms)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             on conflict (id) do update set spec = excluded.spec",
+            "insert into destinations (id, organization_id, name, spec, state, disabled_reason, created_at_ms, pulled)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             on conflict (id) do update set spec = excluded.spec, pulled = excluded.pulled",
         )?
         .execute(params![
             destination.id.as_bytes(),
@@ -71,7 +73,23 @@ fn put_destination(connection: &Connection, destination: &Destination) -> Result
             state,
             reason,
             destination.created_at.as_millis(),
+            pulled,
         ])?;
+    Ok(())
+}
+
+/// A destination that comes to be pulled from, or ceases to be, takes along what it is owed.
+fn move_outstanding(connection: &Connection, id: DestinationId, pulled: bool) -> Result<()> {
+    let sql = "select pulled from destinations where id = ?1";
+    let before = first(connection, sql, [id.as_bytes()], |row| Cells::new("destinations", row).get::<bool>("pulled"))?;
+    if before.is_some_and(|before| before != pulled) {
+        connection
+            .prepare_cached(
+                "update deliveries set pulled = ?2
+                 where destination_id = ?1 and (due_at_ms is not null or state = 'held')",
+            )?
+            .execute(params![id.as_bytes(), pulled])?;
+    }
     Ok(())
 }
 

@@ -201,11 +201,12 @@ pub(super) fn outcome_text(outcome: Outcome) -> &'static str {
         Outcome::Unusable => "unusable",
         Outcome::Interrupted => "interrupted",
         Outcome::Cancelled => "cancelled",
+        Outcome::Released => "released",
     }
 }
 
 pub(super) fn outcome(text: &str) -> Option<Outcome> {
-    const ALL: [Outcome; 14] = [
+    const ALL: [Outcome; 15] = [
         Outcome::Success,
         Outcome::Status,
         Outcome::Exit,
@@ -220,6 +221,7 @@ pub(super) fn outcome(text: &str) -> Option<Outcome> {
         Outcome::Unusable,
         Outcome::Interrupted,
         Outcome::Cancelled,
+        Outcome::Released,
     ];
     ALL.into_iter().find(|outcome| outcome_text(*outcome) == text)
 }

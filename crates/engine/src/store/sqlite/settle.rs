@@ -66,8 +66,8 @@ fn settle_one(connection: &Connection, settlement: &Settlement, output: Option<&
     }
     if matches!(next, Next::Delivered | Next::Exhausted) {
         let states = takes_deliveries(connection, &settlement.then)?;
-        for (delivery, active) in settlement.then.iter().zip(states) {
-            insert_delivery(connection, leased.event_seq, delivery, active, ended_at)?;
+        for (delivery, taker) in settlement.then.iter().zip(states) {
+            insert_delivery(connection, leased.event_seq, delivery, taker, ended_at)?;
         }
     }
     Ok(Settled::Written)
