@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use hookward::Refusal;
 use hookward_engine::model::{Rate, SecretOwner};
 use hookward_engine::{Declared, NewSecret, Receipt};
 
@@ -53,4 +54,23 @@ async fn what_is_over_the_rate_is_not_kept_and_what_proves_nothing_takes_none_of
     rig.clock.advance(Duration::from_millis(1));
     assert!(matches!(rig.send(push(SECRET, "b", "{\"n\":2}")).await, Receipt::Accepted(_)));
     assert_eq!(rig.event_counts().await, (2, 1));
+}
+
+#[tokio::test]
+async fn a_secret_that_somebody_emptied_on_disk_is_no_secret() {
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let database = rusqlite::Connection::open(rig.dir.path().join("hookward.db")).unwrap();
+    let emptied = database.execute("update secrets set ciphertext = x''", []).unwrap();
+    assert_eq!(emptied, 1);
+    drop(database);
+    let rig = rig.restart().await;
+    let mut under_the_empty_key = push(SECRET, "d", "{}");
+    // HMAC-SHA-256 of the body under the empty key, computed with the Python standard library.
+    let mac = "sha256=22f8eea909400af98adf3681a9f31923ef6b7fcba4abb553d92823a3e9d5c25e";
+    let header = under_the_empty_key.headers.iter_mut().find(|(name, _)| name == "x-hub-signature-256");
+    header.expect("signed").1 = Bytes::from_static(mac.as_bytes());
+    for request in [push(SECRET, "d", "{}"), under_the_empty_key] {
+        assert!(matches!(rig.send(request).await, Receipt::Refused(Refusal::NoUsableSecret)));
+    }
+    assert_eq!(rig.event_counts().await, (0, 0));
 }

@@ -191,20 +191,17 @@ fn handshake_token(
         Proof::Scheme { name } => check.find(name).is_some_and(Scheme::has_handshake_token),
         _ => false,
     };
-    match (takes_one, token) {
-        (false, None) => return None,
-        (true, None) => {
+    let Some(token) = token else {
+        if takes_one {
             let notice = "it has no `handshake_token`, so its provider cannot make sure of it";
             check.notices.push(format!("source `{source}`: {notice}"));
-            return None;
         }
-        (false, Some(token)) => {
-            check.problem(token, format!("the scheme of source `{source}` takes no `handshake_token`"));
-            return None;
-        }
-        (true, Some(_)) => {}
+        return None;
+    };
+    if !takes_one {
+        check.problem(token, format!("the scheme of source `{source}` takes no `handshake_token`"));
+        return None;
     }
-    let token = token?;
     match reference::secret(token.get_ref(), check.environment) {
         Ok(Ok(value)) => Some(value),
         Ok(Err(variable)) => {

@@ -93,8 +93,9 @@ impl Entrance {
             Behind::Several(hint, desks) => {
                 let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
                 let found = hint.read(kind, body).and_then(|value| desks.get(&value));
-                let any = || desks.values().next().expect("a path leads to at least one source");
-                found.ok_or_else(|| any().source)
+                // The first by name, so that it is the same one after every start.
+                let any = || desks.values().min_by_key(|desk| desk.tally.name());
+                found.ok_or_else(|| any().expect("a path leads to at least one source").source)
             }
         }
     }
