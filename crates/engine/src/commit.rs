@@ -110,8 +110,8 @@ pub(crate) async fn commit(
         body_len: fact.body.len() as u64,
         body_sha256: fact.body_sha256,
         duplicate_of: None,
+        stripped_at: None,
     };
-    let owes = !deliveries.is_empty();
     let committed = inner
         .store()
         .commit(NewEvent {
@@ -128,7 +128,7 @@ pub(crate) async fn commit(
         })
         .await?;
     inner.cancel_running(committed.superseded());
-    if owes {
+    if committed.owed() > 0 {
         inner.nudge();
     }
     Ok(committed)

@@ -33,14 +33,16 @@ const FORGET_STEP: u32 = 1_000;
 
 impl Engine {
     /// Attempts deliveries as they fall due, until `stop`; then claims nothing more, lets what is under way finish, and
-    /// returns. Also writes refusals to the audit log, forgets expired dedup keys and moves redelivery jobs on.
+    /// returns. Also writes refusals to the audit log, forgets expired dedup keys, moves redelivery jobs on and strips
+    /// what retention does not keep.
     pub async fn run(&self, stop: CancellationToken) {
         let mut dispatcher = Dispatcher::new(self.shared());
         tokio::join!(
             dispatcher.run(&stop),
             self.write_refusals(&stop),
             self.forget_expired(&stop),
-            self.run_jobs(&stop)
+            self.run_jobs(&stop),
+            self.retain(&stop)
         );
         self.inner().refusals().write(self.inner().store()).await;
     }

@@ -18,7 +18,7 @@ use crate::handshake::Tokens;
 use crate::ids::{DeliveryId, NodeId, OrganizationId, SourceId};
 use crate::kms::seal::{open, seal};
 use crate::kms::{Kms, KmsError, Sealed};
-use crate::model::{DedupPolicy, Destination, Outcome, Proof, SecretOwner, Source, SourceSpec};
+use crate::model::{DedupPolicy, Destination, Outcome, Proof, Retention, SecretOwner, Source, SourceSpec};
 use crate::refusals::Refusals;
 use crate::registry::{InnerDoors, Registry, Schemes};
 use crate::routing::Evaluator;
@@ -395,6 +395,7 @@ async fn make_source(parts: &Parts, name: &str, proof: Proof) -> Result<Source, 
             event_types: vec![],
             filter: None,
             rate: None,
+            retention: Retention::default(),
             door: serde_json::Value::Null,
         },
         created_at: now,

@@ -31,6 +31,7 @@ mod output;
 pub mod pull;
 pub mod redeliver;
 pub mod refusals;
+mod retention;
 pub mod retry;
 mod running;
 pub mod settle;

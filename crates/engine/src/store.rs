@@ -20,7 +20,7 @@ pub use claims::{
     Cancel, Claim, ClaimRequest, Claimed, Held, Next, PullOrder, PullRequest, Pulled, Settled, Settlement,
 };
 pub use lists::{AuditRow, Backlog, DeliveryFilter, EventFilter, Listing, Page, RefusedFilter};
-pub use upkeep::{JobChange, JobStep, Look, LookedAt, Upkeep};
+pub use upkeep::{JobChange, JobStep, KeptOfSource, Look, LookedAt, Retained, Strip, Upkeep};
 
 /// Why a store could not do as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -237,7 +237,7 @@ pub trait Records: Send + Sync + std::fmt::Debug {
     /// One event.
     async fn event(&self, id: EventId) -> Result<Event, StoreError>;
 
-    /// An event's raw bytes (a duplicate's are its original's when they were equal).
+    /// An event's raw bytes (a duplicate's are its original's when they were equal); `NotFound` once it is stripped.
     async fn body(&self, id: EventId) -> Result<Bytes, StoreError>;
 
     /// Events, newest first.
@@ -269,6 +269,9 @@ pub trait Records: Send + Sync + std::fmt::Debug {
 
     /// Redelivery jobs, newest first.
     async fn jobs(&self, page: Page) -> Result<Listing<RedeliveryJob>, StoreError>;
+
+    /// What is kept of each source, by name.
+    async fn kept(&self) -> Result<Vec<KeptOfSource>, StoreError>;
 
     /// Counts; also the proof that the store answers.
     async fn backlog(&self) -> Result<Backlog, StoreError>;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use hookward::{Scheme, Secret};
 use hookward_engine::destination::command::Supervisor;
 use hookward_engine::expression::Expression;
-use hookward_engine::model::{DestinationSpec, SourceSpec};
+use hookward_engine::model::{DestinationSpec, Retention, SourceSpec};
 use ipnet::IpNet;
 
 pub use door::{Answer, Answers, Door};
@@ -40,6 +40,8 @@ pub struct Config {
     pub settings: Settings,
     /// Answers for unknown paths, longest prefix first.
     pub unmatched: Vec<Unmatched>,
+    /// What is kept of events that did not come through a declared source.
+    pub retention: Retention,
     /// The doors in.
     pub sources: Vec<SourceDeclaration>,
     /// The ways out.
@@ -170,21 +172,30 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let file: file::File = toml::from_str(text)
             .map_err(|error| ConfigError::new(name, text, vec![problems::from_toml(text, &error)]))?;
-        let mut check =
-            Check { text, directory, environment, problems: Vec::new(), notices: Vec::new(), schemes: Vec::new() };
+        let mut check = Check {
+            text,
+            directory,
+            environment,
+            problems: Vec::new(),
+            notices: Vec::new(),
+            schemes: Vec::new(),
+            retention: Retention::default(),
+        };
         check.schemes = sources::schemes(&mut check, &file.scheme);
         let settings = check.settings(&file);
         let unmatched = door::unmatched(&mut check, file.unmatched);
+        check.retention = sources::retention(&mut check, &file.retention);
         let source_names: Vec<String> = file.source.iter().map(|source| source.name.get_ref().clone()).collect();
         let sources = sources::sources(&mut check, file.source, &settings.limits);
         let destinations = destinations::destinations(&mut check, file.destination, &source_names);
         if !check.problems.is_empty() {
             return Err(ConfigError::new(name, text, check.problems));
         }
-        let (schemes, notices) = (check.schemes, check.notices);
+        let (schemes, notices, retention) = (check.schemes, check.notices, check.retention);
         Ok(Self {
             settings,
             unmatched,
+            retention,
             sources,
             destinations,
             schemes,
@@ -204,6 +215,8 @@ struct Check<'a> {
     problems: Vec<Problem>,
     notices: Vec<String>,
     schemes: Vec<Scheme>,
+    /// What is kept of a source that says nothing of its own.
+    retention: Retention,
 }
 
 impl Check<'_> {

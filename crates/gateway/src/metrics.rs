@@ -9,7 +9,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
 
 /// What a request at a source was answered.
@@ -75,6 +75,11 @@ struct Refused {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OwnerOf {
     owner: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSource {
+    source: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -148,6 +153,7 @@ impl Metrics {
         exposed(&mut own, engine);
         failed_filters(&mut own, engine);
         backlog(&mut own, engine, now).await;
+        kept(&mut own, engine).await;
         let text = text.strip_suffix("# EOF\n").unwrap_or(&text).to_owned();
         let mut rest = String::new();
         encode(&mut rest, &own).expect("writing to a string does not fail");
@@ -190,6 +196,19 @@ fn failed_filters(registry: &mut Registry, engine: &Engine) {
     }
     let help = "Events not owed to a destination because an expression of its, or of their source, failed";
     registry.register("hookward_filter_failed", help, family);
+}
+
+async fn kept(registry: &mut Registry, engine: &Engine) {
+    let (events, bytes) = (Family::<OfSource, Gauge>::default(), Family::<OfSource, Gauge>::default());
+    for kept in engine.store().kept().await.unwrap_or_default() {
+        let source = OfSource { source: kept.name };
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        events.get_or_create(&source).set(gauge(kept.events));
+        bytes.get_or_create(&source).set(gauge(kept.body_bytes));
+    }
+    registry.register("hookward_kept_events", "Events kept whole, by source", events);
+    let help = "Bodies kept, as long as they were received, by source";
+    registry.register_with_unit("hookward_kept_bodies", help, Unit::Bytes, bytes);
 }
 
 async fn backlog(registry: &mut Registry, engine: &Engine, now: Timestamp) {

@@ -113,7 +113,7 @@ impl Running {
 /// # Errors
 /// [`StartError`] when anything that it needs cannot be used.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let Config { settings, unmatched, sources, destinations, schemes, api_key, supervisor, .. } = config;
+    let Config { settings, unmatched, retention, sources, destinations, schemes, api_key, supervisor, .. } = config;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let parts = parts(&settings, schemes, supervisor, Arc::clone(&clock), Arc::clone(&entropy))?;
@@ -124,6 +124,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let engine = Engine::open(parts).await?;
     engine.declare(declared(sources, destinations)).await?;
+    engine.declare_inner_retention(retention).await?;
     let metrics = Metrics::new(clock.now());
     let limits = settings.limits.clone();
     let ingest = Ingest::new(engine.clone(), metrics.clone(), &settings, &unmatched);

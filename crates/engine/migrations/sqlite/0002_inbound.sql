@@ -97,7 +97,8 @@ create table jobs (
 
 create index jobs_running on jobs (seq) where state = 'running';
 
--- What is kept of each source, so that retention by size need not count.
+-- What is kept of each source, so that retention by size need not count: events that are not stripped, and the bodies of
+-- its events in their raw length, each once however many events share it.
 create table source_totals (
     source_id blob primary key check (length(source_id) = 16),
     events integer not null,
@@ -108,6 +109,9 @@ insert into source_totals (source_id, events, body_bytes)
     select source_id, count(*), sum(case when body_seq is null then body_len else 0 end) from events group by source_id;
 
 -- Retention takes body, headers, deliveries and attempts first (`stripped_at_ms`), and the row itself only when no
--- dedup key leads to it any more: an old request sent again must still be known.
+-- dedup key leads to it any more (`row_until_ms`, set with the other): an old request sent again must still be known.
+-- A body that later duplicates share stays where it is until the last of them is stripped.
 alter table events add column stripped_at_ms integer;
+alter table events add column row_until_ms integer;
+create index events_row_until on events (row_until_ms) where row_until_ms is not null;
 create index events_sharing_bodies on events (body_seq) where body_seq is not null;

@@ -27,3 +27,23 @@ pub(super) mod millis {
         u64::deserialize(deserializer).map(Duration::from_millis)
     }
 }
+
+pub(super) mod optional_seconds {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+
+    pub(in crate::model) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.serialize_some(&value.as_secs()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in crate::model) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
+    }
+}

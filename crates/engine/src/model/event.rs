@@ -32,6 +32,8 @@ pub struct Event {
     pub body_sha256: [u8; 32],
     /// The event that this one repeats, if it is a duplicate.
     pub duplicate_of: Option<EventId>,
+    /// When retention took its body, headers, deliveries and attempts; `None` while they are there.
+    pub stripped_at: Option<Timestamp>,
 }
 
 /// A destination that hears an event and is not owed it, where that is worth saying.

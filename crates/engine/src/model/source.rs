@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::durations::{millis, seconds};
+use super::durations::{millis, optional_seconds, seconds};
 use crate::clock::Timestamp;
 use crate::ids::{OrganizationId, SourceId};
 
@@ -45,9 +45,24 @@ pub struct SourceSpec {
     /// How many authentic requests are taken; all of them when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
+    /// How long and how much of its events is kept.
+    #[serde(default)]
+    pub retention: Retention,
     /// The gateway's own settings for this door (path, methods, answers). The engine keeps them and looks away.
     #[serde(default)]
     pub door: serde_json::Value,
+}
+
+/// How long and how much of a source's events is kept; for ever where nothing is said. What still is owed stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Older events are stripped.
+    #[serde(default, rename = "age_s", with = "optional_seconds", skip_serializing_if = "Option::is_none")]
+    pub age: Option<Duration>,
+    /// The oldest events are stripped while the bodies kept are more than this, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
 }
 
 /// How many requests a source takes: so many in so long, and at most `burst` at once after a silence.

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::{
     AuditRow, Backlog, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, DeliveryFilter, EventFilter, Held,
-    JobChange, JobStep, Listing, Look, NewDelivery, NewEvent, Page, PullRequest, Pulled, Records, RefusedFilter,
-    Resources, Settled, Settlement, Store, StoreError, Upkeep,
+    JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Page, PullRequest, Pulled, Records,
+    RefusedFilter, Resources, Retained, Settled, Settlement, Store, StoreError, Strip, Upkeep,
 };
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
@@ -39,6 +39,7 @@ mod pull;
 mod readers;
 mod refused;
 mod resources;
+mod retention;
 mod routing;
 mod rows;
 mod settle;
@@ -218,6 +219,10 @@ impl Records for SqliteStore {
         self.readers.read(move |connection| jobs::list(connection, page)).await
     }
 
+    async fn kept(&self) -> Result<Vec<KeptOfSource>, StoreError> {
+        self.readers.read(retention::kept).await
+    }
+
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.writer.is_running()?;
         self.readers.read(deliveries::backlog).await
@@ -337,5 +342,18 @@ impl Upkeep for SqliteStore {
 
     async fn change_job(&self, change: JobChange) -> Result<bool, StoreError> {
         self.writer.submit(move |tx| jobs::change(tx, &change)).await
+    }
+
+    async fn strip(&self, strip: Strip) -> Result<Retained, StoreError> {
+        let (source, now) = (strip.source, strip.now);
+        let found = self.readers.read(move |connection| retention::find(connection, &strip)).await?;
+        if found.is_empty() {
+            return Ok(Retained { stripped: 0, next: None });
+        }
+        self.writer.submit(move |tx| retention::strip(tx, source, &found, now)).await
+    }
+
+    async fn remove_rows(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        self.writer.submit(move |tx| retention::remove_rows(tx, now, limit)).await
     }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{NewDelivery, StoreError};
 use crate::clock::Timestamp;
-use crate::ids::{DestinationId, EventId, JobId};
+use crate::ids::{DestinationId, EventId, JobId, SourceId};
 use crate::model::{AuditEntry, JobRange, JobSpec, JobState, RedeliveryJob, RefusedRequest};
 
 /// Events that a job looked at, and where it goes on.
@@ -65,6 +65,47 @@ pub struct JobChange {
     pub audit: AuditEntry,
 }
 
+/// Events of one source that are to be stripped: the oldest first, a few at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strip {
+    /// Whose.
+    pub source: SourceId,
+    /// Only those after this position.
+    pub after: i64,
+    /// Those received before this time.
+    pub before: Option<Timestamp>,
+    /// Those without which the bodies kept of the source would be no more than this, in bytes.
+    pub size_bytes: Option<u64>,
+    /// At most this many.
+    pub events: u32,
+    /// No more once their bodies have this many bytes.
+    pub body_bytes: u64,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What came of a [`Strip`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retained {
+    /// How many events were stripped; those that are still owed were not.
+    pub stripped: u32,
+    /// Where to go on; `None` when the rest is neither too old nor too much.
+    pub next: Option<i64>,
+}
+
+/// What is kept of one source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptOfSource {
+    /// The source.
+    pub source: SourceId,
+    /// Its name.
+    pub name: String,
+    /// Events that are not stripped.
+    pub events: u64,
+    /// Bytes of their bodies as they were received; a body that several share counts once.
+    pub body_bytes: u64,
+}
+
 /// Housekeeping: nothing here is on an event's way.
 #[async_trait]
 pub trait Upkeep: Send + Sync + std::fmt::Debug {
@@ -91,4 +132,12 @@ pub trait Upkeep: Send + Sync + std::fmt::Debug {
 
     /// Changes a job's state. `Ok(false)` when it is in none of the states from which it may.
     async fn change_job(&self, change: JobChange) -> Result<bool, StoreError>;
+
+    /// Strips old events of a source: body, headers, deliveries, attempts and outputs go, the row stays so that a repeat
+    /// is still known. An event of which something is outstanding or held is passed over.
+    async fn strip(&self, strip: Strip) -> Result<Retained, StoreError>;
+
+    /// Removes the rows of stripped events to which no unexpired dedup key leads, and whose body nobody shares, at most
+    /// `limit` in one step. Returns how many it looked at.
+    async fn remove_rows(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError>;
 }

@@ -13,5 +13,6 @@ mod pull;
 mod receive;
 mod refusals;
 mod report;
+mod retention;
 mod store;
 mod support;

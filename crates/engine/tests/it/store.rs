@@ -12,6 +12,7 @@ mod operate;
 mod pull;
 mod refused;
 mod resources;
+mod retention;
 mod routing;
 mod sqlite;
 mod support;
@@ -103,6 +104,13 @@ mod on_sqlite {
             a_step_is_written_once_and_only_where_the_job_stands
             a_job_changes_state_only_from_where_it_may
             a_job_over_nothing_is_done_at_its_first_step;
+        retention:
+            an_old_event_is_stripped_to_its_row
+            what_is_owed_is_never_stripped
+            the_oldest_go_until_the_rest_is_small_enough
+            a_repeat_of_what_was_stripped_is_still_known
+            a_shared_body_stays_for_the_duplicates_that_need_it
+            a_value_that_ran_well_stays_run;
         resources:
             what_is_declared_comes_back
             putting_again_replaces_only_what_is_declared

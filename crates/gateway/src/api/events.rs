@@ -42,6 +42,8 @@ pub(crate) struct Shown {
     delivery_id: Option<String>,
     received_at: String,
     duplicate_of: Option<String>,
+    /// When retention took its body, headers and deliveries.
+    stripped_at: Option<String>,
     verdict: serde_json::Value,
     request: Request,
     body_len: u64,
@@ -208,6 +210,7 @@ fn shown(event: Event) -> Shown {
         delivery_id: event.delivery_id,
         received_at: time(event.received_at),
         duplicate_of: event.duplicate_of.map(|id| id.to_string()),
+        stripped_at: event.stripped_at.map(time),
         verdict: event.verdict,
         request: request(event.request),
         body_len: event.body_len,

@@ -33,6 +33,7 @@ pub(crate) struct Shown {
     filter: Option<String>,
     rate: Option<Rate>,
     grace_s: u64,
+    retention: Retention,
     created_at: String,
     removed_at: Option<String>,
 }
@@ -49,6 +50,13 @@ struct Dedup {
     body: bool,
     id_headers: Vec<String>,
     window_s: u64,
+}
+
+/// For ever, where it says nothing.
+#[derive(Debug, Serialize)]
+struct Retention {
+    age_s: Option<u64>,
+    size_bytes: Option<u64>,
 }
 
 /// `GET /sources`
@@ -93,6 +101,10 @@ fn shown(source: Source) -> Shown {
             burst: rate.burst,
         }),
         grace_s: source.spec.grace.as_secs(),
+        retention: Retention {
+            age_s: source.spec.retention.age.map(|age| age.as_secs()),
+            size_bytes: source.spec.retention.size_bytes,
+        },
         created_at: time(source.created_at),
         removed_at: source.removed_at.map(time),
     }

@@ -23,6 +23,7 @@ pub(super) struct File {
     pub(super) egress: Egress,
     pub(super) kms: Kms,
     pub(super) checkouts: Checkouts,
+    pub(super) retention: Retention,
     pub(super) unmatched: Vec<Unmatched>,
     pub(super) source: Vec<Source>,
     pub(super) destination: Vec<Destination>,
@@ -39,6 +40,7 @@ impl Default for File {
             egress: Egress::default(),
             kms: Kms::default(),
             checkouts: Checkouts::default(),
+            retention: Retention::default(),
             unmatched: Vec::new(),
             source: Vec::new(),
             destination: Vec::new(),
@@ -124,6 +126,13 @@ pub(super) struct Checkouts {
     pub(super) directory: Option<PathBuf>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Retention {
+    pub(super) age: Option<Spanned<Lapse>>,
+    pub(super) size: Option<Spanned<Size>>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Unmatched {
@@ -159,6 +168,7 @@ pub(super) struct Source {
     pub(super) handshake_token: Option<Spanned<String>>,
     pub(super) filter: Option<Spanned<String>>,
     pub(super) grace: Option<Lapse>,
+    pub(super) retention: Option<Retention>,
     #[serde(default)]
     pub(super) dedup: Dedup,
     #[serde(default)]

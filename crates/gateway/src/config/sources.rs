@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use hookward::{Scheme, Secret};
-use hookward_engine::model::{DedupPolicy, Proof, Rate, SourceSpec};
+use hookward_engine::model::{DedupPolicy, Proof, Rate, Retention, SourceSpec};
 use hookward_engine::{OWN, PUBLISH};
 use toml::Spanned;
 
@@ -111,10 +111,23 @@ fn source(
         grace: file.grace.map_or(GRACE, |grace| grace.0),
         event_types: destinations::event_types(check, file.event_types),
         filter,
+        retention: file.retention.map_or(check.retention, |file| retention(check, &file)),
         rate: file.rate.map(|file| rate(check, &file)),
         door: serde_json::to_value(&door).expect("a door is plain data"),
     };
     Some((SourceDeclaration { name: file.name.into_inner(), spec, secret, handshake_token }, door))
+}
+
+/// What is kept; each bound leaves something.
+pub(super) fn retention(check: &mut Check<'_>, file: &file::Retention) -> Retention {
+    if let Some(age) = file.age.as_ref().filter(|age| age.get_ref().0 < Duration::from_secs(1)) {
+        check.problem(age, "`age` must be at least 1s; leave it out to keep events however old they are");
+    }
+    if let Some(size) = file.size.as_ref().filter(|size| size.get_ref().0 == 0) {
+        check.problem(size, "`size` must be at least 1; leave it out to keep events however large they are");
+    }
+    let size_bytes = file.size.as_ref().map(|size| size.get_ref().0 as u64);
+    Retention { age: file.age.as_ref().map(|age| age.get_ref().0), size_bytes }
 }
 
 fn proof(check: &mut Check<'_>, file: &file::Source) -> Option<Proof> {

@@ -6,6 +6,7 @@ mod jobs;
 mod leases;
 mod outputs;
 mod refusals;
+mod retention;
 
 use crate::support::{Answer, Gateway, KEY, SOURCES, send};
 
@@ -185,6 +186,10 @@ async fn a_source_is_shown_with_its_door() {
   "proof": "unsigned",
   "rate": null,
   "removed_at": null,
+  "retention": {
+    "age_s": null,
+    "size_bytes": null
+  },
   "scheme": null
 }
 "#);
@@ -273,6 +278,7 @@ async fn an_event_is_shown_in_full() {
     "target": "/api/v1/events"
   },
   "source": "publish",
+  "stripped_at": null,
   "type": "push.main",
   "verdict": {
     "proof": "api_key"
@@ -433,6 +439,7 @@ async fn metrics_and_checks_need_no_key() {
         "hookward_unmatched_total 1",
         "hookward_store_up 1",
         "hookward_outstanding 0",
+        r#"hookward_kept_bodies_bytes{source="github"} 2"#,
     ] {
         assert!(metrics.lines().any(|got| got == line), "{line} is not in\n{metrics}");
     }

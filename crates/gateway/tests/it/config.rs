@@ -3,6 +3,8 @@
 use hookward_engine::model::DestinationKind;
 use hookward_gateway::config::{Config, DEFAULT};
 
+mod retention;
+
 fn parse(text: &str) -> Result<Config, String> {
     let variables = |name: &str| match name {
         "SET" => Some("a-value-long-enough".to_owned()),

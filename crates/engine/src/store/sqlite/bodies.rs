@@ -87,10 +87,16 @@ pub(super) fn at(connection: &Connection, body_seq: i64) -> Result<Bytes> {
 
 /// An event's body, its own or the one that it shares.
 pub(super) fn of_event(connection: &Connection, id: EventId) -> Result<Bytes> {
-    let sql = "select seq, coalesce(body_seq, seq) as body_seq from events where id = ?1";
-    let seq = first(connection, sql, [id.as_bytes()], |row| Cells::new("events", row).get("body_seq"))?
+    let sql = "select seq, case when stripped_at_ms is null then coalesce(body_seq, seq) end as body_seq
+               from events where id = ?1";
+    let seq: Option<i64> = first(connection, sql, [id.as_bytes()], |row| Cells::new("events", row).get("body_seq"))?
         .ok_or_else(|| Failure::not_found(format!("event `{id}`")))?;
-    at(connection, seq)
+    at(connection, seq.ok_or_else(|| removed(id))?)
+}
+
+/// What there is to say of an event that was stripped.
+pub(super) fn removed(id: EventId) -> Failure {
+    Failure::not_found(format!("body of event `{id}` any more: it was removed by retention"))
 }
 
 #[cfg(test)]

@@ -62,17 +62,18 @@ pub(super) fn write(tx: &mut Tx<'_>, prepared: &Prepared) -> Result<Written> {
     let connection = tx.connection;
     let new = &prepared.new;
     let event = &new.event;
-    let (original, owed) = match known(connection, event.source, &new.dedup, event.received_at)? {
-        None => (None, write_new(connection, prepared)?),
+    let (original, owed, body_bytes) = match known(connection, event.source, &new.dedup, event.received_at)? {
+        None => (None, write_new(connection, prepared)?, event.body_len),
         Some(known) if new.on_duplicate == OnDuplicate::Discard => {
             let (event, owed) = (known.original.event, Owed::default());
             return Ok(Written { event, original: Some(known.original), owed });
         }
         Some(known) => {
-            write_duplicate(connection, prepared, &known)?;
-            (Some(known.original), Owed::default())
+            let body_bytes = write_duplicate(connection, prepared, &known)?;
+            (Some(known.original), Owed::default(), body_bytes)
         }
     };
+    tx.count_kept(event.source, 1, integer(body_bytes));
     if let Some((owner, version)) = new.proven_by {
         tx.count_use(owner, version, event.received_at);
     }
@@ -84,10 +85,13 @@ struct Known {
     original: Original,
     seq: i64,
     body_len: u64,
+    /// Whether retention has taken its body.
+    is_stripped: bool,
 }
 
 fn known(connection: &Connection, source: SourceId, keys: &[DedupKey], now: Timestamp) -> Result<Option<Known>> {
-    let sql = "select e.seq, e.id, e.body_sha256, e.body_len from dedup d join events e on e.seq = d.event_seq
+    let sql = "select e.seq, e.id, e.body_sha256, e.body_len, e.stripped_at_ms is not null as is_stripped
+               from dedup d join events e on e.seq = d.event_seq
                where d.source_id = ?1 and d.kind = ?2 and d.key = ?3 and d.expires_at_ms > ?4";
     for key in keys {
         let parameters = params![source.as_bytes(), kind_number(key.kind), &key.key[..], now.as_millis()];
@@ -95,7 +99,12 @@ fn known(connection: &Connection, source: SourceId, keys: &[DedupKey], now: Time
             let cells = Cells::new("events", row);
             let event = cells.id("id", EventId::from_bytes)?;
             let original = Original { event, body_sha256: cells.get("body_sha256")? };
-            Ok(Known { original, seq: cells.get("seq")?, body_len: cells.unsigned("body_len")? })
+            Ok(Known {
+                original,
+                seq: cells.get("seq")?,
+                body_len: cells.unsigned("body_len")?,
+                is_stripped: cells.get("is_stripped")?,
+            })
         })?;
         if known.is_some() {
             return Ok(known);
@@ -135,15 +144,18 @@ fn write_new(connection: &Connection, prepared: &Prepared) -> Result<Owed> {
 
 /// The duplicate's own keys are not remembered: most delivery ids are not signed, and a captured request sent again
 /// under the id of a request that is still to come would make that one a duplicate.
-fn write_duplicate(connection: &Connection, prepared: &Prepared, known: &Known) -> Result<()> {
+///
+/// Returns how many bytes of body were kept.
+fn write_duplicate(connection: &Connection, prepared: &Prepared, known: &Known) -> Result<u64> {
     let new = &prepared.new;
     let same_body = known.original.body_sha256 == new.event.body_sha256 && known.body_len == new.event.body_len;
-    let shared = same_body.then_some(known.seq);
+    let shared = (same_body && !known.is_stripped).then_some(known.seq);
     let seq = insert_event(connection, prepared, Some((known.original.event, shared)))?;
     if shared.is_none() {
         bodies::put(connection, seq, &prepared.body)?;
     }
-    audit::append_with(connection, &new.audit_duplicate, "duplicate_of", known.original.event.to_string())
+    audit::append_with(connection, &new.audit_duplicate, "duplicate_of", known.original.event.to_string())?;
+    Ok(if shared.is_none() { new.event.body_len } else { 0 })
 }
 
 fn insert_event(

@@ -97,6 +97,7 @@ fn parse(row: &Row<'_>) -> Result<Event> {
         body_len: cells.unsigned("body_len")?,
         body_sha256: cells.get("body_sha256")?,
         duplicate_of: cells.optional_id("duplicate_of", EventId::from_bytes)?,
+        stripped_at: cells.optional_time("stripped_at_ms")?,
     })
 }
 

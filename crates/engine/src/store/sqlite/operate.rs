@@ -2,12 +2,12 @@
 
 use rusqlite::{Connection, params};
 
-use super::audit;
 use super::commit::{insert_delivery, takes_deliveries};
 use super::failure::{Failure, Result};
 use super::routing::call_off;
 use super::rows::{Cells, first};
 use super::writer::Tx;
+use super::{audit, bodies};
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId};
 use crate::model::{AuditEntry, DeliveryCause};
@@ -15,10 +15,15 @@ use crate::store::{Cancel, NewDelivery};
 
 pub(super) fn redeliver(tx: &Tx<'_>, event: EventId, deliveries: &[NewDelivery], audit: &AuditEntry) -> Result<()> {
     let connection = tx.connection;
-    let event_seq = first(connection, "select seq from events where id = ?1", [event.as_bytes()], |row| {
-        Cells::new("events", row).get("seq")
-    })?
-    .ok_or_else(|| Failure::not_found(format!("event `{event}`")))?;
+    let sql = "select seq, stripped_at_ms is null as is_whole from events where id = ?1";
+    let found = first(connection, sql, [event.as_bytes()], |row| {
+        let cells = Cells::new("events", row);
+        Ok((cells.get::<i64>("seq")?, cells.get::<bool>("is_whole")?))
+    })?;
+    let (event_seq, is_whole) = found.ok_or_else(|| Failure::not_found(format!("event `{event}`")))?;
+    if !is_whole {
+        return Err(bodies::removed(event));
+    }
     let states = takes_deliveries(connection, deliveries)?;
     for (delivery, taker) in deliveries.iter().zip(states) {
         let cause = match delivery.cause {

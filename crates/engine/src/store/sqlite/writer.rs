@@ -13,8 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::checkpoint::Checkpoints;
 use super::failure::{Failure, Result};
-use super::{Limits, resources};
+use super::{Limits, resources, retention};
 use crate::clock::Timestamp;
+use crate::ids::SourceId;
 use crate::model::SecretOwner;
 use crate::store::StoreError;
 
@@ -26,6 +27,14 @@ const INNER_PLACES: usize = 1024;
 pub(super) struct Tx<'c> {
     pub(super) connection: &'c Connection,
     uses: HashMap<(SecretOwner, u32), Uses>,
+    kept: HashMap<SourceId, Kept>,
+}
+
+/// What one group adds to what is kept of a source, or takes away.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) events: i64,
+    pub(super) body_bytes: i64,
 }
 
 /// Uses of one secret within one group.
@@ -37,6 +46,13 @@ pub(super) struct Uses {
 }
 
 impl Tx<'_> {
+    /// Counts events and bytes of bodies of a source; written once for the whole group. Called last in a verb.
+    pub(super) fn count_kept(&mut self, source: SourceId, events: i64, body_bytes: i64) {
+        let kept = self.kept.entry(source).or_default();
+        kept.events += events;
+        kept.body_bytes += body_bytes;
+    }
+
     /// Counts a use of a secret; written once for the whole group. Called last in a verb, when it can no longer fail.
     pub(super) fn count_use(&mut self, owner: SecretOwner, version: u32, at: Timestamp) {
         let uses = self.uses.entry((owner, version)).or_insert(Uses { count: 0, first: at, last: at });
@@ -271,7 +287,7 @@ impl Groups {
     ) -> std::result::Result<Vec<std::result::Result<(), StoreError>>, GroupFailure> {
         let environment = |failure: Failure| GroupFailure::Environment(unavailable(failure, &self.path));
         self.execute("begin immediate").map_err(environment)?;
-        let mut tx = Tx { connection: &self.connection, uses: HashMap::new() };
+        let mut tx = Tx { connection: &self.connection, uses: HashMap::new(), kept: HashMap::new() };
         let mut outcomes = Vec::with_capacity(group.len());
         for (index, job) in group.iter_mut().enumerate() {
             let changes = self.connection.total_changes();
@@ -290,6 +306,7 @@ impl Groups {
             }
         }
         resources::write_uses(&self.connection, &tx.uses).map_err(environment)?;
+        retention::write_kept(&self.connection, &tx.kept).map_err(environment)?;
         self.execute("commit").map_err(environment)?;
         Ok(outcomes)
     }

@@ -264,3 +264,60 @@ async fn a_proven_event_whose_secret_is_gone_is_kept_all_the_same() {
     new.proven_by = Some((SecretOwner::Source(source_id(1)), 1));
     fixture.store.commit(new).await.unwrap();
 }
+
+#[tokio::test]
+async fn the_totals_of_what_is_kept_are_exact_whatever_was_taken() {
+    let fixture = Fixture::new();
+    let dir = fixture.dir.path().to_owned();
+    let store: Shared = Arc::new(fixture.store);
+    declare(&store, 1).await;
+    let connection = Connection::open(dir.join(DATABASE_FILE)).unwrap();
+    let counted = || -> (i64, i64) {
+        let sql = "select (select count(*) from events where stripped_at_ms is null),
+                          (select coalesce(sum(e.body_len), 0) from bodies b join events e on e.seq = b.event_seq)";
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    let kept = || -> (i64, i64) {
+        let sql = "select coalesce(sum(events), 0), coalesce(sum(body_bytes), 0) from source_totals";
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    let mut rng = 7_u32;
+    let mut chance = move |below: u32| {
+        rng = rng.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (rng >> 16) % below
+    };
+    for n in 1..=300 {
+        // A few bodies and a few keys: originals, duplicates that share a body, and some that differ.
+        let key = [u8::try_from(chance(12)).unwrap()];
+        let body = vec![b'x'; chance(3) as usize * 50 + usize::from(key[0])];
+        let new = with_body(with_key(new_event(n), DedupKind::Body, &key), &body);
+        store.commit(if chance(5) == 0 { owing(new, n, 1) } else { new }).await.unwrap();
+        if chance(4) == 0 {
+            let strip = Strip {
+                source: source_id(1),
+                after: i64::from(chance(n)),
+                before: Some(at(i64::from(chance(n)))),
+                size_bytes: None,
+                events: chance(9) + 1,
+                body_bytes: 1 << 20,
+                now: at(i64::from(n)),
+            };
+            store.strip(strip).await.unwrap();
+            store.remove_rows(at(i64::from(n) + 59_900), chance(9)).await.unwrap();
+        }
+        assert_eq!(kept(), counted(), "after event {n}");
+    }
+    let stripped: i64 = connection
+        .query_row("select count(*) from events where stripped_at_ms is not null", [], |row| row.get(0))
+        .unwrap();
+    assert!(stripped > 0);
+    let broken: i64 =
+        connection.query_row("select count(*) from pragma_foreign_key_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(broken, 0);
+    // Whatever is whole has its body.
+    for event in store.events(EventFilter::default(), PAGE).await.unwrap().items {
+        let body = store.body(event.id).await;
+        assert_eq!(body.is_ok(), event.stripped_at.is_none());
+        assert!(body.is_err() || sha256(&body.unwrap()) == event.body_sha256);
+    }
+}

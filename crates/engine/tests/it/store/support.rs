@@ -91,6 +91,7 @@ pub(crate) fn source(n: u32) -> Source {
             event_types: vec![],
             filter: None,
             rate: None,
+            retention: Retention::default(),
             door: json!({ "path": format!("/in/source-{n}") }),
         },
         created_at: at(0),
@@ -185,6 +186,7 @@ pub(crate) fn new_event(n: u32) -> NewEvent {
         body_len: body.len() as u64,
         body_sha256: sha256(&body),
         duplicate_of: None,
+        stripped_at: None,
     };
     NewEvent {
         event,

@@ -116,6 +116,7 @@ pub(crate) fn github() -> DeclaredSource {
             event_types: vec![],
             filter: None,
             rate: None,
+            retention: hookward_engine::model::Retention::default(),
             door: serde_json::Value::Null,
         },
         secret: Some(Secret::new(SECRET).expect("not empty")),
