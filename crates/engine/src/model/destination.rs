@@ -144,7 +144,7 @@ pub struct CommandSpec {
     pub output_bytes: usize,
     /// What the program runs in, if that is the event's own commit. Excludes `directory`.
     #[serde(default)]
-    pub checkout: Option<CheckoutSpec>,
+    pub checkout: Option<Box<CheckoutSpec>>,
 }
 
 /// A commit to check out for a program.

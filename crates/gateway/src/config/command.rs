@@ -43,7 +43,7 @@ pub(super) fn command(check: &mut Check<'_>, file: file::Destination) -> Result<
     }
     let output_bytes = bounded(check, file.output_bytes.as_ref(), OUTPUT_BYTES, 0..=OUTPUT_BYTES_MAX, "output_bytes");
     let checkout = match file.checkout.map(Spanned::into_inner) {
-        Some(file::Checkout::Yes(table)) => Some(checkout(check, *table)?),
+        Some(file::Checkout::Yes(table)) => Some(Box::new(checkout(check, *table)?)),
         Some(file::Checkout::No) | None => None,
     };
     Ok(Some(CommandSpec { argv, directory, environment, output_bytes, checkout }))

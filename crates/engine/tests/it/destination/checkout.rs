@@ -38,7 +38,7 @@ fn build(
         directory: None,
         environment: vec![],
         output_bytes: OUTPUT_BYTES,
-        checkout: Some(checkout),
+        checkout: Some(Box::new(checkout)),
     };
     CommandDestination::new(&spec, timeout, supervisor(), &checkouts)
 }
