@@ -7,3 +7,4 @@ mod contracts;
 mod disk;
 mod quantgov;
 mod triggers;
+mod trustedoss;
