@@ -1,6 +1,8 @@
 //! `cargo xtask octokit`: GitHub's own example payloads, signed and verified by GitHub's own package, through the gateway.
 //! Owns the processes and the installation; what is checked is in `xtask/js/octokit.mjs`.
 
+mod examples;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -42,7 +44,8 @@ pub(crate) fn run() -> Result<()> {
     let status = node.wait()?;
     result?;
     ensure!(status.success(), "octokit.mjs ended with {status}");
-    Ok(())
+    let packages = script.parent().context("a file has a directory")?.join("node_modules");
+    examples::run(&packages.join("@octokit/webhooks-examples"))
 }
 
 /// The packages of `xtask/js`, installed below `target`, where nothing is committed from.
