@@ -5,6 +5,7 @@ pub mod command;
 pub mod http;
 pub mod report;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,6 +71,16 @@ pub struct Parcel<'a> {
     pub called_off: &'a CancellationToken,
     /// Takes what a program writes.
     pub output: &'a Output,
+}
+
+impl Parcel<'_> {
+    /// The JSON text that the event's body is, or that it carries in a form; whether it is JSON is for its reader to find
+    /// out.
+    fn json_text(&self) -> Cow<'_, [u8]> {
+        let content_type = self.request.headers.iter().find(|(name, _)| name == "content-type");
+        let content_type = content_type.map(|(_, value)| value.as_ref());
+        hookward::json_text(content_type, &self.body).unwrap_or_default()
+    }
 }
 
 /// What came of one attempt.

@@ -55,11 +55,16 @@ impl Hint {
             Some(cut) if body.len() > MAX_HINT_SCAN => without_digits_at_its_end(cut),
             _ => body,
         };
-        let json: Cow<'_, [u8]> = match content_type {
-            Some(_) if url::is_form(content_type, start) => url::form_field(start, FORM_FIELD)?.into(),
-            _ => start.into(),
-        };
-        json::first(&json, &self.tokens)
+        json::first(&json_text(content_type, start)?, &self.tokens)
+    }
+}
+
+/// The JSON text of a body as providers send it: the body itself, or the field `payload` of a form. `None` for a form without that
+/// field. Whether it is JSON is for its reader to find out.
+pub fn json_text<'b>(content_type: Option<&[u8]>, body: &'b [u8]) -> Option<Cow<'b, [u8]>> {
+    match content_type {
+        Some(_) if url::is_form(content_type, body) => url::form_field(body, FORM_FIELD).map(Cow::from),
+        _ => Some(body.into()),
     }
 }
 

@@ -119,7 +119,7 @@
 //!   [`Scheme::credential_query`] name the places to redact before a request is stored.
 
 pub use handshake::{Handshake, MAX_CHALLENGE};
-pub use hint::{Hint, HintError, MAX_HINT, MAX_HINT_DEPTH, MAX_HINT_SCAN};
+pub use hint::{Hint, HintError, MAX_HINT, MAX_HINT_DEPTH, MAX_HINT_SCAN, json_text};
 pub use key::{Key, MAX_TOKEN, SecretError};
 pub use message::{Draft, Headers, Message};
 pub use refusal::Refusal;

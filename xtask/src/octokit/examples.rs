@@ -49,8 +49,8 @@ enum Expected {
     Unauthorized,
 }
 
-/// `examples/trustedoss`, project `web`: each payload as it is but for the repository's name, and each push also as one
-/// to the default branch.
+/// `examples/trustedoss`, project `web`: each payload as it is but for the repository's name, each push also as one
+/// to the default branch, and each of them a second time.
 fn portal(payloads: &[Payload]) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let setup = Setup::with_config_file(directory.path(), &repository("examples/trustedoss/hookward.toml"))?;
@@ -70,6 +70,7 @@ fn portal(payloads: &[Payload]) -> Result<()> {
                 variants.push(variants[0].clone());
                 variants[1]["ref"] = json!("refs/heads/main");
             }
+            variants.push(variants[0].clone());
         }
         for body in variants {
             number += 1;

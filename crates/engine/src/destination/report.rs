@@ -56,7 +56,7 @@ impl ReportDestination {
         let Some(concluded) = parcel.concluded else {
             return Report::failed(Outcome::Unusable, "there is no outcome to tell");
         };
-        let subject = match Subject::read(self.spec.provider, &parcel.body) {
+        let subject = match Subject::read(self.spec.provider, &parcel.json_text()) {
             Ok(Some(subject)) => subject,
             Ok(None) => return done("the event names no commit: nothing to tell"),
             Err(problem) => return Report::failed(Outcome::Unusable, problem),

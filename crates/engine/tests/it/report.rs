@@ -148,12 +148,27 @@ async fn an_ambiguous_check_run_is_found_again_by_its_delivery() {
     let event = rig.deliveries().await[0].event;
     rig.engine.redeliver(event, Some("scan"), "test").await.unwrap();
     rig.engine.run_until_idle().await;
-    let state = host.faultless();
     // Another delivery of the scan is another run of the check, and the same comment.
-    assert_eq!((state.check_runs.len(), state.comments.len(), state.statuses.len()), (2, 1, 2));
-    drop(state);
+    let made = {
+        let state = host.faultless();
+        (state.check_runs.len(), state.comments.len(), state.statuses.len())
+    };
+    assert_eq!(made, (2, 1, 2));
     let refused = rig.engine.redeliver(event, Some("tell"), "test").await.unwrap_err();
     assert_eq!(refused.to_string(), "`tell` tells how `scan` ends: redeliver to `scan`");
+}
+
+#[tokio::test]
+async fn a_form_is_read_like_the_json_in_it() {
+    let (receiver, host) = (Receiver::start().await, CodeHost::start(Host::Github).await);
+    let rig = rig(&receiver, &host, ReportProvider::Github).await;
+    let json = pull_request(1);
+    let form = format!("payload={}", percent_encoding::utf8_percent_encode(&json, percent_encoding::NON_ALPHANUMERIC));
+    let mut request = push(SECRET, "d-1", &form);
+    request.headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".into()));
+    rig.send(request).await;
+    rig.engine.run_until_idle().await;
+    assert_eq!(host.faultless().statuses.len(), 1);
 }
 
 #[tokio::test]

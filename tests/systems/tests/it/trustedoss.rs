@@ -35,7 +35,7 @@ fn a_push_to_the_default_branch_is_scanned_in_each_project() {
         let response = world.push(project, secret, "d-1", &format!("refs/heads/{branch}"), &commit);
         let id = assert_accepted(&response);
         let found = world.server.get(&format!("/api/v1/events/{id}")).unwrap();
-        assert_eq!((&found["event_type"], &found["delivery_id"]), (&json!("push"), &json!("d-1")));
+        assert_eq!((&found["type"], &found["delivery_id"]), (&json!("push"), &json!("d-1")));
         assert_eq!(world.ended_scan()["event"], id.as_str());
     }
     assert_eq!(world.deliveries().len(), 2);

@@ -99,7 +99,7 @@ impl Checkout {
 
     /// Fetches and checks out the event's commit. The error says which step failed.
     pub(super) async fn fetch(&self, running: &mut Running<'_>, parcel: &Parcel<'_>) -> Result<Ready, String> {
-        let place = place::of(&parcel.body, self.told(parcel).await?)?;
+        let place = place::of(&parcel.json_text(), self.told(parcel).await?)?;
         let endpoint = Endpoint::parse(&place.url).map_err(|problem| format!("the repository's url: {problem}"))?;
         let addresses = self.guard.addresses(&endpoint).await.map_err(|error| error.to_string())?;
         if endpoint.uri().scheme_str() == Some("http") && !self.guard.allows_explicitly(&addresses) {

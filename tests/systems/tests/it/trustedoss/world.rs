@@ -93,7 +93,12 @@ impl World {
     /// The newest scan, once it is over.
     pub(super) fn ended_scan(&self) -> Value {
         let over = || self.deliveries().first().is_some_and(|delivery| delivery["state"] == "delivered");
-        assert!(until(PATIENCE, over), "the scan did not end: {:?}", self.deliveries());
+        assert!(until(PATIENCE, over), "the scan did not end: {:?}", self.newest_scan());
+        self.newest_scan()
+    }
+
+    /// The newest scan with its attempts.
+    pub(super) fn newest_scan(&self) -> Value {
         let id = self.deliveries()[0]["id"].as_str().unwrap().to_owned();
         self.server.get(&format!("/api/v1/deliveries/{id}")).unwrap()
     }

@@ -21,17 +21,13 @@ struct Shape {
 }
 
 const SHAPES: [Shape; 5] = [
-    // GitHub `pull_request`. The base repository has the head commit of a fork, too.
-    Shape {
-        commit: "/pull_request/head/sha",
-        url: "/pull_request/base/repo/clone_url",
-        path: "/pull_request/base/repo/full_name",
-    },
-    // GitLab merge request.
+    // GitHub `pull_request`. The repository that it was opened at has the head commit of a fork, too.
+    Shape { commit: "/pull_request/head/sha", url: "/repository/clone_url", path: "/repository/full_name" },
+    // GitLab merge request, of which the same is true.
     Shape {
         commit: "/object_attributes/last_commit/id",
-        url: "/object_attributes/target/git_http_url",
-        path: "/object_attributes/target/path_with_namespace",
+        url: "/project/git_http_url",
+        path: "/project/path_with_namespace",
     },
     // GitLab push, which has `after`, too.
     Shape { commit: "/checkout_sha", url: "/project/git_http_url", path: "/project/path_with_namespace" },
@@ -159,8 +155,8 @@ mod tests {
             json!({ "path_with_namespace": "acme/sub/infra", "git_http_url": "https://gl.test/acme/sub/infra.git" });
         let github = [
             json!({ "after": SHA, "before": other, "repository": repository }),
-            json!({ "after": other, "repository": { "clone_url": "x" },
-                    "pull_request": { "head": { "sha": SHA, "repo": { "clone_url": "fork" } }, "base": { "sha": other, "repo": repository } } }),
+            json!({ "after": other, "repository": repository,
+                    "pull_request": { "head": { "sha": SHA, "repo": { "clone_url": "fork" } }, "base": { "sha": other } } }),
         ];
         for body in github {
             assert_eq!(place(&body, None).unwrap(), ("https://gh.test/acme/web.git".to_owned(), SHA.to_owned()));
@@ -169,8 +165,8 @@ mod tests {
         let gitlab = [
             json!({ "object_kind": "push", "after": other, "checkout_sha": SHA, "project": project, "repository": { "git_http_url": "x" } }),
             json!({ "object_kind": "push", "after": SHA, "project": project }),
-            json!({ "object_kind": "merge_request", "project": { "git_http_url": "x" },
-                    "object_attributes": { "last_commit": { "id": SHA }, "target": project, "source": { "git_http_url": "fork" } } }),
+            json!({ "object_kind": "merge_request", "project": project,
+                    "object_attributes": { "last_commit": { "id": SHA }, "source": { "git_http_url": "fork" } } }),
         ];
         for body in gitlab {
             assert_eq!(place(&body, None).unwrap(), ("https://gl.test/acme/sub/infra.git".to_owned(), SHA.to_owned()));
