@@ -45,7 +45,7 @@ fn the_default_files_examples_work() {
     let text = text.replace("env:GITHUB_TOKEN", "env:SET").replace("env:GIT_TOKEN", "env:SET");
     let config = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(config.sources.len(), 1);
-    assert_eq!(config.destinations.len(), 4);
+    assert_eq!(config.destinations.len(), 5);
     assert_eq!(config.unmatched.len(), 1);
 }
 
