@@ -9,6 +9,7 @@ mod meter;
 mod subject;
 mod values;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cel::common::ast::IdedExpr;
@@ -124,14 +125,16 @@ impl Expression {
     /// See [`Failure`].
     pub fn evaluate(&self, view: &mut View<'_>, allowance: u64) -> Result<serde_json::Value, Failure> {
         if self.depth <= SHALLOW {
-            return self.evaluate_here(view, allowance);
+            // A fault in the interpreter is this expression's failure, and the event is kept all the same.
+            let evaluated = catch_unwind(AssertUnwindSafe(|| self.evaluate_here(view, allowance)));
+            return evaluated.unwrap_or_else(|_| Err(Failure::failed("the interpreter broke off")));
         }
         let failed = |error: &dyn std::fmt::Display| Failure::failed(format!("there is no thread for it: {error}"));
         std::thread::scope(|scope| {
             let evaluating = std::thread::Builder::new().name("hookward-evaluate".to_owned()).stack_size(STACK);
             let evaluating = evaluating.spawn_scoped(scope, move || self.evaluate_here(view, allowance));
             let evaluating = evaluating.map_err(|error| failed(&error))?;
-            evaluating.join().unwrap_or_else(|_| Err(failed(&"it broke off")))
+            evaluating.join().unwrap_or_else(|_| Err(Failure::failed("the interpreter broke off")))
         })
     }
 
