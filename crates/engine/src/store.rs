@@ -200,7 +200,6 @@ pub struct Resources {
 }
 
 /// A change to what is declared, with its audit entry, in one transaction.
-#[expect(clippy::large_enum_variant, reason = "a handful at a time, when what is declared changes")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Insert the source, or replace the spec and `removed_at` of the one with this id.
