@@ -67,6 +67,7 @@ impl Engine {
 
     async fn forget_expired(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
+            self.inner().look_at_clock();
             let now = self.inner().clock().now();
             match self.inner().store().forget(now, FORGET_STEP).await {
                 Ok(FORGET_STEP) => continue,

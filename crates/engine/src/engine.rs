@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::alert::Alerts;
-use crate::clock::{Clock, Entropy};
+use crate::clock::{Clock, Entropy, Step, StepWatch};
 use crate::destination::command::{self, Checkouts, Supervisor};
 use crate::egress::{EgressPolicy, SystemResolver};
 use crate::handshake::Tokens;
@@ -122,6 +122,7 @@ pub(crate) struct Inner {
     jobs: Notify,
     administration: tokio::sync::Mutex<()>,
     totals: Mutex<BTreeMap<Outcome, u64>>,
+    clock_steps: Mutex<StepWatch>,
 }
 
 impl Engine {
@@ -155,6 +156,7 @@ impl Engine {
                 jobs: Notify::new(),
                 administration: tokio::sync::Mutex::new(()),
                 totals: Mutex::default(),
+                clock_steps: Mutex::default(),
                 parts,
             }),
         })
@@ -210,6 +212,13 @@ impl Engine {
     /// How many events passed a destination over because an expression failed, by destination, since this process began.
     pub fn failed_filters(&self) -> BTreeMap<String, u64> {
         self.inner.evaluator.failed()
+    }
+
+    /// The last time that the wall clock was seen to jump. Schedules follow the clock as it is; timestamps that senders
+    /// signed are held against it, so a clock that is wrong refuses honest requests.
+    pub fn clock_step(&self) -> Option<Step> {
+        self.inner.look_at_clock();
+        self.inner.clock_steps.lock().unwrap_or_else(PoisonError::into_inner).last_step()
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -321,6 +330,15 @@ impl Inner {
         self.registry.store(Arc::new(registry));
         self.nudge();
         Ok(())
+    }
+
+    /// Compares the wall clock with the monotonic one since the last look.
+    pub(crate) fn look_at_clock(&self) {
+        let (now, elapsed) = (self.clock().now(), self.clock().elapsed());
+        let step = self.clock_steps.lock().unwrap_or_else(PoisonError::into_inner).look(now, elapsed);
+        if let Some(step) = step {
+            tracing::warn!(by_ms = step.by_ms, "the wall clock jumped: signed timestamps are held against it");
+        }
     }
 
     pub(crate) fn count(&self, outcome: Outcome) {

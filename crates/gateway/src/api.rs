@@ -109,7 +109,7 @@ pub(crate) async fn method_not_allowed() -> Problem {
 }
 
 /// A time as the API writes it: RFC 3339, UTC, milliseconds.
-fn time(at: Timestamp) -> String {
+pub(crate) fn time(at: Timestamp) -> String {
     let at = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or_default();
     at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }

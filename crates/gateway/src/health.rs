@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tokio::time::timeout;
 
 use crate::answer::{Prepared, Whole};
-use crate::api::Api;
+use crate::api::{Api, time};
 use crate::config::Answer;
 
 /// How long the store may take to show that it answers.
@@ -38,9 +38,23 @@ pub(crate) async fn admin_live() -> Response {
 /// `/readyz` on the admin listener.
 pub(crate) async fn admin_ready(State(api): State<Arc<Api>>) -> Response {
     match store_answers(api.engine()).await {
-        Ok(()) => json(StatusCode::OK, &serde_json::json!({ "status": "ready" })),
+        Ok(()) => json(StatusCode::OK, &ready_and_notices(api.engine())),
         Err(reason) => {
             json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "status": "unavailable", "reason": reason }))
+        }
+    }
+}
+
+/// Ready, and what is odd all the same.
+fn ready_and_notices(engine: &Engine) -> serde_json::Value {
+    match engine.clock_step() {
+        None => serde_json::json!({ "status": "ready" }),
+        Some(step) => {
+            let direction = if step.by_ms < 0 { "back" } else { "forward" };
+            let by_s = step.by_ms.unsigned_abs() / 1000;
+            let noticed_at = time(step.noticed_at);
+            let notice = format!("the wall clock was set {direction} by {by_s} s, noticed at {noticed_at}");
+            serde_json::json!({ "status": "ready", "notices": [notice] })
         }
     }
 }

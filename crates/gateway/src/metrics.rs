@@ -152,6 +152,7 @@ impl Metrics {
         attempts(&mut own, engine);
         exposed(&mut own, engine);
         failed_filters(&mut own, engine);
+        clock(&mut own, engine);
         backlog(&mut own, engine, now).await;
         kept(&mut own, engine).await;
         let text = text.strip_suffix("# EOF\n").unwrap_or(&text).to_owned();
@@ -209,6 +210,12 @@ async fn kept(registry: &mut Registry, engine: &Engine) {
     registry.register("hookward_kept_events", "Events kept whole, by source", events);
     let help = "Bodies kept, as long as they were received, by source";
     registry.register_with_unit("hookward_kept_bodies", help, Unit::Bytes, bytes);
+}
+
+fn clock(registry: &mut Registry, engine: &Engine) {
+    let by_s = engine.clock_step().map_or(0, |step| step.by_ms / 1000);
+    let help = "How far the wall clock jumped when it last did, negative for back; 0 if it never did";
+    registry.register_with_unit("hookward_clock_step", help, Unit::Seconds, ConstGauge::new(by_s));
 }
 
 async fn backlog(registry: &mut Registry, engine: &Engine, now: Timestamp) {

@@ -3,7 +3,7 @@
 //! it knows no configuration, no store and no clock.
 //!
 //! Its descriptors: 0 is what the program gets as standard input, 1 what it gets as standard output and error, 2 the
-//! socket to the gateway. [`Order`]s come in and one [`Reply`] goes out for each [`Run`], a line of JSON each. The end of
+//! socket to the gateway. `Order`s come in and one `Reply` goes out for each `Run`, a line of JSON each. The end of
 //! that socket means that nobody waits for the program any more, whether the gateway closed it or was killed.
 //!
 //! Programs may fork, start sessions and make daemons: whatever loses its parent becomes the supervisor's child, and is
