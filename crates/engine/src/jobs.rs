@@ -2,6 +2,7 @@
 //! Owns the pace and who is owed; a step's one transaction is the store's.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::engine::{Engine, EngineError};
+use crate::expression::Expression;
 use crate::fanout;
 use crate::ids::{DeliveryId, JobId};
 use crate::model::{AuditEntry, DeliveryCause, Destination, JobSpec, JobState, RedeliveryJob};
 use crate::redeliver::named;
+use crate::routing::LiveRules;
 use crate::store::{JobChange, JobStep, LookedAt, NewDelivery, StoreError};
 
 /// The fastest that a job may be asked to go, in events per second.
@@ -67,13 +70,15 @@ impl Engine {
     /// As [`Engine::create_job`].
     pub async fn count_redeliveries(&self, spec: JobSpec) -> Result<u64, EngineError> {
         self.check_job(&spec).await?;
+        let filter = filter_of(&spec);
         let mut range = self.inner().store().range().await?;
         let mut matched = 0;
         while range.next <= range.end {
             let look = self.inner().store().look(spec.clone(), range, LOOK_MAX, LOOK_MAX).await?;
             let targets = self.job_targets(&spec)?;
-            matched +=
-                look.events.iter().filter(|event| targets.iter().any(|to| is_owed(to, &spec, event))).count() as u64;
+            for event in &look.events {
+                matched += u64::from(!self.owed_to(&spec, filter.as_ref(), event, &targets).await?.is_empty());
+            }
             range.next = look.next;
         }
         Ok(matched)
@@ -113,6 +118,9 @@ impl Engine {
             self.source_id(source).await?;
         }
         self.job_targets(spec)?;
+        if let Some(text) = &spec.filter {
+            Expression::compile(text).map_err(|problem| EngineError::Invalid(format!("filter: {problem}")))?;
+        }
         if !(1..=RATE_MAX).contains(&spec.rate_per_s) {
             return Err(EngineError::Invalid(format!("the rate is from 1 to {RATE_MAX} events a second")));
         }
@@ -194,16 +202,20 @@ impl Engine {
             let id = DeliveryId::new(now, self.inner().entropy());
             fanout::owe(to, id, now, DeliveryCause::Redelivery { of: None })
         };
-        let owed = look.events.iter().map(|event| {
-            let targets = targets.iter().filter(|to| is_owed(to, spec, event));
-            (event.event, targets.map(owe).collect::<Vec<_>>())
-        });
+        let filter = filter_of(spec);
+        let mut deliveries = Vec::new();
+        for event in &look.events {
+            let owed = self.owed_to(spec, filter.as_ref(), event, &targets).await?;
+            if !owed.is_empty() {
+                deliveries.push((event.event, owed.into_iter().map(owe).collect()));
+            }
+        }
         let step = JobStep {
             job: job.id,
             from: job.range.next,
             next: look.next,
             looked_at: look.looked_at,
-            deliveries: owed.filter(|(_, deliveries)| !deliveries.is_empty()).collect(),
+            deliveries,
             now,
             audit_done: audit(job.id, "done", "system", now, json!({})),
         };
@@ -214,6 +226,41 @@ impl Engine {
         Ok(u32::try_from(after.matched - job.matched).unwrap_or(STEP_MAX))
     }
 
+    /// Which of `targets` a job owes an event: those that are meant, if its filter lets the event through, and theirs do
+    /// where nobody said to whom.
+    async fn owed_to<'t>(
+        &self,
+        spec: &JobSpec,
+        filter: Option<&Arc<LiveRules>>,
+        event: &LookedAt,
+        targets: &'t [Destination],
+    ) -> Result<Vec<&'t Destination>, EngineError> {
+        let mut owed: Vec<_> = targets.iter().filter(|to| is_meant(to, spec, event)).collect();
+        if owed.is_empty() || (filter.is_none() && spec.destination.is_some()) {
+            return Ok(owed);
+        }
+        let decided = async {
+            let kept = self.store().event(event.event).await?;
+            if let Some(filter) = filter
+                && !self.is_let_through(Arc::clone(filter), &kept).await?
+            {
+                return Ok(Some(vec![]));
+            }
+            match spec.destination {
+                Some(_) => Ok(None),
+                None => self.wanting(&kept).await.map(Some),
+            }
+        };
+        match decided.await {
+            Ok(Some(wanting)) => owed.retain(|to| wanting.iter().any(|wanting| wanting.id == to.id)),
+            Ok(None) => {}
+            // Retention was here first.
+            Err(EngineError::NotFound(_)) => owed.clear(),
+            Err(error) => return Err(error),
+        }
+        Ok(owed)
+    }
+
     async fn fail(&self, job: JobId, problem: String) -> Result<bool, StoreError> {
         let audit = audit(job, "fail", "system", self.inner().clock().now(), json!({ "problem": problem }));
         let change = JobChange { job, from: vec![JobState::Running], to: JobState::Failed, problem, audit };
@@ -221,8 +268,12 @@ impl Engine {
     }
 }
 
-/// Whether a job owes an event to `to`.
-fn is_owed(to: &Destination, spec: &JobSpec, event: &LookedAt) -> bool {
+fn filter_of(spec: &JobSpec) -> Option<Arc<LiveRules>> {
+    spec.filter.as_deref().map(|text| Arc::new(LiveRules::of_source(Some(text))))
+}
+
+/// Whether a job may owe an event to `to`, as far as no expression has a say.
+fn is_meant(to: &Destination, spec: &JobSpec, event: &LookedAt) -> bool {
     let is_meant = spec.destination.is_some() || fanout::hears(&to.spec, &event.source, &event.event_type);
     is_meant && event.in_state.as_ref().is_none_or(|destinations| destinations.contains(&to.id))
 }

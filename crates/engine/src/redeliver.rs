@@ -11,7 +11,7 @@ use crate::ids::{DeliveryId, EventId};
 use crate::model::{AuditEntry, DeliveryCause, Destination, DestinationKind, DestinationState, Event};
 use crate::output::Follow;
 use crate::registry::LiveDestination;
-use crate::routing::{Decision, Question};
+use crate::routing::{Decision, LiveRules, Question};
 use crate::store::{Cancel, Change};
 
 impl Engine {
@@ -57,7 +57,7 @@ impl Engine {
     }
 
     /// The destinations that hear events like this one today, and whose filters, and its source's, let it through.
-    async fn wanting(&self, event: &Event) -> Result<Vec<Destination>, EngineError> {
+    pub(crate) async fn wanting(&self, event: &Event) -> Result<Vec<Destination>, EngineError> {
         let registry = self.inner().registry();
         let hears =
             |live: &&Arc<LiveDestination>| fanout::hears(&live.destination.spec, &event.source_name, &event.event_type);
@@ -69,12 +69,7 @@ impl Engine {
             return Ok(wanting);
         }
         let question = Question {
-            subject: Subject {
-                event: event.event_type.clone(),
-                source: event.source_name.clone(),
-                headers: event.request.headers.clone(),
-                body: self.store().body(event.id).await?,
-            },
+            subject: self.subject(event).await?,
             source: event.source,
             source_rules,
             destinations: hearing.iter().map(|live| Arc::clone(&live.rules)).collect(),
@@ -82,6 +77,24 @@ impl Engine {
         let mut decisions = self.inner().evaluator().decide(question).await.into_iter();
         wanting.retain(|_| matches!(decisions.next(), Some(Decision::Owed { .. })));
         Ok(wanting)
+    }
+
+    /// Whether `rules` let an event through.
+    pub(crate) async fn is_let_through(&self, rules: Arc<LiveRules>, event: &Event) -> Result<bool, EngineError> {
+        let subject = self.subject(event).await?;
+        let question =
+            Question { subject, source: event.source, source_rules: rules, destinations: vec![Arc::default()] };
+        let decisions = self.inner().evaluator().decide(question).await;
+        Ok(matches!(decisions.as_slice(), [Decision::Owed { .. }]))
+    }
+
+    async fn subject(&self, event: &Event) -> Result<Subject, EngineError> {
+        Ok(Subject {
+            event: event.event_type.clone(),
+            source: event.source_name.clone(),
+            headers: event.request.headers.clone(),
+            body: self.store().body(event.id).await?,
+        })
     }
 
     /// Calls off a delivery. One that is under way is told to end, and is cancelled then unless it succeeded.

@@ -68,10 +68,13 @@ pub struct JobSpec {
     pub to: Option<Timestamp>,
     /// Only duplicates, or only originals.
     pub duplicate: Option<bool>,
-    /// Only to this destination; otherwise to all that hear the event when it is looked at.
+    /// Only to this destination, whatever its filter says; otherwise to all that want the event when it is looked at.
     pub destination: Option<String>,
     /// Only where the event's latest delivery to the destination is in this state.
     pub state: Option<String>,
+    /// Only those for which this expression is true; one for which it fails is left alone.
+    #[serde(default)]
+    pub filter: Option<String>,
     /// At most this many events in a second, at least 1.
     pub rate_per_s: u32,
 }

@@ -19,6 +19,7 @@ fn everything(rate_per_s: u32) -> JobSpec {
         duplicate: None,
         destination: None,
         state: None,
+        filter: None,
         rate_per_s,
     }
 }
@@ -165,4 +166,28 @@ async fn a_duplicate_is_run_when_an_operator_says_so() {
     let (delivery, attempts) = rig.engine.store().delivery(deliveries[0]).await.unwrap();
     assert_eq!((delivery.event, attempts.len()), (duplicate.event(), 1));
     assert_eq!(delivery.cause, DeliveryCause::Redelivery { of: None });
+}
+
+#[tokio::test]
+async fn a_filter_narrows_a_job_and_a_destinations_own_filter_counts_unless_it_is_named() {
+    let receiver = Receiver::start().await;
+    let mut picky = http_to("picky", receiver.url());
+    picky.spec.rules.filter = Some("body.n != 2".to_owned());
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![picky] }).await;
+    for n in 1..=4 {
+        rig.send(push(SECRET, &format!("d-{n}"), &format!("{{\"n\":{n}}}"))).await;
+    }
+    rig.engine.run_until_idle().await;
+    let count = async |filter: &str, destination: Option<&str>| {
+        let filter = Some(filter.to_owned()).filter(|filter| !filter.is_empty());
+        let spec = JobSpec { filter, destination: destination.map(str::to_owned), ..everything(50) };
+        rig.engine.count_redeliveries(spec).await
+    };
+    assert_eq!(count("", None).await, Ok(3), "its own filter keeps the second out");
+    assert_eq!(count("", Some("picky")).await, Ok(4), "whoever names it wants it");
+    assert_eq!(count("body.n > 1", None).await, Ok(2));
+    assert_eq!(count("body.n > 1", Some("picky")).await, Ok(3));
+    assert_eq!(count("body.missing", Some("picky")).await, Ok(0), "what fails is left alone");
+    let refused = count("body.n >", None).await.unwrap_err();
+    assert!(refused.to_string().starts_with("filter: "), "{refused}");
 }

@@ -36,6 +36,7 @@ struct Wanted {
     duplicate: Option<bool>,
     destination: Option<String>,
     state: Option<String>,
+    filter: Option<String>,
     rate_per_s: Option<u32>,
     dry_run: bool,
 }
@@ -55,6 +56,7 @@ pub(crate) struct Shown {
     duplicate: Option<bool>,
     destination: Option<String>,
     in_state: Option<String>,
+    filter: Option<String>,
     rate_per_s: u32,
     looked_at: u64,
     matched: u64,
@@ -137,6 +139,7 @@ fn spec(wanted: Wanted) -> Result<JobSpec, Problem> {
         duplicate: wanted.duplicate,
         destination: wanted.destination,
         state: wanted.state,
+        filter: wanted.filter,
         rate_per_s: wanted.rate_per_s.unwrap_or(RATE),
     })
 }
@@ -151,7 +154,7 @@ fn instant(field: &str, text: &str) -> Result<Timestamp, Problem> {
 }
 
 fn shown(job: RedeliveryJob) -> Shown {
-    let JobSpec { source, event_type, from, to, duplicate, destination, state, rate_per_s } = job.spec;
+    let JobSpec { source, event_type, from, to, duplicate, destination, state, filter, rate_per_s } = job.spec;
     Shown {
         id: job.id.to_string(),
         state: job.state,
@@ -163,6 +166,7 @@ fn shown(job: RedeliveryJob) -> Shown {
         duplicate,
         destination,
         in_state: state,
+        filter,
         rate_per_s,
         looked_at: job.looked_at,
         matched: job.matched,

@@ -33,6 +33,9 @@ pub(super) struct Redelivery {
     /// Only where the latest delivery is in this state, such as exhausted
     #[arg(long)]
     state: Option<String>,
+    /// Only those for which this expression is true, such as 'event == "push" && body.ref == "refs/heads/main"'
+    #[arg(long, value_name = "EXPRESSION")]
+    filter: Option<String>,
     /// Events in a second, 1 to 10000; 50 when absent
     #[arg(long, value_name = "PER SECOND")]
     rate: Option<u32>,
@@ -83,7 +86,7 @@ const COLUMNS: [Column; 7] = [
 
 /// Runs `hookward redeliver`.
 pub(super) async fn redeliver(redelivery: Redelivery, gateway: &Gateway) -> Result<(), Exit> {
-    let Redelivery { source, event_type, from, to, duplicate, destination, state, rate, dry_run } = redelivery;
+    let Redelivery { source, event_type, from, to, duplicate, destination, state, filter, rate, dry_run } = redelivery;
     let wanted = json!({
         "source": source,
         "type": event_type,
@@ -92,6 +95,7 @@ pub(super) async fn redeliver(redelivery: Redelivery, gateway: &Gateway) -> Resu
         "duplicate": duplicate,
         "destination": destination,
         "state": state,
+        "filter": filter,
         "rate_per_s": rate,
         "dry_run": dry_run,
     });

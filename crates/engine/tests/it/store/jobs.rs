@@ -19,6 +19,7 @@ fn everything() -> JobSpec {
         duplicate: None,
         destination: None,
         state: None,
+        filter: None,
         rate_per_s: 50,
     }
 }

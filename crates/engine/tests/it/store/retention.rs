@@ -72,6 +72,7 @@ pub(crate) async fn an_old_event_is_stripped_to_its_row(store: &Shared) {
         duplicate: None,
         destination: None,
         state: None,
+        filter: None,
         rate_per_s: 1,
     };
     let look = store.look(job, store.range().await.unwrap(), 9, 9).await.unwrap();
