@@ -4,12 +4,13 @@
 use hookward::Secret;
 use serde_json::json;
 
-use crate::engine::{Engine, EngineError, OWN, PUBLISH};
+use crate::engine::{Engine, EngineError};
 use crate::expression::Expression;
 use crate::handshake::Tokens;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::model::{
-    AuditEntry, Destination, DestinationSpec, DestinationState, Proof, Rules, SecretOwner, Source, SourceSpec,
+    AuditEntry, Destination, DestinationSpec, DestinationState, OWN, PUBLISH, Proof, Rules, SecretOwner, Source,
+    SourceSpec,
 };
 use crate::secrets::NewSecret;
 use crate::store::{Change, Resources};

@@ -18,19 +18,14 @@ use crate::handshake::Tokens;
 use crate::ids::{DeliveryId, NodeId, OrganizationId, SourceId};
 use crate::kms::seal::{open, seal};
 use crate::kms::{Kms, KmsError, Sealed};
-use crate::model::{DedupPolicy, Destination, Outcome, Proof, Retention, SecretOwner, Source, SourceSpec};
+use crate::model::{
+    DedupPolicy, Destination, OWN, Outcome, PUBLISH, Proof, Retention, SecretOwner, Source, SourceSpec,
+};
 use crate::refusals::Refusals;
 use crate::registry::{InnerDoors, Registry, Schemes};
 use crate::routing::Evaluator;
 use crate::running::Running;
 use crate::store::{Change, Records, Store, StoreError};
-
-/// The name of the API's own door; no declared source may take it.
-pub const PUBLISH: &str = "publish";
-
-/// The name of the door of the engine's own events; no declared source may take it, and only destinations that name it
-/// hear them.
-pub const OWN: &str = "hookward";
 
 /// How long a publisher's idempotency keys are remembered.
 const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -1,9 +1,8 @@
 //! Who is owed an event, and who is told how a delivery of it ended: pure functions of what destinations subscribe to.
 
 use crate::clock::Timestamp;
-use crate::engine::OWN;
 use crate::ids::DeliveryId;
-use crate::model::{DeliveryCause, Destination, DestinationKind, DestinationSpec, DestinationState, SourceSpec};
+use crate::model::{DeliveryCause, Destination, DestinationKind, DestinationSpec, DestinationState, OWN, SourceSpec};
 use crate::store::NewDelivery;
 
 /// Whether a source passes events of this type on to any destination.

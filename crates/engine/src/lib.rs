@@ -48,7 +48,8 @@ pub mod store;
 
 pub use crate::alert::SECRET_EXPOSED;
 pub use crate::declare::{Declared, DeclaredDestination, DeclaredSource};
-pub use crate::engine::{Engine, EngineError, OWN, PUBLISH, Parts};
+pub use crate::engine::{Engine, EngineError, Parts};
+pub use crate::model::{OWN, PUBLISH};
 pub use crate::output::{Follow, Output};
 pub use crate::publish::{Publish, PublishError, Published};
 pub use crate::receive::{InboundRequest, Receipt, TurnedAway, Unavailable};

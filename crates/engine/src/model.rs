@@ -23,4 +23,4 @@ pub use event::{Event, PassedOver, PassedOverReason, REDACTED, RequestRecord};
 pub use job::{JobRange, JobSpec, JobState, RedeliveryJob};
 pub use refused::{RefusedAt, RefusedRequest};
 pub use secret::{SealedSecret, SecretOwner};
-pub use source::{DedupPolicy, Proof, Rate, Retention, Source, SourceSpec};
+pub use source::{DedupPolicy, OWN, PUBLISH, Proof, Rate, Retention, Source, SourceSpec};

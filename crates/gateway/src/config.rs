@@ -9,6 +9,7 @@ mod file;
 mod problems;
 mod reference;
 mod report;
+mod settings;
 mod sources;
 mod values;
 

@@ -8,6 +8,13 @@ use super::durations::{millis, optional_seconds, seconds};
 use crate::clock::Timestamp;
 use crate::ids::{OrganizationId, SourceId};
 
+/// The name of the API's own door; no declared source may take it.
+pub const PUBLISH: &str = "publish";
+
+/// The name of the door of the engine's own events; no declared source may take it, and only destinations that name it
+/// hear them.
+pub const OWN: &str = "hookward";
+
 /// A door in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {

@@ -6,7 +6,7 @@ use hookward::Secret;
 use hookward_engine::model::{CheckoutSpec, CommandSpec, OUTPUT_BYTES, Signing};
 use toml::Spanned;
 
-use super::destinations::{Absent, Signs, bounded, pairs, refuse, resolve, url_problem};
+use super::settings::{Absent, Signs, bounded, pairs, refuse, resolve, url_problem};
 use super::{Check, file, reference};
 
 /// The most output that can be kept of an attempt, in bytes. It is in memory while the program runs.

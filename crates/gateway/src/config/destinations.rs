@@ -4,13 +4,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use hookward::Secret;
 use hookward_engine::model::{DestinationKind, DestinationSpec, HttpSpec, PullSpec, RetrySchedule, Rules, Signing};
 use hookward_engine::{OWN, PUBLISH};
 use toml::Spanned;
 
-use super::reference::{self, Resolved};
-use super::sources::name;
+use super::reference;
+use super::settings::{Absent, Signs, bounded, event_types, name, pairs, refuse, resolve, url_problem};
 use super::{Check, DestinationDeclaration, command, file, problems, report};
 
 const GRACE: Duration = Duration::from_secs(86_400);
@@ -20,9 +19,6 @@ const CONCURRENCY: usize = 8;
 /// Header names that an attempt sets itself.
 const OWN_HEADERS: [&str; 8] =
     ["connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"];
-
-/// A variable that is not set: the destination is left out.
-pub(super) struct Absent(pub(super) String);
 
 pub(super) fn destinations(
     check: &mut Check<'_>,
@@ -131,13 +127,6 @@ fn pull_settings(check: &mut Check<'_>, file: &file::Destination, sign: Option<&
     refuse(check, sign.map(|sign| &sign.scheme), "sign", kind);
 }
 
-/// A setting of the other type of destination.
-pub(super) fn refuse<T>(check: &mut Check<'_>, value: Option<&Spanned<T>>, key: &str, kind: &str) {
-    if let Some(value) = value {
-        check.problem(value, format!("a destination of type `{kind}` has no `{key}`"));
-    }
-}
-
 fn http(check: &mut Check<'_>, file: file::Destination) -> Result<Option<HttpSpec>, Absent> {
     let Some(url) = file.url else {
         check.problem(&file.kind, "a destination of type `http` needs a `url`");
@@ -165,34 +154,6 @@ fn http(check: &mut Check<'_>, file: file::Destination) -> Result<Option<HttpSpe
     }))
 }
 
-/// Resolves the values of a table and checks each pair.
-pub(super) fn pairs(
-    check: &mut Check<'_>,
-    table: Option<Spanned<std::collections::BTreeMap<String, Spanned<String>>>>,
-    problem: impl Fn(&str, &str) -> Option<String>,
-) -> Result<Vec<(String, String)>, Absent> {
-    let mut pairs = Vec::new();
-    for (name, value) in table.map(Spanned::into_inner).unwrap_or_default() {
-        let Some(text) = resolve(check, &value)? else { continue };
-        match problem(&name, &text) {
-            Some(problem) => check.problem(&value, problem),
-            None => pairs.push((name, text)),
-        }
-    }
-    Ok(pairs)
-}
-
-pub(super) fn resolve(check: &mut Check<'_>, value: &Spanned<String>) -> Result<Option<String>, Absent> {
-    match reference::resolve(value.get_ref(), check.environment) {
-        Ok(Resolved::Value(text)) => Ok(Some(text.to_string())),
-        Ok(Resolved::Absent(variable)) => Err(Absent(variable)),
-        Err(message) => {
-            check.problem(value, message);
-            Ok(None)
-        }
-    }
-}
-
 fn header_problem(name: &str, value: &str) -> Option<String> {
     if http::HeaderName::try_from(name).is_err() {
         return Some(format!("`{}` is not a header name", name.escape_debug()));
@@ -204,25 +165,6 @@ fn header_problem(name: &str, value: &str) -> Option<String> {
         .is_err()
         .then(|| format!("the value of header `{name}` has characters a header cannot"))
 }
-
-/// Why `url` is not one that can be called. The url itself is not repeated: it may hold a credential.
-pub(super) fn url_problem(url: &str) -> Option<&'static str> {
-    let Ok(uri) = url.parse::<http::Uri>() else { return Some("it is not a URL") };
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Some("it does not begin with `http://` or `https://`");
-    }
-    let Some(authority) = uri.authority() else { return Some("it names no host") };
-    if authority.as_str().contains('@') {
-        return Some("it holds user info; set an `Authorization` header in `set_headers`");
-    }
-    if authority.host().is_empty() || authority.as_str().ends_with(':') || authority.port_u16() == Some(0) {
-        return Some("its host or port is missing");
-    }
-    url.contains('#').then_some("it has a fragment, which is never sent")
-}
-
-/// How a destination signs, and with which first secret.
-pub(super) type Signs = (Option<Signing>, Option<Secret>);
 
 fn sign_with(check: &mut Check<'_>, sign: file::Sign) -> Result<Signs, Absent> {
     let scheme = check.scheme(&sign.scheme).map(|scheme| scheme.name().to_owned());
@@ -255,25 +197,6 @@ fn heard(check: &mut Check<'_>, names: &[Spanned<String>], sources: &[String]) -
     names.iter().map(|name| name.get_ref().clone()).collect()
 }
 
-/// `["*"]` is every type, kept as an empty list.
-/// Checks patterns of event types. One that matches all is kept as an empty list.
-pub(super) fn event_types(check: &mut Check<'_>, types: Vec<Spanned<String>>) -> Vec<String> {
-    if types.iter().any(|event_type| event_type.get_ref() == "*") {
-        return Vec::new();
-    }
-    for event_type in &types {
-        let text = event_type.get_ref();
-        let stem = text.strip_suffix(".*").unwrap_or(text);
-        if stem.is_empty() || stem.contains('*') {
-            check.problem(
-                event_type,
-                format!("`{}` is not an event type: a `*` stands only at the end, after a dot", text.escape_debug()),
-            );
-        }
-    }
-    types.into_iter().map(Spanned::into_inner).collect()
-}
-
 fn retry(check: &mut Check<'_>, file: file::Retry) -> RetrySchedule {
     let built_in = RetrySchedule::default();
     let jitter =
@@ -291,19 +214,4 @@ fn retry(check: &mut Check<'_>, file: file::Retry) -> RetrySchedule {
         }
     };
     RetrySchedule { waits_s, jitter_percent: u8::try_from(jitter).unwrap_or(100), exit_codes: None }
-}
-
-pub(super) fn bounded(
-    check: &mut Check<'_>,
-    value: Option<&Spanned<super::values::Size>>,
-    default: usize,
-    range: std::ops::RangeInclusive<usize>,
-    what: &str,
-) -> usize {
-    let Some(value) = value else { return default };
-    let number = value.get_ref().0;
-    if !range.contains(&number) {
-        check.problem(value, format!("`{what}` is {} to {}", range.start(), range.end()));
-    }
-    number
 }

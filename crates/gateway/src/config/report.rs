@@ -4,7 +4,7 @@
 use hookward_engine::model::{ReportProvider, ReportSpec};
 use toml::Spanned;
 
-use super::destinations::{Absent, refuse, resolve, url_problem};
+use super::settings::{Absent, refuse, resolve, url_problem};
 use super::{Check, file, problems};
 
 /// The settings that only this type has.

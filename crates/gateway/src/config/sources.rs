@@ -10,7 +10,7 @@ use hookward_engine::{OWN, PUBLISH};
 use toml::Spanned;
 
 use super::values::Size;
-use super::{Check, Door, Limits, SourceDeclaration, destinations, door, file, reference};
+use super::{Check, Door, Limits, SourceDeclaration, door, file, reference, settings};
 
 /// How long dedup keys are remembered unless the source says otherwise.
 const WINDOW: Duration = Duration::from_secs(30 * 86_400);
@@ -47,7 +47,7 @@ pub(super) fn sources(check: &mut Check<'_>, files: Vec<file::Source>, limits: &
     let mut doors: Vec<(String, Door)> = Vec::new();
     let mut sources = Vec::new();
     for mut file in files {
-        name(check, &file.name, "source", &mut names);
+        settings::name(check, &file.name, "source", &mut names);
         match file.name.get_ref().as_str() {
             PUBLISH => {
                 let taken = "`publish` is the name of the API's own door: call this source something else";
@@ -73,19 +73,6 @@ pub(super) fn sources(check: &mut Check<'_>, files: Vec<file::Source>, limits: &
     sources
 }
 
-/// Checks a name's letters and that it is the first of its kind.
-pub(super) fn name(check: &mut Check<'_>, name: &Spanned<String>, kind: &str, seen: &mut HashMap<String, ()>) {
-    let text = name.get_ref();
-    let letters = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if text.is_empty() || text.len() > 64 || !letters {
-        let text = text.escape_debug();
-        check.problem(name, format!("`{text}` is not a name: use 1 to 64 of `a` to `z`, `0` to `9` and `-`"));
-    }
-    if seen.insert(text.clone(), ()).is_some() {
-        check.problem(name, format!("there are two {kind}s `{text}`"));
-    }
-}
-
 fn source(
     check: &mut Check<'_>,
     file: file::Source,
@@ -109,7 +96,7 @@ fn source(
         proof,
         dedup,
         grace: file.grace.map_or(GRACE, |grace| grace.0),
-        event_types: destinations::event_types(check, file.event_types),
+        event_types: settings::event_types(check, file.event_types),
         filter,
         retention: file.retention.map_or(check.retention, |file| retention(check, &file)),
         rate: file.rate.map(|file| rate(check, &file)),

@@ -1,0 +1,115 @@
+//! Settings as sources and destinations of every kind read them: names, references, bounds, and what one kind does not have.
+//! Knows no kind; what a setting means is theirs.
+
+use std::collections::{BTreeMap, HashMap};
+
+use hookward::Secret;
+use hookward_engine::model::Signing;
+use toml::Spanned;
+
+use super::reference::{self, Resolved};
+use super::{Check, values};
+
+/// A variable that is not set: the destination is left out.
+pub(super) struct Absent(pub(super) String);
+
+/// How a destination signs, and with which first secret.
+pub(super) type Signs = (Option<Signing>, Option<Secret>);
+
+/// A setting of the other type of destination.
+pub(super) fn refuse<T>(check: &mut Check<'_>, value: Option<&Spanned<T>>, key: &str, kind: &str) {
+    if let Some(value) = value {
+        check.problem(value, format!("a destination of type `{kind}` has no `{key}`"));
+    }
+}
+
+pub(super) fn resolve(check: &mut Check<'_>, value: &Spanned<String>) -> Result<Option<String>, Absent> {
+    match reference::resolve(value.get_ref(), check.environment) {
+        Ok(Resolved::Value(text)) => Ok(Some(text.to_string())),
+        Ok(Resolved::Absent(variable)) => Err(Absent(variable)),
+        Err(message) => {
+            check.problem(value, message);
+            Ok(None)
+        }
+    }
+}
+
+/// Resolves the values of a table and checks each pair.
+pub(super) fn pairs(
+    check: &mut Check<'_>,
+    table: Option<Spanned<BTreeMap<String, Spanned<String>>>>,
+    problem: impl Fn(&str, &str) -> Option<String>,
+) -> Result<Vec<(String, String)>, Absent> {
+    let mut pairs = Vec::new();
+    for (name, value) in table.map(Spanned::into_inner).unwrap_or_default() {
+        let Some(text) = resolve(check, &value)? else { continue };
+        match problem(&name, &text) {
+            Some(problem) => check.problem(&value, problem),
+            None => pairs.push((name, text)),
+        }
+    }
+    Ok(pairs)
+}
+
+/// Why `url` is not one that can be called. The url itself is not repeated: it may hold a credential.
+pub(super) fn url_problem(url: &str) -> Option<&'static str> {
+    let Ok(uri) = url.parse::<http::Uri>() else { return Some("it is not a URL") };
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Some("it does not begin with `http://` or `https://`");
+    }
+    let Some(authority) = uri.authority() else { return Some("it names no host") };
+    if authority.as_str().contains('@') {
+        return Some("it holds user info; set an `Authorization` header in `set_headers`");
+    }
+    if authority.host().is_empty() || authority.as_str().ends_with(':') || authority.port_u16() == Some(0) {
+        return Some("its host or port is missing");
+    }
+    url.contains('#').then_some("it has a fragment, which is never sent")
+}
+
+/// `["*"]` is every type, kept as an empty list.
+/// Checks patterns of event types. One that matches all is kept as an empty list.
+pub(super) fn event_types(check: &mut Check<'_>, types: Vec<Spanned<String>>) -> Vec<String> {
+    if types.iter().any(|event_type| event_type.get_ref() == "*") {
+        return Vec::new();
+    }
+    for event_type in &types {
+        let text = event_type.get_ref();
+        let stem = text.strip_suffix(".*").unwrap_or(text);
+        if stem.is_empty() || stem.contains('*') {
+            check.problem(
+                event_type,
+                format!("`{}` is not an event type: a `*` stands only at the end, after a dot", text.escape_debug()),
+            );
+        }
+    }
+    types.into_iter().map(Spanned::into_inner).collect()
+}
+
+pub(super) fn bounded(
+    check: &mut Check<'_>,
+    value: Option<&Spanned<values::Size>>,
+    default: usize,
+    range: std::ops::RangeInclusive<usize>,
+    what: &str,
+) -> usize {
+    let Some(value) = value else { return default };
+    let number = value.get_ref().0;
+    if !range.contains(&number) {
+        check.problem(value, format!("`{what}` is {} to {}", range.start(), range.end()));
+    }
+    number
+}
+
+/// Checks a name's letters and that it is the first of its kind.
+pub(super) fn name(check: &mut Check<'_>, name: &Spanned<String>, kind: &str, seen: &mut HashMap<String, ()>) {
+    let text = name.get_ref();
+    let letters = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if text.is_empty() || text.len() > 64 || !letters {
+        let text = text.escape_debug();
+        check.problem(name, format!("`{text}` is not a name: use 1 to 64 of `a` to `z`, `0` to `9` and `-`"));
+    }
+    if seen.insert(text.clone(), ()).is_some() {
+        check.problem(name, format!("there are two {kind}s `{text}`"));
+    }
+}
