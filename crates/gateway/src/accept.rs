@@ -36,6 +36,12 @@ const FULL: &[u8] =
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
+/// What a listener's connections share.
+struct House {
+    limits: Limits,
+    brake: Brake,
+}
+
 /// Serves connections to `listener` until `stop`, then stops accepting, lets requests in flight finish, and returns.
 pub(crate) async fn serve<S, B>(listener: TcpListener, limits: Limits, service: S, stop: CancellationToken)
 where
@@ -44,7 +50,7 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     let room = Arc::new(Semaphore::new(limits.connections));
-    let limits = Arc::new(limits);
+    let house = Arc::new(House { limits, brake: Brake::new() });
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -56,7 +62,7 @@ where
             Ok((stream, peer)) => match Arc::clone(&room).try_acquire_owned() {
                 Ok(permit) => {
                     let connection =
-                        connection(stream, peer, Arc::clone(&limits), service.clone(), stop.clone(), permit);
+                        connection(stream, peer, Arc::clone(&house), service.clone(), stop.clone(), permit);
                     connections.spawn(connection);
                 }
                 Err(_) => turn_away(&stream),
@@ -88,7 +94,7 @@ fn turn_away(stream: &TcpStream) {
 async fn connection<S, B>(
     stream: TcpStream,
     peer: SocketAddr,
-    limits: Arc<Limits>,
+    house: Arc<House>,
     service: S,
     stop: CancellationToken,
     _permit: OwnedSemaphorePermit,
@@ -98,10 +104,10 @@ async fn connection<S, B>(
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     let _ = stream.set_nodelay(true);
+    let House { limits, brake } = &*house;
     let watch = Arc::new(Watch::default());
     let wire = Wire::new(stream, Arc::clone(&watch), limits.header_timeout, limits.idle_timeout);
-    let brake = Brake::default();
-    let service = service_fn(|request| Box::pin(one(request, peer, &watch, &brake, &service)));
+    let service = service_fn(|request| Box::pin(one(request, peer, &watch, brake, &service)));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // The wire's own deadlines tell a slow head from an idle connection.
@@ -145,7 +151,7 @@ where
     }
     request.extensions_mut().insert(Peer(peer));
     let response = service.call(request).await?;
-    brake.hold(response.status()).await;
+    brake.hold(peer, response.status()).await;
     Ok(response.map(|body| Either::Left(Held { body, _busy: busy })))
 }
 

@@ -28,11 +28,13 @@ const GROWTH_MAX_KIB: u64 = 64 * 1024;
 /// Connections that never finish what they began.
 const SLOW: usize = 500;
 
+/// How often each of them sends a byte.
+const SLOW_EVERY: Duration = Duration::from_millis(500);
+
 /// Connections of the flood, which sends as fast as one core can.
 const FLOODING: usize = 16;
 
-/// The two floods: one that keeps its connections, and one that gives each up after about so many refusals, before the
-/// server slows it down.
+/// The two floods: one that keeps its connections, and one that gives each up after about so many refusals.
 const FLOODS: [(&str, usize); 2] = [("kept", 1_000_000), ("renewed", 4)];
 
 /// How much time the good sender leaves between two requests.
@@ -141,15 +143,17 @@ fn dawdle(address: SocketAddr, stop: &AtomicBool) -> Result<()> {
         Ok(stream)
     };
     let mut streams = (0..SLOW).map(open).collect::<Result<Vec<_>>>()?;
-    while !stop.load(Ordering::SeqCst) {
-        for (index, stream) in streams.iter_mut().enumerate() {
-            match stream.write(b"a") {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => *stream = open(index)?,
-            }
+    // In turn, as strangers do, and not all in one moment.
+    for index in (0..SLOW).cycle() {
+        if stop.load(Ordering::SeqCst) {
+            break;
         }
-        world::pause(Duration::from_millis(200));
+        match streams[index].write(b"a") {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => streams[index] = open(index)?,
+        }
+        world::pause(SLOW_EVERY / u32::try_from(SLOW)?);
     }
     Ok(())
 }
