@@ -50,6 +50,7 @@ async fn all_that_match_are_redelivered_after_a_dry_run() {
   "created_at": "TIME",
   "destination": null,
   "duplicate": null,
+  "filter": null,
   "from": "2020-01-01T00:00:00.000Z",
   "id": "job_ID",
   "in_state": null,
