@@ -83,7 +83,21 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
     let delivered =
         world::until(DRAIN_LIMIT, || runs(&triggered.lock().expect("no holder of this lock panics")) >= plan.requests);
     ensure!(delivered, "not every request was delivered within {DRAIN_LIMIT:?}");
-    reckon(plan, &server, &answers, &triggered.lock().expect("no holder of this lock panics"))
+    reckon(plan, &server, &answers, &triggered.lock().expect("no holder of this lock panics"))?;
+    server.kill()?;
+    after_a_kill(plan, &setup.start()?)
+}
+
+/// What was accepted in one life of the server is known in the next.
+fn after_a_kill(plan: &Plan, server: &Hookward) -> Result<()> {
+    let mut client = Client::new(server.public);
+    for captured in 0..plan.requests {
+        let id = format!("{captured:08x}-2222-4222-8222-222222222222");
+        let response = client.send(&push("/in/github", SECRET.as_bytes(), &id, &push_body(captured)))?;
+        ensure!(response.status == 200, "after a kill a replay was answered {} {}", response.status, response.text());
+    }
+    println!("replays: killed, started again, and {} more were duplicates", plan.requests);
+    Ok(())
 }
 
 /// Every request and every replay of it, in an order that mixes them, from all connections at once: the first to come
