@@ -8,20 +8,10 @@ use hookward_engine::{Declared, EngineError, Receipt};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::receiver::Receiver;
-use crate::support::{Rig, SECRET, github, http_to, push};
+use crate::support::{Rig, SECRET, every_event, github, http_to, push};
 
 fn everything(rate_per_s: u32) -> JobSpec {
-    JobSpec {
-        source: Some("github".to_owned()),
-        event_type: None,
-        from: None,
-        to: None,
-        duplicate: None,
-        destination: None,
-        state: None,
-        filter: None,
-        rate_per_s,
-    }
+    JobSpec { source: Some("github".to_owned()), ..every_event(rate_per_s) }
 }
 
 async fn rig(receiver: &Receiver, events: u32) -> Rig {

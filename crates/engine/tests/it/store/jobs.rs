@@ -5,23 +5,14 @@ use hookward_engine::model::*;
 use hookward_engine::store::*;
 
 use super::support::*;
+use crate::support::every_event;
 
 pub(crate) fn job_id(n: u32) -> JobId {
     JobId::from_bytes(id_bytes(8, n))
 }
 
 fn everything() -> JobSpec {
-    JobSpec {
-        source: None,
-        event_type: None,
-        from: None,
-        to: None,
-        duplicate: None,
-        destination: None,
-        state: None,
-        filter: None,
-        rate_per_s: 50,
-    }
+    every_event(50)
 }
 
 fn again(n: u32, destination: u32) -> NewDelivery {

@@ -4,6 +4,7 @@ use hookward_engine::model::*;
 use hookward_engine::store::*;
 
 use super::support::*;
+use crate::support::every_event;
 
 fn strip(before: Option<i64>, size_bytes: Option<u64>) -> Strip {
     Strip {
@@ -64,18 +65,7 @@ pub(crate) async fn an_old_event_is_stripped_to_its_row(store: &Shared) {
     assert_eq!(refused, Err(StoreError::NotFound { what: gone }));
     assert!(!is_stripped(store, 9).await);
     assert_eq!(strip_all(store, strip(Some(9), None)).await, 0, "once is enough");
-    let job = JobSpec {
-        source: None,
-        event_type: None,
-        from: None,
-        to: None,
-        duplicate: None,
-        destination: None,
-        state: None,
-        filter: None,
-        rate_per_s: 1,
-    };
-    let look = store.look(job, store.range().await.unwrap(), 9, 9).await.unwrap();
+    let look = store.look(every_event(1), store.range().await.unwrap(), 9, 9).await.unwrap();
     assert_eq!(look.events.iter().map(|event| event.event).collect::<Vec<_>>(), [event_id(9)]);
 }
 

@@ -16,7 +16,7 @@ use hookward_engine::clock::SystemEntropy;
 use hookward_engine::egress::EgressPolicy;
 use hookward_engine::kms::local::LocalKms;
 use hookward_engine::model::{
-    DedupPolicy, DestinationKind, DestinationSpec, HttpSpec, Proof, RetrySchedule, Rules, Signing, SourceSpec,
+    DedupPolicy, DestinationKind, DestinationSpec, HttpSpec, JobSpec, Proof, RetrySchedule, Rules, Signing, SourceSpec,
 };
 use hookward_engine::store::sqlite::SqliteStore;
 use hookward_engine::store::{DeliveryFilter, EventFilter, Page, Store};
@@ -154,6 +154,21 @@ pub(crate) fn signing_to(name: &str, url: String) -> DeclaredDestination {
     destination.spec.signing = Some(Signing { scheme: "standard-webhooks".to_owned() });
     destination.secret = Some(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("not empty"));
     destination
+}
+
+/// The redelivery of every event there is, to whoever wants it.
+pub(crate) fn every_event(rate_per_s: u32) -> JobSpec {
+    JobSpec {
+        source: None,
+        event_type: None,
+        from: None,
+        to: None,
+        duplicate: None,
+        destination: None,
+        state: None,
+        filter: None,
+        rate_per_s,
+    }
 }
 
 /// A GitHub push under `secret`, with this body and delivery id.
