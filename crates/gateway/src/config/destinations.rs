@@ -84,24 +84,18 @@ fn kind(check: &mut Check<'_>, file: file::Destination) -> Result<Option<Destina
             Ok(http(check, file)?.map(DestinationKind::Http))
         }
         "command" => {
-            refuse(check, file.url.as_ref(), "url", "command");
-            refuse(check, file.forward_headers.as_ref(), "forward_headers", "command");
-            refuse(check, file.set_headers.as_ref(), "set_headers", "command");
+            refuse_http(check, &file, "command");
             refuse(check, file.allow_addresses.as_ref(), "allow_addresses", "command");
             report::refuse_elsewhere(check, &file, "command");
             Ok(command::command(check, file)?.map(DestinationKind::Command))
         }
         "report" => {
-            refuse(check, file.url.as_ref(), "url", "report");
-            refuse(check, file.forward_headers.as_ref(), "forward_headers", "report");
-            refuse(check, file.set_headers.as_ref(), "set_headers", "report");
+            refuse_http(check, &file, "report");
             command::refuse_elsewhere(check, &file, "report");
             Ok(report::report(check, file)?.map(DestinationKind::Report))
         }
         "pull" => {
-            refuse(check, file.url.as_ref(), "url", "pull");
-            refuse(check, file.forward_headers.as_ref(), "forward_headers", "pull");
-            refuse(check, file.set_headers.as_ref(), "set_headers", "pull");
+            refuse_http(check, &file, "pull");
             refuse(check, file.allow_addresses.as_ref(), "allow_addresses", "pull");
             command::refuse_elsewhere(check, &file, "pull");
             report::refuse_elsewhere(check, &file, "pull");
@@ -114,6 +108,13 @@ fn kind(check: &mut Check<'_>, file: file::Destination) -> Result<Option<Destina
             Ok(None)
         }
     }
+}
+
+/// The settings that only an `http` destination has.
+fn refuse_http(check: &mut Check<'_>, file: &file::Destination, kind: &str) {
+    refuse(check, file.url.as_ref(), "url", kind);
+    refuse(check, file.forward_headers.as_ref(), "forward_headers", kind);
+    refuse(check, file.set_headers.as_ref(), "set_headers", kind);
 }
 
 /// What only a `pull` destination has, and what it has no use for.

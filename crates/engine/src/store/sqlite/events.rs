@@ -5,11 +5,10 @@ use rusqlite::{Connection, Row};
 
 use super::commit::ID_KINDS;
 use super::failure::{Failure, Result};
-use super::headers;
-use super::rows::{Cells, all, first};
+use super::rows::{self, Cells, all, first};
 use crate::dedup;
 use crate::ids::{EventId, OrganizationId, SourceId};
-use crate::model::{Event, RequestRecord};
+use crate::model::Event;
 use crate::store::{EventFilter, Listing, Page};
 
 pub(super) fn one(connection: &Connection, id: EventId) -> Result<Event> {
@@ -88,12 +87,7 @@ fn parse(row: &Row<'_>) -> Result<Event> {
         delivery_id: cells.get("delivery_id")?,
         received_at: cells.time("received_at_ms")?,
         verdict: cells.json("verdict")?,
-        request: RequestRecord {
-            method: cells.get("method")?,
-            target: cells.get("target")?,
-            headers: headers::decode(cells.bytes("headers")?).map_err(|problem| cells.problem(problem))?,
-            remote: cells.get("remote")?,
-        },
+        request: rows::request(&cells)?,
         body_len: cells.unsigned("body_len")?,
         body_sha256: cells.get("body_sha256")?,
         duplicate_of: cells.optional_id("duplicate_of", EventId::from_bytes)?,

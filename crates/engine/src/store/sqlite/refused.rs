@@ -4,11 +4,11 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params};
 
 use super::failure::{Failure, Result};
-use super::rows::{Cells, all, first, integer, json_text};
+use super::rows::{self, Cells, all, first, integer, json_text};
 use super::writer::Tx;
 use super::{audit, headers};
 use crate::ids::RefusedId;
-use crate::model::{AuditEntry, RefusedAt, RefusedRequest, RequestRecord};
+use crate::model::{AuditEntry, RefusedAt, RefusedRequest};
 use crate::store::{Listing, Page, RefusedFilter};
 
 pub(super) fn write(tx: &Tx<'_>, refused: &[RefusedRequest], entries: &[AuditEntry], keep: u32) -> Result<()> {
@@ -88,12 +88,7 @@ fn parse(row: &Row<'_>) -> Result<RefusedRequest> {
         reason: cells.get("reason")?,
         explanation: cells.get("explanation")?,
         detail: cells.json("detail")?,
-        request: RequestRecord {
-            method: cells.get("method")?,
-            target: cells.get("target")?,
-            headers: headers::decode(cells.bytes("headers")?).map_err(|problem| cells.problem(problem))?,
-            remote: cells.get("remote")?,
-        },
+        request: rows::request(&cells)?,
         body_len: cells.unsigned("body_len")?,
         body_start: cells.bytes("body_start")?,
         count: cells.unsigned("count")?,

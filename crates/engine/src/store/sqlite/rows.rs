@@ -8,9 +8,10 @@ use rusqlite::types::FromSql;
 use rusqlite::{CachedStatement, Connection, Params, Row};
 
 use super::failure::{Failure, Result};
+use super::headers;
 use crate::clock::Timestamp;
 use crate::ids::DeliveryId;
-use crate::model::{DeliveryCause, DeliveryState, DestinationState, Outcome};
+use crate::model::{DeliveryCause, DeliveryState, DestinationState, Outcome, RequestRecord};
 
 /// A row on its way into the model, with what an error has to say about it.
 pub(super) struct Cells<'r, 's> {
@@ -93,6 +94,16 @@ impl<'r, 's> Cells<'r, 's> {
             .unwrap_or_else(|_| "(unnamed)".to_owned());
         Failure::inconsistent(self.table, row, problem)
     }
+}
+
+/// The request that a row keeps, in columns of the same names wherever one is kept.
+pub(super) fn request(cells: &Cells<'_, '_>) -> Result<RequestRecord> {
+    Ok(RequestRecord {
+        method: cells.get("method")?,
+        target: cells.get("target")?,
+        headers: headers::decode(cells.bytes("headers")?).map_err(|problem| cells.problem(problem))?,
+        remote: cells.get("remote")?,
+    })
 }
 
 /// All rows of a query, parsed.

@@ -47,7 +47,7 @@ pub(super) struct Told {
     pub(super) commit: Option<String>,
 }
 
-/// The place that `body` is about; with a base, the repository of the same path there.
+/// The place that the JSON text `body` is about; with a base, the repository of the same path there.
 pub(super) fn of(body: &[u8], told: Told) -> Result<Place, String> {
     let (url, commit) = match (told.url, told.commit) {
         (Some(url), Some(commit)) => (url, commit),
@@ -67,7 +67,7 @@ pub(super) fn of(body: &[u8], told: Told) -> Result<Place, String> {
 
 /// Url and commit as the event says them, by the first shape that it has. The url may be missing where it is not needed.
 fn from_event(body: &[u8], base: Option<&str>, has_commit: bool) -> Result<(Result<String, String>, String), String> {
-    let body = read(body).ok_or("the event's body is not JSON")?;
+    let body: Value = serde_json::from_slice(body).map_err(|_| "the event's body is not JSON")?;
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
     let shapes = SHAPES.iter().map(|shape| (text(shape.commit), text(shape.url), text(shape.path)));
     let mut shapes = shapes.filter(|(commit, url, path)| (has_commit || commit.is_some()) && (url.or(*path)).is_some());
@@ -81,14 +81,6 @@ fn from_event(body: &[u8], base: Option<&str>, has_commit: bool) -> Result<(Resu
         _ => Err("the event does not say where its repository is".to_owned()),
     };
     Ok((url, commit.unwrap_or_default().to_owned()))
-}
-
-/// JSON as it is, or as the field `payload` of a form, which is how GitHub sends unless it is told otherwise.
-fn read(body: &[u8]) -> Option<Value> {
-    let Some(payload) = body.strip_prefix(b"payload=") else { return serde_json::from_slice(body).ok() };
-    let payload = payload.split(|&byte| byte == b'&').next()?;
-    let spaced: Vec<u8> = payload.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
-    serde_json::from_slice(&percent_encoding::percent_decode(&spaced).collect::<Vec<u8>>()).ok()
 }
 
 /// Segments of what code hosts let names be made of, none of them going up.
@@ -141,8 +133,9 @@ mod tests {
         let body = format!(
             "payload=%7B%22after%22%3A%22{SHA}%22%2C+%22repository%22:%7B%22clone_url%22:%22https://x.test/a+b%22%7D%7D&x=1"
         );
+        let form = b"application/x-www-form-urlencoded";
         assert_eq!(
-            of(body.as_bytes(), Told::default()).unwrap(),
+            of(&hookward::json_text(Some(form), body.as_bytes()).unwrap(), Told::default()).unwrap(),
             Place { url: "https://x.test/a b".to_owned(), commit: SHA.to_owned() }
         );
     }
