@@ -36,6 +36,7 @@ pub mod retry;
 mod running;
 pub mod settle;
 
+pub mod accounts;
 mod keyring;
 pub mod kms;
 mod registry;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::model::Rate;
 
 /// How full a rate's bucket is. All that it keeps is one point in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Bucket {
     /// When it will have leaked empty, by the clock that `take` is told.
     empty_at: Duration,
@@ -30,6 +30,16 @@ impl Bucket {
             }
             Some(wait) => Err(wait),
         }
+    }
+
+    /// Undoes one `take` at the same rate.
+    pub fn give_back(&mut self, rate: &Rate) {
+        self.empty_at = self.empty_at.saturating_sub(rate.per / rate.requests.max(1));
+    }
+
+    /// Whether it has leaked empty by `now`.
+    pub fn is_empty(&self, now: Duration) -> bool {
+        self.empty_at <= now
     }
 }
 
