@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use systems::world;
 
 use crate::run::{has_or_installs, run, run_with};
-use crate::{bad_inputs, crash, leaks, octokit, readme, replays, tidy};
+use crate::{bad_inputs, constant_time, crash, leaks, octokit, readme, replays, tidy};
 
 struct Step {
     name: &'static str,
@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     Step { name: "replays", run: || replays::run(&replays::Plan::short()) },
     Step { name: "octokit", run: octokit::run },
     Step { name: "bad inputs", run: || bad_inputs::run(None) },
+    Step { name: "constant time", run: constant_time::run_all },
     Step { name: "leaks", run: leaks::run },
 ];
 

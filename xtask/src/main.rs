@@ -4,6 +4,7 @@
 mod bad_inputs;
 mod bench;
 mod ci;
+mod constant_time;
 mod crash;
 mod leaks;
 mod octokit;
@@ -45,6 +46,8 @@ enum Command {
     Bench(bench::Bench),
     /// Runs the README's commands and compares what they print
     Readme,
+    /// Counts a verdict's instructions, which may not depend on where a signature is wrong
+    ConstantTime,
     /// Looks for secrets in everything that is written while they are used
     Leaks,
 }
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Replays(plan) => run::build_server().and_then(|()| replays::run(&plan)),
         Command::Bench(what) => bench::execute(&what),
         Command::Readme => run::build_server().and_then(|()| readme::run()),
+        Command::ConstantTime => constant_time::run_all(),
         Command::Leaks => run::build_server().and_then(|()| leaks::run()),
     };
     match result {

@@ -32,9 +32,12 @@ pub(crate) fn run_with(command: &mut Command) -> Result<()> {
 
 /// Runs a program in the repository and gives its standard output.
 pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(root());
-    let line = line_of(&command);
+    output_of(Command::new(program).args(arguments).current_dir(root()))
+}
+
+/// Runs a prepared command and gives its standard output.
+pub(crate) fn output_of(command: &mut Command) -> Result<String> {
+    let line = line_of(command);
     let output = command.output().with_context(|| format!("cannot start `{line}`"))?;
     ensure!(output.status.success(), "`{line}` ended with {}", output.status);
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` printed something that is not text"))
