@@ -2,6 +2,7 @@
 //! Values only; how they are kept is `store`, how they come to be is the corridor's modules.
 
 mod audit;
+mod chain;
 mod delivery;
 mod destination;
 mod durations;
@@ -12,6 +13,7 @@ mod secret;
 mod source;
 
 pub use audit::AuditEntry;
+pub use chain::{Broken, ChainHash, ChainRow, Checked, Facts, Head, InvalidHead, Verifier, Why};
 pub use delivery::{
     Attempt, Concluded, Delivery, DeliveryCause, DeliveryState, KeptOutput, Outcome, RESPONSE_EXCERPT_MAX,
 };
