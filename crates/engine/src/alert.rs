@@ -13,7 +13,8 @@ use crate::commit::{Fact, Proven, commit};
 use crate::dedup;
 use crate::engine::{Engine, Inner};
 use crate::exposure::{Exposed, ExposedSecret};
-use crate::model::{AuditEntry, RequestRecord};
+use crate::ids::OrganizationId;
+use crate::model::{AuditEntry, Principal, RequestRecord};
 use crate::registry::Registry;
 use crate::store::{DedupKey, DedupKind, OnDuplicate};
 
@@ -72,13 +73,16 @@ impl Inner {
     pub(crate) async fn tell_exposed(
         &self,
         registry: &Registry,
-        door: &str,
+        (organization, door): (OrganizationId, String),
         exposed: &Exposed,
         remote: &str,
         now: Timestamp,
     ) {
         for secret in &exposed.secrets {
             let owner = self.owner_name(secret.owner);
+            // Whose secret it is has to know, and nobody else.
+            let Some((owns, _)) = registry.scheme_of(secret.owner) else { continue };
+            let door = if owns == organization { door.as_str() } else { "a door of another organization" };
             *self.alerts().seen.lock().unwrap_or_else(PoisonError::into_inner).entry(owner.clone()).or_default() += 1;
             let place = &secret.place[..secret.place.floor_char_boundary(PLACE_MAX)];
             let secret = ExposedSecret { place: place.to_owned(), ..secret.clone() };
@@ -87,7 +91,8 @@ impl Inner {
             }
             let version = secret.version;
             tracing::warn!(at = door, place, owner, version, "a secret stood in a request where none belongs");
-            if let Err(error) = self.raise(registry, door, &owner, &secret, remote, now).await {
+            let by = Principal { address: remote.to_owned(), ..Principal::system(owns) };
+            if let Err(error) = self.raise(registry, &by, door, &owner, &secret, now).await {
                 tracing::error!(%error, "an alert could not be committed");
                 self.alerts().forget(&secret);
             }
@@ -97,15 +102,15 @@ impl Inner {
     async fn raise(
         &self,
         registry: &Registry,
+        by: &Principal,
         door: &str,
         owner: &str,
         secret: &ExposedSecret,
-        remote: &str,
         now: Timestamp,
     ) -> Result<(), crate::store::StoreError> {
         let ExposedSecret { version, place, .. } = secret;
         let facts = json!({
-            "at": door, "place": place, "owner": owner, "version": version, "remote": remote, "seen_at_ms": now,
+            "at": door, "place": place, "owner": owner, "version": version, "remote": by.address, "seen_at_ms": now,
         });
         let body = Bytes::from(facts.to_string());
         // Of the owner's identity, not its name: a name may be given to another.
@@ -123,14 +128,9 @@ impl Inner {
             }],
             on_duplicate: OnDuplicate::Discard,
         };
-        let proven = Proven::Own(AuditEntry {
-            actor: "system".to_owned(),
-            action: "alert.secret_exposed".to_owned(),
-            target: door.to_owned(),
-            at: now,
-            detail: facts,
-        });
-        commit(self, registry, registry.own_source(), proven, fact, now).await.map(drop)
+        let proven = Proven::Own(AuditEntry::by(by, "alert.secret_exposed", door, now, facts));
+        let Some(doors) = registry.doors(by.organization) else { return Ok(()) };
+        commit(self, registry, &doors.own, proven, fact, now).await.map(drop)
     }
 }
 

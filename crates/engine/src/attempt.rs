@@ -67,7 +67,7 @@ pub(crate) fn told(inner: &Inner, live: &LiveDestination, event: &Event, of: Del
     let now = inner.clock().now();
     let registry = inner.registry();
     let tellers = registry
-        .destinations()
+        .destinations_of(event.organization)
         .map(|live| &live.destination)
         .filter(|teller| fanout::tells(&teller.spec, &live.destination.name, &event.source_name, &event.event_type));
     tellers

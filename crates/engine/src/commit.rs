@@ -12,7 +12,7 @@ use crate::engine::Inner;
 use crate::expression::Subject;
 use crate::fanout;
 use crate::ids::{DeliveryId, EventId};
-use crate::model::{AuditEntry, DeliveryCause, Event, RequestRecord, SecretOwner, Source};
+use crate::model::{AuditEntry, DeliveryCause, Event, Principal, RequestRecord, SecretOwner, Source};
 use crate::registry::{LiveDestination, Registry};
 use crate::routing::{self, Decision, Question};
 use crate::store::{Committed, DedupKey, FailedFilter, NewDelivery, NewEvent, OnDuplicate, StoreError};
@@ -27,7 +27,7 @@ pub(crate) enum Proven<'m> {
     /// The API authenticated whoever published it.
     Published {
         /// Who.
-        actor: String,
+        by: Principal,
     },
     /// The engine found it out itself; its audit entry says what.
     Own(AuditEntry),
@@ -74,18 +74,14 @@ pub(crate) async fn commit(
 ) -> Result<Committed, StoreError> {
     let id = EventId::new(now, inner.entropy());
     let Routed { deliveries, failed, named } = route(inner, registry, source, &fact, now).await;
-    let actor = actor(&proven, source);
-    let audit = |action: &str| AuditEntry {
-        actor: actor.clone(),
-        action: action.to_owned(),
-        target: format!("source:{}", source.name),
-        at: now,
-        detail: json!({
+    let by = principal(&proven, source, &fact.request.remote);
+    let audit = |action: &str| {
+        let detail = json!({
             "delivery_id": fact.delivery_id,
             "event": fact.event_type,
             "event_id": id.to_string(),
-            "remote": fact.request.remote,
-        }),
+        });
+        AuditEntry::by(&by, action, format!("source:{}", source.name), now, detail)
     };
     let audit_accepted = match &proven {
         Proven::Own(entry) => entry.clone(),
@@ -154,7 +150,8 @@ async fn route(inner: &Inner, registry: &Registry, source: &Source, fact: &Fact,
     let hears = |live: &&Arc<LiveDestination>| fanout::hears(&live.destination.spec, &source.name, &fact.event_type);
     let source_rules = registry.source(source.id).map(|live| &live.rules).filter(|rules| !rules.is_empty());
     let is_plain = |live: &&Arc<LiveDestination>| source_rules.is_none() && live.rules.is_empty();
-    let (plain, ruled): (Vec<_>, Vec<_>) = registry.destinations().filter(hears).partition(is_plain);
+    let (plain, ruled): (Vec<_>, Vec<_>) =
+        registry.destinations_of(source.organization).filter(hears).partition(is_plain);
     routed.deliveries.extend(plain.into_iter().map(|live| owe(live)));
     if ruled.is_empty() {
         return routed;
@@ -193,11 +190,15 @@ fn proven_by(proven: &Proven<'_>, source: &Source) -> Option<(SecretOwner, u32)>
     }
 }
 
-fn actor(proven: &Proven<'_>, source: &Source) -> String {
+fn principal(proven: &Proven<'_>, source: &Source, remote: &str) -> Principal {
     match proven {
-        Proven::Verified(_) | Proven::Open(_) => format!("source:{}", source.name),
-        Proven::Published { actor } => actor.clone(),
-        Proven::Own(entry) => entry.actor.clone(),
+        Proven::Verified(_) | Proven::Open(_) => Principal {
+            organization: source.organization,
+            actor: format!("source:{}", source.name),
+            address: remote.to_owned(),
+        },
+        Proven::Published { by } => by.clone(),
+        Proven::Own(_) => Principal::system(source.organization),
     }
 }
 

@@ -7,10 +7,10 @@ use serde_json::json;
 use crate::engine::{Engine, EngineError};
 use crate::expression::Expression;
 use crate::handshake::Tokens;
-use crate::ids::{DestinationId, OrganizationId, SourceId};
+use crate::ids::{DestinationId, SourceId};
 use crate::model::{
-    AuditEntry, Destination, DestinationSpec, DestinationState, OWN, PUBLISH, Proof, Rules, SecretOwner, Source,
-    SourceSpec,
+    AuditEntry, Destination, DestinationSpec, DestinationState, OWN, PUBLISH, Principal, Proof, Rules, SecretOwner,
+    Source, SourceSpec,
 };
 use crate::secrets::NewSecret;
 use crate::store::{Change, Resources};
@@ -50,35 +50,40 @@ pub struct DeclaredDestination {
 }
 
 const NOT_DECLARED: &str = "it is not declared any more";
-const ACTOR: &str = "config";
+/// Where the secrets that are declared come from.
+const ORIGIN: &str = "config";
 
 impl Engine {
-    /// Puts `declared` in force, all or nothing.
+    /// Puts `declared` in force as everything that an organization declares, all or nothing.
     ///
     /// # Errors
     ///
     /// [`EngineError::Invalid`] for a bad name, an unknown scheme, or a secret that cannot be a key of its scheme.
-    pub async fn declare(&self, declared: Declared) -> Result<(), EngineError> {
+    pub async fn declare(&self, by: &Principal, declared: Declared) -> Result<(), EngineError> {
         let _one_at_a_time = self.inner().administration().await;
         self.check(&declared)?;
-        let existing = self.inner().store().load(OrganizationId::DEFAULT).await?;
-        let (changes, audit) = self.resource_changes(&declared, &existing);
+        let mut existing = self.inner().store().load().await?;
+        existing.sources.retain(|source| source.organization == by.organization);
+        existing.destinations.retain(|destination| destination.organization == by.organization);
+        let (changes, audit) = self.resource_changes(by, &declared, &existing);
         if !changes.is_empty() {
             self.inner().store().change(changes, audit).await?;
             self.inner().refresh().await?;
         }
         let mut tokens = Tokens::new();
         for source in declared.sources {
-            let Some(live) = self.source(&source.name) else { continue };
+            let Some(live) = self.source(by.organization, &source.name) else { continue };
             tokens.extend(source.handshake_token.map(|token| (live.id, token)));
             if let Some(secret) = source.secret {
-                self.seed(SecretOwner::Source(live.id), secret).await?;
+                self.seed(by, SecretOwner::Source(live.id), secret).await?;
             }
         }
         self.inner().put_handshake_tokens(tokens);
         for destination in declared.destinations {
-            if let (Some(secret), Some(live)) = (destination.secret, self.destination(&destination.name)) {
-                self.seed(SecretOwner::Destination(live.id), secret).await?;
+            if let (Some(secret), Some(live)) =
+                (destination.secret, self.destination(by.organization, &destination.name))
+            {
+                self.seed(by, SecretOwner::Destination(live.id), secret).await?;
             }
         }
         Ok(())
@@ -113,10 +118,15 @@ impl Engine {
         Ok(())
     }
 
-    fn resource_changes(&self, declared: &Declared, existing: &Resources) -> (Vec<Change>, Vec<AuditEntry>) {
+    fn resource_changes(
+        &self,
+        by: &Principal,
+        declared: &Declared,
+        existing: &Resources,
+    ) -> (Vec<Change>, Vec<AuditEntry>) {
         let now = self.inner().clock().now();
         let entropy = self.inner().entropy();
-        let mut plan = Plan { changes: vec![], audit: vec![], now };
+        let mut plan = Plan { by, changes: vec![], audit: vec![], now };
         for DeclaredSource { name, spec, .. } in &declared.sources {
             let old = existing.sources.iter().find(|source| source.name == *name);
             if old.is_some_and(|old| old.spec == *spec && old.removed_at.is_none()) {
@@ -124,7 +134,7 @@ impl Engine {
             }
             let source = Source {
                 id: old.map_or_else(|| SourceId::new(now, entropy), |old| old.id),
-                organization: OrganizationId::DEFAULT,
+                organization: by.organization,
                 name: name.clone(),
                 spec: spec.clone(),
                 created_at: old.map_or(now, |old| old.created_at),
@@ -144,7 +154,7 @@ impl Engine {
             if old.is_none_or(|old| old.spec != *spec) {
                 let destination = Destination {
                     id,
-                    organization: OrganizationId::DEFAULT,
+                    organization: by.organization,
                     name: name.clone(),
                     spec: spec.clone(),
                     state: DestinationState::Active,
@@ -165,7 +175,7 @@ impl Engine {
     }
 
     /// A configured secret enters its keyring once: the same value again changes nothing, whatever was rotated since.
-    async fn seed(&self, owner: SecretOwner, secret: Secret) -> Result<(), EngineError> {
+    async fn seed(&self, by: &Principal, owner: SecretOwner, secret: Secret) -> Result<(), EngineError> {
         let name = self.inner().owner_name(owner);
         let meta = match owner {
             SecretOwner::Source(id) => format!("seed:{id}"),
@@ -175,28 +185,24 @@ impl Engine {
         if self.inner().store().meta(&meta).await?.is_some_and(|seen| seen == fingerprint) {
             return Ok(());
         }
-        let (version, mut changes) = self.inner().secret_changes(owner, NewSecret::Given(secret), None, ACTOR).await?;
+        let (version, mut changes) = self.inner().secret_changes(owner, NewSecret::Given(secret), None, ORIGIN).await?;
         changes.push(Change::PutMeta { name: meta, value: fingerprint });
-        let audit = AuditEntry {
-            actor: ACTOR.to_owned(),
-            action: "secret.rotate".to_owned(),
-            target: name,
-            at: self.inner().clock().now(),
-            detail: json!({ "version": version, "origin": ACTOR }),
-        };
+        let detail = json!({ "version": version, "origin": ORIGIN });
+        let audit = AuditEntry::by(by, "secret.rotate", name, self.inner().clock().now(), detail);
         self.inner().store().change(changes, vec![audit]).await?;
         self.inner().refresh().await
     }
 }
 
 /// Changes and the entries that tell of them, growing together.
-struct Plan {
+struct Plan<'a> {
+    by: &'a Principal,
     changes: Vec<Change>,
     audit: Vec<AuditEntry>,
     now: crate::clock::Timestamp,
 }
 
-impl Plan {
+impl Plan<'_> {
     fn add(&mut self, change: Change, kind: &str, existed: bool, name: &str) {
         let verb = match &change {
             Change::PutSource(source) if source.removed_at.is_some() => "remove",
@@ -205,13 +211,8 @@ impl Plan {
             _ if existed => "update",
             _ => "create",
         };
-        self.audit.push(AuditEntry {
-            actor: ACTOR.to_owned(),
-            action: format!("{kind}.{verb}"),
-            target: format!("{kind}:{name}"),
-            at: self.now,
-            detail: json!({}),
-        });
+        let (action, target) = (format!("{kind}.{verb}"), format!("{kind}:{name}"));
+        self.audit.push(AuditEntry::by(self.by, action, target, self.now, json!({})));
         self.changes.push(change);
     }
 }
@@ -239,6 +240,6 @@ fn is_inner(source: &Source) -> bool {
     source.name == PUBLISH || source.name == OWN
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
 }

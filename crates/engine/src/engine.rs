@@ -1,7 +1,7 @@
 //! The engine as its callers hold it: opening, looking things up, and the shared parts behind every operation.
 //! The operations are methods written where their story is told: `receive`, `publish`, `secrets`, `declare`, `redeliver`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::ids::{DeliveryId, NodeId, OrganizationId, SourceId};
 use crate::kms::seal::{open, seal};
 use crate::kms::{Kms, KmsError, Sealed};
 use crate::model::{
-    DedupPolicy, Destination, OWN, Outcome, PUBLISH, Proof, Retention, SecretOwner, Source, SourceSpec,
+    DedupPolicy, Destination, OWN, Organization, Outcome, PUBLISH, Proof, Retention, SecretOwner, Source, SourceSpec,
 };
 use crate::refusals::Refusals;
 use crate::registry::{InnerDoors, Registry, Schemes};
@@ -66,6 +66,9 @@ pub enum EngineError {
     /// The caller must ask differently.
     #[error("{0}")]
     Invalid(String),
+    /// It stands against what is there: a name that is taken, a secret in use.
+    #[error("{0}")]
+    Conflict(String),
     /// Try again later.
     #[error("{0}")]
     Unavailable(String),
@@ -157,16 +160,37 @@ impl Engine {
         })
     }
 
-    /// What is declared under this name, the engine's inner doors not included.
-    pub fn source(&self, name: &str) -> Option<Source> {
-        self.inner.registry().sources().map(|live| &live.source).find(|source| source.name == name).cloned()
+    /// What an organization has declared under this name, the engine's inner doors not included.
+    pub fn source(&self, organization: OrganizationId, name: &str) -> Option<Source> {
+        let registry = self.inner.registry();
+        let mut sources = registry.sources().map(|live| &live.source);
+        sources.find(|source| source.organization == organization && source.name == name).cloned()
     }
 
-    /// All declared sources by name, the engine's inner doors not included.
-    pub fn sources(&self) -> Vec<Source> {
+    /// An organization's declared sources by name, the engine's inner doors not included.
+    pub fn sources(&self, organization: OrganizationId) -> Vec<Source> {
+        let mut sources = self.all_sources();
+        sources.retain(|source| source.organization == organization);
+        sources
+    }
+
+    /// The declared sources of every organization, by name: for whoever opens their doors.
+    pub fn all_sources(&self) -> Vec<Source> {
         let mut sources: Vec<_> = self.inner.registry().sources().map(|live| live.source.clone()).collect();
         sources.sort_by(|a, b| a.name.cmp(&b.name));
         sources
+    }
+
+    /// All organizations that are not being erased, by name.
+    pub fn organizations(&self) -> Vec<Organization> {
+        let mut organizations: Vec<_> = self.inner.registry().organizations().cloned().collect();
+        organizations.sort_by(|a, b| a.name.cmp(&b.name));
+        organizations
+    }
+
+    /// The organization of this id, unless it is being erased.
+    pub fn organization(&self, id: OrganizationId) -> Option<Organization> {
+        self.inner.registry().organization(id).cloned()
     }
 
     /// The source of this name, whether or not it is still declared, the engine's inner doors included: for finding
@@ -175,21 +199,25 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::NotFound`]; [`EngineError::Unavailable`].
-    pub async fn source_id(&self, name: &str) -> Result<SourceId, EngineError> {
-        let resources = self.inner.store().load(OrganizationId::DEFAULT).await?;
-        let source = resources.sources.iter().find(|source| source.name == name);
+    pub async fn source_id(&self, organization: OrganizationId, name: &str) -> Result<SourceId, EngineError> {
+        let resources = self.inner.store().load().await?;
+        let mut sources = resources.sources.iter();
+        let source = sources.find(|source| source.organization == organization && source.name == name);
         source.map(|source| source.id).ok_or_else(|| EngineError::NotFound(format!("source `{name}`")))
     }
 
-    /// The destination of this name.
-    pub fn destination(&self, name: &str) -> Option<Destination> {
-        self.destinations().into_iter().find(|destination| destination.name == name)
+    /// An organization's destination of this name.
+    pub fn destination(&self, organization: OrganizationId, name: &str) -> Option<Destination> {
+        let registry = self.inner.registry();
+        let mut destinations = registry.destinations_of(organization).map(|live| &live.destination);
+        destinations.find(|destination| destination.name == name).cloned()
     }
 
-    /// All destinations by name.
-    pub fn destinations(&self) -> Vec<Destination> {
+    /// An organization's destinations by name.
+    pub fn destinations(&self, organization: OrganizationId) -> Vec<Destination> {
         let registry = self.inner.registry();
-        let mut destinations: Vec<_> = registry.destinations().map(|live| live.destination.clone()).collect();
+        let mut destinations: Vec<_> =
+            registry.destinations_of(organization).map(|live| live.destination.clone()).collect();
         destinations.sort_by(|a, b| a.name.cmp(&b.name));
         destinations
     }
@@ -384,22 +412,32 @@ async fn prepare_checkouts(parts: &Parts) -> Result<(), EngineError> {
 }
 
 async fn build(parts: &Parts, schemes: &Schemes, before: Option<&Registry>) -> Result<Registry, EngineError> {
-    let mut resources = parts.store.load(OrganizationId::DEFAULT).await?;
-    let mut inner_door = async |name, proof| match resources.sources.iter().position(|source| source.name == name) {
-        Some(at) => Ok(resources.sources.swap_remove(at)),
-        None => make_source(parts, name, proof).await,
-    };
-    let publish = inner_door(PUBLISH, Proof::ApiKey).await?;
-    let own = inner_door(OWN, Proof::Engine).await?;
-    let doors = InnerDoors { publish, own };
+    let mut resources = parts.store.load().await?;
+    let mut doors = HashMap::new();
+    for organization in resources.organizations.iter().filter(|organization| organization.erasing_at.is_none()) {
+        let is_door = |source: &Source, name| source.organization == organization.id && source.name == name;
+        let mut inner_door = async |name, proof| match resources.sources.iter().position(|source| is_door(source, name))
+        {
+            Some(at) => Ok(resources.sources.swap_remove(at)),
+            None => make_source(parts, organization.id, name, proof).await,
+        };
+        let publish = inner_door(PUBLISH, Proof::ApiKey).await?;
+        let own = inner_door(OWN, Proof::Engine).await?;
+        doors.insert(organization.id, InnerDoors { publish, own });
+    }
     Ok(Registry::build(resources, doors, schemes, parts, before).await?)
 }
 
-async fn make_source(parts: &Parts, name: &str, proof: Proof) -> Result<Source, EngineError> {
+async fn make_source(
+    parts: &Parts,
+    organization: OrganizationId,
+    name: &str,
+    proof: Proof,
+) -> Result<Source, EngineError> {
     let now = parts.clock.now();
     let source = Source {
         id: SourceId::new(now, &*parts.entropy),
-        organization: OrganizationId::DEFAULT,
+        organization,
         name: name.to_owned(),
         spec: SourceSpec {
             proof,

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::engine::{Engine, EngineError};
 use crate::exposure::Exposed;
 use crate::ids::SourceId;
-use crate::model::{AuditEntry, Rate, RefusedAt, SecretOwner};
+use crate::model::{AuditEntry, Principal, Rate, SecretOwner};
 use crate::rate::Bucket;
 use crate::receive::{InboundRequest, Receipt, Unavailable, message};
 use crate::refusals::Why;
@@ -77,14 +77,20 @@ impl Engine {
             None => return Ok(None),
             Some(Ok(answer)) => answer,
             Some(Err(refusal)) => {
-                let at = RefusedAt::Source(live.source.name.clone());
-                self.inner().refuse(at, refusal.id(), || Why::of(&refusal, Some(scheme)), request, exposed, now);
+                self.inner().refuse(
+                    live.door(),
+                    refusal.id(),
+                    || Why::of(&refusal, Some(scheme)),
+                    request,
+                    exposed,
+                    now,
+                );
                 return Ok(Some(Receipt::Refused(refusal)));
             }
         };
         let unavailable = |error: EngineError| Unavailable(error.to_string());
         if let Some(secret) = answer.adopts.take()
-            && !self.adopt(live, secret).await.map_err(unavailable)?
+            && !self.adopt(live, secret, &request.remote).await.map_err(unavailable)?
         {
             return Ok(None);
         }
@@ -93,7 +99,7 @@ impl Engine {
     }
 
     /// Makes `secret` the source's first. Nothing proves it, so a source that ever had one is left as it is.
-    async fn adopt(&self, live: &LiveSource, secret: Secret) -> Result<bool, EngineError> {
+    async fn adopt(&self, live: &LiveSource, secret: Secret, remote: &str) -> Result<bool, EngineError> {
         const ORIGIN: &str = "handshake";
         let owner = SecretOwner::Source(live.source.id);
         let has_had_one = || !self.inner().registry().secrets(owner).is_empty();
@@ -106,14 +112,9 @@ impl Engine {
             return Ok(false);
         }
         let (version, changes) = self.inner().secret_changes(owner, NewSecret::Given(secret), None, ORIGIN).await?;
-        let door = format!("source:{}", live.source.name);
-        let audit = AuditEntry {
-            actor: door.clone(),
-            action: "secret.rotate".to_owned(),
-            target: door,
-            at: self.inner().clock().now(),
-            detail: json!({ "version": version, "origin": ORIGIN }),
-        };
+        let by = door(live, remote);
+        let detail = json!({ "version": version, "origin": ORIGIN });
+        let audit = AuditEntry::by(&by, "secret.rotate", by.actor.clone(), self.inner().clock().now(), detail);
         self.inner().store().change(changes, vec![audit]).await?;
         self.inner().refresh().await?;
         Ok(true)
@@ -130,14 +131,15 @@ impl Engine {
                 }
             }
         };
-        let door = format!("source:{}", live.source.name);
-        let entry = AuditEntry {
-            actor: door.clone(),
-            action: "webhook.handshake".to_owned(),
-            target: door,
-            at: now,
-            detail: json!({ "remote": request.remote, "method": request.method, "unlisted_before": unlisted }),
-        };
+        let by = door(live, &request.remote);
+        let detail = json!({ "method": request.method, "unlisted_before": unlisted });
+        let entry = AuditEntry::by(&by, "webhook.handshake", by.actor.clone(), now, detail);
         Ok(self.inner().store().record(vec![entry]).await?)
     }
+}
+
+/// Who shakes hands at a door: nobody has proven who.
+fn door(live: &LiveSource, remote: &str) -> Principal {
+    let actor = format!("source:{}", live.source.name);
+    Principal { organization: live.source.organization, actor, address: remote.to_owned() }
 }

@@ -12,8 +12,8 @@ use crate::clock::Timestamp;
 use crate::engine::{Engine, EngineError};
 use crate::expression::Expression;
 use crate::fanout;
-use crate::ids::{DeliveryId, JobId};
-use crate::model::{AuditEntry, DeliveryCause, Destination, JobSpec, JobState, RedeliveryJob};
+use crate::ids::{DeliveryId, JobId, OrganizationId};
+use crate::model::{AuditEntry, DeliveryCause, Destination, JobSpec, JobState, Principal, RedeliveryJob};
 use crate::redeliver::named;
 use crate::routing::LiveRules;
 use crate::store::{JobChange, JobStep, LookedAt, NewDelivery, StoreError};
@@ -68,16 +68,17 @@ impl Engine {
     /// # Errors
     ///
     /// As [`Engine::create_job`].
-    pub async fn count_redeliveries(&self, spec: JobSpec) -> Result<u64, EngineError> {
-        self.check_job(&spec).await?;
+    pub async fn count_redeliveries(&self, organization: OrganizationId, spec: JobSpec) -> Result<u64, EngineError> {
+        self.check_job(organization, &spec).await?;
         let filter = filter_of(&spec);
         let mut range = self.inner().store().range().await?;
         let mut matched = 0;
         while range.next <= range.end {
-            let look = self.inner().store().look(spec.clone(), range, LOOK_MAX, LOOK_MAX).await?;
-            let targets = self.job_targets(&spec)?;
+            let look = self.inner().store().look(organization, spec.clone(), range, LOOK_MAX, LOOK_MAX).await?;
+            let targets = self.job_targets(organization, &spec)?;
             for event in &look.events {
-                matched += u64::from(!self.owed_to(&spec, filter.as_ref(), event, &targets).await?.is_empty());
+                matched +=
+                    u64::from(!self.owed_to(organization, &spec, filter.as_ref(), event, &targets).await?.is_empty());
             }
             range.next = look.next;
         }
@@ -89,11 +90,11 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::NotFound`] for the source or the destination; [`EngineError::Invalid`]; [`EngineError::Unavailable`].
-    pub async fn create_job(&self, spec: JobSpec, actor: &str) -> Result<RedeliveryJob, EngineError> {
-        self.check_job(&spec).await?;
+    pub async fn create_job(&self, spec: JobSpec, by: &Principal) -> Result<RedeliveryJob, EngineError> {
+        self.check_job(by.organization, &spec).await?;
         let now = self.inner().clock().now();
         let id = JobId::new(now, self.inner().entropy());
-        let audit = audit(id, "create", actor, now, json!(spec));
+        let audit = audit(id, "create", by, now, json!(spec));
         let job = self.inner().store().create_job(id, spec, audit).await?;
         self.inner().nudge_jobs();
         Ok(job)
@@ -104,20 +105,20 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::NotFound`]; [`EngineError::Unavailable`].
-    pub async fn act_on_job(&self, job: JobId, action: JobAction, actor: &str) -> Result<bool, EngineError> {
+    pub async fn act_on_job(&self, job: JobId, action: JobAction, by: &Principal) -> Result<bool, EngineError> {
         let (from, to) = action.change();
-        let audit = audit(job, action.verb(), actor, self.inner().clock().now(), json!({}));
+        let audit = audit(job, action.verb(), by, self.inner().clock().now(), json!({}));
         let changed =
             self.inner().store().change_job(JobChange { job, from, to, problem: String::new(), audit }).await?;
         self.inner().nudge_jobs();
         Ok(changed)
     }
 
-    async fn check_job(&self, spec: &JobSpec) -> Result<(), EngineError> {
+    async fn check_job(&self, organization: OrganizationId, spec: &JobSpec) -> Result<(), EngineError> {
         if let Some(source) = &spec.source {
-            self.source_id(source).await?;
+            self.source_id(organization, source).await?;
         }
-        self.job_targets(spec)?;
+        self.job_targets(organization, spec)?;
         if let Some(text) = &spec.filter {
             Expression::compile(text).map_err(|problem| EngineError::Invalid(format!("filter: {problem}")))?;
         }
@@ -131,10 +132,10 @@ impl Engine {
     }
 
     /// The destinations that may be owed: the named one, or all.
-    fn job_targets(&self, spec: &JobSpec) -> Result<Vec<Destination>, EngineError> {
+    fn job_targets(&self, organization: OrganizationId, spec: &JobSpec) -> Result<Vec<Destination>, EngineError> {
         match &spec.destination {
-            Some(name) => named(self, name).map(|named| vec![named]),
-            None => Ok(self.destinations()),
+            Some(name) => named(self, organization, name).map(|named| vec![named]),
+            None => Ok(self.destinations(organization)),
         }
     }
 
@@ -183,7 +184,7 @@ impl Engine {
             }
             Err(error) => {
                 tracing::error!(job = %job.id, %error, "a redelivery job failed");
-                if let Err(error) = self.fail(job.id, error.to_string()).await {
+                if let Err(error) = self.fail(job, error.to_string()).await {
                     tracing::error!(job = %job.id, %error, "that a redelivery job failed could not be written");
                 }
                 STORE_PAUSE
@@ -195,9 +196,9 @@ impl Engine {
     async fn step(&self, job: &RedeliveryJob) -> Result<u32, EngineError> {
         let spec = &job.spec;
         let matches = spec.rate_per_s.clamp(1, STEP_MAX);
-        let look = self.inner().store().look(spec.clone(), job.range, LOOK_MAX, matches).await?;
+        let look = self.inner().store().look(job.organization, spec.clone(), job.range, LOOK_MAX, matches).await?;
         let now = self.inner().clock().now();
-        let targets = self.job_targets(spec)?;
+        let targets = self.job_targets(job.organization, spec)?;
         let owe = |to: &Destination| -> NewDelivery {
             let id = DeliveryId::new(now, self.inner().entropy());
             fanout::owe(to, id, now, DeliveryCause::Redelivery { of: None })
@@ -205,7 +206,7 @@ impl Engine {
         let filter = filter_of(spec);
         let mut deliveries = Vec::new();
         for event in &look.events {
-            let owed = self.owed_to(spec, filter.as_ref(), event, &targets).await?;
+            let owed = self.owed_to(job.organization, spec, filter.as_ref(), event, &targets).await?;
             if !owed.is_empty() {
                 deliveries.push((event.event, owed.into_iter().map(owe).collect()));
             }
@@ -217,7 +218,7 @@ impl Engine {
             looked_at: look.looked_at,
             deliveries,
             now,
-            audit_done: audit(job.id, "done", "system", now, json!({})),
+            audit_done: audit(job.id, "done", &Principal::system(job.organization), now, json!({})),
         };
         let Some(after) = self.inner().store().advance(step).await? else { return Ok(0) };
         if after.redelivered > job.redelivered {
@@ -230,6 +231,7 @@ impl Engine {
     /// where nobody said to whom.
     async fn owed_to<'t>(
         &self,
+        organization: OrganizationId,
         spec: &JobSpec,
         filter: Option<&Arc<LiveRules>>,
         event: &LookedAt,
@@ -240,7 +242,7 @@ impl Engine {
             return Ok(owed);
         }
         let decided = async {
-            let kept = self.store().event(event.event).await?;
+            let kept = self.store().event(organization, event.event).await?;
             if let Some(filter) = filter
                 && !self.is_let_through(Arc::clone(filter), &kept).await?
             {
@@ -261,9 +263,10 @@ impl Engine {
         Ok(owed)
     }
 
-    async fn fail(&self, job: JobId, problem: String) -> Result<bool, StoreError> {
-        let audit = audit(job, "fail", "system", self.inner().clock().now(), json!({ "problem": problem }));
-        let change = JobChange { job, from: vec![JobState::Running], to: JobState::Failed, problem, audit };
+    async fn fail(&self, job: &RedeliveryJob, problem: String) -> Result<bool, StoreError> {
+        let (now, by) = (self.inner().clock().now(), Principal::system(job.organization));
+        let audit = audit(job.id, "fail", &by, now, json!({ "problem": problem }));
+        let change = JobChange { job: job.id, from: vec![JobState::Running], to: JobState::Failed, problem, audit };
         self.inner().store().change_job(change).await
     }
 }
@@ -278,6 +281,6 @@ fn is_meant(to: &Destination, spec: &JobSpec, event: &LookedAt) -> bool {
     is_meant && event.in_state.as_ref().is_none_or(|destinations| destinations.contains(&to.id))
 }
 
-fn audit(job: JobId, verb: &str, actor: &str, at: Timestamp, detail: serde_json::Value) -> AuditEntry {
-    AuditEntry { actor: actor.to_owned(), action: format!("job.{verb}"), target: format!("job:{job}"), at, detail }
+fn audit(job: JobId, verb: &str, by: &Principal, at: Timestamp, detail: serde_json::Value) -> AuditEntry {
+    AuditEntry::by(by, format!("job.{verb}"), format!("job:{job}"), at, detail)
 }

@@ -8,6 +8,7 @@
 
 pub mod declare;
 mod engine;
+pub mod organizations;
 
 mod alert;
 mod commit;

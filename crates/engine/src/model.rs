@@ -1,4 +1,4 @@
-//! What the engine talks about: sources, destinations, events, deliveries, attempts, secrets, audit entries.
+//! What the engine talks about: organizations, principals, sources, destinations, events, deliveries, attempts, secrets, audit entries.
 //! Values only; how they are kept is `store`, how they come to be is the corridor's modules.
 
 mod audit;
@@ -8,6 +8,8 @@ mod destination;
 mod durations;
 mod event;
 mod job;
+mod organization;
+mod principal;
 mod refused;
 mod secret;
 mod source;
@@ -23,6 +25,8 @@ pub use destination::{
 };
 pub use event::{Event, PassedOver, PassedOverReason, REDACTED, RequestRecord};
 pub use job::{JobRange, JobSpec, JobState, RedeliveryJob};
+pub use organization::Organization;
+pub use principal::{Principal, Scope, Scopes, UnknownScope};
 pub use refused::{RefusedAt, RefusedRequest};
 pub use secret::{SealedSecret, SecretOwner};
 pub use source::{DedupPolicy, OWN, PUBLISH, Proof, Rate, Retention, Source, SourceSpec};

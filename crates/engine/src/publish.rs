@@ -6,7 +6,7 @@ use crate::commit::{Fact, Proven, commit};
 use crate::dedup;
 use crate::engine::Engine;
 use crate::ids::EventId;
-use crate::model::RequestRecord;
+use crate::model::{Principal, RequestRecord};
 use crate::store::{Committed, DedupKey, DedupKind, OnDuplicate};
 
 /// The longest event type, in bytes.
@@ -24,8 +24,8 @@ pub struct Publish {
     pub payload: Bytes,
     /// The client's `Idempotency-Key`: 1 to 255 printable ASCII characters.
     pub idempotency_key: Option<String>,
-    /// Who, for the audit log: `key:<name>`.
-    pub actor: String,
+    /// Who, whose organization's destinations are to hear it.
+    pub by: Principal,
 }
 
 /// What became of a published event.
@@ -63,7 +63,9 @@ impl Engine {
     pub async fn publish(&self, publish: Publish) -> Result<Published, PublishError> {
         validate(&publish)?;
         let registry = self.inner().registry();
-        let source = registry.publish_source();
+        let organization = publish.by.organization;
+        let gone = || PublishError::Unavailable(format!("organization `{organization}` is not in force"));
+        let source = &registry.doors(organization).ok_or_else(gone)?.publish;
         let now = self.inner().clock().now();
         let body_sha256 = dedup::sha256(&publish.payload);
         let window = source.spec.dedup.window;
@@ -79,14 +81,14 @@ impl Engine {
                 method: "POST".to_owned(),
                 target: "/api/v1/events".to_owned(),
                 headers: vec![("content-type".to_owned(), Bytes::from_static(b"application/json"))],
-                remote: String::new(),
+                remote: publish.by.address.clone(),
             },
             body: publish.payload,
             body_sha256,
             dedup: dedup.into_iter().collect(),
             on_duplicate: OnDuplicate::Discard,
         };
-        let proven = Proven::Published { actor: publish.actor };
+        let proven = Proven::Published { by: publish.by };
         match commit(self.inner(), &registry, source, proven, fact, now).await {
             Ok(committed) => match committed.original() {
                 None => Ok(Published::Accepted(committed)),

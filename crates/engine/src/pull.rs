@@ -12,7 +12,7 @@ use crate::attempt::told;
 use crate::clock::Timestamp;
 use crate::engine::{Engine, EngineError};
 use crate::fanout;
-use crate::ids::{AttemptId, DeliveryId};
+use crate::ids::{AttemptId, DeliveryId, OrganizationId};
 use crate::model::{Attempt, DestinationKind, Event, Outcome};
 use crate::registry::LiveDestination;
 use crate::store::{Held, Next, PullOrder, PullRequest, Settled, Settlement};
@@ -83,7 +83,12 @@ impl Engine {
     ///
     /// [`EngineError::NotFound`]; [`EngineError::Invalid`] for another kind of destination or what is past a limit;
     /// [`EngineError::Unavailable`].
-    pub async fn lease(&self, destination: &str, ask: Ask) -> Result<Vec<Lease>, EngineError> {
+    pub async fn lease(
+        &self,
+        organization: OrganizationId,
+        destination: &str,
+        ask: Ask,
+    ) -> Result<Vec<Lease>, EngineError> {
         check(&ask)?;
         let inner = self.inner();
         let give_up_at = inner.clock().now().plus(ask.wait);
@@ -94,7 +99,7 @@ impl Engine {
             told.as_mut().enable();
             let now = inner.clock().now();
             let until = now.plus(ask.visibility);
-            let pulled = inner.store().pull(self.pull_request(destination, &ask, now, until)?).await?;
+            let pulled = inner.store().pull(self.pull_request((organization, destination), &ask, now, until)?).await?;
             if !pulled.claimed.is_empty() || now >= give_up_at {
                 let lease = |claimed: crate::store::Claimed| Lease {
                     token: self.token(claimed.claim.delivery(), claimed.claim.number()),
@@ -120,8 +125,12 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::Invalid`] for more than [`LEASES_MAX`]; [`EngineError::Unavailable`].
-    pub async fn acknowledge(&self, tokens: &[String]) -> Result<Vec<Answer>, EngineError> {
-        self.end(tokens, Outcome::Success).await
+    pub async fn acknowledge(
+        &self,
+        organization: OrganizationId,
+        tokens: &[String],
+    ) -> Result<Vec<Answer>, EngineError> {
+        self.end(organization, tokens, Outcome::Success).await
     }
 
     /// Gives these leases back: their deliveries may be leased again at once, or are exhausted. Answers as above.
@@ -129,8 +138,8 @@ impl Engine {
     /// # Errors
     ///
     /// As for [`Engine::acknowledge`].
-    pub async fn release(&self, tokens: &[String]) -> Result<Vec<Answer>, EngineError> {
-        self.end(tokens, Outcome::Released).await
+    pub async fn release(&self, organization: OrganizationId, tokens: &[String]) -> Result<Vec<Answer>, EngineError> {
+        self.end(organization, tokens, Outcome::Released).await
     }
 
     /// Lets these leases hold for `visibility` from now. Answers as above.
@@ -138,9 +147,14 @@ impl Engine {
     /// # Errors
     ///
     /// As for [`Engine::acknowledge`], and [`EngineError::Invalid`] for a time outside [`VISIBILITY`].
-    pub async fn extend(&self, tokens: &[String], visibility: Duration) -> Result<Vec<Answer>, EngineError> {
+    pub async fn extend(
+        &self,
+        organization: OrganizationId,
+        tokens: &[String],
+        visibility: Duration,
+    ) -> Result<Vec<Answer>, EngineError> {
         check(&Ask { max: 1, visibility, wait: Duration::ZERO })?;
-        let held = self.held(tokens).await?;
+        let held = self.held(organization, tokens).await?;
         let now = self.inner().clock().now();
         let until = now.plus(visibility);
         let claims = held.iter().flatten().map(|held| held.claim.clone()).collect();
@@ -148,8 +162,13 @@ impl Engine {
         Ok(answers(&held, settled, |_| Answer::Extended { until }))
     }
 
-    async fn end(&self, tokens: &[String], outcome: Outcome) -> Result<Vec<Answer>, EngineError> {
-        let held = self.held(tokens).await?;
+    async fn end(
+        &self,
+        organization: OrganizationId,
+        tokens: &[String],
+        outcome: Outcome,
+    ) -> Result<Vec<Answer>, EngineError> {
+        let held = self.held(organization, tokens).await?;
         let mut settlements = Vec::new();
         for held in held.iter().flatten() {
             settlements.push(self.settlement(held, outcome).await?);
@@ -177,9 +196,12 @@ impl Engine {
             _ => Next::Again { due_at: now },
         };
         let then = match live {
-            Some(live) if self.is_told_of(live) => {
-                told(inner, live, &self.store().event(held.event).await?, held.claim.delivery())
-            }
+            Some(live) if self.is_told_of(live) => told(
+                inner,
+                live,
+                &self.store().event(live.destination.organization, held.event).await?,
+                held.claim.delivery(),
+            ),
             _ => Vec::new(),
         };
         let attempt = Attempt {
@@ -200,17 +222,21 @@ impl Engine {
     /// Whether anybody tells how this destination's deliveries end.
     fn is_told_of(&self, live: &Arc<LiveDestination>) -> bool {
         let name = &live.destination.name;
-        self.inner().registry().destinations().any(|teller| fanout::tells_of(&teller.destination.spec, name))
+        let organization = live.destination.organization;
+        self.inner()
+            .registry()
+            .destinations_of(organization)
+            .any(|teller| fanout::tells_of(&teller.destination.spec, name))
     }
 
     fn pull_request(
         &self,
-        destination: &str,
+        (organization, destination): (OrganizationId, &str),
         ask: &Ask,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<PullRequest, EngineError> {
-        let declared = self.destination(destination);
+        let declared = self.destination(organization, destination);
         let declared = declared.ok_or_else(|| EngineError::NotFound(format!("destination `{destination}`")))?;
         let DestinationKind::Pull(pull) = &declared.spec.kind else {
             let kind = format!("destination `{destination}` is not of the type `pull`, so it delivers by itself");
@@ -228,7 +254,7 @@ impl Engine {
     }
 
     /// The leases behind tokens, where they hold. A text that is no token of ours is like a lease that was lost.
-    async fn held(&self, tokens: &[String]) -> Result<Vec<Option<Held>>, EngineError> {
+    async fn held(&self, organization: OrganizationId, tokens: &[String]) -> Result<Vec<Option<Held>>, EngineError> {
         if tokens.len() > LEASES_MAX as usize {
             return Err(EngineError::Invalid(format!("at most {LEASES_MAX} leases at once")));
         }
@@ -236,6 +262,13 @@ impl Engine {
         let known = parsed.iter().flatten().copied().collect();
         let mut found = self.inner().store().held_by_consumers(known).await?.into_iter();
         let mut held: Vec<Option<Held>> = parsed.iter().map(|parsed| parsed.and_then(|_| found.next()?)).collect();
+        let registry = self.inner().registry();
+        let is_ours = |held: &Held| {
+            registry
+                .destination(held.claim.destination())
+                .is_some_and(|live| live.destination.organization == organization)
+        };
+        held.iter_mut().for_each(|held| *held = held.take().filter(is_ours));
         // The second of two equal tokens comes too late.
         for place in (1..held.len()).rev() {
             if parsed[..place].contains(&parsed[place]) {

@@ -11,7 +11,7 @@ use crate::commit::{Fact, OpenDoor, Proven, commit};
 use crate::dedup;
 use crate::engine::Engine;
 use crate::exposure::Exposed;
-use crate::ids::SourceId;
+use crate::ids::{OrganizationId, SourceId};
 use crate::model::{RefusedAt, Source};
 use crate::redact::{self, Credentials};
 use crate::refusals::Why;
@@ -110,7 +110,7 @@ impl Engine {
         let proven = match prove(live, &message(&request), now) {
             Ok(proven) => proven,
             Err(refusal) => {
-                let at = RefusedAt::Source(live.source.name.clone());
+                let at = live.door();
                 let why = || Why::of(&refusal, live.scheme.as_deref());
                 self.inner().refuse(at, refusal.id(), why, &request, &exposed, now);
                 return Ok(Receipt::Refused(refusal));
@@ -122,7 +122,7 @@ impl Engine {
             return Ok(receipt);
         }
         if let Err(retry_after) = live.take(self.inner().clock().elapsed()) {
-            let at = RefusedAt::Source(live.source.name.clone());
+            let at = live.door();
             let why = || Why::plain(RATE_LIMITED, "authentic, but more than the source's `rate`");
             self.inner().refuse(at, RATE_LIMITED, why, &request, &exposed, now);
             return Ok(Receipt::Limited { retry_after });
@@ -171,20 +171,26 @@ impl Engine {
     ) -> Exposed {
         let exposed = registry.fingerprints().find(request, credentials(live), now);
         if !exposed.is_empty() {
-            let door = format!("source:{}", live.source.name);
-            self.inner().tell_exposed(registry, &door, &exposed, &request.remote, now).await;
+            let door = (live.source.organization, format!("source:{}", live.source.name));
+            self.inner().tell_exposed(registry, door, &exposed, &request.remote, now).await;
         }
         exposed
     }
 
     /// Takes note of a request that a door turned away.
-    pub async fn turn_away(&self, at: RefusedAt, why: TurnedAway, request: &InboundRequest) {
+    pub async fn turn_away(
+        &self,
+        organization: OrganizationId,
+        at: RefusedAt,
+        why: TurnedAway,
+        request: &InboundRequest,
+    ) {
         if let TurnedAway::NoSourceForHint { like } = why
             && let Some(live) = self.inner().registry().source(like)
         {
             let _ = prove(live, &message(request), self.inner().clock().now());
         }
-        self.refused(at, why.id(), why.explanation(), request).await;
+        self.refused(organization, at, why.id(), why.explanation(), request).await;
     }
 }
 

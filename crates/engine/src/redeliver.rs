@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::engine::{Engine, EngineError};
 use crate::expression::Subject;
 use crate::fanout;
-use crate::ids::{DeliveryId, EventId};
-use crate::model::{AuditEntry, DeliveryCause, Destination, DestinationKind, DestinationState, Event};
+use crate::ids::{DeliveryId, EventId, OrganizationId};
+use crate::model::{AuditEntry, DeliveryCause, Destination, DestinationKind, DestinationState, Event, Principal};
 use crate::output::Follow;
 use crate::registry::LiveDestination;
 use crate::routing::{Decision, LiveRules, Question};
@@ -25,11 +25,11 @@ impl Engine {
         &self,
         event: EventId,
         destination: Option<&str>,
-        actor: &str,
+        by: &Principal,
     ) -> Result<Vec<DeliveryId>, EngineError> {
-        let kept = self.store().event(event).await?;
+        let kept = self.store().event(by.organization, event).await?;
         let targets: Vec<Destination> = match destination {
-            Some(name) => vec![named(self, name)?],
+            Some(name) => vec![named(self, by.organization, name)?],
             None => self.wanting(&kept).await?,
         };
         if targets.is_empty() {
@@ -44,13 +44,8 @@ impl Engine {
             })
             .collect();
         let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
-        let audit = AuditEntry {
-            actor: actor.to_owned(),
-            action: "event.redeliver".to_owned(),
-            target: format!("event:{event}"),
-            at: now,
-            detail: json!({ "deliveries": ids }),
-        };
+        let detail = json!({ "deliveries": ids });
+        let audit = AuditEntry::by(by, "event.redeliver", format!("event:{event}"), now, detail);
         self.inner().store().redeliver(event, deliveries, audit).await?;
         self.inner().nudge();
         Ok(ids)
@@ -61,7 +56,7 @@ impl Engine {
         let registry = self.inner().registry();
         let hears =
             |live: &&Arc<LiveDestination>| fanout::hears(&live.destination.spec, &event.source_name, &event.event_type);
-        let mut hearing: Vec<_> = registry.destinations().filter(hears).collect();
+        let mut hearing: Vec<_> = registry.destinations_of(event.organization).filter(hears).collect();
         hearing.sort_by(|a, b| a.destination.name.cmp(&b.destination.name));
         let source_rules = registry.source(event.source).map(|live| Arc::clone(&live.rules)).unwrap_or_default();
         let mut wanting: Vec<_> = hearing.iter().map(|live| live.destination.clone()).collect();
@@ -93,7 +88,7 @@ impl Engine {
             event: event.event_type.clone(),
             source: event.source_name.clone(),
             headers: event.request.headers.clone(),
-            body: self.store().body(event.id).await?,
+            body: self.store().body(event.organization, event.id).await?,
         })
     }
 
@@ -102,15 +97,9 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::NotFound`]; [`EngineError::Unavailable`].
-    pub async fn cancel(&self, delivery: DeliveryId, actor: &str) -> Result<Cancel, EngineError> {
+    pub async fn cancel(&self, delivery: DeliveryId, by: &Principal) -> Result<Cancel, EngineError> {
         let now = self.inner().clock().now();
-        let audit = AuditEntry {
-            actor: actor.to_owned(),
-            action: "delivery.cancel".to_owned(),
-            target: format!("delivery:{delivery}"),
-            at: now,
-            detail: json!({}),
-        };
+        let audit = AuditEntry::by(by, "delivery.cancel", format!("delivery:{delivery}"), now, json!({}));
         let cancel = self.inner().store().cancel(delivery, now, audit).await?;
         if cancel == Cancel::UnderWay {
             self.inner().cancel_running(&[delivery]);
@@ -133,31 +122,29 @@ impl Engine {
         &self,
         name: &str,
         state: DestinationState,
-        actor: &str,
+        by: &Principal,
     ) -> Result<(), EngineError> {
         let _one_at_a_time = self.inner().administration().await;
-        let destination =
-            self.destination(name).ok_or_else(|| EngineError::NotFound(format!("destination `{name}`")))?;
+        let destination = self
+            .destination(by.organization, name)
+            .ok_or_else(|| EngineError::NotFound(format!("destination `{name}`")))?;
         let action = match &state {
             DestinationState::Active => "destination.resume",
             DestinationState::Paused => "destination.pause",
             DestinationState::Disabled { .. } => "destination.disable",
         };
-        let audit = AuditEntry {
-            actor: actor.to_owned(),
-            action: action.to_owned(),
-            target: format!("destination:{name}"),
-            at: self.inner().clock().now(),
-            detail: json!({}),
-        };
+        let now = self.inner().clock().now();
+        let detail = json!({ "before": destination.state.name(), "after": state.name() });
+        let audit = AuditEntry::by(by, action, format!("destination:{name}"), now, detail);
         self.inner().store().change(vec![Change::SetDestinationState(destination.id, state)], vec![audit]).await?;
         self.inner().refresh().await
     }
 }
 
 /// The destination of this name, if events can be redelivered to it.
-pub(crate) fn named(engine: &Engine, name: &str) -> Result<Destination, EngineError> {
-    let named = engine.destination(name).ok_or_else(|| EngineError::NotFound(format!("destination `{name}`")))?;
+pub(crate) fn named(engine: &Engine, organization: OrganizationId, name: &str) -> Result<Destination, EngineError> {
+    let named = engine.destination(organization, name);
+    let named = named.ok_or_else(|| EngineError::NotFound(format!("destination `{name}`")))?;
     match &named.spec.kind {
         DestinationKind::Report(report) => {
             let of = &report.of;

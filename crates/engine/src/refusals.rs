@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::clock::Timestamp;
 use crate::engine::{Engine, Inner};
 use crate::exposure::Exposed;
-use crate::ids::RefusedId;
+use crate::ids::{OrganizationId, RefusedId};
 use crate::model::{AuditEntry, Rate, RefusedAt, RefusedRequest, RequestRecord};
 use crate::rate::Bucket;
 use crate::receive::InboundRequest;
@@ -82,13 +82,21 @@ impl Why {
 impl Engine {
     /// Keeps for the operator that a door refused `request` before any scheme judged it. `reason` is a stable id like
     /// those of [`Refusal`]; `path` of a [`RefusedAt::Path`] is a declared one, never just what a sender asked for.
-    pub async fn refused(&self, at: RefusedAt, reason: &'static str, explanation: &str, request: &InboundRequest) {
+    pub async fn refused(
+        &self,
+        organization: OrganizationId,
+        at: RefusedAt,
+        reason: &'static str,
+        explanation: &str,
+        request: &InboundRequest,
+    ) {
         let now = self.inner().clock().now();
         let registry = self.inner().registry();
         let exposed = registry.fingerprints().find(request, self.inner().schemes().credentials(), now);
-        self.inner().tell_exposed(&registry, &at.to_string(), &exposed, &request.remote, now).await;
+        let door = (organization, at.to_string());
+        self.inner().tell_exposed(&registry, door, &exposed, &request.remote, now).await;
         let why = || Why::plain(reason, explanation);
-        self.inner().refuse(at, reason, why, request, &exposed, now);
+        self.inner().refuse((organization, at), reason, why, request, &exposed, now);
     }
 }
 
@@ -96,7 +104,7 @@ impl Inner {
     /// Takes note of a refused request.
     pub(crate) fn refuse(
         &self,
-        at: RefusedAt,
+        at: (OrganizationId, RefusedAt),
         reason: &'static str,
         why: impl FnOnce() -> Why,
         request: &InboundRequest,
@@ -120,7 +128,7 @@ impl Inner {
 /// A refused request cut to its bounds.
 fn kept(
     id: RefusedId,
-    refused_at: RefusedAt,
+    (organization, refused_at): (OrganizationId, RefusedAt),
     why: Why,
     mut record: RequestRecord,
     body: &Bytes,
@@ -149,6 +157,7 @@ fn kept(
     cut(&mut explanation, TEXT_MAX);
     RefusedRequest {
         id,
+        organization,
         refused_at,
         at: now,
         reason: reason.to_owned(),
@@ -169,7 +178,7 @@ fn cut(text: &mut String, max: usize) {
 }
 
 /// Door, reason, and a number of its own for one that is told of by itself; [`COUNTED`] for those that are counted.
-type Key = (RefusedAt, &'static str, u32);
+type Key = ((OrganizationId, RefusedAt), &'static str, u32);
 
 /// The number of all that are counted together.
 const COUNTED: u32 = 0;
@@ -217,10 +226,10 @@ impl Refusals {
     /// Takes note of a refusal; `sample` is made only for the first of its kind.
     fn add(
         &self,
-        at: RefusedAt,
+        at: (OrganizationId, RefusedAt),
         reason: &'static str,
         now: Timestamp,
-        sample: impl FnOnce(RefusedAt) -> RefusedRequest,
+        sample: impl FnOnce((OrganizationId, RefusedAt)) -> RefusedRequest,
     ) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let number = waiting.number(now);
@@ -293,7 +302,6 @@ fn entry(kind: &Kind) -> AuditEntry {
     let mut detail = json!({
         "reason": sample.reason,
         "explanation": sample.explanation,
-        "remote": sample.request.remote,
         "count": kind.count,
     });
     if kind.is_kept {
@@ -301,7 +309,15 @@ fn entry(kind: &Kind) -> AuditEntry {
     }
     let door = sample.refused_at.to_string();
     let action = "webhook.refused".to_owned();
-    AuditEntry { actor: door.clone(), action, target: door, at: kind.latest, detail }
+    AuditEntry {
+        organization: sample.organization,
+        actor: door.clone(),
+        address: sample.request.remote.clone(),
+        action,
+        target: door,
+        at: kind.latest,
+        detail,
+    }
 }
 
 #[cfg(test)]
@@ -310,11 +326,16 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(0);
 
-    fn source(name: &str) -> RefusedAt {
-        RefusedAt::Source(name.to_owned())
+    fn source(name: &str) -> (OrganizationId, RefusedAt) {
+        (OrganizationId::DEFAULT, RefusedAt::Source(name.to_owned()))
     }
 
-    fn sample(at: RefusedAt, headers: Vec<(String, Bytes)>, target: String, body: &Bytes) -> RefusedRequest {
+    fn sample(
+        at: (OrganizationId, RefusedAt),
+        headers: Vec<(String, Bytes)>,
+        target: String,
+        body: &Bytes,
+    ) -> RefusedRequest {
         let why = Why { reason: "signature-mismatch", explanation: "é".repeat(TEXT_MAX), detail: Map::new() };
         let text = "x".repeat(64 << 10);
         let record = RequestRecord { method: text.clone(), target, headers, remote: text };
@@ -334,7 +355,7 @@ mod tests {
         add(&refusals, "b", "signature-missing");
         let waiting = &refusals.waiting.lock().expect("not poisoned").kinds;
         let counted = waiting.iter().filter(|((.., number), _)| *number == COUNTED);
-        let counts: Vec<_> = counted.map(|((at, ..), kind)| (at.as_str(), kind.count)).collect();
+        let counts: Vec<_> = counted.map(|(((_, at), ..), kind)| (at.as_str(), kind.count)).collect();
         let by_themselves = u64::from(ONE_BY_ONE.burst);
         assert_eq!(counts, [("a", 1000 - by_themselves), ("b", 1)]);
         assert_eq!(waiting.len() as u64, by_themselves + 2);

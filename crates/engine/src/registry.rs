@@ -19,7 +19,10 @@ use crate::handshake::Listing;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::keyring::{Keyring, open_secret};
 use crate::kms::{Kms, KmsError};
-use crate::model::{Destination, DestinationKind, DestinationSpec, Outcome, Proof, SealedSecret, SecretOwner, Source};
+use crate::model::{
+    Destination, DestinationKind, DestinationSpec, Organization, Outcome, Proof, RefusedAt, SealedSecret, SecretOwner,
+    Source,
+};
 use crate::rate::Bucket;
 use crate::redact::Credentials;
 use crate::routing::LiveRules;
@@ -78,6 +81,11 @@ pub(crate) struct LiveSource {
 }
 
 impl LiveSource {
+    /// Where its refusals are listed.
+    pub(crate) fn door(&self) -> (OrganizationId, RefusedAt) {
+        (self.source.organization, RefusedAt::Source(self.source.name.clone()))
+    }
+
     /// Takes one authentic request at `elapsed`, or says how long there will be no room for it.
     pub(crate) fn take(&self, elapsed: Duration) -> Result<(), Duration> {
         let Some(rate) = &self.source.spec.rate else { return Ok(()) };
@@ -158,7 +166,7 @@ impl Runner {
     }
 }
 
-/// Doors that nobody declares.
+/// Doors of an organization that nobody declares.
 #[derive(Debug)]
 pub(crate) struct InnerDoors {
     /// The API's.
@@ -170,8 +178,9 @@ pub(crate) struct InnerDoors {
 /// What is declared, ready for use.
 #[derive(Debug)]
 pub(crate) struct Registry {
+    organizations: HashMap<OrganizationId, Organization>,
     sources: HashMap<SourceId, LiveSource>,
-    doors: InnerDoors,
+    doors: HashMap<OrganizationId, InnerDoors>,
     fingerprints: Fingerprints,
     destinations: HashMap<DestinationId, Arc<LiveDestination>>,
     secrets: Vec<SealedSecret>,
@@ -182,15 +191,20 @@ impl Registry {
     /// line says so; a KMS that does not answer is an error.
     pub(crate) async fn build(
         resources: Resources,
-        doors: InnerDoors,
+        doors: HashMap<OrganizationId, InnerDoors>,
         schemes: &Schemes,
         parts: &Parts,
         before: Option<&Self>,
     ) -> Result<Self, KmsError> {
         let fingerprints = Fingerprints::new(&*parts.entropy);
         let mut opening = Opening { kms: &*parts.kms, secrets: &resources.secrets, fingerprints };
+        let organizations =
+            resources.organizations.into_iter().filter(|organization| organization.erasing_at.is_none());
+        let organizations: HashMap<_, _> = organizations.map(|organization| (organization.id, organization)).collect();
         let mut sources = HashMap::new();
-        for source in resources.sources.into_iter().filter(|source| source.removed_at.is_none()) {
+        let is_there =
+            |source: &Source| source.removed_at.is_none() && organizations.contains_key(&source.organization);
+        for source in resources.sources.into_iter().filter(is_there) {
             let scheme = match &source.spec.proof {
                 Proof::Scheme { name } => schemes.find(name),
                 Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
@@ -212,7 +226,8 @@ impl Registry {
             sources.insert(live.source.id, live);
         }
         let mut destinations = HashMap::new();
-        for destination in resources.destinations {
+        let is_there = |destination: &Destination| organizations.contains_key(&destination.organization);
+        for destination in resources.destinations.into_iter().filter(is_there) {
             let kept = before.and_then(|before| before.destinations.get(&destination.id));
             let (runner, rules) = match kept {
                 Some(kept) if kept.destination.spec == destination.spec => {
@@ -236,25 +251,35 @@ impl Registry {
             destinations.insert(destination.id, Arc::new(LiveDestination { destination, runner, rules, signer }));
         }
         let fingerprints = opening.fingerprints;
-        Ok(Self { sources, doors, fingerprints, destinations, secrets: resources.secrets })
+        Ok(Self { organizations, sources, doors, fingerprints, destinations, secrets: resources.secrets })
     }
 
     pub(crate) fn source(&self, id: SourceId) -> Option<&LiveSource> {
         self.sources.get(&id)
     }
 
+    /// Those of every organization.
     pub(crate) fn sources(&self) -> impl Iterator<Item = &LiveSource> {
         self.sources.values()
     }
 
-    /// The API's own door.
-    pub(crate) fn publish_source(&self) -> &Source {
-        &self.doors.publish
+    /// The organization of this id, unless it is being erased.
+    pub(crate) fn organization(&self, id: OrganizationId) -> Option<&Organization> {
+        self.organizations.get(&id)
     }
 
-    /// The door of the engine's own events.
-    pub(crate) fn own_source(&self) -> &Source {
-        &self.doors.own
+    pub(crate) fn organizations(&self) -> impl Iterator<Item = &Organization> {
+        self.organizations.values()
+    }
+
+    /// The inner doors of an organization, unless it is being erased.
+    pub(crate) fn doors(&self, organization: OrganizationId) -> Option<&InnerDoors> {
+        self.doors.get(&organization)
+    }
+
+    /// Those of every organization.
+    pub(crate) fn all_doors(&self) -> impl Iterator<Item = &InnerDoors> {
+        self.doors.values()
     }
 
     /// How secrets are recognised where they do not belong.
@@ -266,8 +291,14 @@ impl Registry {
         self.destinations.get(&id)
     }
 
+    /// Those of every organization.
     pub(crate) fn destinations(&self) -> impl Iterator<Item = &Arc<LiveDestination>> {
         self.destinations.values()
+    }
+
+    /// Those of one organization.
+    pub(crate) fn destinations_of(&self, organization: OrganizationId) -> impl Iterator<Item = &Arc<LiveDestination>> {
+        self.destinations.values().filter(move |live| live.destination.organization == organization)
     }
 
     /// Every version of the owner's secrets, newest first.

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::engine::{Engine, EngineError};
-use crate::ids::{OrganizationId, SourceId};
-use crate::model::{AuditEntry, Retention, Source};
+use crate::ids::SourceId;
+use crate::model::{AuditEntry, Principal, Retention, Source};
 use crate::store::{Change, StoreError, Strip};
 
 /// How often it is looked whether something is too old or too much.
@@ -46,17 +46,16 @@ impl Engine {
         let _one_at_a_time = self.inner().administration().await;
         let registry = self.inner().registry();
         let now = self.inner().clock().now();
-        let changed = [registry.publish_source(), registry.own_source()].into_iter();
+        let changed = registry.all_doors().flat_map(|doors| [&doors.publish, &doors.own]);
         let changed: Vec<Source> = changed.filter(|source| source.spec.retention != retention).cloned().collect();
         if changed.is_empty() {
             return Ok(());
         }
-        let audit = changed.iter().map(|source| AuditEntry {
-            actor: "config".to_owned(),
-            action: "source.update".to_owned(),
-            target: format!("source:{}", source.name),
-            at: now,
-            detail: json!({ "retention": retention }),
+        let audit = changed.iter().map(|source| {
+            let by = Principal { organization: source.organization, ..Principal::config() };
+            let detail =
+                json!({ "before": { "retention": source.spec.retention }, "after": { "retention": retention } });
+            AuditEntry::by(&by, "source.update", format!("source:{}", source.name), now, detail)
         });
         let audit = audit.collect();
         let changes = changed.into_iter().map(|mut source| {
@@ -86,7 +85,7 @@ impl Engine {
         if sweep.from_the_start_at.is_none_or(|at| at <= now) {
             *sweep = Sweep { after: HashMap::new(), from_the_start_at: Some(now.plus(FROM_THE_START_EVERY)) };
         }
-        for source in self.inner().store().load(OrganizationId::DEFAULT).await?.sources {
+        for source in self.inner().store().load().await?.sources {
             let Retention { age, size_bytes } = source.spec.retention;
             if age.is_none() && size_bytes.is_none() {
                 continue;

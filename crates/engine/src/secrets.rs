@@ -10,7 +10,7 @@ use crate::engine::{Engine, EngineError, Inner};
 use crate::ids::OrganizationId;
 use crate::keyring::open_secret;
 use crate::kms::seal::{associated_data, seal};
-use crate::model::{AuditEntry, SealedSecret, SecretOwner};
+use crate::model::{AuditEntry, Principal, SealedSecret, SecretOwner};
 use crate::store::Change;
 
 /// A new value for a secret.
@@ -41,8 +41,8 @@ impl Engine {
     ///
     /// [`EngineError::NotFound`] when nothing of that id is declared; [`EngineError::Unavailable`].
     pub async fn secrets(&self, owner: SecretOwner) -> Result<Vec<SecretInfo>, EngineError> {
-        let (organization, _) = self.owner(owner)?;
-        let resources = self.inner().store().load(organization).await?;
+        self.owner(owner)?;
+        let resources = self.inner().store().load().await?;
         let mut secrets: Vec<_> = resources.secrets.into_iter().filter(|secret| secret.owner == owner).collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.version));
         Ok(secrets)
@@ -59,12 +59,12 @@ impl Engine {
         owner: SecretOwner,
         value: NewSecret,
         grace: Option<Duration>,
-        actor: &str,
+        by: &Principal,
     ) -> Result<u32, EngineError> {
         let _one_at_a_time = self.inner().administration().await;
         let origin = value.origin();
         let (version, changes) = self.inner().secret_changes(owner, value, grace, origin).await?;
-        let audit = self.secret_audit(owner, "secret.rotate", actor, json!({ "version": version, "origin": origin }));
+        let audit = self.secret_audit(owner, "secret.rotate", by, json!({ "version": version, "origin": origin }));
         self.inner().store().change(changes, vec![audit]).await?;
         self.inner().refresh().await?;
         Ok(version)
@@ -79,13 +79,13 @@ impl Engine {
         &self,
         owner: SecretOwner,
         version: u32,
-        actor: &str,
+        by: &Principal,
         reason: &str,
     ) -> Result<Secret, EngineError> {
         let (organization, _) = self.owner(owner)?;
         let sealed = self.version(owner, version)?;
         let secret = open_secret(self.inner().kms(), organization, &sealed).await?;
-        let audit = self.secret_audit(owner, "secret.reveal", actor, json!({ "version": version, "reason": reason }));
+        let audit = self.secret_audit(owner, "secret.reveal", by, json!({ "version": version, "reason": reason }));
         self.inner().store().record(vec![audit]).await?;
         Ok(secret)
     }
@@ -95,13 +95,13 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::NotFound`]; [`EngineError::Unavailable`].
-    pub async fn revoke(&self, owner: SecretOwner, version: u32, actor: &str) -> Result<(), EngineError> {
+    pub async fn revoke(&self, owner: SecretOwner, version: u32, by: &Principal) -> Result<(), EngineError> {
         let _one_at_a_time = self.inner().administration().await;
         let sealed = self.version(owner, version)?;
         let now = self.inner().clock().now();
         let revoked_at = Some(sealed.revoked_at.unwrap_or(now));
         let retire = Change::RetireSecret { owner, version, not_after: sealed.not_after, revoked_at };
-        let audit = self.secret_audit(owner, "secret.revoke", actor, json!({ "version": version }));
+        let audit = self.secret_audit(owner, "secret.revoke", by, json!({ "version": version }));
         self.inner().store().change(vec![retire], vec![audit]).await?;
         self.inner().refresh().await
     }
@@ -118,14 +118,8 @@ impl Engine {
         found.ok_or_else(|| EngineError::NotFound(format!("version {version} of that secret")))
     }
 
-    fn secret_audit(&self, owner: SecretOwner, action: &str, actor: &str, detail: serde_json::Value) -> AuditEntry {
-        AuditEntry {
-            actor: actor.to_owned(),
-            action: action.to_owned(),
-            target: self.inner().owner_name(owner),
-            at: self.inner().clock().now(),
-            detail,
-        }
+    fn secret_audit(&self, owner: SecretOwner, action: &str, by: &Principal, detail: serde_json::Value) -> AuditEntry {
+        AuditEntry::by(by, action, self.inner().owner_name(owner), self.inner().clock().now(), detail)
     }
 }
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
 use crate::model::{
-    Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, KeptOutput, PassedOver,
-    RedeliveryJob, RefusedRequest, SealedSecret, SecretOwner, Source,
+    Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, KeptOutput, Organization,
+    PassedOver, RedeliveryJob, RefusedRequest, SealedSecret, SecretOwner, Source,
 };
 
 mod claims;
@@ -188,9 +188,11 @@ impl Committed {
     }
 }
 
-/// Everything declared: what `load` returns at start.
+/// Everything declared, of every organization: what `load` returns.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resources {
+    /// All organizations, by name.
+    pub organizations: Vec<Organization>,
     /// All sources.
     pub sources: Vec<Source>,
     /// All destinations.
@@ -202,6 +204,8 @@ pub struct Resources {
 /// A change to what is declared, with its audit entry, in one transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
+    /// Insert the organization, or replace the key prefix and `erasing_at` of the one with this id.
+    PutOrganization(Organization),
     /// Insert the source, or replace the spec and `removed_at` of the one with this id.
     PutSource(Source),
     /// Insert the destination, or replace the spec of the one with this id. Its state is not touched.
@@ -231,43 +235,68 @@ pub enum Change {
 }
 
 /// What a store has to show: everything here only reads, so it is what the API and the dashboard are given.
+/// Whoever asks says for which organization: what is another's is not found.
 #[async_trait]
 pub trait Records: Send + Sync + std::fmt::Debug {
     /// One event.
-    async fn event(&self, id: EventId) -> Result<Event, StoreError>;
+    async fn event(&self, organization: OrganizationId, id: EventId) -> Result<Event, StoreError>;
 
     /// An event's raw bytes (a duplicate's are its original's when they were equal); `NotFound` once it is stripped.
-    async fn body(&self, id: EventId) -> Result<Bytes, StoreError>;
+    async fn body(&self, organization: OrganizationId, id: EventId) -> Result<Bytes, StoreError>;
 
     /// Events, newest first.
-    async fn events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>, StoreError>;
+    async fn events(
+        &self,
+        organization: OrganizationId,
+        filter: EventFilter,
+        page: Page,
+    ) -> Result<Listing<Event>, StoreError>;
 
     /// One delivery and its attempts, oldest attempt first.
-    async fn delivery(&self, id: DeliveryId) -> Result<(Delivery, Vec<Attempt>), StoreError>;
+    async fn delivery(
+        &self,
+        organization: OrganizationId,
+        id: DeliveryId,
+    ) -> Result<(Delivery, Vec<Attempt>), StoreError>;
 
     /// What the program wrote during an attempt: the last one that ran a program, unless `number` says which.
-    async fn output(&self, id: DeliveryId, number: Option<u32>) -> Result<Option<KeptOutput>, StoreError>;
+    async fn output(
+        &self,
+        organization: OrganizationId,
+        id: DeliveryId,
+        number: Option<u32>,
+    ) -> Result<Option<KeptOutput>, StoreError>;
 
     /// Deliveries, newest first.
-    async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Listing<Delivery>, StoreError>;
+    async fn deliveries(
+        &self,
+        organization: OrganizationId,
+        filter: DeliveryFilter,
+        page: Page,
+    ) -> Result<Listing<Delivery>, StoreError>;
 
     /// The destinations that hear an event and are not owed it, by name.
-    async fn passed_over(&self, event: EventId) -> Result<Vec<PassedOver>, StoreError>;
+    async fn passed_over(&self, organization: OrganizationId, event: EventId) -> Result<Vec<PassedOver>, StoreError>;
 
     /// Audit entries, newest first.
-    async fn audit(&self, page: Page) -> Result<Listing<AuditRow>, StoreError>;
+    async fn audit(&self, organization: OrganizationId, page: Page) -> Result<Listing<AuditRow>, StoreError>;
 
     /// One refused request.
-    async fn refused(&self, id: RefusedId) -> Result<RefusedRequest, StoreError>;
+    async fn refused(&self, organization: OrganizationId, id: RefusedId) -> Result<RefusedRequest, StoreError>;
 
     /// Refused requests, newest first.
-    async fn all_refused(&self, filter: RefusedFilter, page: Page) -> Result<Listing<RefusedRequest>, StoreError>;
+    async fn all_refused(
+        &self,
+        organization: OrganizationId,
+        filter: RefusedFilter,
+        page: Page,
+    ) -> Result<Listing<RefusedRequest>, StoreError>;
 
     /// One redelivery job.
-    async fn job(&self, id: JobId) -> Result<RedeliveryJob, StoreError>;
+    async fn job(&self, organization: OrganizationId, id: JobId) -> Result<RedeliveryJob, StoreError>;
 
     /// Redelivery jobs, newest first.
-    async fn jobs(&self, page: Page) -> Result<Listing<RedeliveryJob>, StoreError>;
+    async fn jobs(&self, organization: OrganizationId, page: Page) -> Result<Listing<RedeliveryJob>, StoreError>;
 
     /// What is kept of each source, by name.
     async fn kept(&self) -> Result<Vec<KeptOfSource>, StoreError>;
@@ -325,7 +354,7 @@ pub trait Store: Records + Upkeep {
     async fn change(&self, changes: Vec<Change>, audit: Vec<AuditEntry>) -> Result<(), StoreError>;
 
     /// Everything declared.
-    async fn load(&self, organization: OrganizationId) -> Result<Resources, StoreError>;
+    async fn load(&self) -> Result<Resources, StoreError>;
 
     /// A small named value of the engine's own.
     async fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;

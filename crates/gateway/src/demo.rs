@@ -13,6 +13,7 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use hookward::{Draft, Key, Secret, UnixTime};
 use hookward_engine::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use hookward_engine::ids::OrganizationId;
 use hookward_engine::model::{AuditEntry, Delivery, DeliveryState};
 use hookward_engine::store::{DeliveryFilter, EventFilter, Page};
 use sha2::{Digest, Sha256};
@@ -146,7 +147,7 @@ async fn audit_entry(running: &Running, nth: usize) -> anyhow::Result<AuditEntry
     let mut look = tokio::time::interval(Duration::from_millis(10));
     loop {
         look.tick().await;
-        let rows = running.engine().store().audit(ALL).await?.items;
+        let rows = running.engine().store().audit(OrganizationId::DEFAULT, ALL).await?.items;
         let mut webhooks = rows.into_iter().map(|row| row.entry).filter(|entry| entry.action.starts_with("webhook."));
         let newest = webhooks.next();
         if let Some(newest) = newest
@@ -164,7 +165,8 @@ async fn wait_for_deliveries(running: &Running) -> anyhow::Result<Vec<Delivery>>
     let mut look = tokio::time::interval(Duration::from_millis(20));
     loop {
         look.tick().await;
-        let listing = running.engine().store().deliveries(DeliveryFilter::default(), ALL).await?;
+        let listing =
+            running.engine().store().deliveries(OrganizationId::DEFAULT, DeliveryFilter::default(), ALL).await?;
         let over = |delivery: &Delivery| matches!(delivery.state, DeliveryState::Delivered { .. });
         if listing.items.len() >= 2 && listing.items.iter().all(over) {
             return Ok(listing.items);
@@ -183,10 +185,11 @@ async fn report(
     story.received(&received, PUSH.as_bytes());
     let store = running.engine().store();
     let command = deliveries.iter().find(|delivery| delivery.destination_name == "checksum");
-    let (_, attempts) = store.delivery(command.context("the command was owed nothing")?.id).await?;
+    let (_, attempts) =
+        store.delivery(OrganizationId::DEFAULT, command.context("the command was owed nothing")?.id).await?;
     let printed = attempts.last().map(|attempt| attempt.excerpt.clone()).unwrap_or_default();
     story.command(&printed, &hex::encode(Sha256::digest(PUSH)));
-    let events = store.events(EventFilter::default(), ALL).await?.items;
+    let events = store.events(OrganizationId::DEFAULT, EventFilter::default(), ALL).await?.items;
     let duplicates = events.iter().filter(|event| event.duplicate_of.is_some()).count();
     story.kept(events.len() - duplicates, duplicates, deliveries.len());
     Ok(())

@@ -206,7 +206,7 @@ impl Ingest {
     /// Takes note of a request that is refused before it is any source's to prove.
     async fn turn_away(&self, tally: &Tally, why: TurnedAway, inbound: &InboundRequest) {
         let source = tally.name();
-        self.engine.turn_away(tally.at.clone(), why, inbound).await;
+        self.engine.turn_away(tally.organization, tally.at.clone(), why, inbound).await;
         self.metrics.refused(source, why.id());
         tracing::debug!(source, refusal = why.id(), "refused: {}", why.explanation());
     }

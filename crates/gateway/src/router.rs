@@ -5,12 +5,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use http::Request;
 use hyper::body::Incoming;
 
 use crate::answer::Whole;
-use crate::api::{self, Api, audit, deliveries, destinations, events, jobs, leases, refusals, secrets, sources};
+use crate::api::{
+    self, Api, audit, deliveries, destinations, events, jobs, leases, organizations, refusals, secrets, sources,
+};
 use crate::health;
 use crate::ingest::Ingest;
 
@@ -39,6 +41,8 @@ pub(crate) fn admin(api: Arc<Api>) -> Router {
 /// Everything here needs a key.
 fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
     Router::new()
+        .route("/organizations", get(organizations::list).post(organizations::create))
+        .route("/organizations/{id}", patch(organizations::change))
         .route("/sources", get(sources::list))
         .route("/sources/{name}", get(sources::show))
         .route("/destinations", get(destinations::list))

@@ -12,6 +12,7 @@ use hookward_engine::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use hookward_engine::destination::command::Supervisor;
 use hookward_engine::egress::EgressPolicy;
 use hookward_engine::kms::local::{LocalKms, LocalKmsError};
+use hookward_engine::model::Principal;
 use hookward_engine::store::sqlite::{OpenError, SqliteStore};
 use hookward_engine::{Declared, DeclaredDestination, DeclaredSource, Engine, EngineError, Parts};
 use hyper::service::service_fn;
@@ -123,7 +124,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         None => data::api_key(&api_key_file, &*entropy)?,
     };
     let engine = Engine::open(parts).await?;
-    engine.declare(declared(sources, destinations)).await?;
+    engine.declare(&Principal::config(), declared(sources, destinations)).await?;
     engine.declare_inner_retention(retention).await?;
     let metrics = Metrics::new(clock.now());
     let limits = settings.limits.clone();

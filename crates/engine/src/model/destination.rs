@@ -41,6 +41,17 @@ pub enum DestinationState {
     },
 }
 
+impl DestinationState {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Disabled { .. } => "disabled",
+        }
+    }
+}
+
 /// How a destination behaves. Stored as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

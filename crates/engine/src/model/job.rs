@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::ids::JobId;
+use crate::ids::{JobId, OrganizationId};
 
 /// The redelivery of all events that match, in small steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RedeliveryJob {
     /// Its identity.
     pub id: JobId,
+    /// Whose events.
+    pub organization: OrganizationId,
     /// Which events, to whom, how fast.
     pub spec: JobSpec,
     /// Whether it goes on.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::RequestRecord;
 use crate::clock::Timestamp;
-use crate::ids::RefusedId;
+use crate::ids::{OrganizationId, RefusedId};
 
 /// A request that was not believed, as kept for the operator. Nothing in it can be used again: credentials are redacted,
 /// right or wrong.
@@ -12,6 +12,8 @@ use crate::ids::RefusedId;
 pub struct RefusedRequest {
     /// Its identity.
     pub id: RefusedId,
+    /// Whose door it was.
+    pub organization: OrganizationId,
     /// Where it was refused.
     pub refused_at: RefusedAt,
     /// When.

@@ -171,52 +171,76 @@ impl SqliteStore {
 
 #[async_trait]
 impl Records for SqliteStore {
-    async fn event(&self, id: EventId) -> Result<Event, StoreError> {
-        self.readers.read(move |connection| events::one(connection, id)).await
+    async fn event(&self, organization: OrganizationId, id: EventId) -> Result<Event, StoreError> {
+        self.readers.read(move |connection| events::one(connection, organization, id)).await
     }
 
-    async fn body(&self, id: EventId) -> Result<Bytes, StoreError> {
-        self.readers.read(move |connection| bodies::of_event(connection, id)).await
+    async fn body(&self, organization: OrganizationId, id: EventId) -> Result<Bytes, StoreError> {
+        self.readers.read(move |connection| bodies::of_event(connection, organization, id)).await
     }
 
-    async fn events(&self, filter: EventFilter, page: Page) -> Result<Listing<Event>, StoreError> {
-        self.readers.read(move |connection| events::list(connection, &filter, page)).await
+    async fn events(
+        &self,
+        organization: OrganizationId,
+        filter: EventFilter,
+        page: Page,
+    ) -> Result<Listing<Event>, StoreError> {
+        self.readers.read(move |connection| events::list(connection, organization, &filter, page)).await
     }
 
-    async fn delivery(&self, id: DeliveryId) -> Result<(Delivery, Vec<Attempt>), StoreError> {
-        self.readers.read(move |connection| deliveries::one(connection, id)).await
+    async fn delivery(
+        &self,
+        organization: OrganizationId,
+        id: DeliveryId,
+    ) -> Result<(Delivery, Vec<Attempt>), StoreError> {
+        self.readers.read(move |connection| deliveries::one(connection, organization, id)).await
     }
 
-    async fn output(&self, id: DeliveryId, number: Option<u32>) -> Result<Option<KeptOutput>, StoreError> {
-        self.readers.read(move |connection| outputs::of_delivery(connection, id, number)).await
+    async fn output(
+        &self,
+        organization: OrganizationId,
+        id: DeliveryId,
+        number: Option<u32>,
+    ) -> Result<Option<KeptOutput>, StoreError> {
+        self.readers.read(move |connection| outputs::of_delivery(connection, organization, id, number)).await
     }
 
-    async fn deliveries(&self, filter: DeliveryFilter, page: Page) -> Result<Listing<Delivery>, StoreError> {
-        self.readers.read(move |connection| deliveries::list(connection, &filter, page)).await
+    async fn deliveries(
+        &self,
+        organization: OrganizationId,
+        filter: DeliveryFilter,
+        page: Page,
+    ) -> Result<Listing<Delivery>, StoreError> {
+        self.readers.read(move |connection| deliveries::list(connection, organization, &filter, page)).await
     }
 
-    async fn passed_over(&self, event: EventId) -> Result<Vec<PassedOver>, StoreError> {
-        self.readers.read(move |connection| routing::passed_over(connection, event)).await
+    async fn passed_over(&self, organization: OrganizationId, event: EventId) -> Result<Vec<PassedOver>, StoreError> {
+        self.readers.read(move |connection| routing::passed_over(connection, organization, event)).await
     }
 
-    async fn audit(&self, page: Page) -> Result<Listing<AuditRow>, StoreError> {
-        self.readers.read(move |connection| audit::list(connection, page)).await
+    async fn audit(&self, organization: OrganizationId, page: Page) -> Result<Listing<AuditRow>, StoreError> {
+        self.readers.read(move |connection| audit::list(connection, organization, page)).await
     }
 
-    async fn refused(&self, id: RefusedId) -> Result<RefusedRequest, StoreError> {
-        self.readers.read(move |connection| refused::one(connection, id)).await
+    async fn refused(&self, organization: OrganizationId, id: RefusedId) -> Result<RefusedRequest, StoreError> {
+        self.readers.read(move |connection| refused::one(connection, organization, id)).await
     }
 
-    async fn all_refused(&self, filter: RefusedFilter, page: Page) -> Result<Listing<RefusedRequest>, StoreError> {
-        self.readers.read(move |connection| refused::list(connection, &filter, page)).await
+    async fn all_refused(
+        &self,
+        organization: OrganizationId,
+        filter: RefusedFilter,
+        page: Page,
+    ) -> Result<Listing<RefusedRequest>, StoreError> {
+        self.readers.read(move |connection| refused::list(connection, organization, &filter, page)).await
     }
 
-    async fn job(&self, id: JobId) -> Result<RedeliveryJob, StoreError> {
-        self.readers.read(move |connection| jobs::one(connection, id)).await
+    async fn job(&self, organization: OrganizationId, id: JobId) -> Result<RedeliveryJob, StoreError> {
+        self.readers.read(move |connection| jobs::one(connection, organization, id)).await
     }
 
-    async fn jobs(&self, page: Page) -> Result<Listing<RedeliveryJob>, StoreError> {
-        self.readers.read(move |connection| jobs::list(connection, page)).await
+    async fn jobs(&self, organization: OrganizationId, page: Page) -> Result<Listing<RedeliveryJob>, StoreError> {
+        self.readers.read(move |connection| jobs::list(connection, organization, page)).await
     }
 
     async fn kept(&self) -> Result<Vec<KeptOfSource>, StoreError> {
@@ -294,8 +318,8 @@ impl Store for SqliteStore {
         self.writer.submit(move |tx| resources::change(tx, &changes, &audit)).await
     }
 
-    async fn load(&self, organization: OrganizationId) -> Result<Resources, StoreError> {
-        self.readers.read(move |connection| resources::load(connection, organization)).await
+    async fn load(&self) -> Result<Resources, StoreError> {
+        self.readers.read(resources::load).await
     }
 
     async fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -332,8 +356,15 @@ impl Upkeep for SqliteStore {
         self.readers.read(jobs::running).await
     }
 
-    async fn look(&self, spec: JobSpec, range: JobRange, rows: u32, matches: u32) -> Result<Look, StoreError> {
-        self.readers.read(move |connection| jobs::look(connection, &spec, range, rows, matches)).await
+    async fn look(
+        &self,
+        organization: OrganizationId,
+        spec: JobSpec,
+        range: JobRange,
+        rows: u32,
+        matches: u32,
+    ) -> Result<Look, StoreError> {
+        self.readers.read(move |connection| jobs::look(connection, organization, &spec, range, rows, matches)).await
     }
 
     async fn advance(&self, step: JobStep) -> Result<Option<RedeliveryJob>, StoreError> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{NewDelivery, StoreError};
 use crate::clock::Timestamp;
-use crate::ids::{DestinationId, EventId, JobId, SourceId};
+use crate::ids::{DestinationId, EventId, JobId, OrganizationId, SourceId};
 use crate::model::{AuditEntry, JobRange, JobSpec, JobState, RedeliveryJob, RefusedRequest};
 
 /// Events that a job looked at, and where it goes on.
@@ -98,7 +98,7 @@ pub struct Retained {
 pub struct KeptOfSource {
     /// The source.
     pub source: SourceId,
-    /// Its name.
+    /// Its name; that of an organization other than the default one with the organization's before it: `acme/github`.
     pub name: String,
     /// Events that are not stripped.
     pub events: u64,
@@ -116,15 +116,22 @@ pub trait Upkeep: Send + Sync + std::fmt::Debug {
     /// The positions of all events of now.
     async fn range(&self) -> Result<JobRange, StoreError>;
 
-    /// Makes a job over all events of now, with its audit entry.
+    /// Makes a job over all events of now of the organization that its audit entry names.
     async fn create_job(&self, id: JobId, spec: JobSpec, audit: AuditEntry) -> Result<RedeliveryJob, StoreError>;
 
     /// Jobs that go on, oldest first.
     async fn running_jobs(&self) -> Result<Vec<RedeliveryJob>, StoreError>;
 
-    /// Looks at events from `range.next` on, at most `rows` of them and until `matches` were found. Events that retention
+    /// Looks at an organization's events from `range.next` on, at most `rows` of them and until `matches` were found. Events that retention
     /// has stripped do not match.
-    async fn look(&self, spec: JobSpec, range: JobRange, rows: u32, matches: u32) -> Result<Look, StoreError>;
+    async fn look(
+        &self,
+        organization: OrganizationId,
+        spec: JobSpec,
+        range: JobRange,
+        rows: u32,
+        matches: u32,
+    ) -> Result<Look, StoreError>;
 
     /// Makes a step's deliveries and moves the job on, in one transaction. Where the job asks for a state, it is looked at
     /// again. `None` when the job does not stand where the step began or does not run: nothing was written.

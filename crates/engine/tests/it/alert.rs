@@ -1,5 +1,7 @@
 //! Secrets that stand where none belongs: redacted everywhere, and told to whoever asked to be told.
 
+use crate::ORG;
+use hookward_engine::model::Principal;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,8 +36,8 @@ impl Rig {
     async fn alerts(&self) -> Vec<(Event, Value)> {
         let filter = EventFilter { event_type: Some(SECRET_EXPOSED.to_owned()), ..EventFilter::default() };
         let mut alerts = Vec::new();
-        for event in self.engine.store().events(filter, ALL).await.unwrap().items {
-            let body = self.engine.store().body(event.id).await.unwrap();
+        for event in self.engine.store().events(ORG, filter, ALL).await.unwrap().items {
+            let body = self.engine.store().body(ORG, event.id).await.unwrap();
             alerts.push((event, serde_json::from_slice(&body).unwrap()));
         }
         alerts
@@ -59,7 +61,7 @@ async fn a_secret_in_a_header_is_redacted_everywhere_and_told_to_who_asked() {
     let Receipt::Accepted(committed) = rig.send(request).await else { panic!("not accepted") };
     rig.engine.run_until_idle().await;
 
-    let kept = rig.engine.store().event(committed.event()).await.unwrap();
+    let kept = rig.engine.store().event(ORG, committed.event()).await.unwrap();
     assert_eq!(kept.request.headers.last().unwrap(), &("x-debug".to_owned(), Bytes::from(REDACTED)));
     let received = everything.received();
     assert_eq!(received.len(), 1, "who names no source hears no alert");
@@ -73,7 +75,7 @@ async fn a_secret_in_a_header_is_redacted_everywhere_and_told_to_who_asked() {
     assert_eq!(alert.0.verdict, json!({ "proof": "engine" }));
     let told = operators.received();
     assert_eq!((told.len(), serde_json::from_slice::<Value>(&told[0].body).unwrap()), (1, facts.clone()));
-    let log = rig.engine.store().audit(ALL).await.unwrap().items;
+    let log = rig.engine.store().audit(ORG, ALL).await.unwrap().items;
     let entry = log.iter().find(|row| row.entry.action == "alert.secret_exposed").unwrap();
     assert_eq!((entry.entry.target.as_str(), &entry.entry.detail), ("source:github", &facts));
     assert_eq!(rig.engine.secrets_exposed(), [("source:github".to_owned(), 1)].into());
@@ -109,7 +111,7 @@ async fn a_refused_request_is_looked_at_as_well() {
     request.body = "tampered".into();
     assert!(matches!(rig.send(request).await, Receipt::Refused(_)));
     rig.engine.run_until_idle().await;
-    let refused = rig.engine.store().all_refused(RefusedFilter::default(), ALL).await.unwrap().items.remove(0);
+    let refused = rig.engine.store().all_refused(ORG, RefusedFilter::default(), ALL).await.unwrap().items.remove(0);
     assert_eq!(refused.request.target, "/in/github?key=[redacted]&a=b");
     assert_eq!(refused.request.headers.last().unwrap().1, REDACTED);
     let mut told: Vec<_> = rig.alerts().await.into_iter().map(|(_, facts)| facts).collect();
@@ -125,7 +127,7 @@ async fn a_credential_in_its_own_place_is_no_alert_and_in_anothers_is_one() {
     let rig = Rig::new(Declared { sources: vec![github(), bearer()], destinations: vec![] }).await;
     let authorization = format!("Bearer {TOKEN}");
     let mut request = push_with("d-1", "1", "authorization", &authorization);
-    let bearer = rig.engine.source("bearer").unwrap().id;
+    let bearer = rig.engine.source(ORG, "bearer").unwrap().id;
     assert!(matches!(rig.engine.receive(bearer, request).await.unwrap(), Receipt::Accepted(_)));
     assert_eq!(rig.alerts().await.len(), 0);
     request = push_with("d-2", "2", "authorization", &authorization);
@@ -137,7 +139,7 @@ async fn a_credential_in_its_own_place_is_no_alert_and_in_anothers_is_one() {
 async fn a_secret_sent_as_the_delivery_id_is_not_kept_as_one() {
     let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
     let Receipt::Accepted(committed) = rig.send(push(SECRET, SECRET, "{}")).await else { panic!("not accepted") };
-    let event = rig.engine.store().event(committed.event()).await.unwrap();
+    let event = rig.engine.store().event(ORG, committed.event()).await.unwrap();
     assert_eq!(event.delivery_id.as_deref(), Some(REDACTED));
     assert!(!rig.contains(SECRET));
 }
@@ -147,7 +149,12 @@ async fn the_name_of_the_own_door_is_taken() {
     let rig = Rig::new(Declared::default()).await;
     let mut source = github();
     source.name = OWN.to_owned();
-    assert!(rig.engine.declare(Declared { sources: vec![source], destinations: vec![] }).await.is_err());
-    assert!(rig.engine.sources().is_empty());
-    assert!(rig.engine.source_id(OWN).await.is_ok());
+    assert!(
+        rig.engine
+            .declare(&Principal::config(), Declared { sources: vec![source], destinations: vec![] })
+            .await
+            .is_err()
+    );
+    assert!(rig.engine.sources(ORG).is_empty());
+    assert!(rig.engine.source_id(ORG, OWN).await.is_ok());
 }

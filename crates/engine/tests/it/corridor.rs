@@ -1,5 +1,7 @@
 //! The corridor end to end: what the doors answer, what is kept, what reaches the destinations, and when.
 
+use crate::{ORG, by};
+use hookward_engine::model::Principal;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -26,7 +28,7 @@ async fn an_authentic_request_is_kept_and_delivered_once_byte_for_byte() {
     let rig = rig_to(&receiver).await;
     let body = "{\"b\":1,\"a\":2 ,  \"a\":3}\r\n";
     let Receipt::Accepted(committed) = rig.send(push(SECRET, "d-1", body)).await else { panic!("not accepted") };
-    assert_eq!(rig.engine.store().body(committed.event()).await.unwrap(), body);
+    assert_eq!(rig.engine.store().body(ORG, committed.event()).await.unwrap(), body);
     rig.engine.run_until_idle().await;
     let received = receiver.received();
     assert_eq!(received.len(), 1);
@@ -87,7 +89,7 @@ async fn a_failing_receiver_is_retried_on_schedule_until_exhausted() {
     rig.engine.run_until_idle().await;
     let delivery = rig.deliveries().await.remove(0);
     assert!(matches!(delivery.state, DeliveryState::Exhausted { .. }));
-    let (_, attempts) = rig.engine.store().delivery(delivery.id).await.unwrap();
+    let (_, attempts) = rig.engine.store().delivery(ORG, delivery.id).await.unwrap();
     assert_eq!(attempts.len(), 8);
     assert!(attempts.iter().all(|attempt| attempt.outcome == Outcome::Status && attempt.status == Some(500)));
     rig.clock.advance(30 * DAY);
@@ -120,9 +122,9 @@ async fn gone_disables_the_destination_and_resuming_it_drains_what_was_held() {
     rig.send(push(SECRET, "d-2", "{\"n\":2}")).await;
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 1);
-    assert!(matches!(rig.engine.destination("ci").unwrap().state, DestinationState::Disabled { .. }));
+    assert!(matches!(rig.engine.destination(ORG, "ci").unwrap().state, DestinationState::Disabled { .. }));
     assert!(rig.deliveries().await.iter().all(|delivery| matches!(delivery.state, DeliveryState::Held { .. })));
-    rig.engine.set_destination_state("ci", DestinationState::Active, "test").await.unwrap();
+    rig.engine.set_destination_state("ci", DestinationState::Active, &by("test")).await.unwrap();
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 3);
 }
@@ -134,12 +136,12 @@ async fn a_destination_that_is_not_declared_any_more_holds_what_it_is_owed() {
     receiver.answer_next("500 Oops", "");
     rig.send(push(SECRET, "d-1", "{}")).await;
     rig.engine.run_until_idle().await;
-    rig.engine.declare(Declared { sources: vec![github()], destinations: vec![] }).await.unwrap();
+    rig.engine.declare(&Principal::config(), Declared { sources: vec![github()], destinations: vec![] }).await.unwrap();
     rig.clock.advance(DAY);
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 1);
     let back = Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())] };
-    rig.engine.declare(back).await.unwrap();
+    rig.engine.declare(&Principal::config(), back).await.unwrap();
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 2);
 }
@@ -148,9 +150,9 @@ async fn a_destination_that_is_not_declared_any_more_holds_what_it_is_owed() {
 async fn the_old_secret_verifies_until_the_last_millisecond_of_its_grace() {
     let receiver = Receiver::start().await;
     let rig = rig_to(&receiver).await;
-    let owner = SecretOwner::Source(rig.engine.source("github").unwrap().id);
+    let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
     let new = NewSecret::Given(Secret::new("the new one").unwrap());
-    assert_eq!(rig.engine.put_secret(owner, new, Some(DAY), "test").await, Ok(2));
+    assert_eq!(rig.engine.put_secret(owner, new, Some(DAY), &by("test")).await, Ok(2));
     assert!(matches!(rig.send(push("the new one", "n", "{\"n\":1}")).await, Receipt::Accepted(_)));
     rig.clock.advance(DAY - Duration::from_millis(1));
     assert!(matches!(rig.send(push(SECRET, "o", "{\"n\":2}")).await, Receipt::Accepted(_)));
@@ -163,24 +165,24 @@ async fn the_old_secret_verifies_until_the_last_millisecond_of_its_grace() {
 #[tokio::test]
 async fn with_no_grace_the_old_secret_ends_at_once_and_revoking_the_last_refuses_everything() {
     let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
-    let owner = SecretOwner::Source(rig.engine.source("github").unwrap().id);
-    let version = rig.engine.put_secret(owner, NewSecret::Generated, Some(Duration::ZERO), "test").await.unwrap();
+    let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
+    let version = rig.engine.put_secret(owner, NewSecret::Generated, Some(Duration::ZERO), &by("test")).await.unwrap();
     assert!(matches!(rig.send(push(SECRET, "d", "{}")).await, Receipt::Refused(Refusal::SignatureMismatch)));
-    rig.engine.revoke(owner, version, "test").await.unwrap();
+    rig.engine.revoke(owner, version, &by("test")).await.unwrap();
     assert!(matches!(rig.send(push(SECRET, "d", "{}")).await, Receipt::Refused(Refusal::NoUsableSecret)));
 }
 
 #[tokio::test]
 async fn a_configured_secret_enters_its_keyring_once() {
     let mut rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
-    let owner = SecretOwner::Source(rig.engine.source("github").unwrap().id);
-    rig.engine.put_secret(owner, NewSecret::Generated, Some(Duration::ZERO), "test").await.unwrap();
+    let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
+    rig.engine.put_secret(owner, NewSecret::Generated, Some(Duration::ZERO), &by("test")).await.unwrap();
     rig = rig.restart().await;
-    rig.engine.declare(Declared { sources: vec![github()], destinations: vec![] }).await.unwrap();
+    rig.engine.declare(&Principal::config(), Declared { sources: vec![github()], destinations: vec![] }).await.unwrap();
     assert!(matches!(rig.send(push(SECRET, "d", "{}")).await, Receipt::Refused(_)));
     let mut changed = github();
     changed.secret = Some(Secret::new("a changed value").unwrap());
-    rig.engine.declare(Declared { sources: vec![changed], destinations: vec![] }).await.unwrap();
+    rig.engine.declare(&Principal::config(), Declared { sources: vec![changed], destinations: vec![] }).await.unwrap();
     assert!(matches!(rig.send(push("a changed value", "d", "{}")).await, Receipt::Accepted(_)));
     let versions: Vec<_> = rig.engine.secrets(owner).await.unwrap().iter().map(|secret| secret.version).collect();
     assert_eq!(versions, [3, 2, 1]);
@@ -189,11 +191,11 @@ async fn a_configured_secret_enters_its_keyring_once() {
 #[tokio::test]
 async fn reveal_returns_the_value_and_the_audit_log_has_it_first() {
     let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
-    let owner = SecretOwner::Source(rig.engine.source("github").unwrap().id);
-    let value = rig.engine.reveal(owner, 1, "test", "because").await.unwrap();
+    let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
+    let value = rig.engine.reveal(owner, 1, &by("test"), "because").await.unwrap();
     assert_eq!(value.expose(), SECRET.as_bytes());
     assert_eq!(rig.audit().await[0], "secret.reveal");
-    assert!(rig.engine.reveal(owner, 2, "test", "because").await.is_err());
+    assert!(rig.engine.reveal(owner, 2, &by("test"), "because").await.is_err());
 }
 
 #[tokio::test]
@@ -223,7 +225,7 @@ async fn an_attempt_that_a_crash_cut_short_is_on_record_and_made_again() {
     let receiver = Receiver::start().await;
     let mut rig = rig_to(&receiver).await;
     rig.send(push(SECRET, "d-1", "{}")).await;
-    let destination = rig.engine.destination("ci").unwrap().id;
+    let destination = rig.engine.destination(ORG, "ci").unwrap().id;
     let node = hookward_engine::ids::NodeId::from_bytes([9; 16]);
     let now = rig.clock.now();
     let request =
@@ -233,7 +235,7 @@ async fn an_attempt_that_a_crash_cut_short_is_on_record_and_made_again() {
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 1);
     let delivery = rig.deliveries().await.remove(0);
-    let (_, attempts) = rig.engine.store().delivery(delivery.id).await.unwrap();
+    let (_, attempts) = rig.engine.store().delivery(ORG, delivery.id).await.unwrap();
     let outcomes: Vec<_> = attempts.iter().map(|attempt| (attempt.number, attempt.outcome)).collect();
     assert_eq!(outcomes, [(1, Outcome::Interrupted), (2, Outcome::Success)]);
 }
@@ -243,7 +245,7 @@ fn publish(payload: &str, key: Option<&str>) -> Publish {
         event_type: "invoice.paid".to_owned(),
         payload: payload.to_owned().into(),
         idempotency_key: key.map(str::to_owned),
-        actor: "key:test".to_owned(),
+        by: by("key:test"),
     }
 }
 
@@ -339,12 +341,12 @@ async fn a_delivery_called_off_under_way_ends_at_once_and_is_cancelled() {
     let engine = rig.engine.clone();
     let running = tokio::spawn(async move { engine.run_until_idle().await });
     receiver.arrived(1).await;
-    assert_eq!(rig.engine.cancel(delivery, "test").await, Ok(Cancel::UnderWay));
+    assert_eq!(rig.engine.cancel(delivery, &by("test")).await, Ok(Cancel::UnderWay));
     running.await.unwrap();
-    let (delivery, attempts) = rig.engine.store().delivery(delivery).await.unwrap();
+    let (delivery, attempts) = rig.engine.store().delivery(ORG, delivery).await.unwrap();
     assert!(matches!(delivery.state, DeliveryState::Cancelled { .. }));
     assert_eq!(attempts.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>(), [Outcome::Cancelled]);
-    assert_eq!(rig.engine.cancel(delivery.id, "test").await, Ok(Cancel::TooLate));
+    assert_eq!(rig.engine.cancel(delivery.id, &by("test")).await, Ok(Cancel::TooLate));
     rig.clock.advance(DAY);
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 1);
@@ -372,7 +374,7 @@ async fn a_filter_keeps_every_event_and_delivers_what_it_lets_through() {
     assert_eq!(receiver.received()[0].body, b"{\"ref\":\"main\"}");
     let mut passed = Vec::new();
     for event in events {
-        passed.push(rig.engine.store().passed_over(event).await.unwrap().len());
+        passed.push(rig.engine.store().passed_over(ORG, event).await.unwrap().len());
     }
     assert_eq!(passed, [0, 0, 1], "what a filter simply does not let through needs no word");
     assert_eq!(rig.engine.failed_filters().get("ci"), Some(&1));
@@ -390,14 +392,19 @@ async fn a_sources_filter_gates_every_destination_and_rules_change_with_what_is_
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 1);
     let open = Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())] };
-    rig.engine.declare(open).await.unwrap();
+    rig.engine.declare(&Principal::config(), open).await.unwrap();
     rig.send(push(SECRET, "3", "{\"n\":0}")).await;
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 2);
     let mut wrong = Declared { sources: vec![github()], destinations: vec![] };
     wrong.sources[0].spec.filter = Some("body.n >".to_owned());
     assert!(
-        rig.engine.declare(wrong).await.unwrap_err().to_string().starts_with("source `github`: `body.n >`: line 1")
+        rig.engine
+            .declare(&Principal::config(), wrong)
+            .await
+            .unwrap_err()
+            .to_string()
+            .starts_with("source `github`: `body.n >`: line 1")
     );
 }
 
@@ -447,7 +454,7 @@ async fn a_newer_event_of_a_key_ends_the_attempt_of_the_older_one() {
     let older = rig.deliveries().await.pop().unwrap();
     assert!(matches!(older.state, DeliveryState::Cancelled { .. }), "{older:?}");
     assert_eq!(older.superseded_by, Some(newer.event()));
-    let (_, attempts) = rig.engine.store().delivery(older.id).await.unwrap();
+    let (_, attempts) = rig.engine.store().delivery(ORG, older.id).await.unwrap();
     assert_eq!(attempts.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>(), [Outcome::Cancelled]);
     assert!(rig.deliveries().await[..2].iter().all(|one| matches!(one.state, DeliveryState::Delivered { .. })));
 }

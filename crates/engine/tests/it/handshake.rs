@@ -1,5 +1,6 @@
 //! Handshakes: answered, never an event, in the audit log within bounds; and a secret that comes with one.
 
+use crate::{ORG, by};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,7 +50,7 @@ fn answered(receipt: Receipt) -> Handshake {
 }
 
 fn owner(rig: &Rig) -> SecretOwner {
-    SecretOwner::Source(rig.engine.source("github").expect("declared").id)
+    SecretOwner::Source(rig.engine.source(ORG, "github").expect("declared").id)
 }
 
 #[tokio::test]
@@ -63,12 +64,9 @@ async fn a_signed_handshake_is_answered_and_is_no_event() {
     let event = r#"{"type":"event_callback","challenge":"3eZbrw1a"}"#;
     assert!(matches!(rig.send(signed(&rig, "slack", "slack-secret", event)).await, Receipt::Accepted(_)));
     rig.engine.run_until_idle().await;
-    let entries = rig.engine.store().audit(ALL).await.expect("readable").items;
+    let entries = rig.engine.store().audit(ORG, ALL).await.expect("readable").items;
     let entry = entries.iter().find(|row| row.entry.action == "webhook.handshake").expect("audited");
-    assert_eq!(
-        (entry.entry.target.as_str(), &entry.entry.detail["remote"]),
-        ("source:github", &"192.0.2.7:4711".into())
-    );
+    assert_eq!((entry.entry.target.as_str(), entry.entry.address.as_str()), ("source:github", "192.0.2.7:4711"));
 }
 
 #[tokio::test]
@@ -77,7 +75,7 @@ async fn a_handshake_token_is_compared_and_never_kept() {
     let ask = |token: &str| {
         request("GET", &format!("/?hub.mode=subscribe&hub.challenge=1158&hub.verify_token={token}"), &[], "")
     };
-    let source = rig.engine.source("github").expect("declared").id;
+    let source = rig.engine.source(ORG, "github").expect("declared").id;
     let shake = async |request| rig.engine.shake_hands(source, &request).await.expect("the store answers");
     assert_eq!(answered(shake(ask("agreed-verify-token")).await.expect("a handshake")).body, "1158");
     for wrong in ["agreed-verify-tokens", "app-secret"] {
@@ -106,7 +104,7 @@ async fn the_first_secret_that_comes_is_adopted_and_no_other_ever() {
     let event = r#"{"events":[{"action":"changed"}]}"#;
     assert!(matches!(rig.send(signed(&rig, "asana", &secret, event)).await, Receipt::Accepted(_)));
     assert!(matches!(rig.send(hello("a-third-secret")).await, Receipt::Refused(Refusal::SignatureMissing)));
-    rig.engine.revoke(owner(&rig), 1, "test").await.expect("there");
+    rig.engine.revoke(owner(&rig), 1, &by("test")).await.expect("there");
     assert!(matches!(rig.send(hello("a-fourth-secret")).await, Receipt::Refused(_)), "not after it was revoked either");
     assert_eq!(rig.engine.secrets(owner(&rig)).await.expect("declared").len(), 1);
     let audit = rig.audit().await;
@@ -129,6 +127,6 @@ async fn a_flood_of_handshakes_is_answered_and_listed_up_to_the_bound() {
     rig.clock.advance(Duration::from_millis(1));
     answered(rig.send(ask()).await);
     assert_eq!(listed().await, burst + 1);
-    let entries = rig.engine.store().audit(ALL).await.expect("readable").items;
+    let entries = rig.engine.store().audit(ORG, ALL).await.expect("readable").items;
     assert_eq!(entries[0].entry.detail["unlisted_before"], 6);
 }

@@ -1,5 +1,6 @@
 //! Redelivery jobs end to end: at their pace, across restarts, under an operator's hands.
 
+use crate::{ORG, by};
 use std::time::Duration;
 
 use hookward_engine::jobs::JobAction;
@@ -42,7 +43,7 @@ impl Rig {
     }
 
     async fn job(&self, job: &RedeliveryJob) -> RedeliveryJob {
-        self.engine.store().job(job.id).await.unwrap()
+        self.engine.store().job(ORG, job.id).await.unwrap()
     }
 
     async fn redelivered(&self) -> usize {
@@ -55,12 +56,12 @@ impl Rig {
 async fn every_event_is_redelivered_once_across_restarts() {
     let receiver = Receiver::start().await;
     let mut rig = rig(&receiver, 30).await;
-    assert_eq!(rig.engine.count_redeliveries(everything(7)).await.unwrap(), 30);
+    assert_eq!(rig.engine.count_redeliveries(ORG, everything(7)).await.unwrap(), 30);
     assert_eq!(
-        (rig.engine.store().jobs(crate::support::ALL).await.unwrap().items.len(), rig.redelivered().await),
+        (rig.engine.store().jobs(ORG, crate::support::ALL).await.unwrap().items.len(), rig.redelivered().await),
         (0, 0)
     );
-    let job = rig.engine.create_job(everything(7), "test").await.unwrap();
+    let job = rig.engine.create_job(everything(7), &by("test")).await.unwrap();
     rig.send(push(SECRET, "later", "later")).await;
     for at_least in [1, 10, 20] {
         rig.run_until(Duration::from_millis(100), async |rig| rig.redelivered().await >= at_least).await;
@@ -85,25 +86,25 @@ async fn every_event_is_redelivered_once_across_restarts() {
 async fn a_job_keeps_its_pace_and_stops_when_told() {
     let receiver = Receiver::start().await;
     let rig = rig(&receiver, 12).await;
-    let job = rig.engine.create_job(everything(2), "test").await.unwrap();
+    let job = rig.engine.create_job(everything(2), &by("test")).await.unwrap();
     let started = hookward_engine::clock::Clock::now(&*rig.clock);
     rig.run_until(Duration::from_millis(50), async |rig| rig.job(&job).await.redelivered >= 6).await;
     let took = hookward_engine::clock::Clock::now(&*rig.clock).since(started);
     assert!(took >= Duration::from_secs(2), "six events at two a second took {took:?}");
-    assert!(rig.engine.act_on_job(job.id, JobAction::Pause, "test").await.unwrap());
-    assert!(!rig.engine.act_on_job(job.id, JobAction::Pause, "test").await.unwrap());
+    assert!(rig.engine.act_on_job(job.id, JobAction::Pause, &by("test")).await.unwrap());
+    assert!(!rig.engine.act_on_job(job.id, JobAction::Pause, &by("test")).await.unwrap());
     let paused = rig.job(&job).await;
     let deadline = hookward_engine::clock::Clock::now(&*rig.clock).plus(Duration::from_secs(10));
     let later = async |rig: &Rig| hookward_engine::clock::Clock::now(&*rig.clock) >= deadline;
     rig.run_until(Duration::from_millis(500), later).await;
     assert_eq!(rig.job(&job).await, paused);
-    assert!(rig.engine.act_on_job(job.id, JobAction::Resume, "test").await.unwrap());
+    assert!(rig.engine.act_on_job(job.id, JobAction::Resume, &by("test")).await.unwrap());
     rig.run_until(Duration::from_millis(50), async |rig| rig.job(&job).await.redelivered >= 8).await;
-    assert!(rig.engine.act_on_job(job.id, JobAction::Cancel, "test").await.unwrap());
+    assert!(rig.engine.act_on_job(job.id, JobAction::Cancel, &by("test")).await.unwrap());
     let cancelled = rig.job(&job).await;
     assert_eq!(cancelled.state, JobState::Cancelled);
     assert!(cancelled.redelivered < 12);
-    assert!(!rig.engine.act_on_job(job.id, JobAction::Resume, "test").await.unwrap());
+    assert!(!rig.engine.act_on_job(job.id, JobAction::Resume, &by("test")).await.unwrap());
     assert_eq!(rig.redelivered().await as u64, cancelled.redelivered);
 }
 
@@ -119,19 +120,19 @@ async fn only_what_is_exhausted_is_owed_again() {
         rig.engine.run_until_idle().await;
     }
     let spec = JobSpec { state: Some("exhausted".to_owned()), destination: Some("ci".to_owned()), ..everything(50) };
-    assert_eq!(rig.engine.count_redeliveries(spec.clone()).await.unwrap(), 2);
-    let job = rig.engine.create_job(spec.clone(), "test").await.unwrap();
+    assert_eq!(rig.engine.count_redeliveries(ORG, spec.clone()).await.unwrap(), 2);
+    let job = rig.engine.create_job(spec.clone(), &by("test")).await.unwrap();
     rig.run_until(Duration::from_millis(50), async |rig| rig.job(&job).await.state == JobState::Done).await;
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 6);
-    assert_eq!(rig.engine.count_redeliveries(spec).await.unwrap(), 0);
+    assert_eq!(rig.engine.count_redeliveries(ORG, spec).await.unwrap(), 0);
 }
 
 #[tokio::test]
 async fn what_cannot_be_a_job_is_refused() {
     let receiver = Receiver::start().await;
     let rig = rig(&receiver, 1).await;
-    let refused = async |spec: JobSpec| rig.engine.create_job(spec, "test").await.unwrap_err();
+    let refused = async |spec: JobSpec| rig.engine.create_job(spec, &by("test")).await.unwrap_err();
     let at = |millis| Some(hookward_engine::clock::Timestamp::from_millis(millis));
     assert!(matches!(refused(everything(0)).await, EngineError::Invalid(_)));
     assert!(matches!(refused(everything(10_001)).await, EngineError::Invalid(_)));
@@ -139,7 +140,7 @@ async fn what_cannot_be_a_job_is_refused() {
     let unknown = Some("nothing".to_owned());
     assert!(matches!(refused(JobSpec { source: unknown.clone(), ..everything(1) }).await, EngineError::NotFound(_)));
     assert!(matches!(refused(JobSpec { destination: unknown, ..everything(1) }).await, EngineError::NotFound(_)));
-    assert!(rig.engine.create_job(everything(10_000), "test").await.is_ok());
+    assert!(rig.engine.create_job(everything(10_000), &by("test")).await.is_ok());
 }
 
 #[tokio::test]
@@ -149,11 +150,11 @@ async fn a_duplicate_is_run_when_an_operator_says_so() {
     let Receipt::Duplicate(duplicate) = rig.send(push(SECRET, "again", "0")).await else { panic!("it ran again") };
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 1);
-    let deliveries = rig.engine.redeliver(duplicate.event(), None, "test").await.unwrap();
+    let deliveries = rig.engine.redeliver(duplicate.event(), None, &by("test")).await.unwrap();
     rig.engine.run_until_idle().await;
     assert_eq!((deliveries.len(), receiver.received().len()), (1, 2));
     assert_eq!(receiver.received()[1].body, b"0");
-    let (delivery, attempts) = rig.engine.store().delivery(deliveries[0]).await.unwrap();
+    let (delivery, attempts) = rig.engine.store().delivery(ORG, deliveries[0]).await.unwrap();
     assert_eq!((delivery.event, attempts.len()), (duplicate.event(), 1));
     assert_eq!(delivery.cause, DeliveryCause::Redelivery { of: None });
 }
@@ -171,7 +172,7 @@ async fn a_filter_narrows_a_job_and_a_destinations_own_filter_counts_unless_it_i
     let count = async |filter: &str, destination: Option<&str>| {
         let filter = Some(filter.to_owned()).filter(|filter| !filter.is_empty());
         let spec = JobSpec { filter, destination: destination.map(str::to_owned), ..everything(50) };
-        rig.engine.count_redeliveries(spec).await
+        rig.engine.count_redeliveries(ORG, spec).await
     };
     assert_eq!(count("", None).await, Ok(3), "its own filter keeps the second out");
     assert_eq!(count("", Some("picky")).await, Ok(4), "whoever names it wants it");

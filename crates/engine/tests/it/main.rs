@@ -18,3 +18,14 @@ mod report;
 mod retention;
 mod store;
 mod support;
+
+use hookward_engine::ids::OrganizationId;
+use hookward_engine::model::Principal;
+
+/// The organization of everything, unless a test is about several.
+pub(crate) const ORG: OrganizationId = OrganizationId::DEFAULT;
+
+/// Somebody of that organization who acts.
+pub(crate) fn by(actor: &str) -> Principal {
+    Principal { organization: ORG, actor: actor.to_owned(), address: "192.0.2.1".to_owned() }
+}

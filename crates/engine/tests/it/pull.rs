@@ -1,6 +1,7 @@
 //! Consumers and their leases, end to end: what they are given, what becomes of their word, and that a restart changes
 //! neither.
 
+use crate::{ORG, by};
 use std::time::Duration;
 
 use hookward_engine::model::{DeliveryState, DestinationKind, DestinationState, Outcome, PullSpec};
@@ -33,7 +34,7 @@ fn ask(max: u32) -> Ask {
 }
 
 async fn lease(rig: &Rig, max: u32) -> Vec<Lease> {
-    rig.engine.lease("worker", ask(max)).await.unwrap()
+    rig.engine.lease(ORG, "worker", ask(max)).await.unwrap()
 }
 
 fn tokens(leases: &[Lease]) -> Vec<String> {
@@ -55,9 +56,9 @@ async fn what_is_owed_is_leased_acknowledged_and_delivered() {
     assert_eq!((leases[0].attempt, leases[0].event.delivery_id.as_deref()), (1, Some("d-1")));
     rig.clock.advance(Duration::from_secs(7));
     let both = tokens(&leases);
-    assert_eq!(rig.engine.acknowledge(&both).await, Ok(vec![Answer::Acknowledged; 2]));
-    assert_eq!(rig.engine.acknowledge(&both).await, Ok(vec![Answer::LeaseLost; 2]));
-    let (delivery, attempts) = rig.engine.store().delivery(leases[0].delivery).await.unwrap();
+    assert_eq!(rig.engine.acknowledge(ORG, &both).await, Ok(vec![Answer::Acknowledged; 2]));
+    assert_eq!(rig.engine.acknowledge(ORG, &both).await, Ok(vec![Answer::LeaseLost; 2]));
+    let (delivery, attempts) = rig.engine.store().delivery(ORG, leases[0].delivery).await.unwrap();
     assert!(matches!(delivery.state, DeliveryState::Delivered { .. }));
     assert_eq!((attempts[0].outcome, attempts[0].duration), (Outcome::Success, Duration::from_secs(7)));
     assert_eq!(bodies(&lease(&rig, 9).await), ["{\"n\":3}"]);
@@ -73,7 +74,7 @@ async fn a_token_that_is_stale_forged_or_said_twice_is_lost_and_no_error_for_the
     let last = forged.pop().unwrap();
     forged.push(if last == '0' { '1' } else { '0' });
     let said = [forged, "lse_".to_owned(), "nonsense".to_owned(), String::new(), token.clone(), token];
-    let answers = rig.engine.acknowledge(&said).await.unwrap();
+    let answers = rig.engine.acknowledge(ORG, &said).await.unwrap();
     assert_eq!(answers[..4], [Answer::LeaseLost; 4]);
     assert_eq!(answers[4..], [Answer::Acknowledged, Answer::LeaseLost]);
 }
@@ -83,25 +84,25 @@ async fn release_and_expiry_count_and_the_last_one_exhausts() {
     let rig = rig(true).await;
     send(&rig, 2).await;
     let first = lease(&rig, 1).await;
-    assert_eq!(rig.engine.release(&tokens(&first)).await, Ok(vec![Answer::Released]));
+    assert_eq!(rig.engine.release(ORG, &tokens(&first)).await, Ok(vec![Answer::Released]));
     let again = lease(&rig, 1).await;
     assert_eq!((again[0].delivery, again[0].attempt), (first[0].delivery, 2));
-    assert_eq!(rig.engine.release(&tokens(&again)).await, Ok(vec![Answer::Exhausted]));
+    assert_eq!(rig.engine.release(ORG, &tokens(&again)).await, Ok(vec![Answer::Exhausted]));
     let second = lease(&rig, 1).await;
     assert_eq!(bodies(&second), ["{\"n\":2}"]);
     rig.clock.advance(Duration::from_secs(30));
     let late = lease(&rig, 1).await;
     assert_eq!((late[0].delivery, late[0].attempt), (second[0].delivery, 2));
-    assert_eq!(rig.engine.acknowledge(&tokens(&second)).await, Ok(vec![Answer::LeaseLost]));
-    let extended = rig.engine.extend(&tokens(&late), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(rig.engine.acknowledge(ORG, &tokens(&second)).await, Ok(vec![Answer::LeaseLost]));
+    let extended = rig.engine.extend(ORG, &tokens(&late), Duration::from_secs(60)).await.unwrap();
     assert!(matches!(extended[..], [Answer::Extended { .. }]));
     rig.clock.advance(Duration::from_secs(59));
     assert!(lease(&rig, 1).await.is_empty());
     rig.clock.advance(Duration::from_secs(1));
     assert!(lease(&rig, 1).await.is_empty(), "that was its last");
-    let (_, attempts) = rig.engine.store().delivery(second[0].delivery).await.unwrap();
+    let (_, attempts) = rig.engine.store().delivery(ORG, second[0].delivery).await.unwrap();
     assert_eq!(attempts.iter().map(|one| one.outcome).collect::<Vec<_>>(), [Outcome::Interrupted; 2]);
-    let (_, attempts) = rig.engine.store().delivery(first[0].delivery).await.unwrap();
+    let (_, attempts) = rig.engine.store().delivery(ORG, first[0].delivery).await.unwrap();
     assert_eq!(attempts.iter().map(|one| one.outcome).collect::<Vec<_>>(), [Outcome::Released; 2]);
 }
 
@@ -112,7 +113,7 @@ async fn a_lease_outlives_the_process_that_gave_it() {
     let leases = lease(&rig, 1).await;
     rig = rig.restart().await;
     assert!(lease(&rig, 1).await.is_empty(), "the first one is still under lease");
-    assert_eq!(rig.engine.acknowledge(&tokens(&leases)).await, Ok(vec![Answer::Acknowledged]));
+    assert_eq!(rig.engine.acknowledge(ORG, &tokens(&leases)).await, Ok(vec![Answer::Acknowledged]));
     assert_eq!(bodies(&lease(&rig, 1).await), ["{\"n\":2}"]);
 }
 
@@ -121,7 +122,7 @@ async fn a_consumer_that_waits_is_told_of_a_commit_an_acknowledgement_and_a_leas
     let rig = rig(true).await;
     let waiting = |rig: &Rig| {
         let engine = rig.engine.clone();
-        tokio::spawn(async move { engine.lease("worker", Ask { wait: WAIT_MAX, ..ask(1) }).await.unwrap() })
+        tokio::spawn(async move { engine.lease(ORG, "worker", Ask { wait: WAIT_MAX, ..ask(1) }).await.unwrap() })
     };
     let consumer = waiting(&rig);
     tokio::task::yield_now().await;
@@ -130,7 +131,7 @@ async fn a_consumer_that_waits_is_told_of_a_commit_an_acknowledgement_and_a_leas
     assert_eq!(bodies(&first), ["{\"n\":1}"]);
     let consumer = waiting(&rig);
     tokio::task::yield_now().await;
-    rig.engine.acknowledge(&tokens(&first)).await.unwrap();
+    rig.engine.acknowledge(ORG, &tokens(&first)).await.unwrap();
     let second = consumer.await.unwrap();
     assert_eq!(bodies(&second), ["{\"n\":2}"]);
     rig.clock.advance(Duration::from_secs(20));
@@ -151,10 +152,10 @@ async fn loosely_consumers_work_beside_each_other_and_a_paused_destination_gives
     send(&rig, 3).await;
     let (one, other) = (lease(&rig, 1).await, lease(&rig, 1).await);
     assert_eq!((bodies(&one), bodies(&other)), (vec!["{\"n\":1}"], vec!["{\"n\":2}"]));
-    rig.engine.set_destination_state("worker", DestinationState::Paused, "test").await.unwrap();
+    rig.engine.set_destination_state("worker", DestinationState::Paused, &by("test")).await.unwrap();
     assert!(lease(&rig, 9).await.is_empty());
-    assert_eq!(rig.engine.acknowledge(&tokens(&one)).await, Ok(vec![Answer::Acknowledged]));
-    rig.engine.set_destination_state("worker", DestinationState::Active, "test").await.unwrap();
+    assert_eq!(rig.engine.acknowledge(ORG, &tokens(&one)).await, Ok(vec![Answer::Acknowledged]));
+    rig.engine.set_destination_state("worker", DestinationState::Active, &by("test")).await.unwrap();
     assert_eq!(bodies(&lease(&rig, 9).await), ["{\"n\":3}"]);
 }
 
@@ -170,14 +171,14 @@ async fn every_limit_is_held_at_it_and_one_past_it() {
         (Ask { visibility: *VISIBILITY.end(), ..ask(1) }, Ask { visibility: *VISIBILITY.end() * 2, ..ask(1) }),
         (Ask { visibility: *VISIBILITY.start(), ..ask(1) }, Ask { visibility: Duration::ZERO, ..ask(1) }),
     ] {
-        assert!(rig.engine.lease("worker", within).await.is_ok(), "{within:?}");
-        assert!(invalid(rig.engine.lease("worker", past).await), "{past:?}");
+        assert!(rig.engine.lease(ORG, "worker", within).await.is_ok(), "{within:?}");
+        assert!(invalid(rig.engine.lease(ORG, "worker", past).await), "{past:?}");
     }
-    assert!(invalid(rig.engine.lease("worker", Ask { wait: WAIT_MAX * 2, ..ask(1) }).await));
-    assert!(invalid(rig.engine.lease("ci", ask(1)).await));
-    assert!(matches!(rig.engine.lease("nobody", ask(1)).await, Err(EngineError::NotFound(_))));
+    assert!(invalid(rig.engine.lease(ORG, "worker", Ask { wait: WAIT_MAX * 2, ..ask(1) }).await));
+    assert!(invalid(rig.engine.lease(ORG, "ci", ask(1)).await));
+    assert!(matches!(rig.engine.lease(ORG, "nobody", ask(1)).await, Err(EngineError::NotFound(_))));
     let many = vec![String::new(); LEASES_MAX as usize];
-    assert_eq!(rig.engine.release(&many).await.unwrap().len(), many.len());
+    assert_eq!(rig.engine.release(ORG, &many).await.unwrap().len(), many.len());
     let more = vec![String::new(); LEASES_MAX as usize + 1];
-    assert!(matches!(rig.engine.release(&more).await, Err(EngineError::Invalid(_))));
+    assert!(matches!(rig.engine.release(ORG, &more).await, Err(EngineError::Invalid(_))));
 }

@@ -1,5 +1,6 @@
 //! Refused requests as the operator finds them: with their reason, without anything that could be used again.
 
+use crate::ORG;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,14 +38,14 @@ fn request(headers: &[(&str, &str)], url: &str, body: &'static str) -> InboundRe
 
 impl Rig {
     async fn refused(&self, source: &str, request: InboundRequest) {
-        let id = self.engine.source(source).unwrap().id;
+        let id = self.engine.source(ORG, source).unwrap().id;
         let receipt = self.engine.receive(id, request).await.unwrap();
         assert!(matches!(receipt, Receipt::Refused(_)), "{receipt:?}");
     }
 
     async fn all_refused(&self) -> Vec<RefusedRequest> {
         self.engine.run_until_idle().await;
-        self.engine.store().all_refused(RefusedFilter::default(), ALL).await.unwrap().items
+        self.engine.store().all_refused(ORG, RefusedFilter::default(), ALL).await.unwrap().items
     }
 }
 
@@ -61,11 +62,11 @@ async fn a_refused_request_is_kept_with_its_private_reason() {
     assert_eq!(refused.detail, json!({ "scheme": "github", "places": ["header:X-Hub-Signature-256"] }));
     assert_eq!(refused.request.headers, headers);
     assert_eq!((&refused.body_start[..], refused.body_len), (&b"{\"n\":2}"[..], 7));
-    assert_eq!(rig.engine.store().refused(refused.id).await.unwrap(), refused);
-    let audit = rig.engine.store().audit(ALL).await.unwrap().items.remove(0).entry;
+    assert_eq!(rig.engine.store().refused(ORG, refused.id).await.unwrap(), refused);
+    let audit = rig.engine.store().audit(ORG, ALL).await.unwrap().items.remove(0).entry;
     assert_eq!(audit.target, "source:github");
     assert_eq!(audit.detail["refused"], refused.id.to_string());
-    assert_eq!((&audit.detail["count"], &audit.detail["remote"]), (&json!(1), &json!("192.0.2.7:4711")));
+    assert_eq!((&audit.detail["count"], audit.address.as_str()), (&json!(1), "192.0.2.7:4711"));
 }
 
 #[tokio::test]
@@ -98,7 +99,7 @@ async fn an_almost_right_credential_is_nowhere() {
     rig.refused("github", request(&[("x-gitlab-token", almost)], "/in/github", "")).await;
     let all = rig.all_refused().await;
     assert_eq!(all.len(), 3);
-    let audit = rig.engine.store().audit(ALL).await.unwrap();
+    let audit = rig.engine.store().audit(ORG, ALL).await.unwrap();
     assert!(!format!("{all:?} {audit:?}").contains(almost));
     assert!(all.iter().any(|refused| refused.request.target == "/in/bearer?a=b&token=[redacted]&c"));
 }
@@ -109,7 +110,7 @@ async fn a_flood_is_written_once_a_second_as_a_few_requests_and_a_count() {
     let stop = CancellationToken::new();
     let (engine, stopping) = (rig.engine.clone(), stop.clone());
     let running = tokio::spawn(async move { engine.run(stopping).await });
-    let kept = async || rig.engine.store().all_refused(RefusedFilter::default(), ALL).await.unwrap().items;
+    let kept = async || rig.engine.store().all_refused(ORG, RefusedFilter::default(), ALL).await.unwrap().items;
     rig.refused("github", request(&[], "/in/github", "first")).await;
     while kept().await.is_empty() {
         tokio::task::yield_now().await;
@@ -148,9 +149,9 @@ async fn a_door_without_a_source_is_known_by_its_path() {
     let rig = rig(vec![github()]).await;
     let wanted = request(&[("authorization", "Bearer x")], "/v1/webhooks/github?token=y", "{}");
     let at = RefusedAt::Path("/v1/webhooks/github".to_owned());
-    rig.engine.refused(at.clone(), "source-unknown", "no source at this path is meant", &wanted).await;
+    rig.engine.refused(ORG, at.clone(), "source-unknown", "no source at this path is meant", &wanted).await;
     let refused = rig.all_refused().await.remove(0);
     assert_eq!((refused.refused_at, refused.reason.as_str()), (at, "source-unknown"));
     assert_eq!(refused.request.target, "/v1/webhooks/github?token=[redacted]");
-    assert_eq!(rig.engine.store().audit(ALL).await.unwrap().items[0].entry.target, "path:/v1/webhooks/github");
+    assert_eq!(rig.engine.store().audit(ORG, ALL).await.unwrap().items[0].entry.target, "path:/v1/webhooks/github");
 }

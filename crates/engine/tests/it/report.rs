@@ -1,5 +1,6 @@
 //! Tests of `destination/report.rs`, through the corridor: a delivery ends, and the code host hears of it.
 
+use crate::{ORG, by};
 use std::time::Duration;
 
 use hookward::Secret;
@@ -127,7 +128,7 @@ async fn a_host_that_is_down_or_too_busy_is_told_later_and_nothing_is_made_twice
     assert!(matches!(told.state, DeliveryState::Pending { .. }));
     rig.clock.advance(Duration::from_secs(60));
     rig.engine.run_until_idle().await;
-    let (told, attempts) = rig.engine.store().delivery(told.id).await.unwrap();
+    let (told, attempts) = rig.engine.store().delivery(ORG, told.id).await.unwrap();
     assert!(matches!(told.state, DeliveryState::Delivered { .. }));
     assert_eq!(attempts.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>(), [Outcome::Status, Outcome::Success]);
     assert!(attempts[0].detail.contains("check-runs answered 503"), "{attempts:?}");
@@ -143,10 +144,10 @@ async fn an_ambiguous_check_run_is_found_again_by_its_delivery() {
     rig.engine.run_until_idle().await;
     // The same end told again.
     let told = of(&rig, "tell").await.remove(0);
-    let (_, attempts) = rig.engine.store().delivery(told.id).await.unwrap();
+    let (_, attempts) = rig.engine.store().delivery(ORG, told.id).await.unwrap();
     assert_eq!(attempts.len(), 1);
     let event = rig.deliveries().await[0].event;
-    rig.engine.redeliver(event, Some("scan"), "test").await.unwrap();
+    rig.engine.redeliver(event, Some("scan"), &by("test")).await.unwrap();
     rig.engine.run_until_idle().await;
     // Another delivery of the scan is another run of the check, and the same comment.
     let made = {
@@ -154,7 +155,7 @@ async fn an_ambiguous_check_run_is_found_again_by_its_delivery() {
         (state.check_runs.len(), state.comments.len(), state.statuses.len())
     };
     assert_eq!(made, (2, 1, 2));
-    let refused = rig.engine.redeliver(event, Some("tell"), "test").await.unwrap_err();
+    let refused = rig.engine.redeliver(event, Some("tell"), &by("test")).await.unwrap_err();
     assert_eq!(refused.to_string(), "`tell` tells how `scan` ends: redeliver to `scan`");
 }
 
@@ -188,7 +189,7 @@ async fn a_cancelled_delivery_is_not_told_of() {
     let rig = rig(&receiver, &host, ReportProvider::Github).await;
     rig.send(push(SECRET, "d-1", &pull_request(1))).await;
     let scan = of(&rig, "scan").await.remove(0);
-    rig.engine.cancel(scan.id, "test").await.unwrap();
+    rig.engine.cancel(scan.id, &by("test")).await.unwrap();
     rig.engine.run_until_idle().await;
     assert_eq!(rig.deliveries().await.len(), 1);
 }

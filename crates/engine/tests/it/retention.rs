@@ -1,5 +1,6 @@
 //! Retention end to end: by age and by size, beside what goes on, and never against the promise.
 
+use crate::{ORG, by};
 use std::time::Duration;
 
 use hookward_engine::model::{Event, Retention};
@@ -20,7 +21,7 @@ fn kept_for(age: Option<Duration>, size_bytes: Option<u64>) -> DeclaredSource {
 
 impl Rig {
     async fn events(&self) -> Vec<Event> {
-        self.engine.store().events(EventFilter::default(), ALL).await.unwrap().items
+        self.engine.store().events(ORG, EventFilter::default(), ALL).await.unwrap().items
     }
 
     async fn whole(&self) -> usize {
@@ -84,14 +85,20 @@ async fn what_is_owed_stays_until_it_is_not() {
     let receiver = Receiver::start().await;
     let destinations = vec![http_to("ci", receiver.url())];
     let rig = Rig::new(Declared { sources: vec![kept_for(Some(DAY), None)], destinations }).await;
-    rig.engine.set_destination_state("ci", hookward_engine::model::DestinationState::Paused, "test").await.unwrap();
+    rig.engine
+        .set_destination_state("ci", hookward_engine::model::DestinationState::Paused, &by("test"))
+        .await
+        .unwrap();
     rig.send(push(SECRET, "d-1", "1")).await;
     rig.clock.advance(2 * DAY);
     let started = hookward_engine::clock::Clock::now(&*rig.clock);
     let later = started.plus(Duration::from_secs(300));
     rig.keep_house_until(async |rig| hookward_engine::clock::Clock::now(&*rig.clock) >= later).await;
     assert_eq!(rig.whole().await, 1);
-    rig.engine.set_destination_state("ci", hookward_engine::model::DestinationState::Active, "test").await.unwrap();
+    rig.engine
+        .set_destination_state("ci", hookward_engine::model::DestinationState::Active, &by("test"))
+        .await
+        .unwrap();
     rig.keep_house_until(async |rig| rig.whole().await == 0).await;
     assert_eq!(receiver.received()[0].body, b"1");
 }
@@ -103,7 +110,7 @@ async fn the_inner_doors_have_a_retention_too() {
         event_type: "t".to_owned(),
         payload: n.to_string().into(),
         idempotency_key: None,
-        actor: "test".to_owned(),
+        by: by("test"),
     };
     rig.engine.publish(publish(1)).await.unwrap();
     rig.send(push(SECRET, "d-1", "1")).await;

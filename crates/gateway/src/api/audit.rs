@@ -8,6 +8,7 @@ use axum::extract::{Query, State};
 use hookward_engine::store::AuditRow;
 use serde::Serialize;
 
+use super::caller::{Caller, Read};
 use super::page::{self, List};
 use super::problem::Problem;
 use super::sources::Paging;
@@ -19,6 +20,8 @@ pub(crate) struct Shown {
     seq: i64,
     at: String,
     actor: String,
+    /// Where from; empty for what the gateway does by itself.
+    address: String,
     action: String,
     target: String,
     detail: serde_json::Value,
@@ -27,11 +30,12 @@ pub(crate) struct Shown {
 /// `GET /audit`
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
     query: Result<Query<Paging>, QueryRejection>,
 ) -> Result<Json<List<Shown>>, Problem> {
     let Query(query) = query?;
     let page = page::page("audit", query.limit.as_deref(), query.cursor.as_deref())?;
-    let listing = api.engine.store().audit(page).await?;
+    let listing = api.engine.store().audit(caller.organization, page).await?;
     Ok(Json(page::show("audit", listing, shown)))
 }
 
@@ -41,6 +45,7 @@ fn shown(row: AuditRow) -> Shown {
         seq: row.seq,
         at: time(entry.at),
         actor: entry.actor,
+        address: entry.address,
         action: entry.action,
         target: entry.target,
         detail: entry.detail,

@@ -16,9 +16,10 @@ use hookward_engine::store::{Cancel, DeliveryFilter};
 use http::header;
 use serde::{Deserialize, Serialize};
 
+use super::caller::{Caller, Read, Redeliver};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
-use super::{ACTOR, Api, time};
+use super::{Api, time};
 
 /// Which deliveries.
 #[derive(Debug, Deserialize)]
@@ -83,6 +84,7 @@ struct Tried {
 /// `GET /deliveries`
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
     query: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<List<Shown>>, Problem> {
     let Query(query) = query?;
@@ -92,17 +94,21 @@ pub(crate) async fn list(
     }
     let destination = query.destination.map(|name| {
         let missing = || Problem::new(Code::NotFound, format!("there is no destination `{}`", name.escape_debug()));
-        api.engine.destination(&name).map(|destination| destination.id).ok_or_else(missing)
+        api.engine.destination(caller.organization, &name).map(|destination| destination.id).ok_or_else(missing)
     });
     let event = query.event.map(|id| id.parse::<EventId>()).transpose()?;
     let filter = DeliveryFilter { event, destination: destination.transpose()?, state: query.state };
-    let listing = api.engine.store().deliveries(filter, page).await?;
+    let listing = api.engine.store().deliveries(caller.organization, filter, page).await?;
     Ok(Json(page::show("deliveries", listing, |delivery| shown(delivery, None))))
 }
 
 /// `GET /deliveries/{id}`
-pub(crate) async fn show(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {
-    let (delivery, attempts) = api.engine.store().delivery(id.parse()?).await?;
+pub(crate) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    let (delivery, attempts) = api.engine.store().delivery(caller.organization, id.parse()?).await?;
     Ok(Json(shown(delivery, Some(attempts))))
 }
 
@@ -119,10 +125,13 @@ pub(crate) struct Which {
 /// A reader that follows and falls behind what is kept misses the middle, and a line says so.
 pub(crate) async fn output(
     State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
     Path(id): Path<String>,
     query: Result<Query<Which>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let (id, Query(Which { attempt, follow })) = (id.parse::<DeliveryId>()?, query?);
+    // Whose it is, before anything of it is read.
+    api.engine.store().delivery(caller.organization, id).await?;
     let body = match api.engine.follow(id, attempt) {
         Some(running) if follow => {
             let part = async |mut running: Follow| Some((Ok::<_, Infallible>(running.next().await?), running));
@@ -130,7 +139,7 @@ pub(crate) async fn output(
         }
         Some(running) => running.kept().bytes.into(),
         None => {
-            let kept = api.engine.store().output(id, attempt).await?;
+            let kept = api.engine.store().output(caller.organization, id, attempt).await?;
             let none = || Problem::new(Code::NotFound, format!("there is no output of delivery `{id}` yet"));
             kept.ok_or_else(none)?.bytes.into()
         }
@@ -139,10 +148,14 @@ pub(crate) async fn output(
 }
 
 /// `POST /deliveries/{id}/cancel`: at once when it waits; one under way is shown with `cancel_at` until it has ended.
-pub(crate) async fn cancel(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {
+pub(crate) async fn cancel(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Redeliver>,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Problem> {
     let id: DeliveryId = id.parse()?;
-    let cancel = api.engine.cancel(id, ACTOR).await?;
-    let (delivery, attempts) = api.engine.store().delivery(id).await?;
+    let cancel = api.engine.cancel(id, &caller).await?;
+    let (delivery, attempts) = api.engine.store().delivery(caller.organization, id).await?;
     if cancel == Cancel::TooLate {
         let state = state(&delivery.state).0;
         return Err(Problem::new(Code::NotPossible, format!("delivery `{id}` is {state}, so it cannot be cancelled")));

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use hookward_engine::model::{Destination, DestinationKind, DestinationState, ReportProvider};
+use hookward_engine::model::{Destination, DestinationKind, DestinationState, Principal, ReportProvider};
 use serde::Serialize;
 
+use super::caller::{Caller, Read, Redeliver};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
 use super::sources::Paging;
-use super::{ACTOR, Api, time};
+use super::{Api, time};
 
 /// A destination as the API shows it.
 #[derive(Debug, Serialize)]
@@ -73,32 +74,49 @@ struct Retry {
 /// `GET /destinations`
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
     query: Result<Query<Paging>, QueryRejection>,
 ) -> Result<Json<List<Shown>>, Problem> {
     let Query(query) = query?;
     let page = page::page("destinations", query.limit.as_deref(), query.cursor.as_deref())?;
-    let mut destinations = api.engine.destinations();
+    let mut destinations = api.engine.destinations(caller.organization);
     destinations.sort_by_key(|destination| std::cmp::Reverse(destination.created_at));
     Ok(Json(page::show("destinations", page::slice(destinations, page), shown)))
 }
 
 /// `GET /destinations/{name}`
-pub(crate) async fn show(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Shown>, Problem> {
-    let destination = api.engine.destination(&name);
+pub(crate) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
+    Path(name): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    find(&api, &caller, &name)
+}
+
+fn find(api: &Api, caller: &Principal, name: &str) -> Result<Json<Shown>, Problem> {
+    let destination = api.engine.destination(caller.organization, name);
     let missing = || Problem::new(Code::NotFound, format!("there is no destination `{}`", name.escape_debug()));
     Ok(Json(shown(destination.ok_or_else(missing)?)))
 }
 
 /// `POST /destinations/{name}/pause`
-pub(crate) async fn pause(state: State<Arc<Api>>, name: Path<String>) -> Result<Json<Shown>, Problem> {
-    state.engine.set_destination_state(&name, DestinationState::Paused, ACTOR).await?;
-    show(state, name).await
+pub(crate) async fn pause(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Redeliver>,
+    Path(name): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    api.engine.set_destination_state(&name, DestinationState::Paused, &caller).await?;
+    find(&api, &caller, &name)
 }
 
 /// `POST /destinations/{name}/resume`
-pub(crate) async fn resume(state: State<Arc<Api>>, name: Path<String>) -> Result<Json<Shown>, Problem> {
-    state.engine.set_destination_state(&name, DestinationState::Active, ACTOR).await?;
-    show(state, name).await
+pub(crate) async fn resume(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Redeliver>,
+    Path(name): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    api.engine.set_destination_state(&name, DestinationState::Active, &caller).await?;
+    find(&api, &caller, &name)
 }
 
 fn shown(destination: Destination) -> Shown {

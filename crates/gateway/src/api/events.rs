@@ -10,14 +10,15 @@ use bytes::Bytes;
 use hookward_engine::ids::EventId;
 use hookward_engine::model::{Event, PassedOver, PassedOverReason, RequestRecord};
 use hookward_engine::store::{DeliveryFilter, EventFilter, Page};
-use hookward_engine::{Publish, Published};
+use hookward_engine::{Publish as Publication, Published};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::caller::{Caller, Publish, Read, Redeliver};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
-use super::{ACTOR, Api, time};
+use super::{Api, time};
 
 /// Which events.
 #[derive(Debug, Deserialize)]
@@ -85,39 +86,50 @@ struct Owed {
 /// `GET /events`
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
     query: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<List<Shown>>, Problem> {
     let Query(query) = query?;
     let page = page::page("events", query.limit.as_deref(), query.cursor.as_deref())?;
     let source = match &query.source {
-        Some(name) => Some(api.engine.source_id(name).await?),
+        Some(name) => Some(api.engine.source_id(caller.organization, name).await?),
         None => None,
     };
     let Filter { event_type, delivery_id, duplicate, .. } = query;
     let filter = EventFilter { source, event_type, delivery_id, duplicate };
-    let listing = api.engine.store().events(filter, page).await?;
+    let listing = api.engine.store().events(caller.organization, filter, page).await?;
     Ok(Json(page::show("events", listing, shown)))
 }
 
 /// `GET /events/{id}`
-pub(crate) async fn show(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {
+pub(crate) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Problem> {
     let id: EventId = id.parse()?;
-    let mut event = shown(api.engine.store().event(id).await?);
+    let mut event = shown(api.engine.store().event(caller.organization, id).await?);
     let filter = DeliveryFilter { event: Some(id), ..DeliveryFilter::default() };
-    let deliveries = api.engine.store().deliveries(filter, Page { before: None, limit: 250 }).await?;
+    let deliveries =
+        api.engine.store().deliveries(caller.organization, filter, Page { before: None, limit: 250 }).await?;
     let owed = deliveries.items.into_iter().map(|delivery| Owed {
         id: delivery.id.to_string(),
         destination: delivery.destination_name,
         state: super::deliveries::state(&delivery.state).0,
     });
     event.deliveries = Some(owed.collect());
-    event.passed_over = Some(api.engine.store().passed_over(id).await?.into_iter().map(passed).collect());
+    event.passed_over =
+        Some(api.engine.store().passed_over(caller.organization, id).await?.into_iter().map(passed).collect());
     Ok(Json(event))
 }
 
 /// `GET /events/{id}/body`: the exact bytes, whatever they are, never for a browser to interpret.
-pub(crate) async fn body(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let bytes = api.engine.store().body(id.parse()?).await?;
+pub(crate) async fn body(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let bytes = api.engine.store().body(caller.organization, id.parse()?).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"body\""),
@@ -128,7 +140,7 @@ pub(crate) async fn body(State(api): State<Arc<Api>>, Path(id): Path<String>) ->
 /// The payload's text is kept as it stands.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Publication<'a> {
+struct Envelope<'a> {
     #[serde(rename = "type")]
     event_type: String,
     #[serde(borrow)]
@@ -144,6 +156,7 @@ pub(crate) struct Receipt {
 /// `POST /events`
 pub(crate) async fn publish(
     State(api): State<Arc<Api>>,
+    caller: Caller<Publish>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
@@ -151,11 +164,11 @@ pub(crate) async fn publish(
     let invalid = |error: serde_json::Error| {
         Problem::new(Code::InvalidRequest, format!("the request is not {{\"type\":…,\"payload\":…}}: {error}"))
     };
-    let Publication { event_type, payload } = serde_json::from_slice(&body).map_err(invalid)?;
+    let Envelope { event_type, payload } = serde_json::from_slice(&body).map_err(invalid)?;
     let payload = body.slice_ref(payload.get().as_bytes());
     let idempotency_key = idempotency_key(&headers)?;
-    let publish = Publish { event_type, payload, idempotency_key, actor: ACTOR.to_owned() };
-    let (Published::Accepted(committed) | Published::Repeated(committed)) = api.engine.publish(publish).await?;
+    let publication = Publication { event_type, payload, idempotency_key, by: (*caller).clone() };
+    let (Published::Accepted(committed) | Published::Repeated(committed)) = api.engine.publish(publication).await?;
     Ok((StatusCode::ACCEPTED, Json(Receipt { event_id: committed.first_event().to_string() })))
 }
 
@@ -185,11 +198,12 @@ pub(crate) struct Owing {
 /// `POST /events/{id}/redeliver`
 pub(crate) async fn redeliver(
     State(api): State<Arc<Api>>,
+    caller: Caller<Redeliver>,
     Path(id): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Owing>), Problem> {
     let redelivery: Redelivery = super::secrets::optional(&body?)?;
-    let ids = api.engine.redeliver(id.parse()?, redelivery.destination.as_deref(), ACTOR).await?;
+    let ids = api.engine.redeliver(id.parse()?, redelivery.destination.as_deref(), &caller).await?;
     let deliveries = ids.iter().map(ToString::to_string).collect();
     Ok((StatusCode::ACCEPTED, Json(Owing { deliveries })))
 }

@@ -10,16 +10,17 @@ use bytes::Bytes;
 use hookward_engine::clock::Timestamp;
 use hookward_engine::ids::JobId;
 use hookward_engine::jobs::JobAction;
-use hookward_engine::model::{JobSpec, JobState, RedeliveryJob};
+use hookward_engine::model::{JobSpec, JobState, Principal, RedeliveryJob};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::caller::{Caller, Read, Redeliver};
 use super::deliveries::{self, STATES};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
 use super::sources::Paging;
-use super::{ACTOR, Api, time};
+use super::{Api, time};
 
 /// Events in a second when the caller does not say.
 const RATE: u32 = 50;
@@ -71,54 +72,72 @@ pub(crate) struct Shown {
 /// `POST /redeliveries`
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
+    caller: Caller<Redeliver>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let wanted: Wanted = super::secrets::optional(&body?)?;
     let dry_run = wanted.dry_run;
     let spec = spec(wanted)?;
     if dry_run {
-        let matched = api.engine.count_redeliveries(spec).await?;
+        let matched = api.engine.count_redeliveries(caller.organization, spec).await?;
         return Ok(Json(json!({ "matched": matched })).into_response());
     }
-    let job = api.engine.create_job(spec, ACTOR).await?;
+    let job = api.engine.create_job(spec, &caller).await?;
     Ok((StatusCode::ACCEPTED, Json(shown(job))).into_response())
 }
 
 /// `GET /redeliveries`
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
     query: Result<Query<Paging>, QueryRejection>,
 ) -> Result<Json<List<Shown>>, Problem> {
     let Query(query) = query?;
     let page = page::page("redeliveries", query.limit.as_deref(), query.cursor.as_deref())?;
-    let listing = api.engine.store().jobs(page).await?;
+    let listing = api.engine.store().jobs(caller.organization, page).await?;
     Ok(Json(page::show("redeliveries", listing, shown)))
 }
 
 /// `GET /redeliveries/{id}`
-pub(crate) async fn show(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {
-    Ok(Json(shown(api.engine.store().job(id.parse()?).await?)))
+pub(crate) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    Ok(Json(shown(api.engine.store().job(caller.organization, id.parse()?).await?)))
 }
 
 /// `POST /redeliveries/{id}/pause`
-pub(crate) async fn pause(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {
-    act(&api, &id, JobAction::Pause).await
+pub(crate) async fn pause(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Redeliver>,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    act(&api, &caller, &id, JobAction::Pause).await
 }
 
 /// `POST /redeliveries/{id}/resume`
-pub(crate) async fn resume(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {
-    act(&api, &id, JobAction::Resume).await
+pub(crate) async fn resume(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Redeliver>,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    act(&api, &caller, &id, JobAction::Resume).await
 }
 
 /// `POST /redeliveries/{id}/cancel`
-pub(crate) async fn cancel(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {
-    act(&api, &id, JobAction::Cancel).await
+pub(crate) async fn cancel(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Redeliver>,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    act(&api, &caller, &id, JobAction::Cancel).await
 }
 
-async fn act(api: &Api, id: &str, action: JobAction) -> Result<Json<Shown>, Problem> {
+async fn act(api: &Api, caller: &Principal, id: &str, action: JobAction) -> Result<Json<Shown>, Problem> {
     let id: JobId = id.parse()?;
-    let changed = api.engine.act_on_job(id, action, ACTOR).await?;
-    let job = api.engine.store().job(id).await?;
+    let changed = api.engine.act_on_job(id, action, caller).await?;
+    let job = api.engine.store().job(caller.organization, id).await?;
     if !changed {
         let state = json!(job.state);
         let state = state.as_str().unwrap_or_default();

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hookward_engine::pull::{Answer, Ask, Lease};
 use serde::{Deserialize, Serialize};
 
+use super::caller::{Caller, Pull};
 use super::problem::Problem;
 use super::secrets::{optional, parse};
 use super::{Api, time};
@@ -69,6 +70,7 @@ pub(crate) struct Ended {
 /// `POST /destinations/{name}/lease`
 pub(crate) async fn lease(
     State(api): State<Arc<Api>>,
+    caller: Caller<Pull>,
     Path(name): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Items<Leased>>, Problem> {
@@ -78,38 +80,41 @@ pub(crate) async fn lease(
         visibility: Duration::from_secs(wanted.visibility_s.unwrap_or(VISIBILITY_S)),
         wait: Duration::from_secs(wanted.wait_s),
     };
-    let leases = api.engine.lease(&name, ask).await?;
+    let leases = api.engine.lease(caller.organization, &name, ask).await?;
     Ok(Json(Items { items: leases.into_iter().map(leased).collect() }))
 }
 
 /// `POST /leases/ack`
 pub(crate) async fn acknowledge(
     State(api): State<Arc<Api>>,
+    caller: Caller<Pull>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Items<Ended>>, Problem> {
     let named: Named = parse(&body?)?;
-    let answers = api.engine.acknowledge(&named.leases).await?;
+    let answers = api.engine.acknowledge(caller.organization, &named.leases).await?;
     Ok(ended(named.leases, answers))
 }
 
 /// `POST /leases/release`
 pub(crate) async fn release(
     State(api): State<Arc<Api>>,
+    caller: Caller<Pull>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Items<Ended>>, Problem> {
     let named: Named = parse(&body?)?;
-    let answers = api.engine.release(&named.leases).await?;
+    let answers = api.engine.release(caller.organization, &named.leases).await?;
     Ok(ended(named.leases, answers))
 }
 
 /// `POST /leases/extend`
 pub(crate) async fn extend(
     State(api): State<Arc<Api>>,
+    caller: Caller<Pull>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Items<Ended>>, Problem> {
     let named: Named = parse(&body?)?;
     let visibility = Duration::from_secs(named.visibility_s.unwrap_or(VISIBILITY_S));
-    let answers = api.engine.extend(&named.leases, visibility).await?;
+    let answers = api.engine.extend(caller.organization, &named.leases, visibility).await?;
     Ok(ended(named.leases, answers))
 }
 

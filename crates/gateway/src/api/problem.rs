@@ -15,6 +15,7 @@ use serde::Serialize;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Code {
     Unauthorized,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     InvalidQuery,
@@ -33,6 +34,7 @@ impl Code {
     fn status(self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::InvalidQuery | Self::InvalidLimit | Self::InvalidCursor | Self::InvalidId | Self::InvalidRequest => {
@@ -108,6 +110,7 @@ impl From<EngineError> for Problem {
         match error {
             EngineError::NotFound(_) => Self::new(Code::NotFound, error.to_string()),
             EngineError::Invalid(problem) => Self::new(Code::InvalidRequest, problem),
+            EngineError::Conflict(problem) => Self::new(Code::NotPossible, problem),
             EngineError::Unavailable(cause) => unavailable(&cause),
             EngineError::Inconsistent(cause) => inconsistent(&cause),
         }

@@ -11,6 +11,7 @@ use hookward_engine::model::{RefusedAt, RefusedRequest};
 use hookward_engine::store::RefusedFilter;
 use serde::{Deserialize, Serialize};
 
+use super::caller::{Caller, Read};
 use super::events::Request;
 use super::page::{self, List};
 use super::problem::Problem;
@@ -59,21 +60,26 @@ struct Whole {
 /// `GET /refusals`
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
     query: Result<Query<Filter>, QueryRejection>,
 ) -> Result<Json<List<Shown>>, Problem> {
     let Query(query) = query?;
     let page = page::page("refusals", query.limit.as_deref(), query.cursor.as_deref())?;
     if let Some(source) = query.source.as_deref().filter(|source| !source.starts_with('/')) {
-        api.engine.source_id(source).await?;
+        api.engine.source_id(caller.organization, source).await?;
     }
     let filter = RefusedFilter { door: query.source, reason: query.reason };
-    let listing = api.engine.store().all_refused(filter, page).await?;
+    let listing = api.engine.store().all_refused(caller.organization, filter, page).await?;
     Ok(Json(page::show("refusals", listing, |refused| shown(refused, false))))
 }
 
 /// `GET /refusals/{id}`
-pub(crate) async fn show(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Shown>, Problem> {
-    Ok(Json(shown(api.engine.store().refused(id.parse()?).await?, true)))
+pub(crate) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    Ok(Json(shown(api.engine.store().refused(caller.organization, id.parse()?).await?, true)))
 }
 
 fn shown(refused: RefusedRequest, in_full: bool) -> Shown {

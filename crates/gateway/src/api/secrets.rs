@@ -9,16 +9,17 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use bytes::Bytes;
 use hookward::Secret;
-use hookward_engine::model::SecretOwner;
+use hookward_engine::model::{Principal, SecretOwner};
 use hookward_engine::{NewSecret, SecretInfo};
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::caller::{Caller, Read, Reveal, Rotate};
 use super::page::List;
 use super::problem::{Code, Problem};
-use super::{ACTOR, Api, page, time};
+use super::{Api, page, time};
 use hookward_engine::clock::Timestamp;
 use hookward_engine::store::Listing;
 
@@ -82,9 +83,10 @@ pub(crate) struct Revealed {
 /// `GET …/secrets`
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
     Path((owners, name)): Path<(String, String)>,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let owner = owner(&api, &owners, &name)?;
+    let owner = owner(&api, &caller, &owners, &name)?;
     let items = api.engine.secrets(owner).await?;
     let now = api.clock.now();
     Ok(Json(page::show("secrets", Listing { items, next: None }, |secret| shown(secret, now))))
@@ -93,27 +95,30 @@ pub(crate) async fn list(
 /// `POST …/secrets`
 pub(crate) async fn set(
     State(api): State<Arc<Api>>,
+    caller: Caller<Rotate>,
     Path((owners, name)): Path<(String, String)>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<NewVersion>), Problem> {
-    let owner = owner(&api, &owners, &name)?;
+    let owner = owner(&api, &caller, &owners, &name)?;
     let Given { secret, grace_s } = parse(&body?)?;
-    put(&api, owner, Some(secret), grace_s).await
+    put(&api, &caller, owner, Some(secret), grace_s).await
 }
 
 /// `POST …/secrets/rotate`
 pub(crate) async fn rotate(
     State(api): State<Arc<Api>>,
+    caller: Caller<Rotate>,
     Path((owners, name)): Path<(String, String)>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<NewVersion>), Problem> {
-    let owner = owner(&api, &owners, &name)?;
+    let owner = owner(&api, &caller, &owners, &name)?;
     let Rotation { secret, grace_s } = optional(&body?)?;
-    put(&api, owner, secret, grace_s).await
+    put(&api, &caller, owner, secret, grace_s).await
 }
 
 async fn put(
     api: &Api,
+    caller: &Principal,
     owner: SecretOwner,
     secret: Option<Zeroizing<String>>,
     grace_s: Option<u64>,
@@ -128,20 +133,21 @@ async fn put(
             NewSecret::Given(Secret::new(text.as_bytes()).map_err(empty)?)
         }
     };
-    let version = api.engine.put_secret(owner, value, grace_s.map(Duration::from_secs), ACTOR).await?;
+    let version = api.engine.put_secret(owner, value, grace_s.map(Duration::from_secs), caller).await?;
     Ok((StatusCode::CREATED, Json(NewVersion { version })))
 }
 
 /// `POST …/secrets/{version}/reveal`
 pub(crate) async fn reveal(
     State(api): State<Arc<Api>>,
+    caller: Caller<Reveal>,
     Path((owners, name, version)): Path<(String, String, String)>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Revealed>, Problem> {
-    let owner = owner(&api, &owners, &name)?;
+    let owner = owner(&api, &caller, &owners, &name)?;
     let version = number(&version)?;
     let Reason { reason } = optional(&body?)?;
-    let secret = api.engine.reveal(owner, version, ACTOR, reason.as_deref().unwrap_or("")).await?;
+    let secret = api.engine.reveal(owner, version, &caller, reason.as_deref().unwrap_or("")).await?;
     Ok(Json(match std::str::from_utf8(secret.expose()) {
         Ok(text) => Revealed { secret: Zeroizing::new(text.to_owned()), encoding: "utf-8" },
         Err(_) => {
@@ -155,20 +161,26 @@ pub(crate) async fn reveal(
 /// `POST …/secrets/{version}/revoke`
 pub(crate) async fn revoke(
     State(api): State<Arc<Api>>,
+    caller: Caller<Rotate>,
     Path((owners, name, version)): Path<(String, String, String)>,
 ) -> Result<Json<NewVersion>, Problem> {
-    let owner = owner(&api, &owners, &name)?;
+    let owner = owner(&api, &caller, &owners, &name)?;
     let version = number(&version)?;
-    api.engine.revoke(owner, version, ACTOR).await?;
+    api.engine.revoke(owner, version, &caller).await?;
     Ok(Json(NewVersion { version }))
 }
 
-fn owner(api: &Api, owners: &str, name: &str) -> Result<SecretOwner, Problem> {
+fn owner(api: &Api, caller: &Principal, owners: &str, name: &str) -> Result<SecretOwner, Problem> {
     let (found, kind) = match owners {
-        "sources" => (api.engine.source(name).map(|source| SecretOwner::Source(source.id)), "source"),
-        "destinations" => {
-            (api.engine.destination(name).map(|destination| SecretOwner::Destination(destination.id)), "destination")
+        "sources" => {
+            (api.engine.source(caller.organization, name).map(|source| SecretOwner::Source(source.id)), "source")
         }
+        "destinations" => (
+            api.engine
+                .destination(caller.organization, name)
+                .map(|destination| SecretOwner::Destination(destination.id)),
+            "destination",
+        ),
         _ => return Err(Problem::new(Code::NotFound, "there is nothing at this path")),
     };
     found.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no {kind} `{}`", name.escape_debug())))

@@ -8,6 +8,7 @@ use axum::extract::{Path, Query, State};
 use hookward_engine::model::{Proof, Source};
 use serde::{Deserialize, Serialize};
 
+use super::caller::{Caller, Read};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
 use super::{Api, time};
@@ -62,18 +63,23 @@ struct Retention {
 /// `GET /sources`
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
     query: Result<Query<Paging>, QueryRejection>,
 ) -> Result<Json<List<Shown>>, Problem> {
     let Query(query) = query?;
     let page = page::page("sources", query.limit.as_deref(), query.cursor.as_deref())?;
-    let mut sources = api.engine.sources();
+    let mut sources = api.engine.sources(caller.organization);
     sources.sort_by_key(|source| std::cmp::Reverse(source.created_at));
     Ok(Json(page::show("sources", page::slice(sources, page), shown)))
 }
 
 /// `GET /sources/{name}`
-pub(crate) async fn show(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Json<Shown>, Problem> {
-    let source = api.engine.source(&name);
+pub(crate) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Read>,
+    Path(name): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    let source = api.engine.source(caller.organization, &name);
     let missing = || Problem::new(Code::NotFound, format!("there is no source `{}`", name.escape_debug()));
     Ok(Json(shown(source.ok_or_else(missing)?)))
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hookward::Secret;
+use hookward_engine::ids::OrganizationId;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::exit::Exit;
@@ -84,8 +85,10 @@ fn allow_many_files() {
 /// At most 15 lines: where things are, and what to try next.
 fn welcome(running: &Running, data: &str, notices: &[String], has_key: bool) -> String {
     let (public, admin) = (running.public(), running.admin());
-    let sources: Vec<_> = running.engine().sources().into_iter().map(|source| source.name).collect();
-    let destinations: Vec<_> = running.engine().destinations().into_iter().map(|to| to.name).collect();
+    let sources: Vec<_> =
+        running.engine().sources(OrganizationId::DEFAULT).into_iter().map(|source| source.name).collect();
+    let destinations: Vec<_> =
+        running.engine().destinations(OrganizationId::DEFAULT).into_iter().map(|to| to.name).collect();
     let mut lines = vec![
         format!("hookward {} is serving", env!("CARGO_PKG_VERSION")),
         format!("  public        http://{public}  (senders)"),

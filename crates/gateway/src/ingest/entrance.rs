@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use hookward::Hint;
 use hookward_engine::Engine;
-use hookward_engine::ids::SourceId;
-use hookward_engine::model::{RefusedAt, Source};
+use hookward_engine::ids::{OrganizationId, SourceId};
+use hookward_engine::model::{Organization, RefusedAt, Source};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use ipnet::IpNet;
 
@@ -53,17 +53,20 @@ pub(super) struct Desk {
 /// What requests are counted under: a source, or a path where no source is known.
 #[derive(Debug)]
 pub(super) struct Tally {
+    pub(super) organization: OrganizationId,
     pub(super) at: RefusedAt,
+    name: String,
     counters: SourceCounters,
 }
 
 impl Tally {
-    fn new(metrics: &Metrics, at: RefusedAt) -> Self {
-        Self { counters: metrics.of_source(at.as_str()), at }
+    fn new(metrics: &Metrics, organization: &Organization, at: RefusedAt) -> Self {
+        let name = organization.name_of(at.as_str());
+        Self { counters: metrics.of_source(&name), organization: organization.id, at, name }
     }
 
     pub(super) fn name(&self) -> &str {
-        self.at.as_str()
+        &self.name
     }
 
     pub(super) fn count(&self, answered: Answered) {
@@ -112,9 +115,10 @@ pub(super) fn entrances(
     limits: &Limits,
 ) -> Result<HashMap<String, Entrance>, String> {
     let mut entrances = HashMap::new();
-    for source in engine.sources().into_iter().filter(|source| source.removed_at.is_none()) {
+    for source in engine.all_sources().into_iter().filter(|source| source.removed_at.is_none()) {
         let handshakes = engine.handshake_methods(source.id);
-        open(&mut entrances, &source, &handshakes, metrics, limits)
+        let Some(organization) = engine.organization(source.organization) else { continue };
+        open(&mut entrances, &source, &organization, &handshakes, metrics, limits)
             .map_err(|problem| format!("source `{}`: {problem}", source.name))?;
     }
     Ok(entrances)
@@ -123,6 +127,7 @@ pub(super) fn entrances(
 fn open(
     entrances: &mut HashMap<String, Entrance>,
     source: &Source,
+    organization: &Organization,
     handshakes: &[String],
     metrics: &Metrics,
     limits: &Limits,
@@ -130,14 +135,14 @@ fn open(
     let door: Door = serde_json::from_value(source.spec.door.clone()).map_err(|error| format!("its door: {error}"))?;
     let desk = Desk {
         source: source.id,
-        tally: Tally::new(metrics, RefusedAt::Source(source.name.clone())),
+        tally: Tally::new(metrics, organization, RefusedAt::Source(source.name.clone())),
         accepted: Prepared::new(&door.answers.accepted)?,
         ignored: door.answers.ignored.as_ref().map(Prepared::new).transpose()?,
         duplicate: Prepared::new(&door.answers.duplicate)?,
     };
     match (entrances.get_mut(&door.path), &door.hint) {
         (None, None) => {
-            let tally = Tally::new(metrics, RefusedAt::Source(source.name.clone()));
+            let tally = Tally::new(metrics, organization, RefusedAt::Source(source.name.clone()));
             let handshakes = methods(handshakes)?;
             let entrance = Entrance { handshakes, ..entrance(&door, tally, Behind::One(Box::new(desk)), limits)? };
             entrances.insert(door.path, entrance);
@@ -145,11 +150,13 @@ fn open(
         (None, Some(hint)) => {
             let pointer = Hint::new(&hint.pointer).map_err(|error| format!("its hint: {error}"))?;
             let desks = HashMap::from([(hint.value.clone(), desk)]);
-            let tally = Tally::new(metrics, RefusedAt::Path(door.path.clone()));
+            let tally = Tally::new(metrics, organization, RefusedAt::Path(door.path.clone()));
             let entrance = entrance(&door, tally, Behind::Several(pointer, desks), limits)?;
             entrances.insert(door.path, entrance);
         }
-        (Some(Entrance { behind: Behind::Several(_, desks), .. }), Some(hint)) => {
+        (Some(Entrance { behind: Behind::Several(_, desks), tally, .. }), Some(hint))
+            if tally.organization == organization.id =>
+        {
             desks.insert(hint.value.clone(), desk);
         }
         (Some(_), _) => return Err(format!("its path `{}` is another source's", door.path)),

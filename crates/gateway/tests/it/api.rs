@@ -274,7 +274,7 @@ async fn an_event_is_shown_in_full() {
       ]
     ],
     "method": "POST",
-    "remote": "",
+    "remote": "127.0.0.1",
     "target": "/api/v1/events"
   },
   "source": "publish",

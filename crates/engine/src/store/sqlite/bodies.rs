@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 
 use super::failure::{Failure, Result};
 use super::rows::{Cells, first};
-use crate::ids::EventId;
+use crate::ids::{EventId, OrganizationId};
 
 /// Bodies up to this length are packed: a longer one would hold up its caller's thread for milliseconds.
 const PACK_MAX: usize = 1 << 20;
@@ -86,10 +86,11 @@ pub(super) fn at(connection: &Connection, body_seq: i64) -> Result<Bytes> {
 }
 
 /// An event's body, its own or the one that it shares.
-pub(super) fn of_event(connection: &Connection, id: EventId) -> Result<Bytes> {
+pub(super) fn of_event(connection: &Connection, organization: OrganizationId, id: EventId) -> Result<Bytes> {
     let sql = "select seq, case when stripped_at_ms is null then coalesce(body_seq, seq) end as body_seq
-               from events where id = ?1";
-    let seq: Option<i64> = first(connection, sql, [id.as_bytes()], |row| Cells::new("events", row).get("body_seq"))?
+               from events where id = ?1 and +organization_id = ?2";
+    let parameters = [id.as_bytes(), organization.as_bytes()];
+    let seq: Option<i64> = first(connection, sql, parameters, |row| Cells::new("events", row).get("body_seq"))?
         .ok_or_else(|| Failure::not_found(format!("event `{id}`")))?;
     at(connection, seq.ok_or_else(|| removed(id))?)
 }

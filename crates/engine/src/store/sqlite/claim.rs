@@ -196,7 +196,7 @@ pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Vec<Clai
 fn load_one(connection: &Connection, lease: &Lease) -> Result<Claimed> {
     let (event, body_seq) = events::at(connection, lease.event_seq)?;
     let claim = Claim::new(lease.delivery, lease.destination, lease.node, lease.number);
-    let concluded = lease.tells_of.map(|of| deliveries::concluded(connection, of)).transpose()?;
+    let concluded = lease.tells_of.map(|of| deliveries::concluded(connection, event.organization, of)).transpose()?;
     Ok(Claimed { claim, event, body: bodies::at(connection, body_seq)?, concluded })
 }
 

@@ -216,6 +216,8 @@ pub(super) struct Taker {
     pub(super) active: bool,
     /// Its consumers lease what they are owed.
     pub(super) pulled: bool,
+    /// Whose it is.
+    organization: [u8; 16],
 }
 
 /// The destination of each delivery, in order.
@@ -228,10 +230,11 @@ pub(super) fn is_active(connection: &Connection, destination: DestinationId) -> 
 }
 
 pub(super) fn taker(connection: &Connection, destination: DestinationId) -> Result<Taker> {
-    let sql = "select state = 'active' as active, pulled from destinations where id = ?1";
+    let sql = "select state = 'active' as active, pulled, organization_id from destinations where id = ?1";
     let found = first(connection, sql, [destination.as_bytes()], |row| {
         let cells = Cells::new("destinations", row);
-        Ok(Taker { active: cells.get("active")?, pulled: cells.get("pulled")? })
+        let organization = cells.get("organization_id")?;
+        Ok(Taker { active: cells.get("active")?, pulled: cells.get("pulled")?, organization })
     })?;
     found.ok_or_else(|| Failure::not_found(format!("destination `{destination}`")))
 }
@@ -251,8 +254,8 @@ pub(super) fn insert_delivery(
         .prepare_cached(
             "insert into deliveries
                 (id, event_seq, destination_id, cause, cause_of, created_at_ms, state, state_at_ms, due_at_ms, latest_key,
-                pulled)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8, ?9, ?10)",
+                pulled, organization_id)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             delivery.id.as_bytes(),
@@ -265,6 +268,7 @@ pub(super) fn insert_delivery(
             due_at_ms,
             delivery.latest.as_ref().map(<[u8; 32]>::as_slice),
             taker.pulled,
+            taker.organization,
         ])?;
     Ok(connection.last_insert_rowid())
 }

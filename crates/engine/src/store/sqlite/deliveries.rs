@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row};
 
 use super::failure::{Failure, Result};
 use super::rows::{self, Cells, all, first};
-use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId};
+use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, OrganizationId};
 use crate::model::{Attempt, Concluded, Delivery};
 use crate::store::{Backlog, DeliveryFilter, Listing, Page};
 
@@ -14,10 +14,15 @@ const SELECT: &str = "select d.*, e.id as event_id, n.name as destination_name
                       join events e on e.seq = d.event_seq
                       join destinations n on n.id = d.destination_id";
 
-pub(super) fn one(connection: &Connection, id: DeliveryId) -> Result<(Delivery, Vec<Attempt>)> {
+pub(super) fn one(
+    connection: &Connection,
+    organization: OrganizationId,
+    id: DeliveryId,
+) -> Result<(Delivery, Vec<Attempt>)> {
     // One transaction, so that the attempts are those that the delivery counts.
     let snapshot = connection.unchecked_transaction()?;
-    let (seq, delivery) = first(&snapshot, &format!("{SELECT} where d.id = ?1"), [id.as_bytes()], parse)?
+    let sql = format!("{SELECT} where d.id = ?1 and +d.organization_id = ?2");
+    let (seq, delivery) = first(&snapshot, &sql, [id.as_bytes(), organization.as_bytes()], parse)?
         .ok_or_else(|| Failure::not_found(format!("delivery `{id}`")))?;
     let sql = "select * from attempts where delivery_seq = ?1 order by number";
     let attempts = all(&mut snapshot.prepare_cached(sql)?, [seq], parse_attempt)?;
@@ -25,28 +30,34 @@ pub(super) fn one(connection: &Connection, id: DeliveryId) -> Result<(Delivery, 
 }
 
 /// How a delivery that is over ended.
-pub(super) fn concluded(connection: &Connection, id: DeliveryId) -> Result<Concluded> {
-    let (delivery, attempts) = one(connection, id)?;
+pub(super) fn concluded(connection: &Connection, organization: OrganizationId, id: DeliveryId) -> Result<Concluded> {
+    let (delivery, attempts) = one(connection, organization, id)?;
     let missing = || Failure::inconsistent("deliveries", id.to_string(), "it ended without an attempt".to_owned());
     let attempt = attempts.into_iter().next_back().ok_or_else(missing)?;
     Ok(Concluded { delivery: id, destination: delivery.destination_name, attempt })
 }
 
-pub(super) fn list(connection: &Connection, filter: &DeliveryFilter, page: Page) -> Result<Listing<Delivery>> {
-    let (below, limit) = (page.below(), page.rows());
+pub(super) fn list(
+    connection: &Connection,
+    organization: OrganizationId,
+    filter: &DeliveryFilter,
+    page: Page,
+) -> Result<Listing<Delivery>> {
+    let (below, limit, organization_id) = (page.below(), page.rows(), *organization.as_bytes());
     let event = filter.event.map(|event| *event.as_bytes());
     let destination = filter.destination.map(|destination| *destination.as_bytes());
-    let mut parameters: Vec<(&str, &dyn ToSql)> = vec![(":below", &below), (":limit", &limit)];
+    let mut parameters: Vec<(&str, &dyn ToSql)> =
+        vec![(":below", &below), (":limit", &limit), (":organization", &organization_id)];
     parameters.extend(event.as_ref().map(|id| (":event", id as &dyn ToSql)));
     parameters.extend(destination.as_ref().map(|id| (":destination", id as &dyn ToSql)));
     parameters.extend(filter.state.as_ref().map(|state| (":state", state as &dyn ToSql)));
-    let rows = all(&mut connection.prepare_cached(&selection(filter))?, &parameters[..], parse)?;
+    let rows = all(&mut connection.prepare_cached(&selection(organization, filter))?, &parameters[..], parse)?;
     Ok(page.listing(rows))
 }
 
 /// The statement for a filter. The most selective condition walks its index; the others, marked with `+`, only look at
 /// what it finds. Most deliveries end delivered, so among these it is the destination that tells them apart.
-fn selection(filter: &DeliveryFilter) -> String {
+fn selection(organization: OrganizationId, filter: &DeliveryFilter) -> String {
     let by_event = ("d.event_seq = (select seq from events where id = :event)", filter.event.is_some());
     let by_destination = ("d.destination_id = :destination", filter.destination.is_some());
     let by_state = ("d.state = :state", filter.state.is_some());
@@ -59,6 +70,8 @@ fn selection(filter: &DeliveryFilter) -> String {
         let mark = if place == 0 { "" } else { "+" };
         sql += &format!(" and {mark}{condition}");
     }
+    let is_walked = filter.event.is_some() || filter.destination.is_some() || filter.state.is_some();
+    sql += &format!(" and {}", rows::belongs(organization, "d.organization_id", is_walked));
     sql + " order by d.seq desc limit :limit"
 }
 
@@ -123,13 +136,15 @@ mod tests {
 
     #[test]
     fn every_list_walks_an_index_in_its_order() {
-        for bits in 0..12 {
+        for bits in 0..24 {
+            let organization = if bits < 12 { OrganizationId::DEFAULT } else { OrganizationId::from_bytes([1; 16]) };
+            let bits = bits % 12;
             let filter = DeliveryFilter {
                 event: (bits & 1 != 0).then(|| EventId::from_bytes([1; 16])),
                 destination: (bits & 2 != 0).then(|| DestinationId::from_bytes([1; 16])),
                 state: [None, Some("delivered"), Some("held")][bits / 4].map(str::to_owned),
             };
-            let plan = plan(&selection(&filter));
+            let plan = plan(&selection(organization, &filter));
             let detour = |step: &String| step.starts_with("SCAN") || step.starts_with("USE TEMP");
             assert!(!plan.iter().any(detour), "{filter:?}: {plan:?}");
         }

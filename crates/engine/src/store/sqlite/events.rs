@@ -11,8 +11,9 @@ use crate::ids::{EventId, OrganizationId, SourceId};
 use crate::model::Event;
 use crate::store::{EventFilter, Listing, Page};
 
-pub(super) fn one(connection: &Connection, id: EventId) -> Result<Event> {
-    first(connection, "select * from events where id = ?1", [id.as_bytes()], parse)?
+pub(super) fn one(connection: &Connection, organization: OrganizationId, id: EventId) -> Result<Event> {
+    let sql = "select * from events where id = ?1 and +organization_id = ?2";
+    first(connection, sql, [id.as_bytes(), organization.as_bytes()], parse)?
         .ok_or_else(|| Failure::not_found(format!("event `{id}`")))
 }
 
@@ -25,28 +26,33 @@ pub(super) fn at(connection: &Connection, seq: i64) -> Result<(Event, i64)> {
     .ok_or_else(|| Failure::inconsistent("events", seq.to_string(), "there is no such row".to_owned()))
 }
 
-pub(super) fn list(connection: &Connection, filter: &EventFilter, page: Page) -> Result<Listing<Event>> {
-    let (below, limit) = (page.below(), page.rows());
+pub(super) fn list(
+    connection: &Connection,
+    organization: OrganizationId,
+    filter: &EventFilter,
+    page: Page,
+) -> Result<Listing<Event>> {
+    let (below, limit, organization_id) = (page.below(), page.rows(), *organization.as_bytes());
     let source = filter.source.map(|source| *source.as_bytes());
     let delivery_key = filter.delivery_id.as_ref().map(|id| dedup::text_key(id));
-    let mut parameters: Vec<&dyn ToSql> = vec![&below, &limit];
-    parameters.extend(filter.delivery_id.as_ref().map(|id| id as &dyn ToSql));
-    parameters.extend(filter.event_type.as_ref().map(|name| name as &dyn ToSql));
-    parameters.extend(source.as_ref().map(|id| id as &dyn ToSql));
-    parameters.extend(delivery_key.as_ref().map(|key| key as &dyn ToSql));
-    let rows = all(&mut connection.prepare_cached(&selection(filter))?, &parameters[..], |row| {
+    let mut parameters: Vec<(&str, &dyn ToSql)> =
+        vec![(":below", &below), (":limit", &limit), (":organization", &organization_id)];
+    parameters.extend(filter.delivery_id.as_ref().map(|id| (":delivery_id", id as &dyn ToSql)));
+    parameters.extend(filter.event_type.as_ref().map(|name| (":event_type", name as &dyn ToSql)));
+    parameters.extend(source.as_ref().map(|id| (":source_id", id as &dyn ToSql)));
+    parameters.extend(delivery_key.as_ref().map(|key| (":delivery_key", key as &dyn ToSql)));
+    let rows = all(&mut connection.prepare_cached(&selection(organization, filter))?, &parameters[..], |row| {
         Ok((Cells::new("events", row).get("seq")?, parse(row)?))
     })?;
     Ok(page.listing(rows))
 }
 
-/// The statement for a filter: parameters are the page's end and length, then delivery id, type and source as far as
-/// they are asked for, and the delivery id's dedup key. The most selective of these walks its index; the others, marked
-/// with `+`, only look at what it finds.
-fn selection(filter: &EventFilter) -> String {
+/// The statement for a filter. The most selective of delivery id, type, source and organization walks its index; the
+/// others, marked with `+`, only look at what it finds.
+fn selection(organization: OrganizationId, filter: &EventFilter) -> String {
     let among_duplicates = filter.duplicate == Some(true) && filter.delivery_id.is_none();
     let index = if among_duplicates { " indexed by events_duplicates" } else { "" };
-    let mut sql = format!("select * from events{index} where seq < ?1");
+    let mut sql = format!("select * from events{index} where seq < :below");
     match filter.duplicate {
         Some(true) => sql += " and duplicate_of is not null",
         Some(false) => sql += " and duplicate_of is null",
@@ -61,19 +67,20 @@ fn selection(filter: &EventFilter) -> String {
     let asked: Vec<_> = asked.into_iter().filter(|(_, asked)| *asked).collect();
     for (place, (column, _)) in asked.iter().enumerate() {
         let mark = if place == 0 && !among_duplicates && !by_delivery_id { "" } else { "+" };
-        sql += &format!(" and {mark}{column} = ?{}", place + 3);
+        sql += &format!(" and {mark}{column} = :{column}");
     }
+    let is_walked = among_duplicates || !asked.is_empty();
+    sql += &format!(" and {}", rows::belongs(organization, "organization_id", is_walked));
     if by_delivery_id {
         // An original is remembered in `dedup`, at any source; a duplicate has an index of its own.
         sql += &format!(
             " and seq in (select event_seq from dedup
-                          where source_id in (select id from sources) and kind in ({ID_KINDS}) and key = ?{}
+                          where source_id in (select id from sources where organization_id = :organization) and kind in ({ID_KINDS}) and key = :delivery_key
                           union all
-                          select seq from events where duplicate_of is not null and delivery_id = ?3)",
-            asked.len() + 3
+                          select seq from events where duplicate_of is not null and delivery_id = :delivery_id)"
         );
     }
-    sql + " order by seq desc limit ?2"
+    sql + " order by seq desc limit :limit"
 }
 
 fn parse(row: &Row<'_>) -> Result<Event> {
@@ -102,14 +109,16 @@ mod tests {
 
     #[test]
     fn every_list_walks_an_index_in_its_order() {
-        for bits in 0..24 {
+        for bits in 0..48 {
+            let organization = if bits < 24 { OrganizationId::DEFAULT } else { OrganizationId::from_bytes([1; 16]) };
+            let bits = bits % 24;
             let filter = EventFilter {
                 source: (bits & 1 != 0).then(|| SourceId::from_bytes([1; 16])),
                 event_type: (bits & 2 != 0).then(String::new),
                 delivery_id: (bits & 4 != 0).then(String::new),
                 duplicate: [None, Some(false), Some(true)][bits / 8],
             };
-            let plan = plan(&selection(&filter));
+            let plan = plan(&selection(organization, &filter));
             let detour = |step: &String| step.starts_with("SCAN") || step.starts_with("USE TEMP");
             assert!(!plan.iter().any(detour), "{filter:?}: {plan:?}");
         }

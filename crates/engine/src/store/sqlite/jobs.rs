@@ -8,7 +8,7 @@ use super::audit;
 use super::commit::{insert_delivery, takes_deliveries};
 use super::failure::{Failure, Result};
 use super::operate::latest;
-use super::rows::{Cells, all, first, integer, json_text};
+use super::rows::{Cells, all, belongs, first, integer, json_text};
 use super::writer::Tx;
 use crate::clock::Timestamp;
 use crate::ids::{DestinationId, EventId, JobId, OrganizationId};
@@ -36,7 +36,7 @@ pub(super) fn create(tx: &Tx<'_>, id: JobId, spec: &JobSpec, entry: &AuditEntry)
         )?
         .execute(params![
             id.as_bytes(),
-            OrganizationId::DEFAULT.as_bytes(),
+            entry.organization.as_bytes(),
             json_text(spec),
             range.start,
             range.end,
@@ -44,17 +44,23 @@ pub(super) fn create(tx: &Tx<'_>, id: JobId, spec: &JobSpec, entry: &AuditEntry)
             entry.at.as_millis(),
         ])?;
     audit::append(tx.connection, entry)?;
-    one(tx.connection, id)
+    one(tx.connection, entry.organization, id)
 }
 
-pub(super) fn one(connection: &Connection, id: JobId) -> Result<RedeliveryJob> {
-    first(connection, "select * from jobs where id = ?1", [id.as_bytes()], parse)?
+pub(super) fn one(connection: &Connection, organization: OrganizationId, id: JobId) -> Result<RedeliveryJob> {
+    let sql = "select * from jobs where id = ?1 and +organization_id = ?2";
+    first(connection, sql, [id.as_bytes(), organization.as_bytes()], parse)?
         .ok_or_else(|| Failure::not_found(format!("job `{id}`")))
 }
 
-pub(super) fn list(connection: &Connection, page: Page) -> Result<Listing<RedeliveryJob>> {
-    let sql = "select * from jobs where seq < ?1 order by seq desc limit ?2";
-    let rows = all(&mut connection.prepare_cached(sql)?, params![page.below(), page.rows()], |row| {
+pub(super) fn list(
+    connection: &Connection,
+    organization: OrganizationId,
+    page: Page,
+) -> Result<Listing<RedeliveryJob>> {
+    let sql = "select * from jobs where organization_id = ?1 and seq < ?2 order by seq desc limit ?3";
+    let parameters = params![organization.as_bytes(), page.below(), page.rows()];
+    let rows = all(&mut connection.prepare_cached(sql)?, parameters, |row| {
         Ok((Cells::new("jobs", row).get("seq")?, parse(row)?))
     })?;
     Ok(page.listing(rows))
@@ -85,12 +91,25 @@ impl Seen {
     }
 }
 
-pub(super) fn look(connection: &Connection, spec: &JobSpec, range: JobRange, rows: u32, matches: u32) -> Result<Look> {
+pub(super) fn look(
+    connection: &Connection,
+    organization: OrganizationId,
+    spec: &JobSpec,
+    range: JobRange,
+    rows: u32,
+    matches: u32,
+) -> Result<Look> {
     // One transaction, so that an event and its deliveries are of one moment.
     let snapshot = connection.unchecked_transaction()?;
-    let mut parameters: Vec<(&str, &dyn ToSql)> = vec![(":next", &range.next), (":end", &range.end), (":rows", &rows)];
+    let mut parameters: Vec<(&str, &dyn ToSql)> = vec![
+        (":next", &range.next),
+        (":end", &range.end),
+        (":rows", &rows),
+        (":organization", organization.as_bytes()),
+    ];
     parameters.extend(spec.source.as_ref().map(|source| (":source", source as &dyn ToSql)));
-    let seen = all(&mut snapshot.prepare_cached(&selection(spec.source.is_some()))?, &parameters[..], see)?;
+    let seen =
+        all(&mut snapshot.prepare_cached(&selection(organization, spec.source.is_some()))?, &parameters[..], see)?;
     let whole = seen.len() < rows as usize;
     let mut look = Look { events: Vec::new(), looked_at: 0, next: range.end.saturating_add(1) };
     for seen in seen {
@@ -114,12 +133,17 @@ pub(super) fn look(connection: &Connection, spec: &JobSpec, range: JobRange, row
 }
 
 /// Walks the events by position, or one source's by its index.
-fn selection(of_source: bool) -> String {
-    let of_source = if of_source { "and source_id = (select id from sources where name = :source) " } else { "" };
+fn selection(organization: OrganizationId, of_source: bool) -> String {
+    let of_source = if of_source {
+        "and source_id = (select id from sources where organization_id = :organization and name = :source) "
+    } else {
+        ""
+    };
+    let belongs = belongs(organization, "organization_id", !of_source.is_empty());
     format!(
         "select seq, id, source_name, event_type, received_at_ms, duplicate_of is not null as is_duplicate,
              stripped_at_ms is not null as is_stripped
-         from events where seq >= :next and seq <= :end {of_source}order by seq limit :rows"
+         from events where seq >= :next and seq <= :end {of_source}and {belongs} order by seq limit :rows"
     )
 }
 
@@ -156,7 +180,8 @@ fn in_state(connection: &Connection, event_seq: i64, state: &str) -> Result<Vec<
 }
 
 pub(super) fn advance(tx: &Tx<'_>, step: &JobStep) -> Result<Option<RedeliveryJob>> {
-    let job = one(tx.connection, step.job)?;
+    let organization = step.audit_done.organization;
+    let job = one(tx.connection, organization, step.job)?;
     if job.state != JobState::Running || job.range.next != step.from {
         return Ok(None);
     }
@@ -182,7 +207,7 @@ pub(super) fn advance(tx: &Tx<'_>, step: &JobStep) -> Result<Option<RedeliveryJo
             step.now.as_millis(),
             state_text(if is_done { JobState::Done } else { JobState::Running }),
         ])?;
-    let job = one(tx.connection, step.job)?;
+    let job = one(tx.connection, organization, step.job)?;
     if is_done {
         let mut entry = step.audit_done.clone();
         entry.detail = serde_json::json!({
@@ -219,7 +244,7 @@ fn redeliver(
 }
 
 pub(super) fn change(tx: &Tx<'_>, change: &JobChange) -> Result<bool> {
-    let job = one(tx.connection, change.job)?;
+    let job = one(tx.connection, change.audit.organization, change.job)?;
     if !change.from.contains(&job.state) {
         return Ok(false);
     }
@@ -234,6 +259,7 @@ fn parse(row: &Row<'_>) -> Result<RedeliveryJob> {
     let cells = Cells::new("jobs", row);
     Ok(RedeliveryJob {
         id: cells.id("id", JobId::from_bytes)?,
+        organization: cells.id("organization_id", OrganizationId::from_bytes)?,
         spec: cells.json("spec")?,
         state: cells.parsed("state", state)?,
         problem: cells.get("problem")?,
@@ -269,7 +295,10 @@ mod tests {
 
     #[test]
     fn every_look_walks_an_index_in_its_order() {
-        for sql in [selection(false), selection(true), RUNNING.to_owned()] {
+        let other = OrganizationId::from_bytes([1; 16]);
+        let looks =
+            [OrganizationId::DEFAULT, other].map(|organization| [false, true].map(|of| selection(organization, of)));
+        for sql in looks.into_iter().flatten().chain([RUNNING.to_owned()]) {
             let plan = plan(&sql);
             let detour = |step: &String| {
                 (step.starts_with("SCAN jobs") && !step.contains("jobs_running"))

@@ -15,8 +15,8 @@ use crate::store::{Cancel, NewDelivery};
 
 pub(super) fn redeliver(tx: &Tx<'_>, event: EventId, deliveries: &[NewDelivery], audit: &AuditEntry) -> Result<()> {
     let connection = tx.connection;
-    let sql = "select seq, stripped_at_ms is null as is_whole from events where id = ?1";
-    let found = first(connection, sql, [event.as_bytes()], |row| {
+    let sql = "select seq, stripped_at_ms is null as is_whole from events where id = ?1 and +organization_id = ?2";
+    let found = first(connection, sql, [event.as_bytes(), audit.organization.as_bytes()], |row| {
         let cells = Cells::new("events", row);
         Ok((cells.get::<i64>("seq")?, cells.get::<bool>("is_whole")?))
     })?;
@@ -50,8 +50,8 @@ pub(super) fn latest(
 }
 
 pub(super) fn cancel(tx: &Tx<'_>, delivery: DeliveryId, now: Timestamp, audit: &AuditEntry) -> Result<Cancel> {
-    let sql = "select seq, state from deliveries where id = ?1";
-    let found = first(tx.connection, sql, [delivery.as_bytes()], |row| {
+    let sql = "select seq, state from deliveries where id = ?1 and +organization_id = ?2";
+    let found = first(tx.connection, sql, [delivery.as_bytes(), audit.organization.as_bytes()], |row| {
         let cells = Cells::new("deliveries", row);
         let cancel = match cells.text("state")? {
             "pending" | "held" => Cancel::Done,

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use super::bodies::{self, Packed};
 use super::failure::{Failure, Result};
 use super::rows::{Cells, first, integer};
-use crate::ids::DeliveryId;
+use crate::ids::{DeliveryId, OrganizationId};
 use crate::model::KeptOutput;
 
 /// An output as it is kept.
@@ -33,11 +33,13 @@ pub(super) fn put(connection: &Connection, delivery_seq: i64, number: u32, outpu
 /// The output of an attempt, the last one that has any unless `number` says which.
 pub(super) fn of_delivery(
     connection: &Connection,
+    organization: OrganizationId,
     delivery: DeliveryId,
     number: Option<u32>,
 ) -> Result<Option<KeptOutput>> {
-    let sql = "select seq from deliveries where id = ?1";
-    let seq = first(connection, sql, [delivery.as_bytes()], |row| Cells::new("deliveries", row).get::<i64>("seq"))?;
+    let sql = "select seq from deliveries where id = ?1 and +organization_id = ?2";
+    let parameters = [delivery.as_bytes(), organization.as_bytes()];
+    let seq = first(connection, sql, parameters, |row| Cells::new("deliveries", row).get::<i64>("seq"))?;
     let seq = seq.ok_or_else(|| Failure::not_found(format!("delivery `{delivery}`")))?;
     let sql = "select delivery_seq as seq, total_bytes, packing, bytes from outputs
                where delivery_seq = ?1 and (?2 is null or number = ?2) order by number desc limit 1";

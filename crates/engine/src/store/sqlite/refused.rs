@@ -7,7 +7,7 @@ use super::failure::{Failure, Result};
 use super::rows::{self, Cells, all, first, integer, json_text};
 use super::writer::Tx;
 use super::{audit, headers};
-use crate::ids::RefusedId;
+use crate::ids::{OrganizationId, RefusedId};
 use crate::model::{AuditEntry, RefusedAt, RefusedRequest};
 use crate::store::{Listing, Page, RefusedFilter};
 
@@ -16,22 +16,23 @@ pub(super) fn write(tx: &Tx<'_>, refused: &[RefusedRequest], entries: &[AuditEnt
         insert(tx.connection, request)?;
     }
     for request in refused {
-        tx.connection.prepare_cached(DROP_OLD)?.execute(params![request.refused_at.as_str(), keep])?;
+        let of = params![request.organization.as_bytes(), request.refused_at.as_str(), keep];
+        tx.connection.prepare_cached(DROP_OLD)?.execute(of)?;
     }
     audit::append_all(tx.connection, entries)
 }
 
 /// All of a door's but the newest; one that has no more than these has none to drop.
-pub(super) const DROP_OLD: &str = "delete from refused where door = ?1
-    and seq <= (select seq from refused where door = ?1 order by seq desc limit 1 offset ?2)";
+pub(super) const DROP_OLD: &str = "delete from refused where organization_id = ?1 and door = ?2
+    and seq <= (select seq from refused where organization_id = ?1 and door = ?2 order by seq desc limit 1 offset ?3)";
 
 fn insert(connection: &Connection, refused: &RefusedRequest) -> Result<()> {
     let request = &refused.request;
     connection
         .prepare_cached(
             "insert into refused (id, door, at_ms, reason, explanation, detail, method, target, remote, headers, body_len,
-                body_start, count)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                body_start, count, organization_id)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             refused.id.as_bytes(),
@@ -47,18 +48,26 @@ fn insert(connection: &Connection, refused: &RefusedRequest) -> Result<()> {
             integer(refused.body_len),
             &refused.body_start[..],
             integer(refused.count),
+            refused.organization.as_bytes(),
         ])?;
     Ok(())
 }
 
-pub(super) fn one(connection: &Connection, id: RefusedId) -> Result<RefusedRequest> {
-    first(connection, "select * from refused where id = ?1", [id.as_bytes()], parse)?
+pub(super) fn one(connection: &Connection, organization: OrganizationId, id: RefusedId) -> Result<RefusedRequest> {
+    let sql = "select * from refused where id = ?1 and +organization_id = ?2";
+    first(connection, sql, [id.as_bytes(), organization.as_bytes()], parse)?
         .ok_or_else(|| Failure::not_found(format!("refused request `{id}`")))
 }
 
-pub(super) fn list(connection: &Connection, filter: &RefusedFilter, page: Page) -> Result<Listing<RefusedRequest>> {
-    let (below, limit) = (page.below(), page.rows());
-    let mut parameters: Vec<(&str, &dyn ToSql)> = vec![(":below", &below), (":limit", &limit)];
+pub(super) fn list(
+    connection: &Connection,
+    organization: OrganizationId,
+    filter: &RefusedFilter,
+    page: Page,
+) -> Result<Listing<RefusedRequest>> {
+    let (below, limit, organization) = (page.below(), page.rows(), organization.as_bytes());
+    let mut parameters: Vec<(&str, &dyn ToSql)> =
+        vec![(":below", &below), (":limit", &limit), (":organization", organization)];
     parameters.extend(filter.door.as_ref().map(|door| (":door", door as &dyn ToSql)));
     parameters.extend(filter.reason.as_ref().map(|reason| (":reason", reason as &dyn ToSql)));
     let rows = all(&mut connection.prepare_cached(&selection(filter))?, &parameters[..], |row| {
@@ -70,9 +79,10 @@ pub(super) fn list(connection: &Connection, filter: &RefusedFilter, page: Page) 
 /// The statement for a filter. There are few rows, so a reason needs no index of its own.
 fn selection(filter: &RefusedFilter) -> String {
     let mut sql = "select * from refused where seq < :below".to_owned();
-    if filter.door.is_some() {
-        sql += " and door = :door";
-    }
+    sql += match filter.door {
+        Some(_) => " and organization_id = :organization and door = :door",
+        None => " and +organization_id = :organization",
+    };
     if filter.reason.is_some() {
         sql += " and reason = :reason";
     }
@@ -83,6 +93,7 @@ fn parse(row: &Row<'_>) -> Result<RefusedRequest> {
     let cells = Cells::new("refused", row);
     Ok(RefusedRequest {
         id: cells.id("id", RefusedId::from_bytes)?,
+        organization: cells.id("organization_id", OrganizationId::from_bytes)?,
         refused_at: RefusedAt::from_text(cells.get("door")?),
         at: cells.time("at_ms")?,
         reason: cells.get("reason")?,

@@ -12,7 +12,9 @@ use super::writer::{Tx, Uses};
 use crate::clock::Timestamp;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::kms::Sealed;
-use crate::model::{AuditEntry, Destination, DestinationKind, DestinationState, SealedSecret, SecretOwner, Source};
+use crate::model::{
+    AuditEntry, Destination, DestinationKind, DestinationState, Organization, SealedSecret, SecretOwner, Source,
+};
 use crate::store::{Change, Resources};
 
 pub(super) fn change(tx: &Tx<'_>, changes: &[Change], audit: &[AuditEntry]) -> Result<()> {
@@ -26,6 +28,7 @@ pub(super) fn change(tx: &Tx<'_>, changes: &[Change], audit: &[AuditEntry]) -> R
 
 fn apply(connection: &Connection, change: &Change, at: Option<Timestamp>) -> Result<()> {
     match change {
+        Change::PutOrganization(organization) => put_organization(connection, organization),
         Change::PutSource(source) => put_source(connection, source),
         Change::PutDestination(destination) => put_destination(connection, destination),
         Change::SetDestinationState(id, state) => set_state(connection, *id, state, at),
@@ -35,6 +38,22 @@ fn apply(connection: &Connection, change: &Change, at: Option<Timestamp>) -> Res
         }
         Change::PutMeta { name, value } => put_meta(connection, name, value),
     }
+}
+
+fn put_organization(connection: &Connection, organization: &Organization) -> Result<()> {
+    connection
+        .prepare_cached(
+            "insert into organizations (id, name, key_prefix, created_at_ms, erasing_at_ms) values (?1, ?2, ?3, ?4, ?5)
+             on conflict (id) do update set key_prefix = excluded.key_prefix, erasing_at_ms = excluded.erasing_at_ms",
+        )?
+        .execute(params![
+            organization.id.as_bytes(),
+            organization.name,
+            organization.key_prefix,
+            organization.created_at.as_millis(),
+            organization.erasing_at.map(Timestamp::as_millis),
+        ])?;
+    Ok(())
 }
 
 fn put_source(connection: &Connection, source: &Source) -> Result<()> {
@@ -237,23 +256,36 @@ pub(super) fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>
     })
 }
 
-pub(super) fn load(connection: &Connection, organization: OrganizationId) -> Result<Resources> {
+pub(super) fn load(connection: &Connection) -> Result<Resources> {
     // One transaction, so that no secret is seen without its owner.
     let snapshot = connection.unchecked_transaction()?;
     Ok(Resources {
-        sources: sources(&snapshot, organization)?,
-        destinations: destinations(&snapshot, organization)?,
-        secrets: secrets(&snapshot, organization)?,
+        organizations: organizations(&snapshot)?,
+        sources: sources(&snapshot)?,
+        destinations: destinations(&snapshot)?,
+        secrets: secrets(&snapshot)?,
     })
 }
 
-fn sources(connection: &Connection, organization: OrganizationId) -> Result<Vec<Source>> {
-    let sql = "select * from sources where organization_id = ?1 order by name";
-    all(&mut connection.prepare_cached(sql)?, [organization.as_bytes()], |row| {
+fn organizations(connection: &Connection) -> Result<Vec<Organization>> {
+    all(&mut connection.prepare_cached("select * from organizations order by name")?, [], |row| {
+        let cells = Cells::new("organizations", row);
+        Ok(Organization {
+            id: cells.id("id", OrganizationId::from_bytes)?,
+            name: cells.get("name")?,
+            key_prefix: cells.get("key_prefix")?,
+            created_at: cells.time("created_at_ms")?,
+            erasing_at: cells.optional_time("erasing_at_ms")?,
+        })
+    })
+}
+
+fn sources(connection: &Connection) -> Result<Vec<Source>> {
+    all(&mut connection.prepare_cached("select * from sources order by name")?, [], |row| {
         let cells = Cells::new("sources", row);
         Ok(Source {
             id: cells.id("id", SourceId::from_bytes)?,
-            organization,
+            organization: cells.id("organization_id", OrganizationId::from_bytes)?,
             name: cells.get("name")?,
             spec: cells.json("spec")?,
             created_at: cells.time("created_at_ms")?,
@@ -262,13 +294,12 @@ fn sources(connection: &Connection, organization: OrganizationId) -> Result<Vec<
     })
 }
 
-fn destinations(connection: &Connection, organization: OrganizationId) -> Result<Vec<Destination>> {
-    let sql = "select * from destinations where organization_id = ?1 order by name";
-    all(&mut connection.prepare_cached(sql)?, [organization.as_bytes()], |row| {
+fn destinations(connection: &Connection) -> Result<Vec<Destination>> {
+    all(&mut connection.prepare_cached("select * from destinations order by name")?, [], |row| {
         let cells = Cells::new("destinations", row);
         Ok(Destination {
             id: cells.id("id", DestinationId::from_bytes)?,
-            organization,
+            organization: cells.id("organization_id", OrganizationId::from_bytes)?,
             name: cells.get("name")?,
             spec: cells.json("spec")?,
             state: destination_state(&cells)?,
@@ -277,12 +308,9 @@ fn destinations(connection: &Connection, organization: OrganizationId) -> Result
     })
 }
 
-fn secrets(connection: &Connection, organization: OrganizationId) -> Result<Vec<SealedSecret>> {
-    let sql = "select * from secrets
-               where owner_id in (select id from sources where organization_id = ?1
-                                  union all select id from destinations where organization_id = ?1)
-               order by owner_kind, owner_id, version desc";
-    all(&mut connection.prepare_cached(sql)?, [organization.as_bytes()], |row| {
+fn secrets(connection: &Connection) -> Result<Vec<SealedSecret>> {
+    let sql = "select * from secrets order by owner_kind, owner_id, version desc";
+    all(&mut connection.prepare_cached(sql)?, [], |row| {
         let cells = Cells::new("secrets", row);
         let owner = match cells.text("owner_kind")? {
             "source" => SecretOwner::Source(cells.id("owner_id", SourceId::from_bytes)?),

@@ -34,8 +34,12 @@ pub(super) fn write_kept(connection: &Connection, kept: &HashMap<SourceId, Kept>
 
 /// What is kept of each source.
 pub(super) fn kept(connection: &Connection) -> Result<Vec<KeptOfSource>> {
-    let sql = "select s.id, s.name, t.events, t.body_bytes from source_totals t join sources s on s.id = t.source_id
-               order by s.name";
+    let sql = "select s.id, t.events, t.body_bytes,
+                   case when o.name = 'default' then s.name else o.name || '/' || s.name end as name
+               from source_totals t
+               join sources s on s.id = t.source_id
+               join organizations o on o.id = s.organization_id
+               order by o.name, s.name";
     all(&mut connection.prepare_cached(sql)?, [], |row| {
         let cells = Cells::new("source_totals", row);
         Ok(KeptOfSource {

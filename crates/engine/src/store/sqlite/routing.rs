@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use super::failure::{Failure, Result};
 use super::rows::{Cells, all, first};
 use crate::clock::Timestamp;
-use crate::ids::{DeliveryId, DestinationId, EventId, SourceId};
+use crate::ids::{DeliveryId, DestinationId, EventId, OrganizationId, SourceId};
 use crate::model::{PassedOver, PassedOverReason};
 use crate::store::{FailedFilter, NewDelivery};
 
@@ -126,13 +126,17 @@ fn insert(
     Ok(())
 }
 
-pub(super) fn passed_over(connection: &Connection, event: EventId) -> Result<Vec<PassedOver>> {
+pub(super) fn passed_over(
+    connection: &Connection,
+    organization: OrganizationId,
+    event: EventId,
+) -> Result<Vec<PassedOver>> {
     // One transaction, so that the rows are those of an event that is there.
     let snapshot = connection.unchecked_transaction()?;
-    let event_seq: i64 = first(&snapshot, "select seq from events where id = ?1", [event.as_bytes()], |row| {
-        Cells::new("events", row).get("seq")
-    })?
-    .ok_or_else(|| Failure::not_found(format!("event `{event}`")))?;
+    let sql = "select seq from events where id = ?1 and +organization_id = ?2";
+    let event_seq: i64 =
+        first(&snapshot, sql, [event.as_bytes(), organization.as_bytes()], |row| Cells::new("events", row).get("seq"))?
+            .ok_or_else(|| Failure::not_found(format!("event `{event}`")))?;
     let sql = "select p.*, n.name, p.event_seq as seq from passed_over p
                join destinations n on n.id = p.destination_id where p.event_seq = ?1 order by n.name";
     all(&mut snapshot.prepare_cached(sql)?, [event_seq], |row| {

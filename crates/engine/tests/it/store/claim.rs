@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hookward_engine::ids::{DestinationId, OrganizationId};
+use hookward_engine::ids::DestinationId;
 use hookward_engine::model::*;
 use hookward_engine::store::*;
 
@@ -32,7 +32,7 @@ async fn pause(store: &Shared) {
 }
 
 async fn outcomes(store: &Shared, n: u32) -> Vec<(u32, Outcome)> {
-    let (_, attempts) = store.delivery(delivery_id(n)).await.unwrap();
+    let (_, attempts) = store.delivery(ORG, delivery_id(n)).await.unwrap();
     attempts.iter().map(|attempt| (attempt.number, attempt.outcome)).collect()
 }
 
@@ -77,7 +77,7 @@ pub(crate) async fn a_settlement_ends_the_delivery_or_says_when_again(store: &Sh
     assert_eq!(state_of(store, 2).await, DeliveryState::Exhausted { at: at(27) });
     assert_eq!(state_of(store, 3).await, DeliveryState::Held { since: at(27) });
     assert_eq!(state_of(store, 4).await, DeliveryState::Pending { due_at: at(5_000) });
-    assert_eq!(store.delivery(delivery_id(1)).await.unwrap().1, [attempt]);
+    assert_eq!(store.delivery(ORG, delivery_id(1)).await.unwrap().1, [attempt]);
     assert!(store.claim(request(at(4_999), &[(1, 9)])).await.unwrap().is_empty());
     let again = claim_one(store, request(at(5_000), &[(1, 9)])).await;
     assert_eq!((again.delivery(), again.number()), (delivery_id(4), 2));
@@ -99,10 +99,10 @@ pub(crate) async fn a_stale_claim_writes_nothing(store: &Shared) {
     let fresh = claim_one(store, request_of(2, at(30_010), &[(1, 9)])).await;
     let mut late = settlement(&stale, at(20), Next::Delivered);
     late.disable = Some("gone".to_owned());
-    let before = store.delivery(delivery_id(1)).await.unwrap();
+    let before = store.delivery(ORG, delivery_id(1)).await.unwrap();
     assert_eq!(settle_one(store, late).await, Settled::LeaseLost);
-    assert_eq!(store.delivery(delivery_id(1)).await.unwrap(), before);
-    let kept = store.load(OrganizationId::DEFAULT).await.unwrap();
+    assert_eq!(store.delivery(ORG, delivery_id(1)).await.unwrap(), before);
+    let kept = store.load().await.unwrap();
     assert_eq!(kept.destinations[0].state, DestinationState::Active);
     assert!(kept.secrets.iter().all(|secret| secret.uses == 0));
     assert_eq!(settle_one(store, settlement(&fresh, at(30_020), Next::Delivered)).await, Settled::Written);
@@ -129,7 +129,7 @@ pub(crate) async fn a_lease_that_runs_out_leaves_an_interrupted_attempt(store: &
     claim_one(store, request_of(1, at(10), &[(1, 9)])).await;
     let again = claim_one(store, request_of(2, at(30_010), &[(1, 9)])).await;
     assert_eq!(again.number(), 2);
-    let (_, attempts) = store.delivery(delivery_id(1)).await.unwrap();
+    let (_, attempts) = store.delivery(ORG, delivery_id(1)).await.unwrap();
     assert_eq!(attempts.len(), 1);
     assert_eq!(attempts[0].id, interrupted_attempt_id(delivery_id(1), 1));
     assert_eq!((attempts[0].number, attempts[0].outcome), (1, Outcome::Interrupted));
@@ -179,7 +179,7 @@ pub(crate) async fn disabling_holds_what_else_is_owed(store: &Shared) {
         assert_eq!(state_of(store, n).await, DeliveryState::Held { since }, "delivery {n}");
     }
     assert_eq!(state_of(store, 4).await, DeliveryState::Pending { due_at: at(4) });
-    let kept = store.load(OrganizationId::DEFAULT).await.unwrap().destinations.remove(0);
+    let kept = store.load().await.unwrap().destinations.remove(0);
     assert_eq!(kept.state, DestinationState::Disabled { reason: "answered 410".to_owned() });
     assert_eq!(store.backlog().await.unwrap(), Backlog { outstanding: 1, held: 3, oldest_due: Some(at(4)) });
 }
@@ -217,7 +217,7 @@ pub(crate) async fn signing_counts_as_use(store: &Shared) {
     let settlements =
         (20..).zip(&claimed).map(|(start, claimed)| settlement(&claimed.claim, at(start), Next::Delivered)).collect();
     store.settle(settlements).await.unwrap();
-    let secrets = store.load(OrganizationId::DEFAULT).await.unwrap().secrets;
+    let secrets = store.load().await.unwrap().secrets;
     let kept = secrets.iter().find(|secret| secret.owner == SecretOwner::Destination(destination_id(1))).unwrap();
     assert_eq!((kept.uses, kept.first_used_at, kept.last_used_at), (3, Some(at(20)), Some(at(22))));
     assert_eq!(secrets.iter().map(|secret| secret.uses).sum::<u64>(), 3);
@@ -247,12 +247,12 @@ pub(crate) async fn what_a_program_wrote_is_kept_for_each_attempt(store: &Shared
     }
     let delivery = delivery_id(1);
     for (number, output) in (1..).zip(&outputs) {
-        assert_eq!(store.output(delivery, Some(number)).await.unwrap().as_ref(), Some(output));
+        assert_eq!(store.output(ORG, delivery, Some(number)).await.unwrap().as_ref(), Some(output));
     }
-    assert_eq!(store.output(delivery, None).await.unwrap().as_ref(), outputs.last(), "the last one");
-    assert_eq!(store.output(delivery, Some(4)).await.unwrap(), None);
-    let (_, attempts) = store.delivery(delivery).await.unwrap();
+    assert_eq!(store.output(ORG, delivery, None).await.unwrap().as_ref(), outputs.last(), "the last one");
+    assert_eq!(store.output(ORG, delivery, Some(4)).await.unwrap(), None);
+    let (_, attempts) = store.delivery(ORG, delivery).await.unwrap();
     assert_eq!(attempts.iter().map(|attempt| attempt.exit_code).collect::<Vec<_>>(), [Some(1), Some(2), Some(3)]);
-    let missing = store.output(delivery_id(9), None).await;
+    let missing = store.output(ORG, delivery_id(9), None).await;
     assert!(matches!(missing, Err(StoreError::NotFound { .. })), "{missing:?}");
 }

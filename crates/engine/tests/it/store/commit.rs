@@ -1,6 +1,5 @@
 //! The verb `commit`, as every store must keep it: whole, once, durable.
 
-use hookward_engine::ids::OrganizationId;
 use hookward_engine::model::*;
 use hookward_engine::store::*;
 use tokio::task::JoinSet;
@@ -13,9 +12,9 @@ pub(crate) async fn an_event_comes_back_as_it_went_in(store: &Shared) {
     let (event, body) = (new.event.clone(), new.body.clone());
     let committed = store.commit(new).await.unwrap();
     assert_eq!((committed.event(), committed.first_event(), committed.original()), (event.id, event.id, None));
-    assert_eq!(store.event(event.id).await.unwrap(), event);
-    assert_eq!(store.body(event.id).await.unwrap(), body);
-    let (delivery, attempts) = store.delivery(delivery_id(1)).await.unwrap();
+    assert_eq!(store.event(ORG, event.id).await.unwrap(), event);
+    assert_eq!(store.body(ORG, event.id).await.unwrap(), body);
+    let (delivery, attempts) = store.delivery(ORG, delivery_id(1)).await.unwrap();
     assert_eq!(
         delivery,
         Delivery {
@@ -32,7 +31,7 @@ pub(crate) async fn an_event_comes_back_as_it_went_in(store: &Shared) {
         }
     );
     assert_eq!(attempts, []);
-    let log = store.audit(PAGE).await.unwrap().items;
+    let log = store.audit(ORG, PAGE).await.unwrap().items;
     assert_eq!(
         log.iter().map(|row| (row.seq, row.entry.clone())).collect::<Vec<_>>(),
         [(1, audit("webhook.deliver", at(1)))]
@@ -43,8 +42,8 @@ pub(crate) async fn an_empty_body_and_a_large_one_come_back(store: &Shared) {
     let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     store.commit(with_body(new_event(1), b"")).await.unwrap();
     store.commit(with_body(new_event(2), &large)).await.unwrap();
-    assert_eq!(store.body(event_id(1)).await.unwrap(), "");
-    assert_eq!(store.body(event_id(2)).await.unwrap(), large);
+    assert_eq!(store.body(ORG, event_id(1)).await.unwrap(), "");
+    assert_eq!(store.body(ORG, event_id(2)).await.unwrap(), large);
 }
 
 pub(crate) async fn either_key_makes_a_duplicate(store: &Shared) {
@@ -56,7 +55,7 @@ pub(crate) async fn either_key_makes_a_duplicate(store: &Shared) {
         let id = new.event.id;
         let committed = store.commit(new).await.unwrap();
         assert_eq!((committed.event(), committed.first_event()), (id, event_id(1)));
-        assert_eq!(store.event(id).await.unwrap().duplicate_of, Some(event_id(1)));
+        assert_eq!(store.event(ORG, id).await.unwrap().duplicate_of, Some(event_id(1)));
     }
     // Equal bytes of another kind, and at another source, are something else.
     let other_kind = with_key(new_event(4), DedupKind::Idempotency, b"one");
@@ -74,9 +73,9 @@ pub(crate) async fn a_kept_duplicate_owes_nothing_and_says_what_it_repeats(store
     store.commit(original).await.unwrap();
     let committed = store.commit(with_key(owing(new_event(2), 2, 1), DedupKind::Body, b"k")).await.unwrap();
     assert_eq!(committed.original(), Some(&Original { event: event_id(1), body_sha256 }));
-    let owed = store.deliveries(DeliveryFilter::default(), PAGE).await.unwrap().items;
+    let owed = store.deliveries(ORG, DeliveryFilter::default(), PAGE).await.unwrap().items;
     assert_eq!(owed.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [delivery_id(1)]);
-    let log = store.audit(PAGE).await.unwrap().items;
+    let log = store.audit(ORG, PAGE).await.unwrap().items;
     assert_eq!(log[0].entry.action, "webhook.duplicate");
     let detail = serde_json::json!({ "why": "a test", "duplicate_of": event_id(1).to_string() });
     assert_eq!(log[0].entry.detail, detail);
@@ -86,8 +85,8 @@ pub(crate) async fn a_duplicate_has_a_body_whether_it_differs_or_not(store: &Sha
     store.commit(with_body(with_key(new_event(1), DedupKind::DeliveryId, b"k"), b"body")).await.unwrap();
     store.commit(with_body(with_key(new_event(2), DedupKind::DeliveryId, b"k"), b"body")).await.unwrap();
     store.commit(with_body(with_key(new_event(3), DedupKind::DeliveryId, b"k"), b"ydob")).await.unwrap();
-    assert_eq!(store.body(event_id(2)).await.unwrap(), "body");
-    assert_eq!(store.body(event_id(3)).await.unwrap(), "ydob");
+    assert_eq!(store.body(ORG, event_id(2)).await.unwrap(), "body");
+    assert_eq!(store.body(ORG, event_id(3)).await.unwrap(), "ydob");
 }
 
 pub(crate) async fn a_discarded_duplicate_leaves_nothing(store: &Shared) {
@@ -103,8 +102,8 @@ pub(crate) async fn a_discarded_duplicate_leaves_nothing(store: &Shared) {
     assert_eq!(committed.original(), Some(&Original { event: event_id(1), body_sha256 }));
     assert_eq!((committed.event(), committed.first_event()), (event_id(1), event_id(1)));
     assert_eq!(listed(store, EventFilter::default()).await, [event_id(1)]);
-    assert_eq!(store.audit(PAGE).await.unwrap().items.len(), 1);
-    assert_eq!(store.load(OrganizationId::DEFAULT).await.unwrap().secrets[0].uses, 0);
+    assert_eq!(store.audit(ORG, PAGE).await.unwrap().items.len(), 1);
+    assert_eq!(store.load().await.unwrap().secrets[0].uses, 0);
 }
 
 pub(crate) async fn a_key_is_remembered_until_its_end_and_then_names_another(store: &Shared) {
@@ -168,8 +167,8 @@ pub(crate) async fn one_that_cannot_be_written_leaves_the_others_alone(store: &S
         }
     }
     let kept = listed(store, EventFilter::default()).await.len();
-    let log = store.audit(PAGE).await.unwrap().items.len();
-    let owed = store.deliveries(DeliveryFilter::default(), PAGE).await.unwrap().items.len();
+    let log = store.audit(ORG, PAGE).await.unwrap().items.len();
+    let owed = store.deliveries(ORG, DeliveryFilter::default(), PAGE).await.unwrap().items.len();
     let good = (1..=60).filter(|n| n % 3 != 0 && n % 5 != 0 && *n != 1).count();
     assert_eq!((kept, log, owed), (good + 1, good + 1, good + 1));
 }
@@ -184,7 +183,7 @@ pub(crate) async fn uses_of_a_secret_are_counted(store: &Shared) {
         tasks.spawn(commit_in_task(store, new));
     }
     tasks.join_all().await.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
-    let kept = store.load(OrganizationId::DEFAULT).await.unwrap().secrets.remove(0);
+    let kept = store.load().await.unwrap().secrets.remove(0);
     assert_eq!((kept.uses, kept.first_used_at, kept.last_used_at), (40, Some(at(1)), Some(at(40))));
 }
 

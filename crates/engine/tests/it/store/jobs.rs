@@ -34,7 +34,7 @@ fn step(job: &RedeliveryJob, look: &Look) -> JobStep {
 
 async fn look(store: &Shared, spec: JobSpec) -> Vec<hookward_engine::ids::EventId> {
     let range = store.range().await.unwrap();
-    let look = store.look(spec, range, 1000, 1000).await.unwrap();
+    let look = store.look(ORG, spec, range, 1000, 1000).await.unwrap();
     assert_eq!((look.looked_at > 0, look.next), (true, range.end + 1));
     look.events.into_iter().map(|event| event.event).collect()
 }
@@ -86,16 +86,18 @@ pub(crate) async fn a_job_can_ask_for_the_state_of_the_latest_delivery(store: &S
     let exhausted = JobSpec { state: Some("exhausted".to_owned()), ..everything() };
     assert_eq!(look(store, exhausted.clone()).await, [event_id(1), event_id(3)]);
     let job = store.create_job(job_id(1), exhausted.clone(), audit("job.create", at(300))).await.unwrap();
-    let mut step = step(&job, &store.look(exhausted, job.range, 1000, 1000).await.unwrap());
+    let mut step = step(&job, &store.look(ORG, exhausted, job.range, 1000, 1000).await.unwrap());
     // What changed between the look and the step is left alone.
     store.redeliver(event_id(3), vec![again(51, 1)], audit("event.redeliver", at(310))).await.unwrap();
     step.deliveries[0].1.push(again(200, 2));
     let after = store.advance(step).await.unwrap().unwrap();
     assert_eq!((after.matched, after.redelivered, after.state), (1, 1, JobState::Done));
     assert_eq!(state_of(store, 101).await, DeliveryState::Pending { due_at: at(0) });
-    let (delivery, _) = store.delivery(delivery_id(101)).await.unwrap();
+    let (delivery, _) = store.delivery(ORG, delivery_id(101)).await.unwrap();
     assert_eq!(delivery.cause, DeliveryCause::Redelivery { of: Some(delivery_id(1)) });
-    assert!(store.delivery(delivery_id(103)).await.is_err() && store.delivery(delivery_id(200)).await.is_err());
+    assert!(
+        store.delivery(ORG, delivery_id(103)).await.is_err() && store.delivery(ORG, delivery_id(200)).await.is_err()
+    );
 }
 
 pub(crate) async fn looks_meet_without_gap_or_overlap(store: &Shared) {
@@ -105,7 +107,7 @@ pub(crate) async fn looks_meet_without_gap_or_overlap(store: &Shared) {
         let mut range = store.range().await.unwrap();
         let (mut seen, mut looked_at) = (Vec::new(), 0);
         while range.next <= range.end {
-            let look = store.look(spec.clone(), range, rows, matches).await.unwrap();
+            let look = store.look(ORG, spec.clone(), range, rows, matches).await.unwrap();
             assert!(
                 look.next > range.next && look.events.len() <= matches as usize && look.looked_at <= u64::from(rows)
             );
@@ -123,21 +125,21 @@ pub(crate) async fn a_step_is_written_once_and_only_where_the_job_stands(store: 
     assert_eq!(store.running_jobs().await.unwrap(), std::slice::from_ref(&job));
     // What comes later is not the job's.
     store.commit(new_event(10)).await.unwrap();
-    let first = step(&job, &store.look(everything(), job.range, 4, 9).await.unwrap());
+    let first = step(&job, &store.look(ORG, everything(), job.range, 4, 9).await.unwrap());
     let after = store.advance(first.clone()).await.unwrap().unwrap();
     assert_eq!((after.looked_at, after.matched, after.redelivered, after.state), (4, 4, 4, JobState::Running));
     assert_eq!(store.advance(first).await.unwrap(), None, "the same step again");
-    let mut second = step(&after, &store.look(everything(), after.range, 9, 9).await.unwrap());
+    let mut second = step(&after, &store.look(ORG, everything(), after.range, 9, 9).await.unwrap());
     second.deliveries[0].1[0].destination = destination_id(9);
     assert!(store.advance(second.clone()).await.is_err());
-    assert_eq!(store.job(job_id(1)).await.unwrap(), after, "a step that fails changes nothing");
-    assert!(store.delivery(delivery_id(106)).await.is_err());
+    assert_eq!(store.job(ORG, job_id(1)).await.unwrap(), after, "a step that fails changes nothing");
+    assert!(store.delivery(ORG, delivery_id(106)).await.is_err());
     second.deliveries[0].1[0].destination = destination_id(1);
     let after = store.advance(second).await.unwrap().unwrap();
     assert_eq!((after.looked_at, after.redelivered, after.state), (9, 9, JobState::Done));
     assert_eq!(store.running_jobs().await.unwrap(), []);
-    assert_eq!(store.audit(PAGE).await.unwrap().items[0].entry.action, "job.done");
-    let deliveries = store.deliveries(DeliveryFilter::default(), PAGE).await.unwrap().items;
+    assert_eq!(store.audit(ORG, PAGE).await.unwrap().items[0].entry.action, "job.done");
+    let deliveries = store.deliveries(ORG, DeliveryFilter::default(), PAGE).await.unwrap().items;
     // Event 8 is a duplicate, which owed nothing by itself.
     assert_eq!(deliveries.len(), 8 + 9);
 }
@@ -155,17 +157,20 @@ pub(crate) async fn a_job_changes_state_only_from_where_it_may(store: &Shared) {
     let (running, paused) = (JobState::Running, JobState::Paused);
     assert!(!store.change_job(change(&[paused], running, "")).await.unwrap());
     assert!(store.change_job(change(&[running], paused, "")).await.unwrap());
-    let stopped = step(&job, &store.look(everything(), job.range, 4, 9).await.unwrap());
+    let stopped = step(&job, &store.look(ORG, everything(), job.range, 4, 9).await.unwrap());
     assert_eq!(store.advance(stopped).await.unwrap(), None, "a paused job takes no step");
     assert!(store.change_job(change(&[paused], running, "")).await.unwrap());
     assert!(store.change_job(change(&[running], JobState::Failed, "why")).await.unwrap());
-    let failed = store.job(job.id).await.unwrap();
+    let failed = store.job(ORG, job.id).await.unwrap();
     assert_eq!((failed.state, failed.problem.as_str(), failed.updated_at), (JobState::Failed, "why", at(400)));
-    let listed = store.jobs(PAGE).await.unwrap();
+    let listed = store.jobs(ORG, PAGE).await.unwrap();
     assert_eq!((listed.items, listed.next), (vec![failed], None));
     let unknown = change_of(job_id(9));
     assert_eq!(store.change_job(unknown).await, Err(StoreError::NotFound { what: format!("job `{}`", job_id(9)) }));
-    assert_eq!(store.audit(PAGE).await.unwrap().items.iter().filter(|row| row.entry.action == "job.change").count(), 3);
+    assert_eq!(
+        store.audit(ORG, PAGE).await.unwrap().items.iter().filter(|row| row.entry.action == "job.change").count(),
+        3
+    );
 }
 
 fn change_of(job: JobId) -> JobChange {
@@ -175,7 +180,7 @@ fn change_of(job: JobId) -> JobChange {
 
 pub(crate) async fn a_job_over_nothing_is_done_at_its_first_step(store: &Shared) {
     let job = store.create_job(job_id(1), everything(), audit("job.create", at(300))).await.unwrap();
-    let look = store.look(everything(), job.range, 9, 9).await.unwrap();
+    let look = store.look(ORG, everything(), job.range, 9, 9).await.unwrap();
     let after = store.advance(step(&job, &look)).await.unwrap().unwrap();
     assert_eq!((after.state, after.looked_at, after.range.percent()), (JobState::Done, 0, 100));
 }

@@ -57,7 +57,7 @@ pub(crate) async fn pages_meet_without_gap_or_overlap(store: &Shared) {
         let mut seen = Vec::new();
         let mut before = None;
         loop {
-            let page = store.events(EventFilter::default(), Page { before, limit }).await.unwrap();
+            let page = store.events(ORG, EventFilter::default(), Page { before, limit }).await.unwrap();
             assert!(page.items.len() <= limit as usize);
             seen.extend(page.items.into_iter().map(|event| event.id));
             before = page.next;
@@ -75,13 +75,13 @@ pub(crate) async fn pages_meet_without_gap_or_overlap(store: &Shared) {
 pub(crate) async fn a_page_has_at_least_one_row_and_at_most_250(store: &Shared) {
     store.record((0..300).map(|n| audit("webhook.refused", at(n))).collect()).await.unwrap();
     for (limit, len, next) in [(0, 1, Some(300)), (1, 1, Some(300)), (250, 250, Some(51)), (251, 250, Some(51))] {
-        let page = store.audit(Page { before: None, limit }).await.unwrap();
+        let page = store.audit(ORG, Page { before: None, limit }).await.unwrap();
         assert_eq!((page.items.len(), page.next), (len, next), "limit {limit}");
     }
-    let rest = store.audit(Page { before: Some(51), limit: 250 }).await.unwrap();
+    let rest = store.audit(ORG, Page { before: Some(51), limit: 250 }).await.unwrap();
     assert_eq!((rest.items.len(), rest.next), (50, None));
     assert!(rest.items.iter().map(|row| row.seq).eq((1..=50).rev()));
-    let past = store.audit(Page { before: Some(1), limit: 250 }).await.unwrap();
+    let past = store.audit(ORG, Page { before: Some(1), limit: 250 }).await.unwrap();
     assert_eq!((past.items.len(), past.next), (0, None));
 }
 
@@ -105,7 +105,7 @@ pub(crate) async fn deliveries_are_filtered_by_all_that_is_asked(store: &Shared)
         (DeliveryFilter { state: state("leased"), ..all() }, &[]),
         (DeliveryFilter { state: state("no such state"), ..all() }, &[]),
     ] {
-        let items = store.deliveries(filter.clone(), PAGE).await.unwrap().items;
+        let items = store.deliveries(ORG, filter.clone(), PAGE).await.unwrap().items;
         let expected: Vec<_> = expected.iter().map(|n| delivery_id(*n)).collect();
         assert_eq!(items.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), expected, "{filter:?}");
         assert!(items.iter().all(|delivery| delivery.cause == DeliveryCause::Event));
@@ -114,9 +114,9 @@ pub(crate) async fn deliveries_are_filtered_by_all_that_is_asked(store: &Shared)
 
 pub(crate) async fn what_is_not_there_is_named(store: &Shared) {
     let not_found = |what: String| StoreError::NotFound { what };
-    assert_eq!(store.event(event_id(1)).await.unwrap_err(), not_found(format!("event `{}`", event_id(1))));
-    assert_eq!(store.body(event_id(1)).await.unwrap_err(), not_found(format!("event `{}`", event_id(1))));
-    let delivery = store.delivery(delivery_id(1)).await.unwrap_err();
+    assert_eq!(store.event(ORG, event_id(1)).await.unwrap_err(), not_found(format!("event `{}`", event_id(1))));
+    assert_eq!(store.body(ORG, event_id(1)).await.unwrap_err(), not_found(format!("event `{}`", event_id(1))));
+    let delivery = store.delivery(ORG, delivery_id(1)).await.unwrap_err();
     assert_eq!(delivery, not_found(format!("delivery `{}`", delivery_id(1))));
     assert_eq!(store.backlog().await.unwrap(), Backlog::default());
 }

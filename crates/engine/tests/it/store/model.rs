@@ -303,7 +303,7 @@ impl Model {
 
     async fn compare(&self, store: &Shared) {
         for (n, owed) in (1..).zip(&self.owed) {
-            let (delivery, attempts) = store.delivery(delivery_id(n)).await.unwrap();
+            let (delivery, attempts) = store.delivery(ORG, delivery_id(n)).await.unwrap();
             let kept = attempts.iter().map(|attempt| (attempt.number, attempt.outcome)).collect();
             let destination = if delivery.destination == destination_id(1) { 1 } else { 2 };
             let (cancel_at, superseded_by) = (delivery.cancel_at, delivery.superseded_by);

@@ -10,7 +10,7 @@ fn again(n: u32, destination: u32) -> NewDelivery {
 }
 
 async fn delivery(store: &Shared, n: u32) -> Delivery {
-    store.delivery(delivery_id(n)).await.unwrap().0
+    store.delivery(ORG, delivery_id(n)).await.unwrap().0
 }
 
 pub(crate) async fn a_redelivery_names_the_one_that_it_repeats(store: &Shared) {
@@ -25,7 +25,7 @@ pub(crate) async fn a_redelivery_names_the_one_that_it_repeats(store: &Shared) {
     assert_eq!(delivery(store, 4).await.cause, cause(Some(delivery_id(2))));
     assert_eq!(delivery(store, 4).await.state, DeliveryState::Pending { due_at: at(100) });
     assert_eq!(delivery(store, 4).await.created_at, at(90));
-    let log = store.audit(PAGE).await.unwrap().items;
+    let log = store.audit(ORG, PAGE).await.unwrap().items;
     assert_eq!(log.iter().filter(|row| row.entry == entry()).count(), 2);
 }
 
@@ -46,8 +46,8 @@ pub(crate) async fn redelivering_what_is_not_there_changes_nothing(store: &Share
     assert_eq!(no_event, StoreError::NotFound { what: format!("event `{}`", event_id(9)) });
     let no_destination = store.redeliver(event_id(1), vec![again(1, 1), again(2, 9)], entry).await.unwrap_err();
     assert_eq!(no_destination, StoreError::NotFound { what: format!("destination `{}`", destination_id(9)) });
-    assert_eq!(store.deliveries(DeliveryFilter::default(), PAGE).await.unwrap().items, []);
-    assert_eq!(store.audit(PAGE).await.unwrap().items.len(), 1);
+    assert_eq!(store.deliveries(ORG, DeliveryFilter::default(), PAGE).await.unwrap().items, []);
+    assert_eq!(store.audit(ORG, PAGE).await.unwrap().items.len(), 1);
 }
 
 pub(crate) async fn what_waits_is_cancelled_and_what_is_leased_is_marked(store: &Shared) {
@@ -67,7 +67,7 @@ pub(crate) async fn what_waits_is_cancelled_and_what_is_leased_is_marked(store: 
     let marked = delivery(store, 2).await;
     assert!(matches!(marked.state, DeliveryState::Leased { .. }));
     assert_eq!((marked.cancel_at, marked.superseded_by), (Some(at(30)), None));
-    let log = store.audit(PAGE).await.unwrap().items;
+    let log = store.audit(ORG, PAGE).await.unwrap().items;
     assert_eq!(log.iter().filter(|row| row.entry == entry()).count(), 3);
     // Resuming brings back nothing that was called off.
     let active = Change::SetDestinationState(destination_id(2), DestinationState::Active);

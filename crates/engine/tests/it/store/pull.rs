@@ -54,7 +54,7 @@ async fn settle(store: &Shared, claim: &Claim, now: i64, next: Next) -> Settled 
 }
 
 async fn outcomes(store: &Shared, n: u32) -> Vec<(u32, Outcome)> {
-    let (_, attempts) = store.delivery(delivery_id(n)).await.unwrap();
+    let (_, attempts) = store.delivery(ORG, delivery_id(n)).await.unwrap();
     attempts.iter().map(|attempt| (attempt.number, attempt.outcome)).collect()
 }
 

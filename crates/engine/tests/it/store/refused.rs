@@ -15,6 +15,7 @@ fn refused_id(n: u32) -> RefusedId {
 fn refused(n: u32, at_door: &str, reason: &str) -> RefusedRequest {
     RefusedRequest {
         id: refused_id(n),
+        organization: ORG,
         refused_at: RefusedAt::from_text(at_door.to_owned()),
         at: at(i64::from(n)),
         reason: reason.to_owned(),
@@ -29,7 +30,7 @@ fn refused(n: u32, at_door: &str, reason: &str) -> RefusedRequest {
 
 async fn listed(store: &Shared, door: Option<&str>, reason: Option<&str>) -> Vec<RefusedId> {
     let filter = RefusedFilter { door: door.map(str::to_owned), reason: reason.map(str::to_owned) };
-    store.all_refused(filter, PAGE).await.unwrap().items.into_iter().map(|refused| refused.id).collect()
+    store.all_refused(ORG, filter, PAGE).await.unwrap().items.into_iter().map(|refused| refused.id).collect()
 }
 
 fn ids(numbers: &[u32]) -> Vec<RefusedId> {
@@ -40,10 +41,10 @@ pub(crate) async fn a_refused_request_comes_back_as_it_went_in(store: &Shared) {
     let entry = audit("webhook.refused", at(5));
     let (at_source, at_path) = (refused(1, "source-1", "a"), refused(2, "/hooks", "a"));
     store.refuse(vec![at_source.clone(), at_path.clone()], vec![entry.clone()], 9).await.unwrap();
-    assert_eq!(store.refused(refused_id(1)).await.unwrap(), at_source);
-    assert_eq!(store.refused(refused_id(2)).await.unwrap(), at_path);
-    assert_eq!(store.audit(PAGE).await.unwrap().items[0].entry, entry);
-    let unknown = store.refused(refused_id(9)).await.unwrap_err();
+    assert_eq!(store.refused(ORG, refused_id(1)).await.unwrap(), at_source);
+    assert_eq!(store.refused(ORG, refused_id(2)).await.unwrap(), at_path);
+    assert_eq!(store.audit(ORG, PAGE).await.unwrap().items[0].entry, entry);
+    let unknown = store.refused(ORG, refused_id(9)).await.unwrap_err();
     assert_eq!(unknown, StoreError::NotFound { what: format!("refused request `{}`", refused_id(9)) });
 }
 
@@ -66,7 +67,7 @@ pub(crate) async fn refused_requests_are_filtered_by_all_that_is_asked(store: &S
     assert_eq!(listed(store, Some("/two"), Some("b")).await, ids(&[4]));
     assert_eq!(listed(store, None, Some("a")).await, ids(&[5, 3, 1]));
     assert_eq!(listed(store, Some("three"), None).await, ids(&[]));
-    let first = store.all_refused(RefusedFilter::default(), Page { before: None, limit: 3 }).await.unwrap();
-    let rest = store.all_refused(RefusedFilter::default(), Page { before: first.next, limit: 3 }).await.unwrap();
+    let first = store.all_refused(ORG, RefusedFilter::default(), Page { before: None, limit: 3 }).await.unwrap();
+    let rest = store.all_refused(ORG, RefusedFilter::default(), Page { before: first.next, limit: 3 }).await.unwrap();
     assert_eq!((first.items.len(), rest.items.len(), rest.next), (3, 2, None));
 }

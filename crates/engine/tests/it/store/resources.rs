@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hookward_engine::clock::Timestamp;
 use hookward_engine::ids::OrganizationId;
 use hookward_engine::model::*;
 use hookward_engine::store::*;
@@ -9,7 +10,7 @@ use hookward_engine::store::*;
 use super::support::*;
 
 async fn load(store: &Shared) -> Resources {
-    store.load(OrganizationId::DEFAULT).await.unwrap()
+    store.load().await.unwrap()
 }
 
 pub(crate) async fn what_is_declared_comes_back(store: &Shared) {
@@ -29,7 +30,22 @@ pub(crate) async fn what_is_declared_comes_back(store: &Shared) {
     used.first_used_at = Some(at(1));
     used.last_used_at = Some(at(3));
     used.uses = 7;
+    let default = Organization {
+        id: ORG,
+        name: "default".to_owned(),
+        key_prefix: "hookward".to_owned(),
+        created_at: Timestamp::from_millis(0),
+        erasing_at: None,
+    };
+    let other = Organization {
+        id: OrganizationId::from_bytes([7; 16]),
+        name: "acme".to_owned(),
+        key_prefix: "acme".to_owned(),
+        created_at: at(1),
+        erasing_at: Some(at(2)),
+    };
     let expected = Resources {
+        organizations: vec![other.clone(), default],
         sources: vec![source(1), removed],
         destinations: vec![http, destination(2)],
         secrets: vec![
@@ -42,11 +58,11 @@ pub(crate) async fn what_is_declared_comes_back(store: &Shared) {
     let destinations = expected.destinations.iter().cloned().map(Change::PutDestination);
     let secrets = expected.secrets.iter().cloned().map(Change::PutSecret);
     let entry = audit("config.apply", at(1));
-    store.change(sources.chain(destinations).chain(secrets).collect(), vec![entry.clone()]).await.unwrap();
+    let organization = [Change::PutOrganization(other)];
+    let changes = organization.into_iter().chain(sources).chain(destinations).chain(secrets);
+    store.change(changes.collect(), vec![entry.clone()]).await.unwrap();
     assert_eq!(load(store).await, expected);
-    assert_eq!(store.audit(PAGE).await.unwrap().items, [AuditRow { seq: 1, entry }]);
-    let other = OrganizationId::from_bytes([7; 16]);
-    assert_eq!(store.load(other).await.unwrap(), Resources::default());
+    assert_eq!(store.audit(ORG, PAGE).await.unwrap().items, [AuditRow { seq: 1, entry }]);
 }
 
 pub(crate) async fn putting_again_replaces_only_what_is_declared(store: &Shared) {
@@ -89,7 +105,7 @@ pub(crate) async fn changes_are_all_or_nothing(store: &Shared) {
         assert!(outcome.is_err(), "{last:?}");
         assert_eq!(load(store).await, before);
         assert_eq!(store.meta("name").await.unwrap(), None);
-        assert_eq!(store.audit(PAGE).await.unwrap().items, []);
+        assert_eq!(store.audit(ORG, PAGE).await.unwrap().items, []);
     }
 }
 

@@ -33,8 +33,8 @@ async fn strip_all(store: &Shared, wanted: Strip) -> u32 {
 }
 
 async fn is_stripped(store: &Shared, n: u32) -> bool {
-    let event = store.event(event_id(n)).await.unwrap();
-    let body = store.body(event_id(n)).await;
+    let event = store.event(ORG, event_id(n)).await.unwrap();
+    let body = store.body(ORG, event_id(n)).await;
     assert_eq!(event.stripped_at.is_some(), body.is_err(), "{n}");
     event.stripped_at.is_some()
 }
@@ -52,20 +52,20 @@ pub(crate) async fn an_old_event_is_stripped_to_its_row(store: &Shared) {
     store.commit(new_event(9)).await.unwrap();
     let claimed = store.claim(request(at(10), &[(1, 1)])).await.unwrap().remove(0);
     store.settle(vec![settlement(&claimed.claim, at(10), Next::Delivered)]).await.unwrap();
-    let before = store.event(event_id(1)).await.unwrap();
+    let before = store.event(ORG, event_id(1)).await.unwrap();
     assert_eq!(strip_all(store, strip(Some(9), None)).await, 1);
-    let after = store.event(event_id(1)).await.unwrap();
+    let after = store.event(ORG, event_id(1)).await.unwrap();
     let request = RequestRecord { headers: vec![], ..before.request.clone() };
     assert_eq!(after, Event { request, stripped_at: Some(at(10_000)), ..before });
     let gone = format!("body of event `{}` any more: it was removed by retention", event_id(1));
-    assert_eq!(store.body(event_id(1)).await, Err(StoreError::NotFound { what: gone.clone() }));
-    assert!(store.delivery(delivery_id(1)).await.is_err());
+    assert_eq!(store.body(ORG, event_id(1)).await, Err(StoreError::NotFound { what: gone.clone() }));
+    assert!(store.delivery(ORG, delivery_id(1)).await.is_err());
     let again = NewDelivery { cause: DeliveryCause::Redelivery { of: None }, ..new_delivery(2, 1) };
     let refused = store.redeliver(event_id(1), vec![again], audit("event.redeliver", at(20))).await;
     assert_eq!(refused, Err(StoreError::NotFound { what: gone }));
     assert!(!is_stripped(store, 9).await);
     assert_eq!(strip_all(store, strip(Some(9), None)).await, 0, "once is enough");
-    let look = store.look(every_event(1), store.range().await.unwrap(), 9, 9).await.unwrap();
+    let look = store.look(ORG, every_event(1), store.range().await.unwrap(), 9, 9).await.unwrap();
     assert_eq!(look.events.iter().map(|event| event.event).collect::<Vec<_>>(), [event_id(9)]);
 }
 
@@ -114,11 +114,11 @@ pub(crate) async fn a_repeat_of_what_was_stripped_is_still_known(store: &Shared)
     assert_eq!(store.remove_rows(at(60_000), 9).await.unwrap(), 0, "its key is remembered until just after");
     let again = store.commit(same(2)).await.unwrap();
     assert_eq!(again.first_event(), event_id(1));
-    assert_eq!(store.body(event_id(2)).await.unwrap(), "same", "a body of its own, since the first one's is gone");
+    assert_eq!(store.body(ORG, event_id(2)).await.unwrap(), "same", "a body of its own, since the first one's is gone");
     assert_eq!(totals(store).await, (1, 4));
     assert_eq!(store.remove_rows(at(60_001), 9).await.unwrap(), 1);
-    assert!(store.event(event_id(1)).await.is_err());
-    assert!(store.event(event_id(2)).await.is_ok());
+    assert!(store.event(ORG, event_id(1)).await.is_err());
+    assert!(store.event(ORG, event_id(2)).await.is_ok());
     let mut later = same(3);
     later.event.received_at = at(60_001);
     assert_eq!(store.commit(later).await.unwrap().original(), None, "the key has ended");
@@ -133,15 +133,15 @@ pub(crate) async fn a_shared_body_stays_for_the_duplicates_that_need_it(store: &
     assert_eq!(strip_all(store, strip(Some(3), None)).await, 2);
     assert_eq!(totals(store).await, (2, 4));
     assert!(is_stripped(store, 1).await && is_stripped(store, 2).await);
-    assert_eq!(store.body(event_id(3)).await.unwrap(), "same");
+    assert_eq!(store.body(ORG, event_id(3)).await.unwrap(), "same");
     // The first one's row cannot go before its body; the second one has gone.
     assert_eq!(store.remove_rows(at(90_000), 9).await.unwrap(), 2);
-    assert!(store.event(event_id(1)).await.is_ok() && store.event(event_id(2)).await.is_err());
-    assert_eq!(store.body(event_id(4)).await.unwrap(), "same");
+    assert!(store.event(ORG, event_id(1)).await.is_ok() && store.event(ORG, event_id(2)).await.is_err());
+    assert_eq!(store.body(ORG, event_id(4)).await.unwrap(), "same");
     assert_eq!(strip_all(store, strip(Some(9), None)).await, 2);
     assert_eq!(totals(store).await, (0, 0));
     store.remove_rows(at(90_000_000), 9).await.unwrap();
-    assert!(store.event(event_id(1)).await.is_err());
+    assert!(store.event(ORG, event_id(1)).await.is_err());
 }
 
 pub(crate) async fn a_value_that_ran_well_stays_run(store: &Shared) {

@@ -22,11 +22,11 @@ fn latest(n: u32, key: u8) -> NewEvent {
 }
 
 async fn delivery(store: &Shared, n: u32) -> Delivery {
-    store.delivery(delivery_id(n)).await.unwrap().0
+    store.delivery(ORG, delivery_id(n)).await.unwrap().0
 }
 
 async fn outcomes(store: &Shared, n: u32) -> Vec<Outcome> {
-    let (_, attempts) = store.delivery(delivery_id(n)).await.unwrap();
+    let (_, attempts) = store.delivery(ORG, delivery_id(n)).await.unwrap();
     attempts.iter().map(|attempt| attempt.outcome).collect()
 }
 
@@ -44,7 +44,7 @@ async fn cancel(store: &Shared, n: u32, now: i64) -> Cancel {
 }
 
 async fn passed_over(store: &Shared, n: u32) -> Vec<(String, PassedOverReason)> {
-    let passed = store.passed_over(event_id(n)).await.unwrap();
+    let passed = store.passed_over(ORG, event_id(n)).await.unwrap();
     passed.into_iter().map(|passed| (passed.destination_name, passed.reason)).collect()
 }
 
@@ -206,7 +206,7 @@ pub(crate) async fn many_at_once_with_one_value_run_once(store: &Shared) {
         owed += commit.await.unwrap().unwrap().owed();
     }
     assert_eq!(owed, 1);
-    let deliveries = store.deliveries(DeliveryFilter::default(), PAGE).await.unwrap().items;
+    let deliveries = store.deliveries(ORG, DeliveryFilter::default(), PAGE).await.unwrap().items;
     assert_eq!(deliveries.len(), 1);
     let mut passed = 0;
     for n in 1..=50 {
@@ -244,9 +244,9 @@ pub(crate) async fn a_failed_filter_is_kept_with_its_event_but_not_with_a_duplic
     let reason = PassedOverReason::FilterFailed { detail: "no such key: ref".to_owned() };
     assert_eq!(passed_over(store, 1).await, [("destination-1".to_owned(), reason)]);
     assert_eq!(passed_over(store, 2).await, []);
-    let log = store.audit(PAGE).await.unwrap().items;
+    let log = store.audit(ORG, PAGE).await.unwrap().items;
     let actions: Vec<_> = log.iter().map(|row| row.entry.action.as_str()).collect();
     assert_eq!(actions, ["webhook.duplicate", "filter.failed", "webhook.deliver"]);
-    let unknown = store.passed_over(event_id(9)).await.unwrap_err();
+    let unknown = store.passed_over(ORG, event_id(9)).await.unwrap_err();
     assert_eq!(unknown, StoreError::NotFound { what: format!("event `{}`", event_id(9)) });
 }

@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use hookward_engine::ids::OrganizationId;
 use hookward_engine::model::*;
 use hookward_engine::store::sqlite::{DATABASE_FILE, LOCK_FILE, Limits, OpenError, SqliteStore};
 use hookward_engine::store::*;
@@ -96,7 +95,7 @@ async fn what_was_answered_is_there_after_reopening() {
     let claimed = store.claim(request_of(1, at(10), &[(1, 1)])).await.unwrap();
     let fixture = fixture.reopened();
     let store = &fixture.store;
-    assert_eq!(store.event(event_id(1)).await.unwrap(), new_event(1).event);
+    assert_eq!(store.event(ORG, event_id(1)).await.unwrap(), new_event(1).event);
     assert_eq!(store.commit(with_key(new_event(2), DedupKind::Body, b"k")).await.unwrap().first_event(), event_id(1));
     assert_eq!(store.recover(node_id(2), at(20)).await.unwrap(), 1);
     let late = settlement(&claimed[0].claim, at(15), Next::Delivered);
@@ -115,8 +114,8 @@ async fn what_was_answered_is_in_the_files_already() {
         fs::copy(fixture.dir.path().join(&name), crashed.path().join(&name)).unwrap();
     }
     let store = SqliteStore::open(crashed.path()).unwrap();
-    assert_eq!(store.event(event_id(1)).await.unwrap(), new_event(1).event);
-    assert_eq!(store.body(event_id(1)).await.unwrap(), new_event(1).body);
+    assert_eq!(store.event(ORG, event_id(1)).await.unwrap(), new_event(1).event);
+    assert_eq!(store.body(ORG, event_id(1)).await.unwrap(), new_event(1).body);
 }
 
 #[tokio::test]
@@ -149,7 +148,7 @@ async fn a_full_disk_refuses_leaves_nothing_and_passes() {
     listed.sort();
     kept.sort_unstable();
     assert_eq!(listed, kept.iter().map(|n| event_id(*n)).collect::<Vec<_>>());
-    assert_eq!(shared.audit(PAGE).await.unwrap().items.len(), kept.len());
+    assert_eq!(shared.audit(ORG, PAGE).await.unwrap().items.len(), kept.len());
     assert_eq!(shared.backlog().await.unwrap().outstanding, kept.len() as u64);
     store.bound_size(u64::MAX).await.unwrap();
     for n in (1..=32).filter(|n| !kept.contains(n)) {
@@ -228,20 +227,20 @@ async fn an_impossible_row_is_named_and_harms_no_other() {
     };
     for change in ["verdict = '{'", "headers = x'07'", "body_sha256 = x'00'", "body_len = -1"] {
         damage.execute_batch(&format!("savepoint s; update events set {change} where seq = 1; release s")).unwrap();
-        let error = store.event(event_id(1)).await.unwrap_err();
+        let error = store.event(ORG, event_id(1)).await.unwrap_err();
         assert_eq!(inconsistent(error), ("events", "1".to_owned()), "{change}");
     }
-    assert_eq!(store.event(event_id(2)).await.unwrap(), new_event(2).event);
+    assert_eq!(store.event(ORG, event_id(2)).await.unwrap(), new_event(2).event);
     // The other delivery goes out all the same.
     let claimed = store.claim(request(at(10), &[(1, 9)])).await.unwrap();
     assert_eq!(claimed.iter().map(|claimed| claimed.claim.delivery()).collect::<Vec<_>>(), [delivery_id(2)]);
     damage.execute_batch("update deliveries set state = 'lost' where seq = 2").unwrap();
-    let error = store.delivery(delivery_id(2)).await.unwrap_err();
+    let error = store.delivery(ORG, delivery_id(2)).await.unwrap_err();
     assert_eq!(inconsistent(error), ("deliveries", "2".to_owned()));
     damage.execute_batch("delete from bodies where event_seq = 2").unwrap();
-    assert_eq!(inconsistent(store.body(event_id(2)).await.unwrap_err()), ("bodies", "2".to_owned()));
+    assert_eq!(inconsistent(store.body(ORG, event_id(2)).await.unwrap_err()), ("bodies", "2".to_owned()));
     damage.execute_batch("update destinations set spec = '{}'").unwrap();
-    let error = store.load(OrganizationId::DEFAULT).await.unwrap_err();
+    let error = store.load().await.unwrap_err();
     assert_eq!(inconsistent(error).0, "destinations");
 }
 
@@ -315,8 +314,8 @@ async fn the_totals_of_what_is_kept_are_exact_whatever_was_taken() {
         connection.query_row("select count(*) from pragma_foreign_key_check", [], |row| row.get(0)).unwrap();
     assert_eq!(broken, 0);
     // Whatever is whole has its body.
-    for event in store.events(EventFilter::default(), PAGE).await.unwrap().items {
-        let body = store.body(event.id).await;
+    for event in store.events(ORG, EventFilter::default(), PAGE).await.unwrap().items {
+        let body = store.body(ORG, event.id).await;
         assert_eq!(body.is_ok(), event.stripped_at.is_none());
         assert!(body.is_err() || sha256(&body.unwrap()) == event.body_sha256);
     }

@@ -1,6 +1,7 @@
 //! What the store's tests share: a store in a temporary directory, and samples of what goes into it.
 //! Samples differ by the number they are made of, never by chance or time.
 
+pub(crate) use crate::ORG;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -148,7 +149,9 @@ pub(crate) fn secret(owner: SecretOwner, version: u32) -> SealedSecret {
 
 pub(crate) fn audit(action: &str, now: Timestamp) -> AuditEntry {
     AuditEntry {
+        organization: ORG,
         actor: "test".to_owned(),
+        address: String::new(),
         action: action.to_owned(),
         target: "store".to_owned(),
         at: now,
@@ -293,9 +296,9 @@ pub(crate) const PAGE: Page = Page { before: None, limit: 250 };
 
 /// The numbers of the events listed.
 pub(crate) async fn listed(store: &Shared, filter: EventFilter) -> Vec<EventId> {
-    store.events(filter, PAGE).await.unwrap().items.into_iter().map(|event| event.id).collect()
+    store.events(ORG, filter, PAGE).await.unwrap().items.into_iter().map(|event| event.id).collect()
 }
 
 pub(crate) async fn state_of(store: &Shared, n: u32) -> DeliveryState {
-    store.delivery(delivery_id(n)).await.unwrap().0.state
+    store.delivery(ORG, delivery_id(n)).await.unwrap().0.state
 }

@@ -6,6 +6,8 @@ pub(crate) mod outbound;
 pub(crate) mod receiver;
 pub(crate) mod world;
 
+use crate::ORG;
+use hookward_engine::model::Principal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +46,7 @@ impl Rig {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let clock = Arc::new(FakeClock::default());
         let (engine, store) = open(dir.path(), &clock).await;
-        engine.declare(declared).await.expect("a good declaration");
+        engine.declare(&Principal::config(), declared).await.expect("a good declaration");
         Self { engine, store, clock, dir }
     }
 
@@ -57,25 +59,25 @@ impl Rig {
     }
 
     pub(crate) async fn send(&self, request: InboundRequest) -> hookward_engine::Receipt {
-        let source = self.engine.source("github").expect("the source is declared");
+        let source = self.engine.source(ORG, "github").expect("the source is declared");
         self.engine.receive(source.id, request).await.expect("the store answers")
     }
 
     /// States of all deliveries, newest first, by name.
     pub(crate) async fn deliveries(&self) -> Vec<hookward_engine::model::Delivery> {
-        self.engine.store().deliveries(DeliveryFilter::default(), ALL).await.expect("readable").items
+        self.engine.store().deliveries(ORG, DeliveryFilter::default(), ALL).await.expect("readable").items
     }
 
     /// How many events and how many duplicates there are.
     pub(crate) async fn event_counts(&self) -> (usize, usize) {
-        let events = self.engine.store().events(EventFilter::default(), ALL).await.expect("readable").items;
+        let events = self.engine.store().events(ORG, EventFilter::default(), ALL).await.expect("readable").items;
         let duplicates = events.iter().filter(|event| event.duplicate_of.is_some()).count();
         (events.len() - duplicates, duplicates)
     }
 
     /// Actions in the audit log, newest first.
     pub(crate) async fn audit(&self) -> Vec<String> {
-        let rows = self.engine.store().audit(ALL).await.expect("readable").items;
+        let rows = self.engine.store().audit(ORG, ALL).await.expect("readable").items;
         rows.into_iter().map(|row| row.entry.action).collect()
     }
 }

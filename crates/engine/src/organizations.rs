@@ -1,0 +1,82 @@
+//! Tenants: made by whoever operates the installation. Their erasure is `erasure`'s.
+
+use serde_json::json;
+
+use crate::engine::{Engine, EngineError};
+use crate::ids::OrganizationId;
+use crate::model::{AuditEntry, Organization, Principal};
+use crate::store::Change;
+
+/// The longest prefix of an organization's keys, in bytes.
+pub const KEY_PREFIX_MAX: usize = 16;
+
+impl Engine {
+    /// Makes an organization. Its keys begin with `key_prefix` and a `_`; with its own name, as far as that can be one,
+    /// when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Invalid`] for a bad name or prefix; [`EngineError::Conflict`] for a name that is taken.
+    pub async fn create_organization(
+        &self,
+        by: &Principal,
+        name: &str,
+        key_prefix: Option<&str>,
+    ) -> Result<Organization, EngineError> {
+        let _one_at_a_time = self.inner().administration().await;
+        if !crate::declare::is_name(name) {
+            let rule = "an organization's name is 1 to 64 characters of `a-z 0-9 -`";
+            return Err(EngineError::Invalid(rule.to_owned()));
+        }
+        let own = || name.chars().filter(char::is_ascii_alphanumeric).take(KEY_PREFIX_MAX).collect::<String>();
+        let key_prefix = key_prefix.map_or_else(own, str::to_owned);
+        if !is_key_prefix(&key_prefix) {
+            let rule = format!("a key prefix is 1 to {KEY_PREFIX_MAX} characters of `a-z 0-9`");
+            return Err(EngineError::Invalid(rule));
+        }
+        // One that is being erased has its name until it is gone.
+        let existing = self.inner().store().load().await?.organizations;
+        if existing.iter().any(|organization| organization.name == name) {
+            return Err(EngineError::Conflict(format!("there is an organization `{name}` already")));
+        }
+        let now = self.inner().clock().now();
+        let id = OrganizationId::new(now, self.inner().entropy());
+        let organization = Organization { id, name: name.to_owned(), key_prefix, created_at: now, erasing_at: None };
+        let detail = json!({ "id": id, "key_prefix": organization.key_prefix });
+        let audit = AuditEntry::by(by, "organization.create", format!("organization:{name}"), now, detail);
+        self.inner().store().change(vec![Change::PutOrganization(organization.clone())], vec![audit]).await?;
+        self.inner().refresh().await?;
+        Ok(organization)
+    }
+
+    /// Changes what an organization's new keys begin with.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`]; [`EngineError::Invalid`] for a bad prefix; [`EngineError::Unavailable`].
+    pub async fn set_key_prefix(
+        &self,
+        by: &Principal,
+        organization: OrganizationId,
+        key_prefix: &str,
+    ) -> Result<Organization, EngineError> {
+        let _one_at_a_time = self.inner().administration().await;
+        if !is_key_prefix(key_prefix) {
+            let rule = format!("a key prefix is 1 to {KEY_PREFIX_MAX} characters of `a-z 0-9`");
+            return Err(EngineError::Invalid(rule));
+        }
+        let before = self.organization(organization);
+        let before = before.ok_or_else(|| EngineError::NotFound(format!("organization `{organization}`")))?;
+        let now = self.inner().clock().now();
+        let detail = json!({ "before": { "key_prefix": before.key_prefix }, "after": { "key_prefix": key_prefix } });
+        let audit = AuditEntry::by(by, "organization.update", format!("organization:{}", before.name), now, detail);
+        let after = Organization { key_prefix: key_prefix.to_owned(), ..before };
+        self.inner().store().change(vec![Change::PutOrganization(after.clone())], vec![audit]).await?;
+        self.inner().refresh().await?;
+        Ok(after)
+    }
+}
+
+fn is_key_prefix(text: &str) -> bool {
+    (1..=KEY_PREFIX_MAX).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+}

@@ -1,0 +1,81 @@
+//! Who calls: proven by `authorize`, and held against the scope that an endpoint needs. A handler gets at anything only by
+//! way of its `Caller`, so there is none that forgets whose things are meant or who may see them.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use hookward_engine::model::{Principal, Scope, Scopes};
+use http::request::Parts;
+
+use super::problem::{Code, Problem};
+
+/// Who was authenticated, and what they may do. Put into the request by `authorize`.
+#[derive(Debug, Clone)]
+pub(crate) struct Authenticated {
+    pub(crate) principal: Principal,
+    pub(crate) scopes: Scopes,
+}
+
+/// A caller who has the scope that `S` names.
+#[derive(Debug)]
+pub(crate) struct Caller<S> {
+    authenticated: Arc<Authenticated>,
+    needs: PhantomData<S>,
+}
+
+impl<S> Caller<S> {
+    /// Lets through only who operates the installation: the default organization.
+    pub(crate) fn operator(self) -> Result<Self, Problem> {
+        if self.operates() {
+            return Ok(self);
+        }
+        Err(Problem::new(
+            Code::Forbidden,
+            "only the default organization, which operates the installation, may do that",
+        ))
+    }
+}
+
+impl<S> Deref for Caller<S> {
+    type Target = Principal;
+
+    fn deref(&self) -> &Principal {
+        &self.authenticated.principal
+    }
+}
+
+/// A scope as a type.
+pub(crate) trait Needs {
+    /// Which.
+    const SCOPE: Scope;
+}
+
+macro_rules! scopes {
+    ($($name:ident),*) => {$(
+        #[doc = concat!("See [`Scope::", stringify!($name), "`].")]
+        #[derive(Debug)]
+        pub(crate) struct $name;
+
+        impl Needs for $name {
+            const SCOPE: Scope = Scope::$name;
+        }
+    )*};
+}
+
+scopes!(Read, Publish, Pull, Redeliver, Reveal, Rotate, Admin);
+
+impl<A: Sync, S: Needs> FromRequestParts<A> for Caller<S> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &A) -> Result<Self, Problem> {
+        let authenticated = parts.extensions.get::<Arc<Authenticated>>().cloned();
+        // Only a route outside of `authorize` comes here without one.
+        let authenticated = authenticated.ok_or_else(|| Problem::new(Code::Unauthorized, "authenticate first"))?;
+        if !authenticated.scopes.contains(S::SCOPE) {
+            return Err(Problem::new(Code::Forbidden, format!("this needs the scope `{}`", S::SCOPE)));
+        }
+        Ok(Self { authenticated, needs: PhantomData })
+    }
+}
