@@ -6,6 +6,7 @@ mod command;
 mod destinations;
 mod door;
 mod file;
+mod kms;
 mod problems;
 mod reference;
 mod report;
@@ -24,6 +25,7 @@ use hookward_engine::model::{DestinationSpec, Retention, SourceSpec};
 use ipnet::IpNet;
 
 pub use door::{Answer, Answers, Door};
+pub use kms::{AwsKey, KeyManagement, KeyProvider, Pkcs11Key, Token};
 pub use problems::{ConfigError, Problem};
 pub use reference::Environment;
 pub(crate) use reference::{from_file, without_newline};
@@ -62,8 +64,8 @@ pub struct Config {
 pub struct Settings {
     /// Where data is kept.
     pub data: PathBuf,
-    /// The master key's file; `master.key` in the data directory when absent.
-    pub key_file: Option<PathBuf>,
+    /// The keys that seal all secrets.
+    pub kms: KeyManagement,
     /// Where commits are checked out; `checkouts` in the data directory when absent.
     pub checkouts: Option<PathBuf>,
     /// The listener that the internet reaches.
@@ -281,7 +283,7 @@ impl Check<'_> {
         }
         Settings {
             data: file.data.clone(),
-            key_file: file.kms.key_file.clone(),
+            kms: kms::kms(self, &file.kms),
             checkouts: file.checkouts.directory.clone(),
             public: file.public.address.0,
             origin: file.public.origin.as_ref().map(|origin| self.origin(origin)),

@@ -2,6 +2,7 @@
 //! Owns start-up order and draining; what each part does is its own module's.
 
 mod data;
+mod kms;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use hookward_engine::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use hookward_engine::destination::command::Supervisor;
 use hookward_engine::egress::EgressPolicy;
-use hookward_engine::kms::local::{LocalKms, LocalKmsError};
+use hookward_engine::kms::local::LocalKmsError;
 use hookward_engine::model::Principal;
 use hookward_engine::store::sqlite::{OpenError, SqliteStore};
 use hookward_engine::{Declared, DeclaredDestination, DeclaredSource, Engine, EngineError, Parts};
@@ -56,6 +57,9 @@ pub enum StartError {
     /// The key file does not open.
     #[error(transparent)]
     Kms(#[from] LocalKmsError),
+    /// A key that is not in a file cannot be used.
+    #[error("{0}")]
+    Key(String),
     /// The engine does not open, or what is declared cannot be.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -153,22 +157,16 @@ fn parts(
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Parts, StartError> {
-    let is_first_start = !data::has_database(&settings.data);
+    let start = if data::has_database(&settings.data) { kms::Start::Later } else { kms::Start::First };
     let store = SqliteStore::open(&settings.data)?;
-    let key_file = settings.key_file.clone().unwrap_or_else(|| settings.data.join(data::MASTER_KEY_FILE));
-    // A key made now could not open what an earlier one sealed: a lost key is the operator's to find.
-    let kms = if is_first_start {
-        LocalKms::open(&key_file, Arc::clone(&entropy))?
-    } else {
-        LocalKms::open_existing(&key_file, Arc::clone(&entropy))?
-    };
+    let kms = kms::keychain(&settings.kms, &settings.data, start, &entropy)?;
     let checkouts = settings.checkouts.clone().unwrap_or_else(|| settings.data.join(data::CHECKOUTS_DIRECTORY));
     // Programs run elsewhere, and are told the place in full.
     let checkouts = std::path::absolute(&checkouts).map_err(|cause| StartError::Path { path: checkouts, cause })?;
     let read = |path: &PathBuf| std::fs::read(path).map_err(|cause| StartError::Path { path: path.clone(), cause });
     let extra_roots_pem = settings.egress_roots.as_ref().map(read).transpose()?;
     let egress = EgressPolicy { allow: settings.egress_allow.clone(), extra_roots_pem };
-    Ok(Parts { store: Arc::new(store), kms: Arc::new(kms), clock, entropy, schemes, egress, supervisor, checkouts })
+    Ok(Parts { store: Arc::new(store), kms, clock, entropy, schemes, egress, supervisor, checkouts })
 }
 
 fn declared(sources: Vec<SourceDeclaration>, destinations: Vec<DestinationDeclaration>) -> Declared {

@@ -1,29 +1,27 @@
 //! The KMS that is a file: 32 random bytes that only their owner can read.
 //! Owns that file's making and its checks. Whether a missing file is a first start or a loss is for the caller to know.
 
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use aws_lc_rs::aead::LessSafeKey;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::seal::{cipher, decrypt, encrypt};
+use super::master::{KEY_LEN, MasterKey, is_random};
 use super::{Kms, KmsError};
 use crate::clock::Entropy;
-
-const KEY_LEN: usize = 32;
 
 /// Why the key file cannot be used. Each names the path and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalKmsError {
     /// There is no such file, and one must not be made.
-    #[error("the key file `{}` is missing; restore it from a backup: without it no stored secret can be read", path.display())]
+    #[error("the key file `{}` is missing; restore it from a backup: without it no \
+         stored secret can be read. If it is lost for good, put 32 new random bytes there (mode 0600) and enter the secrets \
+         again that `hookward kms status` lists", path.display())]
     Missing {
         /// The key file.
         path: PathBuf,
@@ -57,10 +55,9 @@ pub enum LocalKmsError {
 }
 
 /// A master key from a local file.
+#[derive(Debug)]
 pub struct LocalKms {
-    key_id: String,
-    cipher: LessSafeKey,
-    entropy: Arc<dyn Entropy>,
+    key: MasterKey,
 }
 
 impl LocalKms {
@@ -88,37 +85,71 @@ impl LocalKms {
         let key = read(key_file)?;
         let fingerprint = Sha256::new().chain_update(b"hookward/local-kms/fingerprint/v1\0").chain_update(key.as_ref());
         let key_id = format!("local:{}", hex::encode(&fingerprint.finalize()[..4]));
-        Ok(Self { key_id, cipher: cipher(&key), entropy })
-    }
-}
-
-impl fmt::Debug for LocalKms {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalKms").field("key_id", &self.key_id).finish_non_exhaustive()
+        Ok(Self { key: MasterKey::new(key_id, &key, entropy) })
     }
 }
 
 #[async_trait]
 impl Kms for LocalKms {
     fn key_id(&self) -> &str {
-        &self.key_id
+        self.key.id()
     }
 
     async fn wrap(&self, data_key: &[u8; 32], aad: &[u8]) -> Result<Vec<u8>, KmsError> {
-        Ok(encrypt(&self.cipher, &*self.entropy, aad, data_key))
+        Ok(self.key.wrap(data_key, aad))
     }
 
     async fn unwrap(&self, key_id: &str, wrapped: &[u8], aad: &[u8]) -> Result<Zeroizing<[u8; 32]>, KmsError> {
-        if key_id != self.key_id {
-            return Err(KmsError::WrongKey { sealed_under: key_id.to_owned(), holds: self.key_id.clone() });
+        self.key.unwrap(key_id, wrapped, aad)
+    }
+}
+
+/// The KMS of a key file that is missing where there was one: nothing opens and nothing is sealed until the file is back,
+/// which is noticed at its next use.
+#[derive(Debug)]
+pub struct MissingKms {
+    key_file: PathBuf,
+    entropy: Arc<dyn Entropy>,
+    found: OnceLock<LocalKms>,
+}
+
+impl MissingKms {
+    /// Waits for `key_file`.
+    pub fn new(key_file: &Path, entropy: Arc<dyn Entropy>) -> Self {
+        Self { key_file: key_file.to_owned(), entropy, found: OnceLock::new() }
+    }
+
+    fn found(&self) -> Result<&LocalKms, KmsError> {
+        if self.found.get().is_none() {
+            let kms = LocalKms::open_existing(&self.key_file, Arc::clone(&self.entropy));
+            let kms = kms.map_err(|error| KmsError::Unavailable(error.to_string()))?;
+            // Another caller may have been first: its key is from the same file.
+            let _ = self.found.set(kms);
         }
-        let opened = decrypt(&self.cipher, aad, wrapped)?;
-        let mut data_key = Zeroizing::new([0; 32]);
-        if opened.len() != data_key.len() {
-            return Err(KmsError::Damaged);
+        Ok(self.found.get().expect("it was put there"))
+    }
+}
+
+#[async_trait]
+impl Kms for MissingKms {
+    fn key_id(&self) -> &str {
+        self.found.get().map_or("local:missing", LocalKms::key_id)
+    }
+
+    /// Nobody knows yet whose key will come.
+    fn holds(&self, key_id: &str) -> bool {
+        match self.found.get() {
+            Some(kms) => kms.holds(key_id),
+            None => key_id.starts_with("local:"),
         }
-        data_key.copy_from_slice(&opened);
-        Ok(data_key)
+    }
+
+    async fn wrap(&self, data_key: &[u8; 32], aad: &[u8]) -> Result<Vec<u8>, KmsError> {
+        self.found()?.wrap(data_key, aad).await
+    }
+
+    async fn unwrap(&self, key_id: &str, wrapped: &[u8], aad: &[u8]) -> Result<Zeroizing<[u8; 32]>, KmsError> {
+        self.found()?.unwrap(key_id, wrapped, aad).await
     }
 }
 
@@ -144,7 +175,7 @@ fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_LEN]>, LocalKmsError> {
     }
     let mut key = Zeroizing::new([0; KEY_LEN]);
     (&file).read_exact(key.as_mut()).map_err(failed)?;
-    if key.iter().all(|byte| *byte == key[0]) {
+    if !is_random(&key) {
         return Err(malformed("every byte of it is the same".to_owned()));
     }
     Ok(key)

@@ -2,6 +2,8 @@
 //! Owns the sealed bytes and what they are bound to. Knows no store and no clock.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 use super::{Kms, KmsError, Sealed};
@@ -28,6 +30,10 @@ pub fn associated_data(organization: OrganizationId, owner: SecretOwner, version
 
 /// Seals `plaintext` under a fresh data key that `kms` wraps; both are bound to `aad`.
 ///
+/// The sealed bytes are [`FORM`], the data key's commitment, nonce, ciphertext and tag. AES-GCM alone does not commit to
+/// its key: there are ciphertexts that open under two, so a KMS that hands out another key than it was given is found out by
+/// the commitment, before anything is opened.
+///
 /// # Errors
 ///
 /// Whatever the KMS fails with.
@@ -35,18 +41,79 @@ pub async fn seal(kms: &dyn Kms, entropy: &dyn Entropy, aad: &[u8], plaintext: &
     let mut data_key = Zeroizing::new([0; 32]);
     entropy.fill(data_key.as_mut());
     let wrapped_key = kms.wrap(&data_key, aad).await?;
-    let ciphertext = encrypt(&cipher(&data_key), entropy, aad, plaintext);
+    let derived = Derived::of(&data_key);
+    let encrypted = encrypt(&cipher(&derived.key), entropy, aad, plaintext);
+    let ciphertext = [&FORM[..], &derived.commitment, &encrypted].concat();
     Ok(Sealed { key_id: kms.key_id().to_owned(), wrapped_key, ciphertext })
 }
 
-/// Opens what [`seal`] sealed with the same `aad`.
+/// Opens what [`seal`] sealed with the same `aad`, and what it sealed before there were commitments.
 ///
 /// # Errors
 ///
 /// [`KmsError::Damaged`] if anything of it differs from what was sealed, and whatever the KMS fails with.
 pub async fn open(kms: &dyn Kms, aad: &[u8], sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, KmsError> {
     let data_key = kms.unwrap(&sealed.key_id, &sealed.wrapped_key, aad).await?;
-    decrypt(&cipher(&data_key), aad, &sealed.ciphertext)
+    match committed(&sealed.ciphertext) {
+        None => decrypt(&cipher(&data_key), aad, &sealed.ciphertext),
+        Some((commitment, encrypted)) => {
+            let derived = Derived::of(&data_key);
+            derived.verify(commitment)?;
+            decrypt(&cipher(&derived.key), aad, encrypted)
+        }
+    }
+}
+
+/// The same value with its data key wrapped by the key that `kms` wraps with now. The value itself is not opened, unless
+/// its form is an old one: then it is sealed anew.
+///
+/// # Errors
+///
+/// As [`open`] and [`seal`].
+pub async fn rewrap(kms: &dyn Kms, entropy: &dyn Entropy, aad: &[u8], sealed: &Sealed) -> Result<Sealed, KmsError> {
+    let Some((commitment, _)) = committed(&sealed.ciphertext) else {
+        return seal(kms, entropy, aad, &open(kms, aad, sealed).await?).await;
+    };
+    let data_key = kms.unwrap(&sealed.key_id, &sealed.wrapped_key, aad).await?;
+    // Never wrap a key that would not open the value: the old wrapping is about to be replaced.
+    Derived::of(&data_key).verify(commitment)?;
+    let wrapped_key = kms.wrap(&data_key, aad).await?;
+    Ok(Sealed { key_id: kms.key_id().to_owned(), wrapped_key, ciphertext: sealed.ciphertext.clone() })
+}
+
+/// What the sealed bytes begin with. The form before it had no mark: it began with a random nonce of 12 bytes, which is
+/// never this by chance.
+const FORM: &[u8; 8] = b"hwseal\0\x02";
+
+const COMMITMENT_LEN: usize = 32;
+
+/// The commitment and what follows it, in the form that has one.
+fn committed(ciphertext: &[u8]) -> Option<(&[u8; COMMITMENT_LEN], &[u8])> {
+    ciphertext.strip_prefix(FORM)?.split_first_chunk()
+}
+
+/// What a data key is used for, each derived apart from the other.
+struct Derived {
+    key: Zeroizing<[u8; 32]>,
+    commitment: [u8; COMMITMENT_LEN],
+}
+
+impl Derived {
+    fn of(data_key: &[u8; 32]) -> Self {
+        let hmac = hmac::Key::new(hmac::HMAC_SHA256, data_key);
+        let derive = |label: &[u8]| {
+            let tag = hmac::sign(&hmac, label);
+            <[u8; 32]>::try_from(tag.as_ref()).expect("HMAC-SHA256 gives 32 bytes")
+        };
+        Self {
+            key: Zeroizing::new(derive(b"hookward/seal/v2/key")),
+            commitment: derive(b"hookward/seal/v2/commitment"),
+        }
+    }
+
+    fn verify(&self, commitment: &[u8; COMMITMENT_LEN]) -> Result<(), KmsError> {
+        verify_slices_are_equal(&self.commitment, commitment).map_err(|_| KmsError::Damaged)
+    }
 }
 
 /// AES-256-GCM under `key`.

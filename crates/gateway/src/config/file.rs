@@ -117,7 +117,23 @@ pub(super) struct Egress {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Kms {
-    pub(super) key_file: Option<PathBuf>,
+    pub(super) provider: Option<Spanned<String>>,
+    pub(super) key_file: Option<Spanned<String>>,
+    pub(super) key: Option<Spanned<String>>,
+    pub(super) key_id: Option<Spanned<String>>,
+    pub(super) region: Option<Spanned<String>>,
+    pub(super) endpoint: Option<Spanned<String>>,
+    pub(super) access_key_id: Option<Spanned<String>>,
+    pub(super) secret_access_key: Option<Spanned<String>>,
+    pub(super) session_token: Option<Spanned<String>>,
+    pub(super) module: Option<Spanned<String>>,
+    pub(super) token: Option<Spanned<String>>,
+    pub(super) slot: Option<Spanned<u64>>,
+    pub(super) key_label: Option<Spanned<String>>,
+    pub(super) pin: Option<Spanned<String>>,
+    pub(super) cache_ttl: Option<Spanned<Lapse>>,
+    pub(super) timeout: Option<Spanned<Lapse>>,
+    pub(super) previous: Vec<Self>,
 }
 
 #[derive(Debug, Default, Deserialize)]

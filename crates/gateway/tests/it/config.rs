@@ -3,6 +3,7 @@
 use hookward_engine::model::DestinationKind;
 use hookward_gateway::config::{Config, DEFAULT};
 
+mod kms;
 mod retention;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -44,9 +45,7 @@ fn the_default_files_examples_work() {
     let text = text.join("\n").replace("env:GITHUB_SECRET", "env:SET").replace("env:CI_SECRET", "env:SIGNING");
     let text = text.replace("env:GITHUB_TOKEN", "env:SET").replace("env:GIT_TOKEN", "env:SET");
     let config = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    assert_eq!(config.sources.len(), 1);
-    assert_eq!(config.destinations.len(), 5);
-    assert_eq!(config.unmatched.len(), 1);
+    assert_eq!((config.sources.len(), config.destinations.len(), config.unmatched.len()), (1, 5, 1));
 }
 
 #[test]
