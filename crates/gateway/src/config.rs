@@ -4,12 +4,16 @@
 
 mod command;
 mod destinations;
+mod document;
 mod door;
 mod file;
 mod kms;
 mod problems;
+#[expect(dead_code, reason = "what the API is sent comes to be checked by these rules")]
 mod reference;
 mod report;
+#[expect(dead_code, reason = "what the API is sent comes to be checked by these rules")]
+mod sent;
 mod settings;
 mod sources;
 mod values;
@@ -23,12 +27,15 @@ use hookward_engine::destination::command::Supervisor;
 use hookward_engine::expression::Expression;
 use hookward_engine::model::{DestinationSpec, Retention, SourceSpec};
 use ipnet::IpNet;
+use serde::Deserialize;
+use serde_json::Value;
 
 pub use door::{Answer, Answers, Door};
 pub use kms::{AwsKey, KeyManagement, KeyProvider, Pkcs11Key, Token};
 pub use problems::{ConfigError, Problem};
 pub use reference::Environment;
-pub(crate) use reference::{from_file, without_newline};
+pub(crate) use reference::{References, from_file, is_reference, without_newline};
+use sent::Surroundings;
 pub(crate) use values::parse_lapse;
 
 use crate::{supervise, world};
@@ -76,10 +83,14 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// The listener for the API.
     pub admin: SocketAddr,
+    /// Whether destinations that run programs may be declared over the API.
+    pub commands_over_api: bool,
     /// What a connection or request may cost.
     pub limits: Limits,
     /// Address ranges that are not public and may be reached all the same.
     pub egress_allow: Vec<IpNet>,
+    /// Whether such a range may be all of them.
+    pub egress_allow_everything: bool,
     /// PEM certificates trusted besides the public ones.
     pub egress_roots: Option<PathBuf>,
 }
@@ -123,6 +134,8 @@ pub struct SourceDeclaration {
     pub name: String,
     /// How it behaves; its `door` is a [`Door`].
     pub spec: SourceSpec,
+    /// Its table as it was given: references are kept as references, and no secret stands in it.
+    pub declared: Value,
     /// Its secret as the environment or a file has it now.
     pub secret: Option<Secret>,
     /// What its provider was told for the handshake.
@@ -136,6 +149,8 @@ pub struct DestinationDeclaration {
     pub name: String,
     /// How it behaves.
     pub spec: DestinationSpec,
+    /// Its table as it was given, as for a source.
+    pub declared: Value,
     /// Its signing secret as the environment or a file has it now.
     pub secret: Option<Secret>,
 }
@@ -173,28 +188,23 @@ impl Config {
         directory: Option<&Path>,
         environment: &Environment<'_>,
     ) -> Result<Self, ConfigError> {
-        let file: file::File = toml::from_str(text)
-            .map_err(|error| ConfigError::new(name, text, vec![problems::from_toml(text, &error)]))?;
-        let mut check = Check {
-            text,
-            directory,
-            environment,
-            problems: Vec::new(),
-            notices: Vec::new(),
-            schemes: Vec::new(),
-            retention: Retention::default(),
-        };
+        let unreadable = |error| ConfigError::new(name, vec![problems::from_toml(text, &error)]);
+        let mut file: file::File = toml::from_str(text).map_err(unreadable)?;
+        // The same once more, as it was written.
+        let given: Given = toml::from_str(text).map_err(unreadable)?;
+        let mut check = Check::new(text, References::Here(environment), Surroundings::default());
+        check.directory = directory;
         check.schemes = sources::schemes(&mut check, &file.scheme);
         let settings = check.settings(&file);
-        let unmatched = door::unmatched(&mut check, file.unmatched);
-        check.retention = sources::retention(&mut check, &file.retention);
-        let source_names: Vec<String> = file.source.iter().map(|source| source.name.get_ref().clone()).collect();
-        let sources = sources::sources(&mut check, file.source, &settings.limits);
-        let destinations = destinations::destinations(&mut check, file.destination, &source_names);
+        check.around.body_bytes = settings.limits.body_bytes;
+        check.around.egress_allow_everything = settings.egress_allow_everything;
+        let unmatched = door::unmatched(&mut check, std::mem::take(&mut file.unmatched));
+        check.around.retention = sources::retention(&mut check, &file.retention);
+        let (sources, destinations) = check.tables(file.source, file.destination, given);
         if !check.problems.is_empty() {
-            return Err(ConfigError::new(name, text, check.problems));
+            return Err(ConfigError::new(name, check.problems));
         }
-        let (schemes, notices, retention) = (check.schemes, check.notices, check.retention);
+        let (schemes, notices, retention) = (check.schemes, check.notices, check.around.retention);
         Ok(Self {
             settings,
             unmatched,
@@ -209,22 +219,54 @@ impl Config {
     }
 }
 
-/// A file on its way to becoming a `Config`: collects everything that is wrong instead of stopping at the first.
+/// Tables as they were written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Given {
+    source: Vec<Value>,
+    destination: Vec<Value>,
+}
+
+/// A configuration on its way to becoming declarations: collects everything that is wrong instead of stopping at the
+/// first.
 struct Check<'a> {
     text: &'a str,
     /// The file's directory, absolute.
     directory: Option<&'a Path>,
-    environment: &'a Environment<'a>,
+    references: References<'a>,
+    around: Surroundings,
     problems: Vec<Problem>,
     notices: Vec<String>,
     schemes: Vec<Scheme>,
-    /// What is kept of a source that says nothing of its own.
-    retention: Retention,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    fn new(text: &'a str, references: References<'a>, around: Surroundings) -> Self {
+        let (problems, notices, schemes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { text, directory: None, references, around, problems, notices, schemes }
+    }
+
+    fn tables(
+        &mut self,
+        sources: Vec<file::Source>,
+        destinations: Vec<file::Destination>,
+        given: Given,
+    ) -> (Vec<SourceDeclaration>, Vec<DestinationDeclaration>) {
+        let names = sources.iter().map(|source| source.name.get_ref().clone());
+        let names: Vec<String> = names.chain(self.around.sources.iter().map(|(name, _)| name.clone())).collect();
+        let sources = sources::sources(self, sources.into_iter().zip(given.source).collect());
+        let destinations = destinations.into_iter().zip(given.destination).collect();
+        (sources, destinations::destinations(self, destinations, &names))
+    }
+
     fn problem<T>(&mut self, at: &toml::Spanned<T>, message: impl Into<String>) {
         self.problems.push(Problem::at(self.text, at.span().start, message));
+    }
+
+    /// What would be right were it not for something that is there already.
+    fn conflict<T>(&mut self, at: &toml::Spanned<T>, message: impl Into<String>) {
+        let problem = Problem::at(self.text, at.span().start, message);
+        self.problems.push(Problem { is_conflict: true, ..problem });
     }
 
     /// The scheme of this name, private ones first.
@@ -245,9 +287,11 @@ impl Check<'_> {
 
     /// A secret must have the shape of the scheme's keys.
     fn key(&mut self, scheme: &str, at: &toml::Spanned<String>, secret: &Secret) {
-        let Some(problem) = self.find(scheme).and_then(|scheme| scheme.key(1, secret).err()) else { return };
-        let from = at.get_ref();
-        self.problem(at, format!("the value of `{from}` cannot be a secret of scheme `{scheme}`: {problem}"));
+        let Some(problem) = self.find(scheme).and_then(|scheme| scheme.check_new(secret).err()) else { return };
+        // What is no reference is the value itself.
+        let what =
+            if is_reference(at.get_ref()) { format!("the value of `{}`", at.get_ref()) } else { "this".to_owned() };
+        self.problem(at, format!("{what} cannot be a secret of scheme `{scheme}`: {problem}"));
     }
 
     /// An expression has to compile.
@@ -282,13 +326,14 @@ impl Check<'_> {
             );
         }
         Settings {
-            data: file.data.clone(),
+            data: self.directory_name(&file.data),
             kms: kms::kms(self, &file.kms),
             checkouts: file.checkouts.directory.clone(),
             public: file.public.address.0,
             origin: file.public.origin.as_ref().map(|origin| self.origin(origin)),
-            trusted_proxies: file.public.trusted_proxies.iter().map(|net| net.0).collect(),
+            trusted_proxies: self.trusted_proxies(&file.public.trusted_proxies),
             admin: file.admin.address.0,
+            commands_over_api: file.admin.commands,
             limits: Limits {
                 body_bytes: limits.body_bytes.get_ref().0,
                 bodies_bytes: limits.bodies_bytes.get_ref().0,
@@ -300,9 +345,29 @@ impl Check<'_> {
                 connections: limits.connections.get_ref().0,
                 drain_timeout: limits.drain_timeout.get_ref().0,
             },
-            egress_allow: file.egress.allow.iter().map(|net| net.0).collect(),
+            egress_allow: settings::reachable(self, &file.egress.allow, file.egress.allow_everything),
+            egress_allow_everything: file.egress.allow_everything,
             egress_roots: file.egress.extra_roots.clone(),
         }
+    }
+
+    /// Whoever is trusted speaks for others: no range of the internet's size does.
+    fn trusted_proxies(&mut self, ranges: &[toml::Spanned<values::Range>]) -> Vec<IpNet> {
+        for range in ranges.iter().filter(|range| range.get_ref().is_everything()) {
+            let text = range.get_ref().0;
+            self.problem(
+                range,
+                format!("anybody could speak for anybody: `{text}` is wider than any network of proxies"),
+            );
+        }
+        ranges.iter().map(|range| range.get_ref().0).collect()
+    }
+
+    fn directory_name(&mut self, path: &toml::Spanned<PathBuf>) -> PathBuf {
+        if values::is_interpolated(&path.get_ref().to_string_lossy()) {
+            self.problem(path, values::NOT_INTERPOLATED);
+        }
+        path.get_ref().clone()
     }
 
     fn origin(&mut self, origin: &toml::Spanned<String>) -> String {

@@ -171,10 +171,10 @@ fn parts(
 
 fn declared(sources: Vec<SourceDeclaration>, destinations: Vec<DestinationDeclaration>) -> Declared {
     let source = |source: SourceDeclaration| {
-        let SourceDeclaration { name, spec, secret, handshake_token } = source;
+        let SourceDeclaration { name, spec, secret, handshake_token, .. } = source;
         DeclaredSource { name, spec, secret, handshake_token }
     };
-    let destination = |DestinationDeclaration { name, spec, secret }| DeclaredDestination { name, spec, secret };
+    let destination = |DestinationDeclaration { name, spec, secret, .. }| DeclaredDestination { name, spec, secret };
     Declared {
         sources: sources.into_iter().map(source).collect(),
         destinations: destinations.into_iter().map(destination).collect(),

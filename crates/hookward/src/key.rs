@@ -55,6 +55,14 @@ pub enum SecretError {
         /// What was given.
         found: usize,
     },
+    /// A new secret that whoever has seen a few requests could guess.
+    #[error("the key has {found} bytes, and a new one needs at least {least}")]
+    TooShort {
+        /// What the scheme asks for.
+        least: usize,
+        /// What was given.
+        found: usize,
+    },
     /// A token that could not be sent in a header.
     #[error("a token must be printable text without blanks at its ends, of at most {MAX_TOKEN} bytes")]
     NotSendable,
@@ -113,6 +121,22 @@ impl Key {
         }
         self.materials.get(index)?.as_ref()
     }
+}
+
+/// What begins like a public key is no secret: whoever verifies with it would publish what signs.
+const PUBLIC_PREFIX: &str = "whpk_";
+
+/// Whether a secret may be set now. Stricter than what a key can be made of, because secrets that are in use stay usable.
+pub(crate) fn check_new(proof: &Proof, secret: &[u8]) -> Result<(), SecretError> {
+    if proof.algorithm == Algorithm::Ed25519 {
+        return Ok(());
+    }
+    if secret.starts_with(PUBLIC_PREFIX.as_bytes()) {
+        return Err(SecretError::PrefixRefused(PUBLIC_PREFIX.to_owned()));
+    }
+    let Some(least) = proof.key.least_bytes else { return Ok(()) };
+    let found = key_bytes(&proof.key, secret)?.len();
+    if found < least { Err(SecretError::TooShort { least, found }) } else { Ok(()) }
 }
 
 impl fmt::Debug for Key {

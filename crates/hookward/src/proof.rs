@@ -76,6 +76,8 @@ pub(crate) struct KeySpec {
     pub(crate) refused_prefix: Option<String>,
     /// Marks a private key, where `prefix` marks a public one.
     pub(crate) private_prefix: Option<String>,
+    /// A new secret has at least this many bytes of key. Shorter ones that are in use already go on working.
+    pub(crate) least_bytes: Option<usize>,
     /// The provider's own format, for making a new secret.
     pub(crate) generate: Option<GenerateSpec>,
 }

@@ -119,6 +119,17 @@ impl Scheme {
         Key::new(version, Arc::clone(&self.name), &self.proofs, secret)
     }
 
+    /// Whether this secret may be set now: it can be a key, is no public key where a secret one belongs, and is as long
+    /// as the scheme asks of new ones. One that is in use already may be less.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_new(&self, secret: &Secret) -> Result<(), SecretError> {
+        let signing = self.proofs.first().expect("a scheme has at least one proof");
+        key::check_new(signing, secret.expose())?;
+        self.key(1, secret).map(drop)
+    }
+
     /// Makes a new secret in the provider's own format. `fill` fills a buffer with entropy.
     pub fn generate(&self, fill: &mut dyn FnMut(&mut [u8])) -> Result<Secret, CannotGenerate> {
         let made = self.proofs.iter().find_map(|proof| key::generate(proof, fill));

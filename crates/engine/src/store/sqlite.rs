@@ -59,6 +59,18 @@ pub enum OpenError {
         /// Why.
         cause: std::io::Error,
     },
+    /// Anybody on the machine could put other files in the place of the database, and this process may not prevent it.
+    #[error(
+        "the data directory `{}` is writable by everybody (mode {mode:04o}): \
+         `chmod go-w` it, or name a directory below it, which is then made for its owner only",
+        path.display()
+    )]
+    Exposed {
+        /// The directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// Another process has it open.
     #[error("the data directory `{}` is in use by another process", path.display())]
     InUse {

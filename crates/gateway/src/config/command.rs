@@ -6,8 +6,8 @@ use hookward::Secret;
 use hookward_engine::model::{CheckoutSpec, CommandSpec, OUTPUT_BYTES, Signing};
 use toml::Spanned;
 
-use super::settings::{Absent, Signs, bounded, pairs, refuse, resolve, url_problem};
-use super::{Check, file, reference};
+use super::settings::{Absent, Signs, allow_addresses, bounded, pairs, refuse, resolve, resolve_secret, url_problem};
+use super::{Check, file};
 
 /// The most output that can be kept of an attempt, in bytes. It is in memory while the program runs.
 const OUTPUT_BYTES_MAX: usize = 16 << 20;
@@ -25,6 +25,10 @@ pub(super) fn command(check: &mut Check<'_>, file: file::Destination) -> Result<
         check.problem(&file.kind, "a destination of type `command` needs an `argv`");
         return Ok(None);
     };
+    let has_place = check.directory.is_some() || file.directory.is_some() || check.references.are_here();
+    if !has_place && argv.get_ref().first().is_some_and(|program| program.contains('/') && !program.starts_with('/')) {
+        check.problem(&argv, "there is no file that the program could stand beside: name it by its whole path");
+    }
     if argv.get_ref().first().is_none_or(String::is_empty) || argv.get_ref().iter().any(|word| word.contains('\0')) {
         check.problem(&argv, "`argv` is a program and its arguments, like [\"./deploy\", \"--now\"]");
     }
@@ -80,7 +84,7 @@ fn checkout(check: &mut Check<'_>, table: file::CheckoutTable) -> Result<Checkou
         url: check.expression(table.url),
         commit: check.expression(table.commit),
         base,
-        allow_addresses: table.allow_addresses.into_iter().map(|range| range.0).collect(),
+        allow_addresses: allow_addresses(check, table.allow_addresses.as_ref()),
         max_bytes: max_bytes as u64,
     })
 }
@@ -93,21 +97,15 @@ pub(super) fn credential(
 ) -> Result<Option<Signs>, Absent> {
     let Some(file::Checkout::Yes(table)) = checkout.map(Spanned::get_ref) else { return Ok(None) };
     let Some(credential) = &table.credential else { return Ok(None) };
-    let value = match reference::secret(credential.get_ref(), check.environment) {
-        Ok(Ok(value)) => value,
-        Ok(Err(variable)) => return Err(Absent(variable)),
-        Err(message) => {
-            check.problem(credential, message);
-            return Ok(None);
-        }
-    };
+    let signing = Some(Signing { scheme: SCHEME.to_owned() });
+    let Some(value) = resolve_secret(check, credential)? else { return Ok(Some((signing, None))) };
     let value = if value.expose().contains(&b':') {
         value
     } else {
         Secret::new([TOKEN_USER, value.expose()].concat()).expect("it has a user at least")
     };
     check.key(SCHEME, credential, &value);
-    Ok(Some((Some(Signing { scheme: SCHEME.to_owned() }), Some(value))))
+    Ok(Some((signing, Some(value))))
 }
 
 /// The settings of this type in a destination of another.

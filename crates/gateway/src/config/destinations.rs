@@ -6,15 +6,24 @@ use std::time::Duration;
 
 use hookward_engine::model::{DestinationKind, DestinationSpec, HttpSpec, PullSpec, RetrySchedule, Rules, Signing};
 use hookward_engine::{OWN, PUBLISH};
+use serde_json::Value;
 use toml::Spanned;
 
-use super::reference;
-use super::settings::{Absent, Signs, bounded, event_types, name, pairs, refuse, resolve, url_problem};
-use super::{Check, DestinationDeclaration, command, file, problems, report};
+use super::settings::{
+    Absent, Signs, allow_addresses, bounded, event_types, name, pairs, refuse, resolve, resolve_secret, url_problem,
+};
+use super::{Check, DestinationDeclaration, command, file, problems, report, values};
 
 const GRACE: Duration = Duration::from_secs(86_400);
 const TIMEOUT: Duration = Duration::from_secs(15);
 const CONCURRENCY: usize = 8;
+
+/// The longest that an attempt may take, and that a program may run.
+const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+const PROGRAM_TIMEOUT_MAX: Duration = Duration::from_secs(12 * 3600);
+
+/// The most headers in a list of them.
+const HEADERS_MAX: usize = 64;
 
 /// Header names that an attempt sets itself.
 const OWN_HEADERS: [&str; 8] =
@@ -22,18 +31,24 @@ const OWN_HEADERS: [&str; 8] =
 
 pub(super) fn destinations(
     check: &mut Check<'_>,
-    files: Vec<file::Destination>,
+    files: Vec<(file::Destination, Value)>,
     sources: &[String],
 ) -> Vec<DestinationDeclaration> {
-    report::subjects(check, &files);
+    report::subjects(check, files.iter().map(|(file, _)| file));
     let mut names = HashMap::new();
     let mut destinations = Vec::new();
-    for file in files {
+    for (file, declared) in files {
         name(check, &file.name, "destination", &mut names);
-        let label = file.name.get_ref().clone();
-        match destination(check, file, sources) {
+        let label = file.name.clone();
+        match destination(check, file, declared, sources) {
             Ok(destination) => destinations.extend(destination),
+            // Nothing goes because a variable is not set on some other machine.
+            Err(Absent(variable)) if check.references.are_sent() => {
+                let message = format!("`{variable}` is not set; for what the gateway has write \"stored\"");
+                check.problem(&label, message);
+            }
             Err(Absent(variable)) => {
+                let label = label.get_ref();
                 check.notices.push(format!("destination `{label}` is left out: {variable} is not set"));
             }
         }
@@ -44,6 +59,7 @@ pub(super) fn destinations(
 fn destination(
     check: &mut Check<'_>,
     mut file: file::Destination,
+    declared: Value,
     sources: &[String],
 ) -> Result<Option<DestinationDeclaration>, Absent> {
     let mut retry = retry(check, std::mem::take(&mut file.retry));
@@ -55,7 +71,7 @@ fn destination(
         once_per: check.expression(file.once_per.take()),
         latest_wins: check.expression(file.latest_wins.take()),
     };
-    let timeout = file.timeout.as_ref().map_or(TIMEOUT, |timeout| check.timeout(timeout, "timeout"));
+    let timeout = timeout(check, &file);
     let concurrency = bounded(check, file.concurrency.as_ref(), CONCURRENCY, 1..=1024, "concurrency");
     report::token_as_signature(check, &mut file);
     let signing = file.sign.take();
@@ -73,7 +89,20 @@ fn destination(
     let concurrency = u32::try_from(concurrency).unwrap_or(1);
     let spec =
         DestinationSpec { kind, sources: heard, event_types, rules, retry, concurrency, timeout, signing, grace };
-    Ok(Some(DestinationDeclaration { name, spec, secret }))
+    Ok(Some(DestinationDeclaration { name, spec, declared, secret }))
+}
+
+/// The deadline of one attempt: time for something, and less than anybody would wait for.
+fn timeout(check: &mut Check<'_>, file: &file::Destination) -> Duration {
+    let Some(timeout) = &file.timeout else { return TIMEOUT };
+    let (most, words) = match file.kind.get_ref().as_str() {
+        "command" => (PROGRAM_TIMEOUT_MAX, "12h"),
+        _ => (TIMEOUT_MAX, "10m"),
+    };
+    if timeout.get_ref().0 > most {
+        check.problem(timeout, format!("`timeout` of a destination of this type is at most {words}"));
+    }
+    check.timeout(timeout, "timeout")
 }
 
 fn kind(check: &mut Check<'_>, file: file::Destination) -> Result<Option<DestinationKind>, Absent> {
@@ -137,7 +166,20 @@ fn http(check: &mut Check<'_>, file: file::Destination) -> Result<Option<HttpSpe
     if let Some(problem) = value.as_deref().and_then(url_problem) {
         check.problem(&url, format!("this url cannot be used: {problem}"));
     }
+    let forwarded_at = file.forward_headers.as_ref().map(Spanned::span);
     let forward_headers = file.forward_headers.map(Spanned::into_inner).unwrap_or_default();
+    for (at, count, what) in [
+        (forwarded_at, forward_headers.len(), "forward_headers"),
+        (
+            file.set_headers.as_ref().map(Spanned::span),
+            file.set_headers.as_ref().map_or(0, |set| set.get_ref().len()),
+            "set_headers",
+        ),
+    ] {
+        if let Some(at) = at.filter(|_| count > HEADERS_MAX) {
+            check.problem(&Spanned::new(at, ()), format!("`{what}` has at most {HEADERS_MAX}"));
+        }
+    }
     for header in &forward_headers {
         let text = header.get_ref();
         let stem = text.strip_suffix('*').unwrap_or(text);
@@ -146,12 +188,12 @@ fn http(check: &mut Check<'_>, file: file::Destination) -> Result<Option<HttpSpe
         }
     }
     let set_headers = pairs(check, file.set_headers, header_problem)?;
-    let allow_addresses = file.allow_addresses.map(Spanned::into_inner).unwrap_or_default();
+    let allow_addresses = allow_addresses(check, file.allow_addresses.as_ref());
     Ok(value.map(|url| HttpSpec {
         url,
         forward_headers: forward_headers.into_iter().map(Spanned::into_inner).collect(),
         set_headers,
-        allow_addresses: allow_addresses.into_iter().map(|range| range.0).collect(),
+        allow_addresses,
     }))
 }
 
@@ -162,6 +204,9 @@ fn header_problem(name: &str, value: &str) -> Option<String> {
     if OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
         return Some(format!("header `{name}` belongs to the connection and cannot be set"));
     }
+    if values::is_interpolated(value) {
+        return Some(values::NOT_INTERPOLATED.to_owned());
+    }
     http::HeaderValue::from_str(value)
         .is_err()
         .then(|| format!("the value of header `{name}` has characters a header cannot"))
@@ -171,17 +216,13 @@ fn sign_with(check: &mut Check<'_>, sign: file::Sign) -> Result<Signs, Absent> {
     let scheme = check.scheme(&sign.scheme).map(|scheme| scheme.name().to_owned());
     let secret = match sign.secret {
         None => None,
-        Some(secret) => match reference::secret(secret.get_ref(), check.environment) {
-            Ok(Ok(value)) => {
-                scheme.iter().for_each(|scheme| check.key(scheme, &secret, &value));
-                Some(value)
+        Some(secret) => {
+            let value = resolve_secret(check, &secret)?;
+            if let (Some(scheme), Some(value)) = (&scheme, &value) {
+                check.key(scheme, &secret, value);
             }
-            Ok(Err(variable)) => return Err(Absent(variable)),
-            Err(message) => {
-                check.problem(&secret, message);
-                None
-            }
-        },
+            value
+        }
     };
     Ok((scheme.map(|scheme| Signing { scheme }), secret))
 }
@@ -207,6 +248,9 @@ fn retry(check: &mut Check<'_>, file: file::Retry) -> RetrySchedule {
         Some(waits) => {
             if waits.get_ref().len() > 100 {
                 check.problem(&waits, "a schedule has at most 100 waits");
+            }
+            for pair in waits.get_ref().windows(2).filter(|pair| pair[0].get_ref().0 > pair[1].get_ref().0) {
+                check.problem(&pair[1], "a wait is not shorter than the one before it");
             }
             for wait in waits.get_ref().iter().filter(|wait| wait.get_ref().0.subsec_millis() != 0) {
                 check.problem(wait, "a wait is in whole seconds");

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::values::{Range, Size};
-use super::{Check, Limits, Unmatched, file};
+use super::{Check, Unmatched, file};
 
 /// The gateway's own settings of a source, kept in its spec's `door`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,10 +195,10 @@ pub(super) fn allow_addresses(check: &mut Check<'_>, ranges: Option<Spanned<Vec<
 }
 
 /// Checks a source's own limit on bodies: no wider than everybody's.
-pub(super) fn body_bytes(check: &mut Check<'_>, size: &Spanned<Size>, limits: &Limits) -> usize {
+pub(super) fn body_bytes(check: &mut Check<'_>, size: &Spanned<Size>) -> usize {
     let bytes = size.get_ref().0;
-    if bytes == 0 || bytes > limits.body_bytes {
-        let most = limits.body_bytes;
+    let most = check.around.body_bytes;
+    if bytes == 0 || bytes > most {
         check.problem(size, format!("`body_bytes` of a source is from 1 to that in [limits], which is {most}"));
     }
     bytes
@@ -234,7 +234,7 @@ pub(super) fn shared(
     let path = &door.path;
     let (Some(hint), Some(first_hint)) = (&door.hint, &first.hint) else {
         let message = format!("path `{path}` is already that of source `{other}`");
-        check.problem(at, format!("{message}; sources share a path only when each has a `hint`"));
+        check.conflict(at, format!("{message}; sources share a path only when each has a `hint`"));
         return;
     };
     for (equal, what) in [
@@ -252,7 +252,9 @@ pub(super) fn shared(
     }
     if let Some((twin, _)) = neighbours.iter().find(|(_, other)| other.hint == door.hint) {
         let value = hint.value.escape_debug();
-        check
-            .problem(at, format!("sources `{twin}` and `{name}` share path `{path}` and have the same hint `{value}`"));
+        check.conflict(
+            at,
+            format!("sources `{twin}` and `{name}` share path `{path}` and have the same hint `{value}`"),
+        );
     }
 }

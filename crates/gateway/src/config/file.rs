@@ -16,7 +16,7 @@ use super::values::{Address, Lapse, Range, Size};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
-    pub(super) data: PathBuf,
+    pub(super) data: Spanned<PathBuf>,
     pub(super) public: Public,
     pub(super) admin: Admin,
     pub(super) limits: Limits,
@@ -30,10 +30,18 @@ pub(super) struct File {
     pub(super) scheme: Vec<Spanned<toml::Table>>,
 }
 
+/// The tables that can also come over the API.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tables {
+    pub(super) source: Vec<Source>,
+    pub(super) destination: Vec<Destination>,
+}
+
 impl Default for File {
     fn default() -> Self {
         Self {
-            data: PathBuf::from("hookward-data"),
+            data: Spanned::new(0..0, PathBuf::from("hookward-data")),
             public: Public::default(),
             admin: Admin::default(),
             limits: Limits::default(),
@@ -54,7 +62,7 @@ impl Default for File {
 pub(super) struct Public {
     pub(super) address: Address,
     pub(super) origin: Option<Spanned<String>>,
-    pub(super) trusted_proxies: Vec<Range>,
+    pub(super) trusted_proxies: Vec<Spanned<Range>>,
 }
 
 impl Default for Public {
@@ -67,11 +75,12 @@ impl Default for Public {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Admin {
     pub(super) address: Address,
+    pub(super) commands: bool,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { address: Address(SocketAddr::from(([127, 0, 0, 1], 8081))) }
+        Self { address: Address(SocketAddr::from(([127, 0, 0, 1], 8081))), commands: false }
     }
 }
 
@@ -110,7 +119,8 @@ impl Default for Limits {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Egress {
-    pub(super) allow: Vec<Range>,
+    pub(super) allow: Vec<Spanned<Range>>,
+    pub(super) allow_everything: bool,
     pub(super) extra_roots: Option<PathBuf>,
 }
 
@@ -226,7 +236,7 @@ pub(super) struct Destination {
     pub(super) url: Option<Spanned<String>>,
     pub(super) forward_headers: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) set_headers: Option<Spanned<BTreeMap<String, Spanned<String>>>>,
-    pub(super) allow_addresses: Option<Spanned<Vec<Range>>>,
+    pub(super) allow_addresses: Option<Spanned<Vec<Spanned<Range>>>>,
     pub(super) argv: Option<Spanned<Vec<String>>>,
     pub(super) directory: Option<Spanned<String>>,
     pub(super) environment: Option<Spanned<BTreeMap<String, Spanned<String>>>>,
@@ -269,7 +279,7 @@ pub(super) struct CheckoutTable {
     pub(super) url: Option<Spanned<String>>,
     pub(super) commit: Option<Spanned<String>>,
     pub(super) base: Option<Spanned<String>>,
-    pub(super) allow_addresses: Vec<Range>,
+    pub(super) allow_addresses: Option<Spanned<Vec<Spanned<Range>>>>,
     pub(super) credential: Option<Spanned<String>>,
     pub(super) max_bytes: Option<Spanned<Size>>,
 }

@@ -9,7 +9,7 @@ use hookward_engine::clock::SystemEntropy;
 use hookward_engine::kms::environment::EnvironmentKms;
 use toml::Spanned;
 
-use super::reference::{self, Environment};
+use super::reference::ResolvedSecret;
 use super::values::Lapse;
 use super::{Check, file, problems, settings};
 
@@ -212,7 +212,7 @@ fn aws(check: &mut Check<'_>, file: &file::Kms, name: &Spanned<String>) -> Optio
         check.problem(at, "an alias may come to mean another key: name the key by its id or its ARN");
     }
     let given = |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.get_ref().clone());
-    let variable = |check: &Check<'_>, name: &str| (check.environment)(name).filter(|value| !value.is_empty());
+    let variable = |check: &Check<'_>, name: &str| check.references.variable(name);
     let region = given(&file.region).or_else(|| variable(check, "AWS_REGION"));
     let region = region.or_else(|| variable(check, "AWS_DEFAULT_REGION"));
     if region.is_none() {
@@ -298,9 +298,13 @@ fn required<'f>(
 
 /// A secret that must be there now: without it nothing can be opened.
 fn secret(check: &mut Check<'_>, at: &Spanned<String>) -> Option<Secret> {
-    match reference::secret(at.get_ref(), check.environment) {
-        Ok(Ok(secret)) => Some(secret),
-        Ok(Err(variable)) => {
+    match check.references.secret(at.get_ref()) {
+        Ok(ResolvedSecret::Value(secret)) => Some(secret),
+        Ok(ResolvedSecret::Stored) => {
+            check.problem(at, "what opens everything else is not stored: write \"env:NAME\" or \"file:PATH\"");
+            None
+        }
+        Ok(ResolvedSecret::Absent(variable)) => {
             check.problem(at, format!("the variable {variable} is not set"));
             None
         }
@@ -315,10 +319,6 @@ fn secret(check: &mut Check<'_>, at: &Spanned<String>) -> Option<Secret> {
 fn credential(check: &mut Check<'_>, given: Option<&Spanned<String>>, variable: &str) -> Option<Secret> {
     match given {
         Some(at) => secret(check, at),
-        None => from_variable(variable, check.environment),
+        None => check.references.variable(variable).and_then(|value| Secret::new(value).ok()),
     }
-}
-
-fn from_variable(name: &str, environment: &Environment<'_>) -> Option<Secret> {
-    environment(name).and_then(|value| Secret::new(value).ok())
 }

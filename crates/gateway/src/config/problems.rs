@@ -17,6 +17,10 @@ pub struct Problem {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
+    /// The same place, in bytes.
+    pub(super) offset: usize,
+    /// Whether it is only wrong beside something that is there already.
+    pub(super) is_conflict: bool,
     /// One sentence.
     pub message: String,
 }
@@ -29,20 +33,25 @@ impl Problem {
         Self {
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
+            offset,
+            is_conflict: false,
             message: message.into(),
         }
     }
 }
 
 impl ConfigError {
-    pub(super) fn new(file: &str, _text: &str, mut problems: Vec<Problem>) -> Self {
+    pub(super) fn new(file: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| (problem.line, problem.column));
         Self { file: file.to_owned(), problems }
     }
 
     pub(super) fn unreadable(file: &str, error: &std::io::Error) -> Self {
         let message = format!("cannot be read: {error}");
-        Self { file: file.to_owned(), problems: vec![Problem { line: 0, column: 0, message }] }
+        Self {
+            file: file.to_owned(),
+            problems: vec![Problem { line: 0, column: 0, offset: 0, is_conflict: false, message }],
+        }
     }
 
     /// All of them, in the file's order.
@@ -53,7 +62,7 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Problem { line, column, message }) in self.problems.iter().enumerate() {
+        for (index, Problem { line, column, message, .. }) in self.problems.iter().enumerate() {
             let end = if index + 1 < self.problems.len() { "\n" } else { "" };
             match line {
                 0 => write!(f, "{}: {message}{end}", self.file)?,

@@ -4,7 +4,7 @@
 use hookward_engine::model::{ReportProvider, ReportSpec};
 use toml::Spanned;
 
-use super::settings::{Absent, refuse, resolve, url_problem};
+use super::settings::{Absent, allow_addresses, refuse, resolve, url_problem};
 use super::{Check, file, problems};
 
 /// The settings that only this type has.
@@ -69,15 +69,17 @@ pub(super) fn report(check: &mut Check<'_>, file: file::Destination) -> Result<O
         status: file.status.map(Spanned::into_inner),
         check_run: file.check_run.map(Spanned::into_inner),
         comment,
-        allow_addresses: file.allow_addresses.map(Spanned::into_inner).into_iter().flatten().map(|r| r.0).collect(),
+        allow_addresses: allow_addresses(check, file.allow_addresses.as_ref()),
     }))
 }
 
 /// Every report is of a destination that there is, and that does something itself.
-pub(super) fn subjects(check: &mut Check<'_>, files: &[file::Destination]) {
-    let doers = files.iter().filter(|file| file.kind.get_ref() != "report");
-    let known: Vec<&str> = doers.map(|file| file.name.get_ref().as_str()).collect();
-    for of in files.iter().filter_map(|file| file.of.as_ref()) {
+pub(super) fn subjects<'f>(check: &mut Check<'_>, files: impl Iterator<Item = &'f file::Destination> + Clone) {
+    let doers = files.clone().filter(|file| file.kind.get_ref() != "report");
+    let others = check.around.destinations.clone();
+    let others = others.iter().filter(|(_, does_something)| *does_something).map(|(name, _)| name.as_str());
+    let known: Vec<&str> = doers.map(|file| file.name.get_ref().as_str()).chain(others).collect();
+    for of in files.filter_map(|file| file.of.as_ref()) {
         if !known.contains(&of.get_ref().as_str()) {
             let near = problems::nearest(of.get_ref(), known.iter().copied());
             check.problem(of, format!("there is no destination `{}` to report of{near}", of.get_ref().escape_debug()));

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use hookward::Secret;
 use hookward_engine::model::Signing;
+use ipnet::IpNet;
 use toml::Spanned;
 
-use super::reference::{self, Resolved};
+use super::reference::{Resolved, ResolvedSecret};
 use super::{Check, values};
 
 /// A variable that is not set: the destination is left out.
@@ -24,7 +25,7 @@ pub(super) fn refuse<T>(check: &mut Check<'_>, value: Option<&Spanned<T>>, key: 
 }
 
 pub(super) fn resolve(check: &mut Check<'_>, value: &Spanned<String>) -> Result<Option<String>, Absent> {
-    match reference::resolve(value.get_ref(), check.environment) {
+    match check.references.resolve(value.get_ref()) {
         Ok(Resolved::Value(text)) => Ok(Some(text.to_string())),
         Ok(Resolved::Absent(variable)) => Err(Absent(variable)),
         Err(message) => {
@@ -32,6 +33,45 @@ pub(super) fn resolve(check: &mut Check<'_>, value: &Spanned<String>) -> Result<
             Ok(None)
         }
     }
+}
+
+/// A destination's secret: `None` for the one that is stored, or one that cannot be.
+pub(super) fn resolve_secret(check: &mut Check<'_>, at: &Spanned<String>) -> Result<Option<Secret>, Absent> {
+    match check.references.secret(at.get_ref()) {
+        Ok(ResolvedSecret::Value(value)) => Ok(Some(value)),
+        Ok(ResolvedSecret::Stored) => Ok(None),
+        Ok(ResolvedSecret::Absent(variable)) => Err(Absent(variable)),
+        Err(message) => {
+            check.problem(at, message);
+            Ok(None)
+        }
+    }
+}
+
+/// Ranges that may be reached although they are not public. All addresses together are none that anybody lists by accident.
+pub(super) fn reachable(check: &mut Check<'_>, ranges: &[Spanned<values::Range>], everything: bool) -> Vec<IpNet> {
+    for range in ranges.iter().filter(|range| range.get_ref().is_everything() && !everything) {
+        let text = range.get_ref().0;
+        let problem = format!("`{text}` would let destinations reach this machine and every network it is in");
+        check.problem(range, format!("{problem}; if that is meant, say `allow_everything = true` in [egress]"));
+    }
+    ranges.iter().map(|range| range.get_ref().0).collect()
+}
+
+/// The ranges that one destination may reach besides.
+pub(super) fn allow_addresses(
+    check: &mut Check<'_>,
+    ranges: Option<&Spanned<Vec<Spanned<values::Range>>>>,
+) -> Vec<IpNet> {
+    let Some(ranges) = ranges else { return Vec::new() };
+    if !check.around.may_reach && !ranges.get_ref().is_empty() {
+        check.problem(
+            ranges,
+            "which addresses may be reached besides public ones is for whoever runs this gateway to say",
+        );
+    }
+    let everything = check.around.egress_allow_everything;
+    reachable(check, ranges.get_ref(), everything)
 }
 
 /// Resolves the values of a table and checks each pair.
@@ -53,6 +93,9 @@ pub(super) fn pairs(
 
 /// Why `url` is not one that can be called. The url itself is not repeated: it may hold a credential.
 pub(super) fn url_problem(url: &str) -> Option<&'static str> {
+    if values::is_interpolated(url) {
+        return Some(values::NOT_INTERPOLATED);
+    }
     let Ok(uri) = url.parse::<http::Uri>() else { return Some("it is not a URL") };
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Some("it does not begin with `http://` or `https://`");

@@ -7,10 +7,12 @@ use std::time::Duration;
 use hookward::{Scheme, Secret};
 use hookward_engine::model::{DedupPolicy, Proof, Rate, Retention, SourceSpec};
 use hookward_engine::{OWN, PUBLISH};
+use serde_json::Value;
 use toml::Spanned;
 
+use super::reference::ResolvedSecret;
 use super::values::Size;
-use super::{Check, Door, Limits, SourceDeclaration, door, file, reference, settings};
+use super::{Check, Door, SourceDeclaration, door, file, settings};
 
 /// How long dedup keys are remembered unless the source says otherwise.
 const WINDOW: Duration = Duration::from_secs(30 * 86_400);
@@ -20,6 +22,9 @@ const GRACE: Duration = Duration::from_secs(86_400);
 
 /// The most requests that a rate may speak of.
 const RATE_MAX: usize = 1_000_000;
+
+/// The most headers that may be looked at for a delivery id.
+const HEADERS_MAX: usize = 16;
 
 pub(super) fn schemes(check: &mut Check<'_>, tables: &[Spanned<toml::Table>]) -> Vec<Scheme> {
     let mut schemes: Vec<Scheme> = Vec::new();
@@ -42,11 +47,11 @@ pub(super) fn schemes(check: &mut Check<'_>, tables: &[Spanned<toml::Table>]) ->
     schemes
 }
 
-pub(super) fn sources(check: &mut Check<'_>, files: Vec<file::Source>, limits: &Limits) -> Vec<SourceDeclaration> {
+pub(super) fn sources(check: &mut Check<'_>, files: Vec<(file::Source, Value)>) -> Vec<SourceDeclaration> {
     let mut names = HashMap::new();
-    let mut doors: Vec<(String, Door)> = Vec::new();
+    let mut doors = check.around.sources.clone();
     let mut sources = Vec::new();
-    for mut file in files {
+    for (mut file, declared) in files {
         settings::name(check, &file.name, "source", &mut names);
         match file.name.get_ref().as_str() {
             PUBLISH => {
@@ -60,11 +65,11 @@ pub(super) fn sources(check: &mut Check<'_>, files: Vec<file::Source>, limits: &
             }
             _ => {}
         }
-        let path =
-            file.path.take().unwrap_or_else(|| Spanned::new(file.name.span(), format!("/in/{}", file.name.get_ref())));
+        let default = || Spanned::new(file.name.span(), format!("{}/{}", check.around.prefix, file.name.get_ref()));
+        let path = file.path.take().unwrap_or_else(default);
         door::path(check, &path);
         let name = file.name.get_ref().clone();
-        let Some((declaration, door)) = source(check, file, path.get_ref().clone(), limits) else { continue };
+        let Some((declaration, door)) = source(check, file, declared, path.get_ref().clone()) else { continue };
         let neighbours: Vec<_> = doors.iter().filter(|(_, other)| other.path == door.path).collect();
         door::shared(check, &path, &name, &door, &neighbours);
         doors.push((name, door));
@@ -76,17 +81,17 @@ pub(super) fn sources(check: &mut Check<'_>, files: Vec<file::Source>, limits: &
 fn source(
     check: &mut Check<'_>,
     file: file::Source,
+    declared: Value,
     path: String,
-    limits: &Limits,
 ) -> Option<(SourceDeclaration, Door)> {
     let proof = proof(check, &file)?;
-    let dedup = dedup(check, file.dedup, &proof);
+    let dedup = dedup(check, &file.name, file.dedup, &proof);
     let door = Door {
         path,
         hint: door::hint(check, file.hint),
         methods: door::methods(check, file.methods),
         allow_addresses: door::allow_addresses(check, file.allow_addresses),
-        body_bytes: file.body_bytes.map(|size| door::body_bytes(check, &size, limits)),
+        body_bytes: file.body_bytes.map(|size| door::body_bytes(check, &size)),
         answers: door::answers(check, file.answers),
     };
     let secret = secret(check, &file.name, &proof, file.secret.as_ref());
@@ -98,11 +103,11 @@ fn source(
         grace: file.grace.map_or(GRACE, |grace| grace.0),
         event_types: settings::event_types(check, file.event_types),
         filter,
-        retention: file.retention.map_or(check.retention, |file| retention(check, &file)),
+        retention: file.retention.map_or(check.around.retention, |file| retention(check, &file)),
         rate: file.rate.map(|file| rate(check, &file)),
         door: serde_json::to_value(&door).expect("a door is plain data"),
     };
-    Some((SourceDeclaration { name: file.name.into_inner(), spec, secret, handshake_token }, door))
+    Some((SourceDeclaration { name: file.name.into_inner(), spec, declared, secret, handshake_token }, door))
 }
 
 /// What is kept; each bound leaves something.
@@ -145,21 +150,25 @@ fn proof(check: &mut Check<'_>, file: &file::Source) -> Option<Proof> {
     }
 }
 
-fn dedup(check: &mut Check<'_>, file: file::Dedup, proof: &Proof) -> DedupPolicy {
+fn dedup(check: &mut Check<'_>, name: &Spanned<String>, file: file::Dedup, proof: &Proof) -> DedupPolicy {
     let scheme = match proof {
         Proof::Scheme { name } => check.find(name),
         _ => None,
     };
     let by_scheme = scheme.is_some_and(Scheme::body_is_unique);
     let tolerance = scheme.and_then(Scheme::tolerance).unwrap_or_default();
-    if let Some(window) = &file.window
-        && window.get_ref().0 < 2 * tolerance
-    {
+    let window = file.window.as_ref().map_or(WINDOW, |window| window.get_ref().0);
+    if window < 2 * tolerance {
         let least = 2 * tolerance.as_secs();
-        check.problem(
-            window,
-            format!("a window shorter than twice the scheme's tolerance ({least}s) lets an old request in again"),
-        );
+        let message =
+            format!("a window shorter than twice the scheme's tolerance ({least}s) lets an old request in again");
+        match &file.window {
+            Some(window) => check.problem(window, message),
+            None => check.problem(name, message),
+        }
+    }
+    if file.id_headers.len() > HEADERS_MAX {
+        check.problem(&file.id_headers[HEADERS_MAX], format!("`id_headers` has at most {HEADERS_MAX}"));
     }
     for header in &file.id_headers {
         if http::HeaderName::try_from(header.get_ref().as_str()).is_err() {
@@ -169,7 +178,7 @@ fn dedup(check: &mut Check<'_>, file: file::Dedup, proof: &Proof) -> DedupPolicy
     DedupPolicy {
         id_headers: file.id_headers.into_iter().map(|header| header.into_inner().to_ascii_lowercase()).collect(),
         body: file.body.unwrap_or(by_scheme),
-        window: file.window.map_or(WINDOW, |window| window.into_inner().0),
+        window,
     }
 }
 
@@ -202,9 +211,18 @@ fn handshake_token(
         check.problem(token, format!("the scheme of source `{source}` takes no `handshake_token`"));
         return None;
     }
-    match reference::secret(token.get_ref(), check.environment) {
-        Ok(Ok(value)) => Some(value),
-        Ok(Err(variable)) => {
+    if !check.references.are_here() {
+        let message = "a handshake token is stored nowhere: only the file that `serve` reads can have one";
+        check.problem(token, message);
+        return None;
+    }
+    match check.references.secret(token.get_ref()) {
+        Ok(ResolvedSecret::Value(value)) => Some(value),
+        Ok(ResolvedSecret::Stored) => {
+            check.problem(token, "a handshake token is not stored: write \"env:NAME\" or \"file:PATH\"");
+            None
+        }
+        Ok(ResolvedSecret::Absent(variable)) => {
             check.notices.push(format!("source `{source}`: {variable} is not set, so it has no handshake token"));
             None
         }
@@ -231,14 +249,15 @@ fn secret(
     secret: Option<&Spanned<String>>,
 ) -> Option<Secret> {
     let secret = secret?;
-    match reference::secret(secret.get_ref(), check.environment) {
-        Ok(Ok(value)) => {
+    match check.references.secret(secret.get_ref()) {
+        Ok(ResolvedSecret::Value(value)) => {
             if let Proof::Scheme { name } = proof {
                 check.key(name, secret, &value);
             }
             Some(value)
         }
-        Ok(Err(variable)) => {
+        Ok(ResolvedSecret::Stored) => None,
+        Ok(ResolvedSecret::Absent(variable)) => {
             let name = name.get_ref();
             check.notices.push(format!("source `{name}`: {variable} is not set, so it gives no secret"));
             None

@@ -80,6 +80,15 @@ fn parse_size(text: &str) -> Option<usize> {
     number.checked_mul(unit)
 }
 
+/// What is said of a value that some other program would have replaced.
+pub(super) const NOT_INTERPOLATED: &str =
+    "`${…}` is not replaced in this file; a whole value can be \"env:NAME\", where it says so";
+
+/// Whether a shell, or a program that acts like one, would have replaced something in this text.
+pub(super) fn is_interpolated(text: &str) -> bool {
+    text.contains("${")
+}
+
 /// Where to listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Address(pub(super) SocketAddr);
@@ -96,6 +105,14 @@ impl<'de> Deserialize<'de> for Address {
 /// A range of addresses, `10.0.0.0/8`, or a single address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Range(pub(super) IpNet);
+
+impl Range {
+    /// Whether it is wider than any private range (10.0.0.0/8, fc00::/7): it can only be meant for the internet.
+    pub(super) fn is_everything(self) -> bool {
+        let least = if self.0.addr().is_ipv4() { 8 } else { 7 };
+        self.0.prefix_len() < least
+    }
+}
 
 impl<'de> Deserialize<'de> for Range {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -4,11 +4,15 @@ use hookward_engine::model::DestinationKind;
 use hookward_gateway::config::{Config, DEFAULT};
 
 mod kms;
+mod limits;
 mod retention;
+mod secrets;
 
 fn parse(text: &str) -> Result<Config, String> {
     let variables = |name: &str| match name {
         "SET" => Some("a-value-long-enough".to_owned()),
+        "EMPTY" => Some(String::new()),
+        "BLANK" => Some("  ".to_owned()),
         "SIGNING" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
         _ => None,
     };
@@ -53,7 +57,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
     insta::assert_snapshot!(problems("[[source]]\nname = \"a\"\npth = \"/a\"\n"), @"hookward.toml:3:1: unknown key `pth` in [[source]]; did you mean `path`?");
     insta::assert_snapshot!(problems("[limits]\nbody_byte = 1\n"), @"hookward.toml:2:1: unknown key `body_byte` in [limits]; did you mean `body_bytes`?");
     insta::assert_snapshot!(problems("dta = \"x\"\n"), @"hookward.toml:1:1: unknown key `dta` in the top level; did you mean `data`?");
-    insta::assert_snapshot!(problems("[admin]\nport = 1\n"), @"hookward.toml:2:1: unknown key `port` in [admin]; known are `address`");
+    insta::assert_snapshot!(problems("[admin]\nport = 1\n"), @"hookward.toml:2:1: unknown key `port` in [admin]; known are `address`, `commands`");
     insta::assert_snapshot!(problems("[[source]]\nname = \"a\"\ndedup = { bdy = true }\n"), @"hookward.toml:3:11: unknown key `bdy` in [[source]]; did you mean `body`?");
 }
 
@@ -324,36 +328,6 @@ source `a`: NOT_SET is not set, so it gives no secret
 destination `b` is left out: NOT_SET is not set
 destination `c` is left out: NOT_SET is not set
 "#);
-}
-
-#[test]
-fn a_secret_file_loses_one_newline_only() {
-    let directory = tempfile::tempdir().unwrap();
-    for (kept, expected) in
-        [("s3cret\n", "s3cret"), ("s3cret\r\n", "s3cret"), ("s3cret\n\n", "s3cret\n"), ("s3cret ", "s3cret ")]
-    {
-        let file = directory.path().join("secret");
-        std::fs::write(&file, kept).unwrap();
-        let text = format!("[[source]]\nname = \"a\"\nscheme = \"github\"\nsecret = \"file:{}\"\n", file.display());
-        let config = parse(&text).unwrap();
-        assert_eq!(config.sources[0].secret.as_ref().unwrap().expose(), expected.as_bytes());
-    }
-}
-
-#[test]
-fn a_secret_has_the_shape_of_its_schemes_keys() {
-    let text = "[[source]]\nname = \"a\"\nscheme = \"basic\"\nsecret = \"env:SET\"\n";
-    insta::assert_snapshot!(problems(text), @"hookward.toml:4:10: the value of `env:SET` cannot be a secret of scheme `basic`: basic credentials are written user:password");
-}
-
-#[test]
-fn no_message_repeats_a_secret() {
-    for text in [
-        "[[source]]\nname = \"a\"\nscheme = \"github\"\nsecret = \"hunter2\"\n",
-        "[[destination]]\nname = \"a\"\ntype = \"http\"\nurl = \"https://user:hunter2@x.test/\"\n",
-    ] {
-        assert!(!problems(text).contains("hunter2"), "{}", problems(text));
-    }
 }
 
 #[test]

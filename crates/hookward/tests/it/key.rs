@@ -87,3 +87,20 @@ fn a_scheme_that_does_not_say_how_generates_nothing() {
     let error = Scheme::from_toml(&text).unwrap().generate(&mut |_| {}).unwrap_err();
     assert_eq!(error.to_string(), "scheme `github` does not say what its secrets look like");
 }
+
+#[test]
+fn a_new_secret_is_held_to_more_than_one_in_use() {
+    let new = |name: &str, secret: &str| scheme(name).check_new(&Secret::new(secret).unwrap());
+    let of = |bytes: usize| format!("whsec_{}", base64(&vec![1; bytes]));
+    for name in ["standard-webhooks", "svix"] {
+        assert!(accepted(name, &of(23)), "in use it goes on working");
+        assert_eq!(new(name, &of(23)), Err(SecretError::TooShort { least: 24, found: 23 }));
+        assert_eq!(new(name, &of(24)), Ok(()));
+        assert_eq!(new(name, "whsec_!!!notbase64"), Err(SecretError::NotDecodable("base64")));
+    }
+    for name in ["github", "stripe", "standard-webhooks", "gitlab-token"] {
+        assert_eq!(new(name, PUBLIC), Err(SecretError::PrefixRefused("whpk_".into())));
+    }
+    assert_eq!(new("standard-webhooks-ed25519", PUBLIC), Ok(()));
+    assert_eq!(new("github", "short, and for this provider good enough"), Ok(()));
+}

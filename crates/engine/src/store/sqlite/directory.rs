@@ -1,7 +1,7 @@
 //! The data directory on disk: that it exists, who may read it, that only one process has it.
 //! Owns names and modes; what SQLite does with the file is `connection`.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,7 @@ pub(super) fn claim(dir: &Path) -> Result<Lock, OpenError> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed(dir))?;
         sync_parent(dir).map_err(failed(dir))?;
     }
+    close_to_others(dir)?;
     let path = dir.join(LOCK_FILE);
     let file = open_private(&path).map_err(failed(&path))?;
     match file.try_lock() {
@@ -39,12 +40,37 @@ pub(super) fn claim(dir: &Path) -> Result<Lock, OpenError> {
     }
 }
 
+/// A directory in which everybody may write is one in which anybody may replace the database. It is closed, with a word in
+/// the log. In a sticky one, as `/tmp` is, files are their owners' and it is left as it is.
+fn close_to_others(dir: &Path) -> Result<(), OpenError> {
+    let failed = |cause| OpenError::Directory { path: dir.to_owned(), cause };
+    let mode = fs::metadata(dir).map_err(failed)?.permissions().mode() & 0o7777;
+    if mode & 0o002 == 0 || mode & 0o1000 != 0 {
+        return Ok(());
+    }
+    fs::set_permissions(dir, Permissions::from_mode(mode & !0o022))
+        .map_err(|_| OpenError::Exposed { path: dir.to_owned(), mode })?;
+    tracing::warn!(
+        "the data directory `{}` was writable by everybody (mode {mode:04o}): now only its owner may",
+        dir.display()
+    );
+    Ok(())
+}
+
 /// Makes the database file if need be, readable by its owner only, and returns its path.
 pub(super) fn prepare_database(dir: &Path) -> Result<PathBuf, OpenError> {
     let path = dir.join(DATABASE_FILE);
     // The file is made here and not by SQLite, whose files would take the process's mask.
+    let private = |file: &File| {
+        let mode = file.metadata()?.permissions().mode() & 0o777;
+        if mode != 0o600 {
+            tracing::warn!("the database `{}` had mode {mode:04o}: now only its owner may read it", path.display());
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
+        Ok(())
+    };
     open_private(&path)
-        .and_then(|file| file.set_permissions(Permissions::from_mode(0o600)))
+        .and_then(|file| private(&file))
         .and_then(|()| File::open(dir)?.sync_all())
         .map_err(|cause| OpenError::Directory { path: path.clone(), cause })?;
     Ok(path)

@@ -48,6 +48,24 @@ async fn only_the_owner_can_read_what_is_kept() {
 }
 
 #[test]
+fn what_everybody_could_write_is_closed() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let database = dir.path().join(DATABASE_FILE);
+    drop(SqliteStore::open(dir.path()).unwrap());
+    for (given, closed) in [(0o777, 0o755), (0o702, 0o700), (0o770, 0o770), (0o755, 0o755)] {
+        set(dir.path(), given);
+        set(&database, 0o666);
+        drop(SqliteStore::open(dir.path()).unwrap());
+        assert_eq!((mode(dir.path()), mode(&database)), (closed, 0o600), "{given:o}");
+    }
+    // In a sticky directory nobody replaces another's files.
+    set(dir.path(), 0o1777);
+    drop(SqliteStore::open(dir.path()).unwrap());
+    assert_eq!(mode(dir.path()), 0o777);
+}
+
+#[test]
 fn a_second_opener_is_refused_until_the_first_is_gone() {
     let Fixture { store, dir } = Fixture::new();
     let error = SqliteStore::open(dir.path()).unwrap_err();

@@ -1,0 +1,97 @@
+//! Tables that came over the API, as JSON: held against the same rules as the file's, and against what is in force beside them.
+//! Owns where in what was sent a problem is; the rules are the file's.
+
+use hookward::Scheme;
+use hookward_engine::model::Retention;
+use serde_json::{Map, Value};
+
+use super::document::Document;
+use super::problems::{self, Problem};
+use super::reference::References;
+use super::{Check, DestinationDeclaration, Door, Given, SourceDeclaration, file};
+
+/// What tables are checked against that are not a whole file: the rest of what is in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings {
+    /// The gateway's own limit on a body.
+    pub(crate) body_bytes: usize,
+    /// What is kept of a source that says nothing of its own.
+    pub(crate) retention: Retention,
+    /// Whether a range of addresses may be all of them.
+    pub(crate) egress_allow_everything: bool,
+    /// Under which path sources stand that name none.
+    pub(crate) prefix: String,
+    /// The organization's other sources.
+    pub(crate) sources: Vec<(String, Door)>,
+    /// The organization's other destinations: their names, and whether they do something of their own.
+    pub(crate) destinations: Vec<(String, bool)>,
+    /// Whether the organization may reach addresses that are not public.
+    pub(crate) may_reach: bool,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self {
+            body_bytes: usize::MAX,
+            retention: Retention::default(),
+            egress_allow_everything: false,
+            prefix: "/in".to_owned(),
+            sources: Vec::new(),
+            destinations: Vec::new(),
+            may_reach: true,
+        }
+    }
+}
+
+/// Tables that are in order.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    pub(crate) sources: Vec<SourceDeclaration>,
+    pub(crate) destinations: Vec<DestinationDeclaration>,
+    /// What the operator should know of them.
+    pub(crate) notices: Vec<String>,
+}
+
+/// Something wrong in tables that were sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SentProblem {
+    /// The JSON pointer to it.
+    pub(crate) pointer: String,
+    /// Whether it is only wrong beside something that is there already.
+    pub(crate) is_conflict: bool,
+    /// One sentence.
+    pub(crate) message: String,
+}
+
+/// A table that was sent, and the JSON pointer to it.
+pub(crate) type SentTable<'a> = (String, &'a Map<String, Value>);
+
+/// Checks tables that were sent as JSON, by the rules of the file.
+pub(crate) fn check_sent(
+    sources: &[SentTable<'_>],
+    destinations: &[SentTable<'_>],
+    references: References<'_>,
+    schemes: &[Scheme],
+    around: Surroundings,
+) -> Result<Tables, Vec<SentProblem>> {
+    let mut document = Document::default();
+    sources.iter().for_each(|(pointer, table)| document.add("source", pointer, table));
+    destinations.iter().for_each(|(pointer, table)| document.add("destination", pointer, table));
+    let in_json = |problem: Problem| SentProblem {
+        pointer: document.pointer(problem.offset).to_owned(),
+        is_conflict: problem.is_conflict,
+        message: problem.message,
+    };
+    let text = document.text();
+    let read: Result<file::Tables, _> = toml::from_str(text);
+    let file = read.map_err(|error| vec![in_json(problems::from_toml(text, &error))])?;
+    let given = |tables: &[SentTable<'_>]| tables.iter().map(|(_, table)| Value::Object((*table).clone())).collect();
+    let given = Given { source: given(sources), destination: given(destinations) };
+    let mut check = Check::new(text, references, around);
+    check.schemes = schemes.to_vec();
+    let (sources, destinations) = check.tables(file.source, file.destination, given);
+    if check.problems.is_empty() {
+        return Ok(Tables { sources, destinations, notices: check.notices });
+    }
+    Err(check.problems.into_iter().map(in_json).collect())
+}
