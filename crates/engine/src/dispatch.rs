@@ -33,7 +33,7 @@ const FORGET_STEP: u32 = 1_000;
 
 impl Engine {
     /// Attempts deliveries as they fall due, until `stop`; then claims nothing more, lets what is under way finish, and
-    /// returns. Also writes refusals to the audit log, forgets expired dedup keys, moves redelivery jobs on and strips
+    /// returns. Also writes refusals to the audit log and when credentials were used, forgets expired dedup keys and sessions, moves redelivery jobs on and strips
     /// what retention does not keep.
     pub async fn run(&self, stop: CancellationToken) {
         let mut dispatcher = Dispatcher::new(self.shared());
@@ -41,6 +41,7 @@ impl Engine {
             dispatcher.run(&stop),
             self.write_refusals(&stop),
             self.forget_expired(&stop),
+            self.write_uses(&stop),
             self.run_jobs(&stop),
             self.retain(&stop)
         );
@@ -73,6 +74,9 @@ impl Engine {
                 Ok(FORGET_STEP) => continue,
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "expired dedup keys could not be forgotten yet"),
+            }
+            if let Err(error) = self.forget_sessions(now).await {
+                tracing::warn!(%error, "sessions that are over could not be removed yet");
             }
             let next = now.plus(FORGET_EVERY);
             stop.run_until_cancelled(self.inner().clock().sleep_until(next)).await;

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use serde_json::json;
 use tokio::sync::Notify;
 
+use crate::accounts::Accounts;
 use crate::alert::Alerts;
 use crate::clock::{Clock, Entropy, Step, StepWatch};
 use crate::destination::command::{self, Checkouts, Supervisor};
@@ -112,6 +113,7 @@ pub(crate) struct Inner {
     registry: ArcSwap<Registry>,
     refusals: Refusals,
     handshake_tokens: ArcSwap<Tokens>,
+    accounts: Accounts,
     alerts: Alerts,
     evaluator: Evaluator,
     running: Running,
@@ -146,6 +148,7 @@ impl Engine {
                 registry: ArcSwap::from_pointee(registry),
                 refusals: Refusals::default(),
                 handshake_tokens: ArcSwap::default(),
+                accounts: Accounts::default(),
                 alerts: Alerts::default(),
                 evaluator: Evaluator::default(),
                 running: Running::default(),
@@ -296,6 +299,10 @@ impl Inner {
     /// store knows that they are called off.
     pub(crate) fn cancel_running(&self, deliveries: &[DeliveryId]) {
         deliveries.iter().for_each(|delivery| self.running.cancel(*delivery));
+    }
+
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     pub(crate) fn alerts(&self) -> &Alerts {

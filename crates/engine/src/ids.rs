@@ -96,6 +96,12 @@ ids! {
     JobId = "job";
     /// Names one running process.
     NodeId = "nod";
+    /// Names an API key; it is not the key.
+    KeyId = "key";
+    /// Names a user.
+    UserId = "usr";
+    /// Names a session; it does not prove it.
+    SessionId = "ses";
 }
 
 impl OrganizationId {

@@ -1,6 +1,7 @@
 //! What the engine talks about: organizations, principals, sources, destinations, events, deliveries, attempts, secrets, audit entries.
 //! Values only; how they are kept is `store`, how they come to be is the corridor's modules.
 
+mod account;
 mod audit;
 mod chain;
 mod delivery;
@@ -14,6 +15,7 @@ mod refused;
 mod secret;
 mod source;
 
+pub use account::{ApiKey, Digest, Identity, Session, Totp, User};
 pub use audit::AuditEntry;
 pub use chain::{Broken, ChainHash, ChainRow, Checked, Facts, Head, InvalidHead, Verifier, Why};
 pub use delivery::{

@@ -11,11 +11,13 @@ use crate::model::{
     PassedOver, RedeliveryJob, RefusedRequest, SealedSecret, SecretOwner, Source,
 };
 
+mod accounts;
 mod claims;
 mod lists;
 pub mod sqlite;
 mod upkeep;
 
+pub use accounts::{AccountChange, Accounts, Changed, Credential};
 pub use claims::{
     Cancel, Claim, ClaimRequest, Claimed, Held, Next, PullOrder, PullRequest, Pulled, Settled, Settlement,
 };
@@ -305,10 +307,10 @@ pub trait Records: Send + Sync + std::fmt::Debug {
     async fn backlog(&self) -> Result<Backlog, StoreError>;
 }
 
-/// What keeps the engine's data: the pipeline's verbs; housekeeping is [`Upkeep`]'s. One suite of tests holds every
+/// What keeps the engine's data: the pipeline's verbs; housekeeping is [`Upkeep`]'s, who may is [`Accounts`]'. One suite of tests holds every
 /// implementation to these words.
 #[async_trait]
-pub trait Store: Records + Upkeep {
+pub trait Store: Records + Upkeep + Accounts {
     /// Commits an event, its dedup keys, the deliveries it owes and its audit entry in one transaction, grouped with
     /// whatever else is waiting. Returns after the sync.
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError>;

@@ -2,11 +2,13 @@
 //! of thing. It calls the engine and shows what came of it; it knows no SQL and decides nothing about webhooks.
 
 pub(crate) mod audit;
+pub(crate) mod authorize;
 pub(crate) mod caller;
 pub(crate) mod deliveries;
 pub(crate) mod destinations;
 pub(crate) mod events;
 pub(crate) mod jobs;
+pub(crate) mod keys;
 pub(crate) mod leases;
 pub(crate) mod organizations;
 mod page;
@@ -15,28 +17,17 @@ pub(crate) mod refusals;
 pub(crate) mod secrets;
 pub(crate) mod sources;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
 use axum::response::Response;
 use hookward::Secret;
 use hookward_engine::Engine;
 use hookward_engine::clock::{Clock, Timestamp};
-use hookward_engine::ids::OrganizationId;
-use hookward_engine::model::{Principal, Scopes};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
-use crate::accept::Peer;
 use crate::metrics::Metrics;
-use caller::Authenticated;
 use problem::{Code, Problem};
-
-/// Who acts when the bootstrap key is used.
-const BOOTSTRAP: &str = "key:bootstrap";
 
 /// Room for the rest of a publish request around its payload.
 const ENVELOPE: usize = 64 << 10;
@@ -77,38 +68,6 @@ impl Api {
     pub(crate) async fn render_metrics(&self) -> String {
         self.metrics.render(&self.engine, self.clock.now()).await
     }
-
-    /// Whoever holds the key in these headers. Digests are compared, in constant time: neither length nor content of a
-    /// key shows.
-    fn authenticate(&self, headers: &HeaderMap, address: IpAddr) -> Option<Authenticated> {
-        let mut values = headers.get_all(header::AUTHORIZATION).iter();
-        let (value, None) = (values.next()?.as_bytes(), values.next()) else { return None };
-        let (scheme, key) = value.split_at_checked(7)?;
-        let given: [u8; 32] = Sha256::digest(key).into();
-        let is_bootstrap = scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(given.ct_eq(&self.key_digest));
-        is_bootstrap.then(|| Authenticated {
-            principal: Principal {
-                organization: OrganizationId::DEFAULT,
-                actor: BOOTSTRAP.to_owned(),
-                address: address.to_string(),
-            },
-            scopes: Scopes::ALL,
-        })
-    }
-}
-
-/// Lets a request through when it has a key, and says whose.
-pub(crate) async fn authorize(
-    State(api): State<Arc<Api>>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    let address = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip());
-    if let Some(authenticated) = api.authenticate(request.headers(), address) {
-        request.extensions_mut().insert(Arc::new(authenticated));
-        return Ok(next.run(request).await);
-    }
-    Err(Problem::new(Code::Unauthorized, "send the API key as `Authorization: Bearer <key>`"))
 }
 
 /// Nothing here is for a browser's cache or a guess at its kind.

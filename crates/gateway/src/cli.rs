@@ -7,6 +7,7 @@ mod events;
 mod exit;
 mod filter;
 mod jobs;
+mod keys;
 mod print;
 mod pull;
 mod refusals;
@@ -104,6 +105,13 @@ enum Command {
     Job {
         #[command(subcommand)]
         what: jobs::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// What programs prove themselves with
+    Key {
+        #[command(subcommand)]
+        what: keys::What,
         #[command(flatten)]
         remote: Remote,
     },
@@ -212,6 +220,7 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Refusal { what, remote } => refusals::run(what, &remote.open()?).await?,
         Command::Redeliver { redelivery, remote } => jobs::redeliver(redelivery, &remote.open()?).await?,
         Command::Job { what, remote } => jobs::run(what, &remote.open()?).await?,
+        Command::Key { what, remote } => keys::run(what, &remote.open()?).await?,
         Command::Pull { pull, remote } => pull::run(pull, &remote.open()?).await?,
         Command::Publish { publish, remote } => events::publish(publish, &remote.open()?).await?,
         Command::Secret { what, remote } => secret::run(what, &remote.open()?).await?,

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use crate::answer::Whole;
 use crate::api::{
-    self, Api, audit, deliveries, destinations, events, jobs, leases, organizations, refusals, secrets, sources,
+    self, Api, audit, deliveries, destinations, events, jobs, keys, leases, organizations, refusals, secrets, sources,
 };
 use crate::health;
 use crate::ingest::Ingest;
@@ -72,9 +72,11 @@ fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/redeliveries/{id}/cancel", post(jobs::cancel))
         .route("/refusals", get(refusals::list))
         .route("/refusals/{id}", get(refusals::show))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{id}", get(keys::show).delete(keys::revoke))
         .route("/audit", get(audit::list))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
         .layer(axum::extract::DefaultBodyLimit::max(api.body_bytes()))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(api), api::authorize))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(api), api::authorize::authorize))
 }

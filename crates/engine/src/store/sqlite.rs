@@ -20,6 +20,7 @@ use checkpoint::Checkpoints;
 use readers::Readers;
 use writer::{Door, Writer};
 
+mod accounts;
 mod audit;
 mod bodies;
 mod checkpoint;

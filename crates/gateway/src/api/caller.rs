@@ -26,6 +26,11 @@ pub(crate) struct Caller<S> {
 }
 
 impl<S> Caller<S> {
+    /// What it may do besides.
+    pub(crate) fn scopes(&self) -> Scopes {
+        self.authenticated.scopes
+    }
+
     /// Lets through only who operates the installation: the default organization.
     pub(crate) fn operator(self) -> Result<Self, Problem> {
         if self.operates() {

@@ -1,9 +1,12 @@
 //! Problem documents (RFC 9457): a stable code, one sentence, nothing about causes inside.
 //! Owns which code has which status; the cause is logged here, once.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
+use hookward_engine::accounts::AccountError;
 use hookward_engine::ids::InvalidId;
 use hookward_engine::store::StoreError;
 use hookward_engine::{EngineError, PublishError};
@@ -26,6 +29,7 @@ pub(crate) enum Code {
     IdempotencyConflict,
     NotPossible,
     PayloadTooLarge,
+    TooOften,
     Unavailable,
     Inconsistent,
 }
@@ -42,6 +46,7 @@ impl Code {
             }
             Self::IdempotencyConflict | Self::NotPossible => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooOften => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Inconsistent => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -53,12 +58,20 @@ impl Code {
 pub(crate) struct Problem {
     code: Code,
     detail: String,
+    /// When to try again, if later helps.
+    retry_after_s: Option<u64>,
 }
 
 impl Problem {
     /// A problem of this code; `detail` is one sentence for the caller.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        let retry_after_s = (code == Code::Unavailable).then_some(5);
+        Self { code, detail: detail.into(), retry_after_s }
+    }
+
+    /// The caller may come again after `wait`.
+    pub(crate) fn too_often(detail: impl Into<String>, wait: Duration) -> Self {
+        Self { code: Code::TooOften, detail: detail.into(), retry_after_s: Some(wait.as_secs() + 1) }
     }
 }
 
@@ -82,14 +95,11 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(document)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        match self.code {
-            Code::Unauthorized => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            Code::Unavailable => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-            }
-            _ => {}
+        if self.code == Code::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -113,6 +123,19 @@ impl From<EngineError> for Problem {
             EngineError::Conflict(problem) => Self::new(Code::NotPossible, problem),
             EngineError::Unavailable(cause) => unavailable(&cause),
             EngineError::Inconsistent(cause) => inconsistent(&cause),
+        }
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        let words = error.to_string();
+        match error {
+            AccountError::Engine(error) => error.into(),
+            AccountError::Scopes => Self::new(Code::Forbidden, words),
+            AccountError::Taken(_) | AccountError::LastAdmin => Self::new(Code::NotPossible, words),
+            AccountError::WrongPassword | AccountError::WrongCode => Self::new(Code::Forbidden, words),
+            AccountError::TooOften(wait) => Self::too_often(words, wait),
         }
     }
 }

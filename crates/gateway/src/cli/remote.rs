@@ -83,6 +83,11 @@ impl Gateway {
         json(&self.send("POST", path, &[], body.to_string().into()).await?)
     }
 
+    /// Asks for something to be gone.
+    pub(super) async fn delete(&self, path: &str) -> Result<(), Exit> {
+        self.send("DELETE", path, &[], Bytes::new()).await.map(drop)
+    }
+
     /// Sends bytes as they are.
     pub(super) async fn post_bytes(
         &self,

@@ -1,14 +1,14 @@
 //! The API: who may, what is shown, and what every problem is called.
 
+use crate::support::{Answer, Gateway, KEY, SOURCES, send};
 use serde_json::{Value, json};
 
 mod jobs;
+mod keys;
 mod leases;
 mod outputs;
 mod refusals;
 mod retention;
-
-use crate::support::{Answer, Gateway, KEY, SOURCES, send};
 
 const WITH_DESTINATION: &str = r#"
 [[source]]

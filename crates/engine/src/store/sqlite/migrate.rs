@@ -17,6 +17,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "corridor", sql: include_str!("../../../migrations/sqlite/0001_corridor.sql") },
     Migration { name: "inbound", sql: include_str!("../../../migrations/sqlite/0002_inbound.sql") },
     Migration { name: "organizations", sql: include_str!("../../../migrations/sqlite/0003_organizations.sql") },
+    Migration { name: "accounts", sql: include_str!("../../../migrations/sqlite/0004_accounts.sql") },
 ];
 
 /// Applies every migration that `connection`'s database does not have yet, each in a transaction of its own.

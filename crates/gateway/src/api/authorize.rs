@@ -1,0 +1,99 @@
+//! Who is let through: whoever proves to be somebody by the key that the installation was started with, a key of an
+//! organization, or a session. Owns where a proof may stand in a request; what it proves is the engine's.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use hookward_engine::accounts::{BOOTSTRAP, Proven};
+use hookward_engine::ids::OrganizationId;
+use hookward_engine::model::{Principal, Scopes};
+use http::{Extensions, HeaderMap, header};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::Api;
+use super::caller::Authenticated;
+use super::problem::{Code, Problem};
+use crate::accept::Peer;
+
+/// Parameters of a query by which people send keys where these end up in logs and histories.
+const NEVER_IN_QUERY: [&str; 4] = ["api_key", "key", "token", "access_token"];
+
+/// Lets a request through when it proves who sends it, and says who that is.
+pub(crate) async fn authorize(
+    State(api): State<Arc<Api>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if request.uri().query().is_some_and(has_credential) {
+        return Err(unauthorized("a key in the query ends up in logs: send it as `Authorization: Bearer <key>` only"));
+    }
+    let address = address(request.extensions());
+    let token = bearer(request.headers()).ok_or_else(|| unauthorized(HOW))?;
+    let authenticated = api.prove(&token, address).await?.ok_or_else(|| unauthorized(HOW))?;
+    request.extensions_mut().insert(Arc::new(authenticated));
+    Ok(next.run(request).await)
+}
+
+const HOW: &str = "send the API key as `Authorization: Bearer <key>`";
+
+fn unauthorized(detail: &str) -> Problem {
+    Problem::new(Code::Unauthorized, detail)
+}
+
+/// Where a request comes from.
+pub(super) fn address(extensions: &Extensions) -> IpAddr {
+    extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip())
+}
+
+impl Api {
+    /// Whom `token` proves.
+    async fn prove(&self, token: &[u8], address: IpAddr) -> Result<Option<Authenticated>, Problem> {
+        let address = address.to_string();
+        // Digests are compared, in constant time: neither length nor content of the key shows.
+        let given: [u8; 32] = Sha256::digest(token).into();
+        if bool::from(given.ct_eq(&self.key_digest)) {
+            let actor = format!("key:{BOOTSTRAP}");
+            let principal = Principal { organization: OrganizationId::DEFAULT, actor, address };
+            return Ok(Some(Authenticated { principal, scopes: Scopes::ALL }));
+        }
+        let Ok(token) = std::str::from_utf8(token) else { return Ok(None) };
+        let proven = self.engine.authenticate(token, &address).await?;
+        Ok(proven.map(|Proven { principal, scopes, .. }| Authenticated { principal, scopes }))
+    }
+}
+
+/// What stands in the one `Authorization` header after `Bearer`.
+fn bearer(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, None) = (values.next()?.as_bytes(), values.next()) else { return None };
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.to_vec())
+}
+
+/// Whether a parameter is named as credentials are.
+fn has_credential(query: &str) -> bool {
+    let mut names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    names.any(|name| {
+        let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+        NEVER_IN_QUERY.iter().any(|never| name.trim().eq_ignore_ascii_case(never))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_in_the_query_is_seen_however_it_is_written() {
+        for query in ["key=x", "limit=1&api_key=x", "API_KEY=x", "access%5Ftoken=x", "token", "a=b&&Token="] {
+            assert!(has_credential(query), "{query}");
+        }
+        for query in ["", "limit=1", "keys=x", "cursor=key", "a=token"] {
+            assert!(!has_credential(query), "{query}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! API keys: made, shown once, listed without what proves them, revoked.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use bytes::Bytes;
+use hookward_engine::accounts::NewKey;
+use hookward_engine::clock::Timestamp;
+use hookward_engine::ids::KeyId;
+use hookward_engine::model::{ApiKey, Scopes};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::caller::{Admin, Caller};
+use super::page::{self, List};
+use super::problem::{Code, Problem};
+use super::sources::Paging;
+use super::{Api, time};
+
+/// A key to be made.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    name: String,
+    scopes: Scopes,
+    #[serde(default)]
+    expires_at: Option<String>,
+}
+
+/// A key as the API shows it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Shown {
+    id: String,
+    name: String,
+    prefix: String,
+    last_four: String,
+    scopes: Scopes,
+    state: &'static str,
+    created_by: String,
+    created_at: String,
+    expires_at: Option<String>,
+    last_used_at: Option<String>,
+    revoked_at: Option<String>,
+}
+
+/// A key that was made. Its text is in this answer only.
+#[derive(Serialize)]
+pub(crate) struct Made {
+    key: Zeroizing<String>,
+    #[serde(flatten)]
+    shown: Shown,
+}
+
+/// `POST /keys`
+pub(crate) async fn create(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Admin>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Made>), Problem> {
+    let Wanted { name, scopes, expires_at } = super::secrets::parse(&body?)?;
+    let expires_at = expires_at.as_deref().map(moment).transpose()?;
+    let new = NewKey { name, scopes, expires_at };
+    let (key, token) = api.engine.create_key(&caller, caller.scopes(), new).await?;
+    let made = Made { key: Zeroizing::new(token.expose().to_owned()), shown: shown(key, api.clock.now()) };
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// `GET /keys`
+pub(crate) async fn list(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Admin>,
+    query: Result<Query<Paging>, QueryRejection>,
+) -> Result<Json<List<Shown>>, Problem> {
+    let Query(query) = query?;
+    let page = page::page("keys", query.limit.as_deref(), query.cursor.as_deref())?;
+    let now = api.clock.now();
+    let keys = api.engine.keys(caller.organization, page).await?;
+    Ok(Json(page::show("keys", keys, |key| shown(key, now))))
+}
+
+/// `GET /keys/{id}`
+pub(crate) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Admin>,
+    Path(id): Path<String>,
+) -> Result<Json<Shown>, Problem> {
+    let key = api.engine.key(caller.organization, id.parse::<KeyId>()?).await?;
+    Ok(Json(shown(key, api.clock.now())))
+}
+
+/// `DELETE /keys/{id}`
+pub(crate) async fn revoke(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Admin>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    api.engine.revoke_key(&caller, id.parse::<KeyId>()?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A point in time as callers write it.
+fn moment(text: &str) -> Result<Timestamp, Problem> {
+    let at: Result<jiff::Timestamp, _> = text.parse();
+    let at =
+        at.map_err(|_| Problem::new(Code::InvalidRequest, "`expires_at` is a time such as 2026-01-31T09:30:00Z"))?;
+    Ok(Timestamp::from_millis(at.as_millisecond()))
+}
+
+fn shown(key: ApiKey, now: Timestamp) -> Shown {
+    let state = match () {
+        () if key.revoked_at.is_some() => "revoked",
+        () if key.is_live(now) => "live",
+        () => "expired",
+    };
+    Shown {
+        id: key.id.to_string(),
+        name: key.name,
+        prefix: key.prefix,
+        last_four: key.last_four,
+        scopes: key.scopes,
+        state,
+        created_by: key.created_by,
+        created_at: time(key.created_at),
+        expires_at: key.expires_at.map(time),
+        last_used_at: key.last_used_at.map(time),
+        revoked_at: key.revoked_at.map(time),
+    }
+}
