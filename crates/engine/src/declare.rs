@@ -12,7 +12,7 @@ use crate::model::{
     AuditEntry, Destination, DestinationSpec, DestinationState, OWN, PUBLISH, Principal, Proof, Rules, SecretOwner,
     Source, SourceSpec,
 };
-use crate::secrets::NewSecret;
+use crate::secrets::{NewSecret, Terms, told_of};
 use crate::store::{Change, Resources};
 
 /// Everything that is to be in force. What is not here any more is retired: sources are removed, destinations disabled
@@ -185,9 +185,10 @@ impl Engine {
         if self.inner().store().meta(&meta).await?.is_some_and(|seen| seen == fingerprint) {
             return Ok(());
         }
-        let (version, mut changes) = self.inner().secret_changes(owner, NewSecret::Given(secret), None, ORIGIN).await?;
+        let (version, mut changes) =
+            self.inner().secret_changes(owner, NewSecret::Given(secret), Terms::default(), ORIGIN).await?;
+        let detail = told_of(version, ORIGIN, &changes);
         changes.push(Change::PutMeta { name: meta, value: fingerprint });
-        let detail = json!({ "version": version, "origin": ORIGIN });
         let audit = AuditEntry::by(by, "secret.rotate", name, self.inner().clock().now(), detail);
         self.inner().store().change(changes, vec![audit]).await?;
         self.inner().refresh().await

@@ -26,6 +26,7 @@ use crate::refusals::Refusals;
 use crate::registry::{InnerDoors, Registry, Schemes};
 use crate::routing::Evaluator;
 use crate::running::Running;
+use crate::secrets::{self, Reveals};
 use crate::store::{Change, Records, Store, StoreError};
 
 /// How long a publisher's idempotency keys are remembered.
@@ -70,6 +71,17 @@ pub enum EngineError {
     /// It stands against what is there: a name that is taken, a secret in use.
     #[error("{0}")]
     Conflict(String),
+    /// It is not any more what the caller takes it for.
+    #[error("{0}")]
+    Stale(String),
+    /// The caller asks too often.
+    #[error("{what} too often: wait for {} s", retry_after.as_secs() + 1)]
+    TooOften {
+        /// What happens too often, in a few words.
+        what: String,
+        /// When there will be room for it.
+        retry_after: Duration,
+    },
     /// Try again later.
     #[error("{0}")]
     Unavailable(String),
@@ -114,6 +126,7 @@ pub(crate) struct Inner {
     refusals: Refusals,
     handshake_tokens: ArcSwap<Tokens>,
     accounts: Accounts,
+    reveals: Reveals,
     alerts: Alerts,
     evaluator: Evaluator,
     running: Running,
@@ -149,6 +162,7 @@ impl Engine {
                 refusals: Refusals::default(),
                 handshake_tokens: ArcSwap::default(),
                 accounts: Accounts::default(),
+                reveals: secrets::reveals(),
                 alerts: Alerts::default(),
                 evaluator: Evaluator::default(),
                 running: Running::default(),
@@ -307,6 +321,11 @@ impl Inner {
 
     pub(crate) fn alerts(&self) -> &Alerts {
         &self.alerts
+    }
+
+    /// Who revealed how many secrets lately.
+    pub(crate) fn reveals(&self) -> &Reveals {
+        &self.reveals
     }
 
     pub(crate) fn handshake_tokens(&self) -> Arc<Tokens> {

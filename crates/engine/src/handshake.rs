@@ -17,7 +17,7 @@ use crate::rate::Bucket;
 use crate::receive::{InboundRequest, Receipt, Unavailable, message};
 use crate::refusals::Why;
 use crate::registry::LiveSource;
-use crate::secrets::NewSecret;
+use crate::secrets::{NewSecret, Terms};
 
 /// How many handshakes of a source the audit log lists one by one. Anybody can ask, so more are only counted.
 pub const HANDSHAKES_LISTED: Rate = Rate { requests: 1, per: Duration::from_secs(60), burst: 10 };
@@ -111,7 +111,8 @@ impl Engine {
         if has_had_one() {
             return Ok(false);
         }
-        let (version, changes) = self.inner().secret_changes(owner, NewSecret::Given(secret), None, ORIGIN).await?;
+        let (version, changes) =
+            self.inner().secret_changes(owner, NewSecret::Given(secret), Terms::default(), ORIGIN).await?;
         let by = door(live, remote);
         let detail = json!({ "version": version, "origin": ORIGIN });
         let audit = AuditEntry::by(&by, "secret.rotate", by.actor.clone(), self.inner().clock().now(), detail);

@@ -55,4 +55,4 @@ pub use crate::model::{OWN, PUBLISH};
 pub use crate::output::{Follow, Output};
 pub use crate::publish::{Publish, PublishError, Published};
 pub use crate::receive::{InboundRequest, Receipt, TurnedAway, Unavailable};
-pub use crate::secrets::{NewSecret, SecretInfo};
+pub use crate::secrets::{IN_USE, NewSecret, SecretInfo, Terms};

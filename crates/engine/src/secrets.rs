@@ -6,12 +6,17 @@ use std::time::Duration;
 use hookward::Secret;
 use serde_json::json;
 
+use crate::accounts::limiter::Limiter;
+use crate::clock::Timestamp;
 use crate::engine::{Engine, EngineError, Inner};
 use crate::ids::OrganizationId;
 use crate::keyring::open_secret;
 use crate::kms::seal::{associated_data, seal};
-use crate::model::{AuditEntry, Principal, SealedSecret, SecretOwner};
+use crate::model::{AuditEntry, Principal, Rate, SealedSecret, SecretOwner};
 use crate::store::Change;
+
+/// The longest reason for a reveal, in bytes.
+const REASON_MAX: usize = 1024;
 
 /// A new value for a secret.
 #[derive(Debug)]
@@ -31,6 +36,37 @@ impl NewSecret {
     }
 }
 
+/// From when until when a new secret is valid, and what becomes of those before it. By default: from now on, for ever,
+/// and the others end after their owner's own grace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How long those that are live when it begins stay valid beside it; the owner's own grace when `None`.
+    pub grace: Option<Duration>,
+    /// When it begins; a past time is now.
+    pub not_before: Option<Timestamp>,
+    /// When it ends, if ever.
+    pub not_after: Option<Timestamp>,
+    /// The version that the caller takes for the newest, 0 for none: if it is another one, nothing is done.
+    pub newest: Option<u32>,
+}
+
+/// A version that verified or signed something this recently is in use.
+pub const IN_USE: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// How often one actor may reveal secrets: a person looks at a few, and nobody at all of them.
+const REVEALS: Rate = Rate { requests: 1, per: Duration::from_secs(6), burst: 20 };
+
+/// Whose reveals are told apart at a time.
+const REVEALERS_MAX: usize = 10_000;
+
+/// Who revealed how many secrets lately, by organization and actor.
+pub(crate) type Reveals = Limiter<(OrganizationId, String)>;
+
+/// Nobody revealed anything yet.
+pub(crate) fn reveals() -> Reveals {
+    Limiter::new(REVEALS, REVEALERS_MAX)
+}
+
 /// A version of a secret without its value.
 pub type SecretInfo = SealedSecret;
 
@@ -41,30 +77,31 @@ impl Engine {
     ///
     /// [`EngineError::NotFound`] when nothing of that id is declared; [`EngineError::Unavailable`].
     pub async fn secrets(&self, owner: SecretOwner) -> Result<Vec<SecretInfo>, EngineError> {
-        self.owner(owner)?;
+        self.inner().registry().scheme_of(owner).ok_or_else(|| not_declared(owner))?;
         let resources = self.inner().store().load().await?;
         let mut secrets: Vec<_> = resources.secrets.into_iter().filter(|secret| secret.owner == owner).collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.version));
         Ok(secrets)
     }
 
-    /// Gives the owner a new secret and returns its version. The ones that were live stay valid for `grace` (the
-    /// owner's own when `None`); with a grace of zero they end at once.
+    /// Gives the owner a new secret under `terms` and returns its version.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Invalid`] when the value cannot be a key of the owner's scheme, or the owner has no scheme.
+    /// [`EngineError::Invalid`] when the value cannot be a key of the owner's scheme, the owner has no scheme, or the
+    /// terms leave no time; [`EngineError::Stale`] when another version is the newest.
     pub async fn put_secret(
         &self,
         owner: SecretOwner,
         value: NewSecret,
-        grace: Option<Duration>,
+        terms: Terms,
         by: &Principal,
     ) -> Result<u32, EngineError> {
         let _one_at_a_time = self.inner().administration().await;
+        self.owned(owner, by)?;
         let origin = value.origin();
-        let (version, changes) = self.inner().secret_changes(owner, value, grace, origin).await?;
-        let audit = self.secret_audit(owner, "secret.rotate", by, json!({ "version": version, "origin": origin }));
+        let (version, changes) = self.inner().secret_changes(owner, value, terms, origin).await?;
+        let audit = self.secret_audit(owner, "secret.rotate", by, told_of(version, origin, &changes));
         self.inner().store().change(changes, vec![audit]).await?;
         self.inner().refresh().await?;
         Ok(version)
@@ -74,7 +111,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::NotFound`]; [`EngineError::Unavailable`] when the KMS or the store does not answer.
+    /// [`EngineError::NotFound`]; [`EngineError::TooOften`]; [`EngineError::Unavailable`] when the KMS or the store does
+    /// not answer.
     pub async fn reveal(
         &self,
         owner: SecretOwner,
@@ -82,40 +120,119 @@ impl Engine {
         by: &Principal,
         reason: &str,
     ) -> Result<Secret, EngineError> {
-        let (organization, _) = self.owner(owner)?;
+        let organization = self.owned(owner, by)?;
         let sealed = self.version(owner, version)?;
+        if reason.len() > REASON_MAX {
+            return Err(EngineError::Invalid(format!("a reason has at most {REASON_MAX} bytes")));
+        }
+        let revealer = (by.organization, by.actor.clone());
+        let too_often = |retry_after| EngineError::TooOften { what: "secrets are revealed".to_owned(), retry_after };
+        self.inner().reveals().take(&revealer, self.inner().clock().elapsed()).map_err(too_often)?;
         let secret = open_secret(self.inner().kms(), organization, &sealed).await?;
         let audit = self.secret_audit(owner, "secret.reveal", by, json!({ "version": version, "reason": reason }));
         self.inner().store().record(vec![audit]).await?;
         Ok(secret)
     }
 
-    /// Ends one version now.
+    /// Ends one version now, for good. One that is in use only with `force`.
     ///
     /// # Errors
     ///
-    /// [`EngineError::NotFound`]; [`EngineError::Unavailable`].
-    pub async fn revoke(&self, owner: SecretOwner, version: u32, by: &Principal) -> Result<(), EngineError> {
+    /// [`EngineError::NotFound`]; [`EngineError::Conflict`] when it verified or signed something within [`IN_USE`];
+    /// [`EngineError::Unavailable`].
+    pub async fn revoke(
+        &self,
+        owner: SecretOwner,
+        version: u32,
+        force: bool,
+        by: &Principal,
+    ) -> Result<(), EngineError> {
         let _one_at_a_time = self.inner().administration().await;
-        let sealed = self.version(owner, version)?;
+        self.owned(owner, by)?;
         let now = self.inner().clock().now();
+        let sealed = self.kept_version(owner, version).await?;
+        if !force {
+            self.is_out_of_use(owner, &sealed, now)?;
+        }
         let revoked_at = Some(sealed.revoked_at.unwrap_or(now));
         let retire = Change::RetireSecret { owner, version, not_after: sealed.not_after, revoked_at };
-        let audit = self.secret_audit(owner, "secret.revoke", by, json!({ "version": version }));
+        let detail =
+            json!({ "version": version, "force": force, "uses": sealed.uses, "last_used_at_ms": sealed.last_used_at });
+        let audit = self.secret_audit(owner, "secret.revoke", by, detail);
         self.inner().store().change(vec![retire], vec![audit]).await?;
         self.inner().refresh().await
     }
 
-    fn owner(&self, owner: SecretOwner) -> Result<(OrganizationId, String), EngineError> {
+    /// Moves the end of one version: later, while a sender still has to switch, or earlier. An end that has come takes
+    /// a key in use away, so that needs `force` as a revocation does.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`]; [`EngineError::Invalid`] for one that was revoked, or an end before its beginning;
+    /// [`EngineError::Conflict`] as for [`Engine::revoke`]; [`EngineError::Unavailable`].
+    pub async fn set_end(
+        &self,
+        owner: SecretOwner,
+        version: u32,
+        not_after: Option<Timestamp>,
+        force: bool,
+        by: &Principal,
+    ) -> Result<(), EngineError> {
+        let _one_at_a_time = self.inner().administration().await;
+        self.owned(owner, by)?;
+        let now = self.inner().clock().now();
+        let sealed = self.kept_version(owner, version).await?;
+        if sealed.revoked_at.is_some() {
+            return Err(EngineError::Invalid(format!("version {version} was revoked, and stays so")));
+        }
+        if not_after.is_some_and(|end| end <= sealed.not_before) {
+            return Err(EngineError::Invalid("a secret ends after it begins".to_owned()));
+        }
+        if !force && not_after.is_some_and(|end| end <= now) {
+            self.is_out_of_use(owner, &sealed, now)?;
+        }
+        let retire = Change::RetireSecret { owner, version, not_after, revoked_at: None };
+        let detail = json!({
+            "version": version,
+            "before": { "not_after_ms": sealed.not_after },
+            "after": { "not_after_ms": not_after },
+        });
+        let audit = self.secret_audit(owner, "secret.update", by, detail);
+        self.inner().store().change(vec![retire], vec![audit]).await?;
+        self.inner().refresh().await
+    }
+
+    fn is_out_of_use(&self, owner: SecretOwner, sealed: &SealedSecret, now: Timestamp) -> Result<(), EngineError> {
+        let Some(last) = sealed.last_used_at.filter(|last| *last > now.minus(IN_USE) && sealed.is_live(now)) else {
+            return Ok(());
+        };
+        let did = match owner {
+            SecretOwner::Source(_) => "verified a request",
+            SecretOwner::Destination(_) => "signed an attempt",
+        };
+        let (name, version, ago) = (self.inner().owner_name(owner), sealed.version, now.since(last).as_secs());
+        Err(EngineError::Conflict(format!(
+            "version {version} of {name} is in use: it {did} {ago} s ago; to end it all the same, say `force`"
+        )))
+    }
+
+    /// Whose secrets these are; an error unless that is `by`'s organization.
+    fn owned(&self, owner: SecretOwner, by: &Principal) -> Result<OrganizationId, EngineError> {
         let registry = self.inner().registry();
-        let (organization, _) = registry.scheme_of(owner).ok_or_else(|| not_declared(owner))?;
-        Ok((organization, self.inner().owner_name(owner)))
+        let organization = registry.scheme_of(owner).map(|(organization, _)| organization);
+        organization.filter(|organization| *organization == by.organization).ok_or_else(|| not_declared(owner))
     }
 
     fn version(&self, owner: SecretOwner, version: u32) -> Result<SealedSecret, EngineError> {
         let registry = self.inner().registry();
         let found = registry.secrets(owner).into_iter().find(|secret| secret.version == version).cloned();
         found.ok_or_else(|| EngineError::NotFound(format!("version {version} of that secret")))
+    }
+
+    /// A version with its uses until now.
+    async fn kept_version(&self, owner: SecretOwner, version: u32) -> Result<SealedSecret, EngineError> {
+        let kept = self.secrets(owner).await?.into_iter().find(|secret| secret.version == version);
+        kept.ok_or_else(|| EngineError::NotFound(format!("version {version} of that secret")))
     }
 
     fn secret_audit(&self, owner: SecretOwner, action: &str, by: &Principal, detail: serde_json::Value) -> AuditEntry {
@@ -129,7 +246,7 @@ impl Inner {
         &self,
         owner: SecretOwner,
         value: NewSecret,
-        grace: Option<Duration>,
+        terms: Terms,
         origin: &str,
     ) -> Result<(u32, Vec<Change>), EngineError> {
         let registry = self.registry();
@@ -137,7 +254,11 @@ impl Inner {
         let name = self.owner_name(owner);
         let scheme = scheme.ok_or_else(|| EngineError::Invalid(format!("{name} uses no secret")))?;
         let before = registry.secrets(owner);
-        let version = before.first().map_or(1, |newest| newest.version + 1);
+        let newest = before.first().map_or(0, |newest| newest.version);
+        if terms.newest.is_some_and(|known| known != newest) {
+            return Err(EngineError::Stale(format!("the newest secret of {name} is version {newest}")));
+        }
+        let version = newest + 1;
         let secret = match value {
             NewSecret::Given(secret) => secret,
             NewSecret::Generated => scheme
@@ -146,8 +267,12 @@ impl Inner {
         };
         scheme.key(version, &secret).map_err(|error| EngineError::Invalid(format!("{name}: {error}")))?;
         let now = self.clock().now();
-        let end = now.plus(grace.unwrap_or_else(|| self.grace_of(owner)));
-        let retire = before.into_iter().filter(|old| old.is_live(now)).map(|old| Change::RetireSecret {
+        let begin = terms.not_before.map_or(now, |begin| begin.max(now));
+        if terms.not_after.is_some_and(|end| end <= begin) {
+            return Err(EngineError::Invalid(format!("{name}: a secret ends after it begins, and not in the past")));
+        }
+        let end = begin.plus(terms.grace.unwrap_or_else(|| self.grace_of(owner)));
+        let retire = before.into_iter().filter(|old| old.is_live(begin)).map(|old| Change::RetireSecret {
             owner,
             version: old.version,
             not_after: Some(old.not_after.map_or(end, |already| already.min(end))),
@@ -158,8 +283,8 @@ impl Inner {
             owner,
             version,
             sealed: seal(self.kms(), self.entropy(), &aad, secret.expose()).await?,
-            not_before: now,
-            not_after: None,
+            not_before: begin,
+            not_after: terms.not_after,
             revoked_at: None,
             created_at: now,
             origin: origin.to_owned(),
@@ -169,6 +294,26 @@ impl Inner {
         };
         Ok((version, retire.chain([Change::PutSecret(sealed)]).collect()))
     }
+}
+
+/// What the audit log says of a new version: its span, and the ends of those before it.
+pub(crate) fn told_of(version: u32, origin: &str, changes: &[Change]) -> serde_json::Value {
+    let mut detail = json!({ "version": version, "origin": origin });
+    let mut ends = serde_json::Map::new();
+    for change in changes {
+        match change {
+            Change::RetireSecret { version, not_after, .. } => {
+                ends.insert(version.to_string(), json!(not_after));
+            }
+            Change::PutSecret(secret) => {
+                detail["not_before_ms"] = json!(secret.not_before);
+                detail["not_after_ms"] = json!(secret.not_after);
+            }
+            _ => {}
+        }
+    }
+    detail["ends_ms"] = ends.into();
+    detail
 }
 
 fn not_declared(owner: SecretOwner) -> EngineError {

@@ -93,3 +93,10 @@ pub(crate) fn time(at: Timestamp) -> String {
     let at = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or_default();
     at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
+
+/// A time that a caller wrote in `field`: RFC 3339, with an offset.
+fn instant(field: &str, text: &str) -> Result<Timestamp, Problem> {
+    let invalid = |_| Problem::new(Code::InvalidRequest, format!("`{field}` is a time like 2026-01-31T09:30:00Z"));
+    let at: jiff::Timestamp = text.parse().map_err(invalid)?;
+    Ok(Timestamp::from_millis(at.as_millisecond()))
+}

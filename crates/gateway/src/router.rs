@@ -55,6 +55,7 @@ fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/leases/release", post(leases::release))
         .route("/{owners}/{name}/secrets", get(secrets::list).post(secrets::set))
         .route("/{owners}/{name}/secrets/rotate", post(secrets::rotate))
+        .route("/{owners}/{name}/secrets/{version}", patch(secrets::set_end))
         .route("/{owners}/{name}/secrets/{version}/reveal", post(secrets::reveal))
         .route("/{owners}/{name}/secrets/{version}/revoke", post(secrets::revoke))
         .route("/events", get(events::list).post(events::publish))

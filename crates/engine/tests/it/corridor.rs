@@ -1,6 +1,6 @@
 //! The corridor end to end: what the doors answer, what is kept, what reaches the destinations, and when.
 
-use crate::{ORG, by};
+use crate::{ORG, by, grace};
 use hookward_engine::model::Principal;
 use std::time::Duration;
 
@@ -152,7 +152,7 @@ async fn the_old_secret_verifies_until_the_last_millisecond_of_its_grace() {
     let rig = rig_to(&receiver).await;
     let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
     let new = NewSecret::Given(Secret::new("the new one").unwrap());
-    assert_eq!(rig.engine.put_secret(owner, new, Some(DAY), &by("test")).await, Ok(2));
+    assert_eq!(rig.engine.put_secret(owner, new, grace(DAY), &by("test")).await, Ok(2));
     assert!(matches!(rig.send(push("the new one", "n", "{\"n\":1}")).await, Receipt::Accepted(_)));
     rig.clock.advance(DAY - Duration::from_millis(1));
     assert!(matches!(rig.send(push(SECRET, "o", "{\"n\":2}")).await, Receipt::Accepted(_)));
@@ -166,9 +166,9 @@ async fn the_old_secret_verifies_until_the_last_millisecond_of_its_grace() {
 async fn with_no_grace_the_old_secret_ends_at_once_and_revoking_the_last_refuses_everything() {
     let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
     let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
-    let version = rig.engine.put_secret(owner, NewSecret::Generated, Some(Duration::ZERO), &by("test")).await.unwrap();
+    let version = rig.engine.put_secret(owner, NewSecret::Generated, grace(Duration::ZERO), &by("test")).await.unwrap();
     assert!(matches!(rig.send(push(SECRET, "d", "{}")).await, Receipt::Refused(Refusal::SignatureMismatch)));
-    rig.engine.revoke(owner, version, &by("test")).await.unwrap();
+    rig.engine.revoke(owner, version, false, &by("test")).await.unwrap();
     assert!(matches!(rig.send(push(SECRET, "d", "{}")).await, Receipt::Refused(Refusal::NoUsableSecret)));
 }
 
@@ -176,7 +176,7 @@ async fn with_no_grace_the_old_secret_ends_at_once_and_revoking_the_last_refuses
 async fn a_configured_secret_enters_its_keyring_once() {
     let mut rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
     let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
-    rig.engine.put_secret(owner, NewSecret::Generated, Some(Duration::ZERO), &by("test")).await.unwrap();
+    rig.engine.put_secret(owner, NewSecret::Generated, grace(Duration::ZERO), &by("test")).await.unwrap();
     rig = rig.restart().await;
     rig.engine.declare(&Principal::config(), Declared { sources: vec![github()], destinations: vec![] }).await.unwrap();
     assert!(matches!(rig.send(push(SECRET, "d", "{}")).await, Receipt::Refused(_)));

@@ -11,14 +11,17 @@ mod egress;
 mod handshake;
 mod jobs;
 mod kms;
+mod organizations;
 mod pull;
 mod receive;
 mod refusals;
 mod report;
 mod retention;
+mod secrets;
 mod store;
 mod support;
 
+use hookward_engine::Terms;
 use hookward_engine::ids::OrganizationId;
 use hookward_engine::model::Principal;
 
@@ -28,4 +31,9 @@ pub(crate) const ORG: OrganizationId = OrganizationId::DEFAULT;
 /// Somebody of that organization who acts.
 pub(crate) fn by(actor: &str) -> Principal {
     Principal { organization: ORG, actor: actor.to_owned(), address: "192.0.2.1".to_owned() }
+}
+
+/// A rotation that lets the secrets before it stay for `grace`.
+pub(crate) fn grace(grace: std::time::Duration) -> Terms {
+    Terms { grace: Some(grace), ..Terms::default() }
 }

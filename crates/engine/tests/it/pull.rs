@@ -11,7 +11,7 @@ use hookward_engine::{Declared, DeclaredDestination, EngineError, Receipt};
 use crate::support::receiver::Receiver;
 use crate::support::{Rig, SECRET, github, http_to, push};
 
-fn pulled(ordered: bool) -> DeclaredDestination {
+pub(crate) fn pulled(ordered: bool) -> DeclaredDestination {
     let mut destination = http_to("worker", String::new());
     destination.spec.kind = DestinationKind::Pull(PullSpec { ordered });
     destination.spec.retry.waits_s = vec![0];

@@ -7,7 +7,6 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use hookward_engine::clock::Timestamp;
 use hookward_engine::ids::JobId;
 use hookward_engine::jobs::JobAction;
 use hookward_engine::model::{JobSpec, JobState, Principal, RedeliveryJob};
@@ -20,7 +19,7 @@ use super::deliveries::{self, STATES};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
 use super::sources::Paging;
-use super::{Api, time};
+use super::{Api, instant, time};
 
 /// Events in a second when the caller does not say.
 const RATE: u32 = 50;
@@ -161,15 +160,6 @@ fn spec(wanted: Wanted) -> Result<JobSpec, Problem> {
         filter: wanted.filter,
         rate_per_s: wanted.rate_per_s.unwrap_or(RATE),
     })
-}
-
-fn instant(field: &str, text: &str) -> Result<Timestamp, Problem> {
-    let invalid = |_| {
-        let example = "2026-01-31T09:30:00Z";
-        Problem::new(Code::InvalidRequest, format!("`{field}` is a time like {example}"))
-    };
-    let at: jiff::Timestamp = text.parse().map_err(invalid)?;
-    Ok(Timestamp::from_millis(at.as_millisecond()))
 }
 
 fn shown(job: RedeliveryJob) -> Shown {

@@ -28,6 +28,7 @@ pub(crate) enum Code {
     InvalidRequest,
     IdempotencyConflict,
     NotPossible,
+    Stale,
     PayloadTooLarge,
     TooOften,
     Unavailable,
@@ -45,6 +46,7 @@ impl Code {
                 StatusCode::BAD_REQUEST
             }
             Self::IdempotencyConflict | Self::NotPossible => StatusCode::CONFLICT,
+            Self::Stale => StatusCode::PRECONDITION_FAILED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooOften => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -121,6 +123,8 @@ impl From<EngineError> for Problem {
             EngineError::NotFound(_) => Self::new(Code::NotFound, error.to_string()),
             EngineError::Invalid(problem) => Self::new(Code::InvalidRequest, problem),
             EngineError::Conflict(problem) => Self::new(Code::NotPossible, problem),
+            EngineError::Stale(problem) => Self::new(Code::Stale, problem),
+            EngineError::TooOften { retry_after, .. } => Self::too_often(error.to_string(), retry_after),
             EngineError::Unavailable(cause) => unavailable(&cause),
             EngineError::Inconsistent(cause) => inconsistent(&cause),
         }

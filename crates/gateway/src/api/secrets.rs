@@ -7,10 +7,12 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hookward::Secret;
 use hookward_engine::model::{Principal, SecretOwner};
-use hookward_engine::{NewSecret, SecretInfo};
+use hookward_engine::{NewSecret, SecretInfo, Terms};
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,11 +21,14 @@ use zeroize::Zeroizing;
 use super::caller::{Caller, Read, Reveal, Rotate};
 use super::page::List;
 use super::problem::{Code, Problem};
-use super::{Api, page, time};
+use super::{Api, instant, page, time};
 use hookward_engine::clock::Timestamp;
 use hookward_engine::store::Listing;
 
-/// The longest secret, in bytes.
+/// The longest grace, in seconds: ten years.
+const GRACE_MAX_S: u64 = 10 * 366 * 86_400;
+
+/// The longest secret, in bytes, as it is written.
 const SECRET_MAX: usize = 64 << 10;
 
 /// A version as the API shows it.
@@ -41,23 +46,45 @@ pub(crate) struct Shown {
     uses: u64,
 }
 
-/// A new secret that the caller has.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Given {
-    secret: Zeroizing<String>,
-    #[serde(default)]
+/// A new secret, of which the caller may have the value.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct New {
+    secret: Option<Zeroizing<String>>,
+    /// Of `secret`.
+    encoding: Encoding,
+    /// How long those before it stay valid beside it.
     grace_s: Option<u64>,
+    not_before: Option<String>,
+    not_after: Option<String>,
 }
 
-/// A new secret that the caller may have.
+/// How a value that may not be text is written.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Encoding {
+    #[default]
+    #[serde(rename = "utf-8")]
+    Utf8,
+    /// With padding.
+    Base64,
+}
+
+/// Whether it is to be done although the secret is in use.
 #[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Force {
+    force: bool,
+}
+
+/// A new end.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Rotation {
+struct End {
+    /// `null` for none.
+    not_after: Option<String>,
     #[serde(default)]
-    secret: Option<Zeroizing<String>>,
-    #[serde(default)]
-    grace_s: Option<u64>,
+    force: bool,
 }
 
 /// Why a value is looked at.
@@ -76,8 +103,8 @@ pub(crate) struct NewVersion {
 #[derive(Serialize)]
 pub(crate) struct Revealed {
     secret: Zeroizing<String>,
-    /// `utf-8`, or `base64` for a value that is not text.
-    encoding: &'static str,
+    /// `base64` for a value that is not text.
+    encoding: Encoding,
 }
 
 /// `GET …/secrets`
@@ -100,8 +127,11 @@ pub(crate) async fn set(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<NewVersion>), Problem> {
     let owner = owner(&api, &caller, &owners, &name)?;
-    let Given { secret, grace_s } = parse(&body?)?;
-    put(&api, &caller, owner, Some(secret), grace_s).await
+    let new: New = parse(&body?)?;
+    if new.secret.is_none() {
+        return Err(Problem::new(Code::InvalidRequest, "give the value as `secret`; `…/rotate` makes one"));
+    }
+    put(&api, &caller, owner, new).await
 }
 
 /// `POST …/secrets/rotate`
@@ -112,29 +142,42 @@ pub(crate) async fn rotate(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<NewVersion>), Problem> {
     let owner = owner(&api, &caller, &owners, &name)?;
-    let Rotation { secret, grace_s } = optional(&body?)?;
-    put(&api, &caller, owner, secret, grace_s).await
+    put(&api, &caller, owner, optional(&body?)?).await
 }
 
 async fn put(
     api: &Api,
     caller: &Principal,
     owner: SecretOwner,
-    secret: Option<Zeroizing<String>>,
-    grace_s: Option<u64>,
+    new: New,
 ) -> Result<(StatusCode, Json<NewVersion>), Problem> {
-    let value = match secret {
+    let value = match new.secret {
         None => NewSecret::Generated,
-        Some(text) if text.len() > SECRET_MAX => {
-            return Err(Problem::new(Code::InvalidRequest, "a secret has at most 65536 bytes"));
-        }
-        Some(text) => {
-            let empty = |_| Problem::new(Code::InvalidRequest, "a secret cannot be empty");
-            NewSecret::Given(Secret::new(text.as_bytes()).map_err(empty)?)
-        }
+        Some(text) => NewSecret::Given(value(&text, new.encoding)?),
     };
-    let version = api.engine.put_secret(owner, value, grace_s.map(Duration::from_secs), caller).await?;
+    if new.grace_s.is_some_and(|grace| grace > GRACE_MAX_S) {
+        return Err(Problem::new(Code::InvalidRequest, format!("`grace_s` is 0 to {GRACE_MAX_S}")));
+    }
+    let terms = Terms {
+        grace: new.grace_s.map(Duration::from_secs),
+        not_before: new.not_before.map(|text| instant("not_before", &text)).transpose()?,
+        not_after: new.not_after.map(|text| instant("not_after", &text)).transpose()?,
+        newest: None,
+    };
+    let version = api.engine.put_secret(owner, value, terms, caller).await?;
     Ok((StatusCode::CREATED, Json(NewVersion { version })))
+}
+
+fn value(text: &str, encoding: Encoding) -> Result<Secret, Problem> {
+    let invalid = |problem: &str| Problem::new(Code::InvalidRequest, problem);
+    if text.len() > SECRET_MAX {
+        return Err(invalid("a secret has at most 65536 bytes"));
+    }
+    let bytes = match encoding {
+        Encoding::Utf8 => text.as_bytes().to_vec(),
+        Encoding::Base64 => STANDARD.decode(text).map_err(|_| invalid("`secret` is not base64 with padding"))?,
+    };
+    Secret::new(bytes).map_err(|_| invalid("a secret cannot be empty"))
 }
 
 /// `POST …/secrets/{version}/reveal`
@@ -149,12 +192,8 @@ pub(crate) async fn reveal(
     let Reason { reason } = optional(&body?)?;
     let secret = api.engine.reveal(owner, version, &caller, reason.as_deref().unwrap_or("")).await?;
     Ok(Json(match std::str::from_utf8(secret.expose()) {
-        Ok(text) => Revealed { secret: Zeroizing::new(text.to_owned()), encoding: "utf-8" },
-        Err(_) => {
-            use base64::Engine as _;
-            let text = base64::engine::general_purpose::STANDARD.encode(secret.expose());
-            Revealed { secret: Zeroizing::new(text), encoding: "base64" }
-        }
+        Ok(text) => Revealed { secret: Zeroizing::new(text.to_owned()), encoding: Encoding::Utf8 },
+        Err(_) => Revealed { secret: Zeroizing::new(STANDARD.encode(secret.expose())), encoding: Encoding::Base64 },
     }))
 }
 
@@ -163,10 +202,27 @@ pub(crate) async fn revoke(
     State(api): State<Arc<Api>>,
     caller: Caller<Rotate>,
     Path((owners, name, version)): Path<(String, String, String)>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<NewVersion>, Problem> {
     let owner = owner(&api, &caller, &owners, &name)?;
     let version = number(&version)?;
-    api.engine.revoke(owner, version, &caller).await?;
+    let Force { force } = optional(&body?)?;
+    api.engine.revoke(owner, version, force, &caller).await?;
+    Ok(Json(NewVersion { version }))
+}
+
+/// `PATCH …/secrets/{version}`
+pub(crate) async fn set_end(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Rotate>,
+    Path((owners, name, version)): Path<(String, String, String)>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<NewVersion>, Problem> {
+    let owner = owner(&api, &caller, &owners, &name)?;
+    let version = number(&version)?;
+    let End { not_after, force } = parse(&body?)?;
+    let not_after = not_after.map(|text| instant("not_after", &text)).transpose()?;
+    api.engine.set_end(owner, version, not_after, force, &caller).await?;
     Ok(Json(NewVersion { version }))
 }
 

@@ -88,6 +88,11 @@ impl Gateway {
         self.send("DELETE", path, &[], Bytes::new()).await.map(drop)
     }
 
+    /// Asks for something to be changed.
+    pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value, Exit> {
+        json(&self.send("PATCH", path, &[], body.to_string().into()).await?)
+    }
+
     /// Sends bytes as they are.
     pub(super) async fn post_bytes(
         &self,

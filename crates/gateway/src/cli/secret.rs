@@ -4,6 +4,7 @@
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
+use base64::Engine as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -28,7 +29,7 @@ pub(super) enum What {
         #[command(flatten)]
         value: Value_,
         #[command(flatten)]
-        grace: Grace,
+        terms: Terms,
     },
     /// Show a value; the audit log will say so
     Reveal {
@@ -48,18 +49,35 @@ pub(super) enum What {
         #[command(flatten)]
         value: Value_,
         #[command(flatten)]
-        grace: Grace,
+        terms: Terms,
         /// Do not ask
         #[arg(long)]
         yes: bool,
     },
-    /// End a version at once
+    /// Move the end of a version: later, while somebody still has to switch, or earlier
+    End {
+        #[command(flatten)]
+        owner: Owner,
+        /// Which version
+        #[arg(long)]
+        version: u32,
+        /// When it ends, like 2026-12-31T00:00:00Z, or `never`
+        #[arg(long, value_name = "TIME")]
+        at: String,
+        /// Also when it is in use and has ended by then
+        #[arg(long)]
+        force: bool,
+    },
+    /// End a version at once, for good
     Revoke {
         #[command(flatten)]
         owner: Owner,
         /// Which version
         #[arg(long)]
         version: u32,
+        /// Also when it was used lately
+        #[arg(long)]
+        force: bool,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -91,12 +109,26 @@ pub(super) struct Value_ {
     file: Option<PathBuf>,
 }
 
-/// How long the previous secret stays valid.
+/// How long the previous secret stays valid, and from when until when the new one is.
 #[derive(Debug, Args)]
-pub(super) struct Grace {
+pub(super) struct Terms {
     /// How long the previous secret stays valid, like 24h or 0s; the owner's own grace when not given
     #[arg(long, value_parser = grace)]
     grace: Option<u64>,
+    /// When the new one begins, like 2026-12-31T00:00:00Z; now when not given
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<String>,
+    /// When the new one ends; never when not given
+    #[arg(long, value_name = "TIME")]
+    not_after: Option<String>,
+}
+
+impl Terms {
+    fn add_to(self, body: &mut Value) {
+        body["grace_s"] = json!(self.grace);
+        body["not_before"] = json!(self.not_before);
+        body["not_after"] = json!(self.not_after);
+    }
 }
 
 fn grace(text: &str) -> Result<u64, String> {
@@ -104,13 +136,14 @@ fn grace(text: &str) -> Result<u64, String> {
     lapse.map(|lapse| lapse.as_secs()).ok_or_else(|| "write whole seconds, minutes, hours or days, like 24h".to_owned())
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     ("VERSION", "version"),
     ("STATE", "state"),
     ("ORIGIN", "origin"),
     ("CREATED", "created_at"),
     ("VALID UNTIL", "not_after"),
     ("USES", "uses"),
+    ("LAST USED", "last_used_at"),
 ];
 
 /// A source or destination that exists.
@@ -133,14 +166,21 @@ pub(super) async fn run(what: What, gateway: &Gateway) -> Result<(), Exit> {
             let owner = find(owner, gateway).await?;
             gateway.list(&gateway.get(&owner.at("")).await?, &COLUMNS)
         }
-        What::Set { owner, value, grace } => set(owner, value, grace, gateway).await,
+        What::Set { owner, value, terms } => set(owner, value, terms, gateway).await,
         What::Reveal { owner, version, reason } => reveal(owner, version, reason, gateway).await,
-        What::Rotate { owner, value, grace, yes } => rotate(owner, value, grace, yes, gateway).await,
-        What::Revoke { owner, version, yes } => {
+        What::Rotate { owner, value, terms, yes } => rotate(owner, value, terms, yes, gateway).await,
+        What::End { owner, version, at, force } => {
+            let owner = find(owner, gateway).await?;
+            let not_after = Some(&at).filter(|at| *at != "never");
+            let body = json!({ "not_after": not_after, "force": force });
+            let done = gateway.patch(&owner.at(&format!("/{version}")), &body).await?;
+            gateway.done(&done, &format!("version {version} of {} `{}` ends: {at}", owner.kind, owner.name))
+        }
+        What::Revoke { owner, version, force, yes } => {
             let owner = find(owner, gateway).await?;
             let (kind, name) = (owner.kind, &owner.name);
             confirm(&format!("version {version} of {kind} `{name}`'s secret ends at once: {}", breaks(kind)), yes)?;
-            let done = gateway.post(&owner.at(&format!("/{version}/revoke")), &json!({})).await?;
+            let done = gateway.post(&owner.at(&format!("/{version}/revoke")), &json!({ "force": force })).await?;
             gateway.done(&done, &format!("version {version} is revoked"))
         }
     }
@@ -166,30 +206,28 @@ async fn find(owner: Owner, gateway: &Gateway) -> Result<Found, Exit> {
     }
 }
 
-async fn set(owner: Owner, value: Value_, grace: Grace, gateway: &Gateway) -> Result<(), Exit> {
+async fn set(owner: Owner, value: Value_, terms: Terms, gateway: &Gateway) -> Result<(), Exit> {
     let owner = find(owner, gateway).await?;
     let (rest, mut body) = match read(&value)? {
-        Some(secret) => ("", json!({ "secret": secret.as_str() })),
+        Some(secret) => ("", given(&secret)),
         None if value.generate => ("/rotate", json!({})),
-        None => ("", json!({ "secret": standard_input()?.as_str() })),
+        None => ("", given(&standard_input()?)),
     };
-    body["grace_s"] = json!(grace.grace);
+    terms.add_to(&mut body);
     let done = gateway.post(&owner.at(rest), &body).await?;
     let Found { kind, name, .. } = &owner;
     let version = &done["version"];
     gateway.done(&done, &format!("{kind} `{name}` has version {version}; `hookward secret reveal {name}` shows it"))
 }
 
-async fn rotate(owner: Owner, value: Value_, grace: Grace, yes: bool, gateway: &Gateway) -> Result<(), Exit> {
+async fn rotate(owner: Owner, value: Value_, mut terms: Terms, yes: bool, gateway: &Gateway) -> Result<(), Exit> {
     let owner = find(owner, gateway).await?;
     let (kind, name) = (owner.kind, owner.name.as_str());
-    let seconds = grace.grace.unwrap_or(owner.grace_s);
+    let seconds = *terms.grace.get_or_insert(owner.grace_s);
     let end = if seconds == 0 { "ends at once".to_owned() } else { format!("ends {}", after(seconds)) };
     confirm(&format!("{kind} `{name}` gets a new secret, and the one it has {end}: {}", breaks(kind)), yes)?;
-    let mut body = json!({ "grace_s": seconds });
-    if let Some(secret) = read(&value)? {
-        body["secret"] = json!(secret.as_str());
-    }
+    let mut body = read(&value)?.map_or_else(|| json!({}), |secret| given(&secret));
+    terms.add_to(&mut body);
     let done = gateway.post(&owner.at("/rotate"), &body).await?;
     let version = &done["version"];
     gateway.done(
@@ -212,6 +250,10 @@ async fn reveal(owner: Owner, version: Option<u32>, reason: Option<String>, gate
                 newest.and_then(|item| item["version"].as_u64()).and_then(|version| u32::try_from(version).ok());
             version.ok_or_else(|| Exit::not_found(format!("{} `{}` has no live secret", owner.kind, owner.name)))?
         }
+    };
+    let reason = match reason {
+        Some(reason) => reason,
+        None => ask("Why (for the audit log)? ")?,
     };
     let shown = gateway.post(&owner.at(&format!("/{version}/reveal")), &json!({ "reason": reason })).await?;
     if !gateway.is_for_people() {
@@ -237,41 +279,54 @@ fn confirm(what: &str, yes: bool) -> Result<(), Exit> {
     if !std::io::stdin().is_terminal() {
         return Err(Exit::usage(format!("{what}. Say --yes to do it")));
     }
-    let mut stderr = std::io::stderr();
-    let asked = write!(stderr, "{what}.\nGo on? [y/N] ").and_then(|()| stderr.flush());
-    let mut answer = String::new();
-    let read = asked.and_then(|()| std::io::stdin().lock().read_line(&mut answer));
-    match read {
-        Ok(_) if matches!(answer.trim(), "y" | "Y" | "yes") => Ok(()),
+    match ask(&format!("{what}.\nGo on? [y/N] "))?.as_str() {
+        "y" | "Y" | "yes" => Ok(()),
         _ => Err(Exit::refused("nothing was changed")),
     }
 }
 
+/// What somebody at a terminal answers; nothing where there is none.
+fn ask(question: &str) -> Result<String, Exit> {
+    let mut answer = String::new();
+    if std::io::stdin().is_terminal() {
+        let mut stderr = std::io::stderr();
+        write!(stderr, "{question}").and_then(|()| stderr.flush()).map_err(Exit::failure)?;
+        std::io::stdin().lock().read_line(&mut answer).map_err(Exit::failure)?;
+    }
+    Ok(answer.trim().to_owned())
+}
+
+/// A value for the API: as text, or in base64 where it is none.
+fn given(secret: &[u8]) -> Value {
+    match std::str::from_utf8(secret) {
+        Ok(text) => json!({ "secret": text }),
+        Err(_) => {
+            json!({ "secret": base64::engine::general_purpose::STANDARD.encode(secret), "encoding": "base64" })
+        }
+    }
+}
+
 /// The value in the file that was named, if one was.
-fn read(value: &Value_) -> Result<Option<Zeroizing<String>>, Exit> {
+fn read(value: &Value_) -> Result<Option<Zeroizing<Vec<u8>>>, Exit> {
     let Some(file) = &value.file else { return Ok(None) };
     if file.as_os_str() == "-" {
         return standard_input().map(Some);
     }
-    text(config::from_file(&file.display().to_string()).map_err(Exit::failure)?).map(Some)
+    not_empty(config::from_file(&file.display().to_string()).map_err(Exit::failure)?).map(Some)
 }
 
-fn standard_input() -> Result<Zeroizing<String>, Exit> {
+fn standard_input() -> Result<Zeroizing<Vec<u8>>, Exit> {
     let mut stdin = std::io::stdin();
     if stdin.is_terminal() {
         return Err(Exit::usage("a value typed here would show: pipe it in, or use --file or --generate"));
     }
     let mut bytes = Vec::new();
     stdin.read_to_end(&mut bytes).map_err(|error| Exit::failure(format!("standard input cannot be read: {error}")))?;
-    text(config::without_newline(bytes))
+    not_empty(config::without_newline(bytes))
 }
 
-fn text(bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, Exit> {
-    let text = std::str::from_utf8(&bytes).map_err(|_| Exit::usage("the secret is not UTF-8 text"))?;
-    if text.is_empty() {
-        return Err(Exit::usage("the secret is empty"));
-    }
-    Ok(Zeroizing::new(text.to_owned()))
+fn not_empty(bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, Exit> {
+    if bytes.is_empty() { Err(Exit::usage("the secret is empty")) } else { Ok(bytes) }
 }
 
 fn after(seconds: u64) -> String {

@@ -9,6 +9,7 @@ mod leases;
 mod outputs;
 mod refusals;
 mod retention;
+mod secrets;
 
 const WITH_DESTINATION: &str = r#"
 [[source]]
