@@ -12,16 +12,20 @@ use crate::model::{
 };
 
 mod accounts;
+mod audit;
+mod backup;
 mod claims;
 mod lists;
 pub mod sqlite;
 mod upkeep;
 
 pub use accounts::{AccountChange, Accounts, Changed, Credential};
+pub use audit::{AuditFilter, AuditLog, AuditRange, AuditRow, KeptRow};
+pub use backup::{Backups, Copied};
 pub use claims::{
     Cancel, Claim, ClaimRequest, Claimed, Held, Next, PullOrder, PullRequest, Pulled, Settled, Settlement,
 };
-pub use lists::{AuditRow, Backlog, DeliveryFilter, EventFilter, Listing, Page, RefusedFilter};
+pub use lists::{Backlog, DeliveryFilter, EventFilter, Listing, Page, RefusedFilter};
 pub use upkeep::{JobChange, JobStep, KeptOfSource, Look, LookedAt, Retained, Strip, Upkeep};
 
 /// Why a store could not do as asked.
@@ -239,7 +243,7 @@ pub enum Change {
 /// What a store has to show: everything here only reads, so it is what the API and the dashboard are given.
 /// Whoever asks says for which organization: what is another's is not found.
 #[async_trait]
-pub trait Records: Send + Sync + std::fmt::Debug {
+pub trait Records: AuditLog {
     /// One event.
     async fn event(&self, organization: OrganizationId, id: EventId) -> Result<Event, StoreError>;
 
@@ -280,9 +284,6 @@ pub trait Records: Send + Sync + std::fmt::Debug {
     /// The destinations that hear an event and are not owed it, by name.
     async fn passed_over(&self, organization: OrganizationId, event: EventId) -> Result<Vec<PassedOver>, StoreError>;
 
-    /// Audit entries, newest first.
-    async fn audit(&self, organization: OrganizationId, page: Page) -> Result<Listing<AuditRow>, StoreError>;
-
     /// One refused request.
     async fn refused(&self, organization: OrganizationId, id: RefusedId) -> Result<RefusedRequest, StoreError>;
 
@@ -310,7 +311,7 @@ pub trait Records: Send + Sync + std::fmt::Debug {
 /// What keeps the engine's data: the pipeline's verbs; housekeeping is [`Upkeep`]'s, who may is [`Accounts`]'. One suite of tests holds every
 /// implementation to these words.
 #[async_trait]
-pub trait Store: Records + Upkeep + Accounts {
+pub trait Store: Records + Upkeep + Accounts + Backups {
     /// Commits an event, its dedup keys, the deliveries it owes and its audit entry in one transaction, grouped with
     /// whatever else is waiting. Returns after the sync.
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError>;

@@ -2,7 +2,6 @@
 
 use crate::clock::Timestamp;
 use crate::ids::{DestinationId, EventId, SourceId};
-use crate::model::AuditEntry;
 
 /// Where a page of a list starts and how long it is. Lists are newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,15 +77,6 @@ pub struct RefusedFilter {
     pub door: Option<String>,
     /// Only those with this refusal's id.
     pub reason: Option<String>,
-}
-
-/// An audit entry as kept.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AuditRow {
-    /// Its position; rises by one.
-    pub seq: i64,
-    /// What it says.
-    pub entry: AuditEntry,
 }
 
 /// Counts for metrics and readiness.

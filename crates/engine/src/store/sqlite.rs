@@ -7,21 +7,23 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    AuditRow, Backlog, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, DeliveryFilter, EventFilter, Held,
-    JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Page, PullRequest, Pulled, Records,
-    RefusedFilter, Resources, Retained, Settled, Settlement, Store, StoreError, Strip, Upkeep,
+    Backlog, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, DeliveryFilter, EventFilter, Held, JobChange,
+    JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Page, PullRequest, Pulled, Records, RefusedFilter,
+    Resources, Retained, Settled, Settlement, Store, StoreError, Strip, Upkeep,
 };
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
 use crate::model::{
     Attempt, AuditEntry, Delivery, Event, JobRange, JobSpec, KeptOutput, PassedOver, RedeliveryJob, RefusedRequest,
 };
+use backup::Copying;
 use checkpoint::Checkpoints;
 use readers::Readers;
 use writer::{Door, Writer};
 
 mod accounts;
 mod audit;
+mod backup;
 mod bodies;
 mod checkpoint;
 mod claim;
@@ -34,6 +36,7 @@ mod failure;
 mod headers;
 mod jobs;
 mod migrate;
+mod offline;
 mod operate;
 mod outputs;
 mod pull;
@@ -48,6 +51,7 @@ mod writer;
 
 pub use connection::MINIMUM_SQLITE;
 pub use directory::{DATABASE_FILE, LOCK_FILE};
+pub use offline::{Examined, check_audit, examine};
 
 /// Why a data directory could not be opened. Every variant names the path, and the operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +101,28 @@ pub enum OpenError {
     NoWriteAheadLog {
         /// The file.
         path: PathBuf,
+    },
+    /// It does not hold together.
+    #[error("the database `{}` is damaged: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The first thing that is wrong.
+        problem: String,
+    },
+    /// An older Hookward wrote it, and only looking at it must not change it.
+    #[error(
+        "the database `{}` is at schema {found}, and there is no chain to check before {known}: start `hookward serve` on it once, which \
+         brings it up to date",
+        path.display()
+    )]
+    SchemaTooOld {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// The first schema that can be looked at.
+        known: u32,
     },
     /// A newer Hookward wrote it. Going back is not possible; run that version or a later one.
     #[error("the database `{}` is at schema {found}, but this version knows only up to {known}", path.display())]
@@ -148,6 +174,8 @@ pub struct SqliteStore {
     // In this order: the writer closes last, so that it empties the write-ahead log, and then the lock goes.
     readers: Readers,
     writer: Writer,
+    path: PathBuf,
+    copying: Copying,
     _lock: directory::Lock,
 }
 
@@ -162,17 +190,19 @@ impl SqliteStore {
         connection::assert_sound_sqlite()?;
         let lock = directory::claim(dir)?;
         let path = directory::prepare_database(dir)?;
+        backup::remove_leftovers(dir);
         let failed = |cause| OpenError::Database { path: path.clone(), cause };
         let writing = connection::open_writing(&path, limits.wal_bytes)?;
         migrate::run(&writing, &path)?;
         let checkpointing = connection::open_writing(&path, limits.wal_bytes)?;
         let readers = Readers::new(path.clone(), limits.readers);
         let page_bytes = connection::page_bytes(&writing).map_err(failed)?;
-        let checkpoints = Checkpoints::start(path.clone(), checkpointing, page_bytes, limits.wal_bytes);
+        let copying = Copying::default();
+        let checkpoints = Checkpoints::start(path.clone(), checkpointing, page_bytes, limits.wal_bytes, &copying);
         let writer = checkpoints
             .and_then(|checkpoints| Writer::start(path.clone(), writing, checkpoints, limits))
             .map_err(|cause| OpenError::Directory { path: dir.to_owned(), cause })?;
-        Ok(Self { readers, writer, _lock: lock })
+        Ok(Self { readers, writer, path, copying, _lock: lock })
     }
 
     /// Bounds the database file to `bytes` from now on. While it is full, whatever needs more is refused as
@@ -229,10 +259,6 @@ impl Records for SqliteStore {
 
     async fn passed_over(&self, organization: OrganizationId, event: EventId) -> Result<Vec<PassedOver>, StoreError> {
         self.readers.read(move |connection| routing::passed_over(connection, organization, event)).await
-    }
-
-    async fn audit(&self, organization: OrganizationId, page: Page) -> Result<Listing<AuditRow>, StoreError> {
-        self.readers.read(move |connection| audit::list(connection, organization, page)).await
     }
 
     async fn refused(&self, organization: OrganizationId, id: RefusedId) -> Result<RefusedRequest, StoreError> {
@@ -342,7 +368,7 @@ impl Store for SqliteStore {
 
     async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
         let door = Door { body_bytes: 0 };
-        self.writer.submit_at_door(door, move |tx| audit::append_all(tx.connection, &entries)).await
+        self.writer.submit_at_door(door, move |tx| audit::append_all(tx, &entries)).await
     }
 
     async fn forget(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {

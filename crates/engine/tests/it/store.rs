@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+mod audit;
 mod claim;
 mod commit;
 mod jobs;
 mod lists;
 mod model;
+mod offline;
 mod operate;
 mod pull;
 mod refused;
@@ -37,6 +39,11 @@ mod on_sqlite {
     use super::*;
 
     suite! {
+        audit:
+            everything_that_is_told_is_chained
+            one_that_fails_leaves_no_hole_in_the_chain
+            rows_of_one_organization_are_each_checked_alone
+            a_list_is_narrowed_by_all_that_is_asked;
         commit:
             an_event_comes_back_as_it_went_in
             an_empty_body_and_a_large_one_come_back

@@ -10,6 +10,8 @@ use std::{io, thread};
 
 use rusqlite::Connection;
 
+use super::backup::Copying;
+
 /// Copies nothing, only says how long the log is.
 const MEASURE: &str = "pragma wal_checkpoint(noop)";
 /// Copies what no reader stands in the way of.
@@ -26,12 +28,20 @@ pub(super) struct Checkpoints {
     thread: Option<JoinHandle<()>>,
     path: PathBuf,
     bounds: Bounds,
+    /// A copy under way reads all of it and stands in the way of a new start for as long as it takes.
+    backup: Copying,
     /// No attempt to start the log anew before it has this length, after one that a reader prevented.
     not_before_frames: u64,
 }
 
 impl Checkpoints {
-    pub(super) fn start(path: PathBuf, connection: Connection, page_bytes: u32, wal_bytes: u64) -> io::Result<Self> {
+    pub(super) fn start(
+        path: PathBuf,
+        connection: Connection,
+        page_bytes: u32,
+        wal_bytes: u64,
+        backup: &Copying,
+    ) -> io::Result<Self> {
         let bounds = Bounds { frames: wal_bytes / u64::from(page_bytes) };
         let (nudge, nudged) = sync_channel(1);
         let copying = Arc::new(Mutex::new(()));
@@ -39,7 +49,15 @@ impl Checkpoints {
             let (path, copying) = (path.clone(), Arc::clone(&copying));
             move || copy_when_nudged(&path, &connection, bounds, &copying, &nudged)
         })?;
-        Ok(Self { nudge: Some(nudge), copying, thread: Some(thread), path, bounds, not_before_frames: 0 })
+        Ok(Self {
+            nudge: Some(nudge),
+            copying,
+            thread: Some(thread),
+            path,
+            bounds,
+            backup: backup.clone(),
+            not_before_frames: 0,
+        })
     }
 
     /// Called by the writer between two groups, with its own connection.
@@ -55,7 +73,7 @@ impl Checkpoints {
         if log.frames < self.bounds.frames {
             self.not_before_frames = 0;
         }
-        if self.bounds.want_new_start(log) && log.frames >= self.not_before_frames {
+        if self.bounds.want_new_start(log) && log.frames >= self.not_before_frames && !self.backup.is_under_way() {
             self.start_anew(connection, log);
         }
     }

@@ -63,13 +63,13 @@ pub(super) fn write(tx: &mut Tx<'_>, prepared: &Prepared) -> Result<Written> {
     let new = &prepared.new;
     let event = &new.event;
     let (original, owed, body_bytes) = match known(connection, event.source, &new.dedup, event.received_at)? {
-        None => (None, write_new(connection, prepared)?, event.body_len),
+        None => (None, write_new(tx, prepared)?, event.body_len),
         Some(known) if new.on_duplicate == OnDuplicate::Discard => {
             let (event, owed) = (known.original.event, Owed::default());
             return Ok(Written { event, original: Some(known.original), owed });
         }
         Some(known) => {
-            let body_bytes = write_duplicate(connection, prepared, &known)?;
+            let body_bytes = write_duplicate(tx, prepared, &known)?;
             (Some(known.original), Owed::default(), body_bytes)
         }
     };
@@ -113,7 +113,8 @@ fn known(connection: &Connection, source: SourceId, keys: &[DedupKey], now: Time
     Ok(None)
 }
 
-fn write_new(connection: &Connection, prepared: &Prepared) -> Result<Owed> {
+fn write_new(tx: &Tx<'_>, prepared: &Prepared) -> Result<Owed> {
+    let connection = tx.connection;
     let new = &prepared.new;
     let states = takes_deliveries(connection, &new.deliveries)?;
     let ran = |delivery| routing::ran_before(connection, new.event.source, delivery);
@@ -137,8 +138,8 @@ fn write_new(connection: &Connection, prepared: &Prepared) -> Result<Owed> {
         }
     }
     new.failed.iter().try_for_each(|failed| routing::pass_over_failed(connection, seq, failed))?;
-    audit::append_with_detail(connection, &new.audit_accepted, &prepared.audit_detail)?;
-    new.audit_failed.iter().try_for_each(|entry| audit::append(connection, entry))?;
+    audit::append_with_detail(tx, &new.audit_accepted, &prepared.audit_detail)?;
+    new.audit_failed.iter().try_for_each(|entry| audit::append(tx, entry))?;
     Ok(owed)
 }
 
@@ -146,7 +147,8 @@ fn write_new(connection: &Connection, prepared: &Prepared) -> Result<Owed> {
 /// under the id of a request that is still to come would make that one a duplicate.
 ///
 /// Returns how many bytes of body were kept.
-fn write_duplicate(connection: &Connection, prepared: &Prepared, known: &Known) -> Result<u64> {
+fn write_duplicate(tx: &Tx<'_>, prepared: &Prepared, known: &Known) -> Result<u64> {
+    let connection = tx.connection;
     let new = &prepared.new;
     let same_body = known.original.body_sha256 == new.event.body_sha256 && known.body_len == new.event.body_len;
     let shared = (same_body && !known.is_stripped).then_some(known.seq);
@@ -154,7 +156,7 @@ fn write_duplicate(connection: &Connection, prepared: &Prepared, known: &Known) 
     if shared.is_none() {
         bodies::put(connection, seq, &prepared.body)?;
     }
-    audit::append_with(connection, &new.audit_duplicate, "duplicate_of", known.original.event.to_string())?;
+    audit::append_with(tx, &new.audit_duplicate, "duplicate_of", known.original.event.to_string())?;
     Ok(if shared.is_none() { new.event.body_len } else { 0 })
 }
 

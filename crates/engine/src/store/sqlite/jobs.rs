@@ -43,7 +43,7 @@ pub(super) fn create(tx: &Tx<'_>, id: JobId, spec: &JobSpec, entry: &AuditEntry)
             entry.actor,
             entry.at.as_millis(),
         ])?;
-    audit::append(tx.connection, entry)?;
+    audit::append(tx, entry)?;
     one(tx.connection, entry.organization, id)
 }
 
@@ -213,7 +213,7 @@ pub(super) fn advance(tx: &Tx<'_>, step: &JobStep) -> Result<Option<RedeliveryJo
         entry.detail = serde_json::json!({
             "looked_at": job.looked_at, "matched": job.matched, "redelivered": job.redelivered,
         });
-        audit::append(tx.connection, &entry)?;
+        audit::append(tx, &entry)?;
     }
     Ok(Some(job))
 }
@@ -251,7 +251,7 @@ pub(super) fn change(tx: &Tx<'_>, change: &JobChange) -> Result<bool> {
     tx.connection
         .prepare_cached("update jobs set state = ?2, problem = ?3, updated_at_ms = ?4 where id = ?1")?
         .execute(params![change.job.as_bytes(), state_text(change.to), change.problem, change.audit.at.as_millis()])?;
-    audit::append(tx.connection, &change.audit)?;
+    audit::append(tx, &change.audit)?;
     Ok(true)
 }
 

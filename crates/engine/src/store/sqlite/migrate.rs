@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::OpenError;
+use super::{OpenError, audit};
 
 /// One step; its number is its place in the list, from 1. A released one is never edited.
 struct Migration {
@@ -18,7 +18,22 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "inbound", sql: include_str!("../../../migrations/sqlite/0002_inbound.sql") },
     Migration { name: "organizations", sql: include_str!("../../../migrations/sqlite/0003_organizations.sql") },
     Migration { name: "accounts", sql: include_str!("../../../migrations/sqlite/0004_accounts.sql") },
+    Migration { name: "audit_chain", sql: include_str!("../../../migrations/sqlite/0005_audit_chain.sql") },
 ];
+
+/// What a migration does that cannot be said in SQL, by its name; it comes after the SQL.
+const STEPS: &[(&str, fn(&Connection) -> rusqlite::Result<()>)] = &[("audit_chain", audit::chain_what_there_was)];
+
+/// The newest schema known.
+pub(super) fn newest() -> u32 {
+    u32::try_from(MIGRATIONS.len()).expect("there are few migrations")
+}
+
+/// The number of the migration of this name.
+pub(super) fn number_of(name: &str) -> u32 {
+    let index = MIGRATIONS.iter().position(|migration| migration.name == name);
+    index.and_then(|index| u32::try_from(index + 1).ok()).expect("it is a migration's name")
+}
 
 /// Applies every migration that `connection`'s database does not have yet, each in a transaction of its own.
 pub(super) fn run(connection: &Connection, path: &Path) -> Result<(), OpenError> {
@@ -29,7 +44,7 @@ pub(super) fn run(connection: &Connection, path: &Path) -> Result<(), OpenError>
     let found: u32 = connection
         .query_row("select coalesce(max(number), 0) from migrations", [], |row| row.get(0))
         .map_err(failed)?;
-    let known = u32::try_from(MIGRATIONS.len()).expect("there are few migrations");
+    let known = newest();
     if found > known {
         return Err(OpenError::SchemaTooNew { path: path.to_owned(), found, known });
     }
@@ -43,6 +58,9 @@ pub(super) fn run(connection: &Connection, path: &Path) -> Result<(), OpenError>
 fn apply(connection: &Connection, number: u32, migration: &Migration) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     transaction.execute_batch(migration.sql)?;
+    for (_, step) in STEPS.iter().filter(|(name, _)| *name == migration.name) {
+        step(&transaction)?;
+    }
     transaction.execute("insert into migrations (number, name) values (?1, ?2)", (number, migration.name))?;
     transaction.commit()
 }
@@ -50,6 +68,8 @@ fn apply(connection: &Connection, number: u32, migration: &Migration) -> rusqlit
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::model::{ChainRow, Verifier};
+    use crate::store::AuditRange;
 
     /// The steps that SQLite would take for a statement on the newest schema.
     pub(in crate::store::sqlite) fn plan(sql: &str) -> Vec<String> {
@@ -66,6 +86,29 @@ pub(super) mod tests {
         run(&connection, Path::new("in memory")).unwrap();
         let applied: u32 = connection.query_row("select count(*) from migrations", [], |row| row.get(0)).unwrap();
         assert_eq!(applied as usize, MIGRATIONS.len());
+    }
+
+    #[test]
+    fn a_log_from_before_there_was_a_chain_is_chained_in_its_order() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("create table migrations (number integer primary key, name text not null)").unwrap();
+        let unchained = number_of("audit_chain") as usize - 1;
+        for (number, migration) in (1..).zip(&MIGRATIONS[..unchained]) {
+            apply(&connection, number, migration).unwrap();
+        }
+        let insert = "insert into audit (at_ms, actor, action, target, detail, address)
+                      values (?1, 'key:bootstrap', 'secret.reveal', 'source:github', '{\"version\":1}', '192.0.2.7')";
+        (0..1_000).for_each(|n| assert_eq!(connection.execute(insert, [n]).unwrap(), 1));
+        run(&connection, Path::new("in memory")).unwrap();
+        let (mut verifier, range) =
+            (Verifier::whole(), AuditRange { organization: None, after: 0, until: 2_000, limit: 2_000 });
+        for row in audit::rows(&connection, range).unwrap() {
+            assert_eq!((row.at.as_millis(), row.address.as_str()), (row.seq - 1, "192.0.2.7"));
+            let (prev, hash) = (Some(row.prev.as_bytes().as_slice()), row.hash.as_bytes());
+            verifier.check(&ChainRow { seq: row.seq, facts: row.facts(), prev, hash }).unwrap();
+        }
+        let checked = verifier.finish().unwrap();
+        assert_eq!((checked.rows, checked.head), (1_000, audit::head(&connection).unwrap()));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) fn redeliver(tx: &Tx<'_>, event: EventId, deliveries: &[NewDelivery],
         let delivery = NewDelivery { cause, ..delivery.clone() };
         insert_delivery(connection, event_seq, &delivery, taker, audit.at)?;
     }
-    audit::append(connection, audit)
+    audit::append(tx, audit)
 }
 
 pub(super) fn latest(
@@ -63,7 +63,7 @@ pub(super) fn cancel(tx: &Tx<'_>, delivery: DeliveryId, now: Timestamp, audit: &
     let (seq, cancel) = found.ok_or_else(|| Failure::not_found(format!("delivery `{delivery}`")))?;
     if cancel != Cancel::TooLate {
         call_off(tx.connection, seq, now, None)?;
-        audit::append(tx.connection, audit)?;
+        audit::append(tx, audit)?;
     }
     Ok(cancel)
 }

@@ -19,7 +19,7 @@ pub(super) fn write(tx: &Tx<'_>, refused: &[RefusedRequest], entries: &[AuditEnt
         let of = params![request.organization.as_bytes(), request.refused_at.as_str(), keep];
         tx.connection.prepare_cached(DROP_OLD)?.execute(of)?;
     }
-    audit::append_all(tx.connection, entries)
+    audit::append_all(tx, entries)
 }
 
 /// All of a door's but the newest; one that has no more than these has none to drop.

@@ -23,7 +23,7 @@ pub(super) fn change(tx: &Tx<'_>, changes: &[Change], audit: &[AuditEntry]) -> R
     for change in changes {
         apply(tx.connection, change, at)?;
     }
-    audit::append_all(tx.connection, audit)
+    audit::append_all(tx, audit)
 }
 
 fn apply(connection: &Connection, change: &Change, at: Option<Timestamp>) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The write side: one thread that puts whatever is waiting into one transaction and answers all after its sync.
 //! Owns the queue, the group and what becomes of a group that fails; what is written is the verbs' business.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::failure::{Failure, Result};
 use super::{Limits, resources, retention};
 use crate::clock::Timestamp;
 use crate::ids::SourceId;
-use crate::model::SecretOwner;
+use crate::model::{Head, SecretOwner};
 use crate::store::StoreError;
 
 /// Places in the queue that the doors cannot take, so that deliveries are settled even under a flood of events.
@@ -26,6 +27,8 @@ const INNER_PLACES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Tx<'c> {
     pub(super) connection: &'c Connection,
+    /// The audit chain's head, once something was appended to it in this transaction.
+    pub(super) audit_head: Cell<Option<Head>>,
     uses: HashMap<(SecretOwner, u32), Uses>,
     kept: HashMap<SourceId, Kept>,
 }
@@ -287,7 +290,12 @@ impl Groups {
     ) -> std::result::Result<Vec<std::result::Result<(), StoreError>>, GroupFailure> {
         let environment = |failure: Failure| GroupFailure::Environment(unavailable(failure, &self.path));
         self.execute("begin immediate").map_err(environment)?;
-        let mut tx = Tx { connection: &self.connection, uses: HashMap::new(), kept: HashMap::new() };
+        let mut tx = Tx {
+            connection: &self.connection,
+            audit_head: Cell::new(None),
+            uses: HashMap::new(),
+            kept: HashMap::new(),
+        };
         let mut outcomes = Vec::with_capacity(group.len());
         for (index, job) in group.iter_mut().enumerate() {
             let changes = self.connection.total_changes();

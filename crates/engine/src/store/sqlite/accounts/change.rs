@@ -35,7 +35,7 @@ pub(super) fn write(
         }
     }
     connection.prepare_cached("release accounts")?.execute([])?;
-    audit::append_all(connection, audit)?;
+    audit::append_all(tx, audit)?;
     Ok(Changed::Done)
 }
 
