@@ -1,22 +1,25 @@
-//! What a configuration says comes into force: sources and destinations appear, change and go; their first secrets enter
-//! their keyrings once. Reading a configuration is the gateway's.
+//! What is declared comes into force: sources and destinations appear, change and go; their first secrets enter their
+//! keyrings once. Nothing else puts anything in force. Reading a configuration is the gateway's.
+
+mod outline;
+mod seed;
+mod shown;
 
 use hookward::Secret;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::engine::{Engine, EngineError};
 use crate::expression::Expression;
-use crate::handshake::Tokens;
-use crate::ids::{DestinationId, SourceId};
-use crate::model::{
-    AuditEntry, Destination, DestinationSpec, DestinationState, OWN, PUBLISH, Principal, Proof, Rules, SecretOwner,
-    Source, SourceSpec,
-};
-use crate::secrets::{NewSecret, Terms, told_of};
+use crate::model::{AuditEntry, DestinationSpec, Manager, OWN, PUBLISH, Principal, Proof, Rules, Source, SourceSpec};
 use crate::store::{Change, Resources};
 
-/// Everything that is to be in force. What is not here any more is retired: sources are removed, destinations disabled
-/// with their deliveries held, so that nothing is lost when they come back.
+pub use outline::{Act, Kind, Planned};
+pub use shown::{Difference, HIDDEN, shown};
+
+use outline::{Outline, not_declared};
+
+/// What is to be in force. What a file managed and does not name any more is retired: sources are removed, destinations
+/// disabled with their deliveries held, so that nothing is lost when they come back.
 #[derive(Debug, Default)]
 pub struct Declared {
     /// Doors in.
@@ -25,68 +28,185 @@ pub struct Declared {
     pub destinations: Vec<DeclaredDestination>,
 }
 
-/// A door in, as configured.
+impl Declared {
+    fn is_empty(&self) -> bool {
+        self.sources.is_empty() && self.destinations.is_empty()
+    }
+}
+
+/// A door in, as declared.
 #[derive(Debug)]
 pub struct DeclaredSource {
     /// Unique; `[a-z0-9-]`, 1 to 64 characters.
     pub name: String,
     /// How it behaves.
     pub spec: SourceSpec,
+    /// The table that this comes from, without secrets.
+    pub table: Value,
     /// Its secret from the environment or a file. It enters the keyring once; a changed value is a rotation.
     pub secret: Option<Secret>,
     /// The text that the operator told the provider for its handshake, where its scheme has that. Kept in memory only.
     pub handshake_token: Option<Secret>,
 }
 
-/// A way out, as configured.
+/// A way out, as declared.
 #[derive(Debug)]
 pub struct DeclaredDestination {
     /// Unique; `[a-z0-9-]`, 1 to 64 characters.
     pub name: String,
     /// How it behaves.
     pub spec: DestinationSpec,
+    /// The table that this comes from, without secrets.
+    pub table: Value,
     /// Its signing secret from the environment or a file, as for a source.
     pub secret: Option<Secret>,
 }
 
-const NOT_DECLARED: &str = "it is not declared any more";
-/// Where the secrets that are declared come from.
-const ORIGIN: &str = "config";
+/// By whose word something is declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority {
+    /// The file that this installation runs with: everything that its organization has from files.
+    ServedFile,
+    /// A file that somebody applies: likewise, but whoever applies it may not be whoever knows the secrets.
+    AppliedFile,
+    /// One thing that is new, over the API.
+    Creation,
+    /// One thing that is there, over the API.
+    Alteration,
+}
+
+impl Authority {
+    fn manager(self) -> Manager {
+        match self {
+            Self::ServedFile | Self::AppliedFile => Manager::File,
+            Self::Creation | Self::Alteration => Manager::Api,
+        }
+    }
+
+    /// Whether what is not declared is to go.
+    fn is_whole(self) -> bool {
+        self.manager() == Manager::File
+    }
+}
+
+/// The engine's note that the served file declares something: then no other file does.
+const SERVED_FILE: &str = "served_file";
 
 impl Engine {
-    /// Puts `declared` in force as everything that an organization declares, all or nothing.
+    /// Puts `declared` in force, all or nothing, and says what that changed.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Invalid`] for a bad name, an unknown scheme, or a secret that cannot be a key of its scheme.
-    pub async fn declare(&self, by: &Principal, declared: Declared) -> Result<(), EngineError> {
+    /// [`EngineError::Invalid`] for a bad name, an unknown scheme, or a secret that cannot be a key of its scheme;
+    /// [`EngineError::Conflict`] for a name that is taken, for what a file manages, and for a file beside the served one.
+    pub async fn declare(
+        &self,
+        by: &Principal,
+        authority: Authority,
+        declared: Declared,
+    ) -> Result<Vec<Planned>, EngineError> {
         let _one_at_a_time = self.inner().administration().await;
         self.check(&declared)?;
-        let mut existing = self.inner().store().load().await?;
-        existing.sources.retain(|source| source.organization == by.organization);
-        existing.destinations.retain(|destination| destination.organization == by.organization);
-        let (changes, audit) = self.resource_changes(by, &declared, &existing);
+        if !self.takes_charge(by, authority, &declared).await? {
+            return Ok(Vec::new());
+        }
+        let existing = self.resources_of(by).await?;
+        let outline = self.outline(by, authority, &declared, &existing).await?;
+        let Outline { planned, mut changes, mut audit, seeds, tokens } = outline;
+        for seed in seeds {
+            let (change, entry) = self.enter(by, authority, seed, &existing).await?;
+            changes.extend(change);
+            audit.push(entry);
+        }
+        if authority == Authority::ServedFile && self.has_served_file().await? == declared.is_empty() {
+            changes.push(served_file(&declared));
+        }
         if !changes.is_empty() {
             self.inner().store().change(changes, audit).await?;
             self.inner().refresh().await?;
         }
-        let mut tokens = Tokens::new();
-        for source in declared.sources {
-            let Some(live) = self.source(by.organization, &source.name) else { continue };
-            tokens.extend(source.handshake_token.map(|token| (live.id, token)));
-            if let Some(secret) = source.secret {
-                self.seed(by, SecretOwner::Source(live.id), secret).await?;
-            }
+        if authority == Authority::ServedFile {
+            self.inner().put_handshake_tokens(tokens);
         }
-        self.inner().put_handshake_tokens(tokens);
-        for destination in declared.destinations {
-            if let (Some(secret), Some(live)) =
-                (destination.secret, self.destination(by.organization, &destination.name))
-            {
-                self.seed(by, SecretOwner::Destination(live.id), secret).await?;
+        Ok(planned)
+    }
+
+    /// What [`Engine::declare`] would change.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn plan(
+        &self,
+        by: &Principal,
+        authority: Authority,
+        declared: &Declared,
+    ) -> Result<Vec<Planned>, EngineError> {
+        let _one_at_a_time = self.inner().administration().await;
+        self.check(declared)?;
+        let existing = self.resources_of(by).await?;
+        Ok(self.outline(by, authority, declared, &existing).await?.planned)
+    }
+
+    /// Takes something out of force that the API manages: a source's door closes, its events stay; what a destination is
+    /// owed is held. Under its name it can come back.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`]; [`EngineError::Conflict`] for what a file manages; [`EngineError::Unavailable`].
+    pub async fn retire(&self, by: &Principal, kind: Kind, name: &str) -> Result<(), EngineError> {
+        let _one_at_a_time = self.inner().administration().await;
+        let now = self.inner().clock().now();
+        let missing = || EngineError::NotFound(format!("{} `{}`", kind.name(), name.escape_debug()));
+        let (change, declaration) = match kind {
+            Kind::Source => {
+                let source = self.source(by.organization, name).ok_or_else(missing)?;
+                let declaration = source.declaration.clone();
+                (Change::PutSource(Source { removed_at: Some(now), ..source }), declaration)
             }
+            Kind::Destination => {
+                let destination = self.destination(by.organization, name).filter(|one| !one.is_retired());
+                let destination = destination.ok_or_else(missing)?;
+                (Change::SetDestinationState(destination.id, not_declared()), destination.declaration)
+            }
+        };
+        if declaration.manager == Manager::File {
+            return Err(outline::managed_by_file(kind, name));
         }
-        Ok(())
+        let detail = json!({ "before": shown(&declaration.table) });
+        let (action, target) = (format!("{}.remove", kind.name()), format!("{}:{name}", kind.name()));
+        let audit = AuditEntry::by(by, action, target, now, detail);
+        self.inner().store().change(vec![change], vec![audit]).await?;
+        self.inner().refresh().await
+    }
+
+    /// Whether this declaration is one at all. A served file that declares nothing, and never did, leaves the
+    /// organization's things to others; while it does declare something, no file is applied beside it.
+    async fn takes_charge(
+        &self,
+        by: &Principal,
+        authority: Authority,
+        declared: &Declared,
+    ) -> Result<bool, EngineError> {
+        match authority {
+            Authority::ServedFile => Ok(!declared.is_empty() || self.has_served_file().await?),
+            Authority::AppliedFile if by.operates() && self.has_served_file().await? => {
+                let problem = "the file that `hookward serve` was started with declares what this organization has";
+                Err(EngineError::Conflict(format!("{problem}: change that one, and send the process SIGHUP")))
+            }
+            Authority::AppliedFile | Authority::Creation | Authority::Alteration => Ok(true),
+        }
+    }
+
+    async fn has_served_file(&self) -> Result<bool, EngineError> {
+        Ok(self.inner().store().meta(SERVED_FILE).await?.is_some_and(|kept| !kept.is_empty()))
+    }
+
+    async fn resources_of(&self, by: &Principal) -> Result<Resources, EngineError> {
+        let mut existing = self.inner().store().load().await?;
+        existing.sources.retain(|source| source.organization == by.organization);
+        existing.destinations.retain(|destination| destination.organization == by.organization);
+        Ok(existing)
     }
 
     fn check(&self, declared: &Declared) -> Result<(), EngineError> {
@@ -112,110 +232,17 @@ impl Engine {
             let found = self.inner().schemes().find(scheme);
             let found = found.ok_or_else(|| EngineError::Invalid(format!("{kind} `{name}`: no scheme `{scheme}`")))?;
             if let Some(secret) = secret {
-                found.key(1, secret).map_err(|error| EngineError::Invalid(format!("{kind} `{name}`: {error}")))?;
+                found.check_new(secret).map_err(|error| EngineError::Invalid(format!("{kind} `{name}`: {error}")))?;
             }
         }
         Ok(())
     }
-
-    fn resource_changes(
-        &self,
-        by: &Principal,
-        declared: &Declared,
-        existing: &Resources,
-    ) -> (Vec<Change>, Vec<AuditEntry>) {
-        let now = self.inner().clock().now();
-        let entropy = self.inner().entropy();
-        let mut plan = Plan { by, changes: vec![], audit: vec![], now };
-        for DeclaredSource { name, spec, .. } in &declared.sources {
-            let old = existing.sources.iter().find(|source| source.name == *name);
-            if old.is_some_and(|old| old.spec == *spec && old.removed_at.is_none()) {
-                continue;
-            }
-            let source = Source {
-                id: old.map_or_else(|| SourceId::new(now, entropy), |old| old.id),
-                organization: by.organization,
-                name: name.clone(),
-                spec: spec.clone(),
-                created_at: old.map_or(now, |old| old.created_at),
-                removed_at: None,
-            };
-            plan.add(Change::PutSource(source), "source", old.is_some(), name);
-        }
-        for old in existing.sources.iter().filter(|old| old.removed_at.is_none() && !is_inner(old)) {
-            if !declared.sources.iter().any(|source| source.name == old.name) {
-                let gone = Source { removed_at: Some(now), ..old.clone() };
-                plan.add(Change::PutSource(gone), "source", true, &old.name);
-            }
-        }
-        for DeclaredDestination { name, spec, .. } in &declared.destinations {
-            let old = existing.destinations.iter().find(|destination| destination.name == *name);
-            let id = old.map_or_else(|| DestinationId::new(now, entropy), |old| old.id);
-            if old.is_none_or(|old| old.spec != *spec) {
-                let destination = Destination {
-                    id,
-                    organization: by.organization,
-                    name: name.clone(),
-                    spec: spec.clone(),
-                    state: DestinationState::Active,
-                    created_at: old.map_or(now, |old| old.created_at),
-                };
-                plan.add(Change::PutDestination(destination), "destination", old.is_some(), name);
-            }
-            if old.is_some_and(|old| old.state == not_declared()) {
-                plan.add(Change::SetDestinationState(id, DestinationState::Active), "destination", true, name);
-            }
-        }
-        for old in existing.destinations.iter().filter(|old| old.state == DestinationState::Active) {
-            if !declared.destinations.iter().any(|destination| destination.name == old.name) {
-                plan.add(Change::SetDestinationState(old.id, not_declared()), "destination", true, &old.name);
-            }
-        }
-        (plan.changes, plan.audit)
-    }
-
-    /// A configured secret enters its keyring once: the same value again changes nothing, whatever was rotated since.
-    async fn seed(&self, by: &Principal, owner: SecretOwner, secret: Secret) -> Result<(), EngineError> {
-        let name = self.inner().owner_name(owner);
-        let meta = match owner {
-            SecretOwner::Source(id) => format!("seed:{id}"),
-            SecretOwner::Destination(id) => format!("seed:{id}"),
-        };
-        let fingerprint = self.inner().fingerprint(&meta, secret.expose());
-        if self.inner().store().meta(&meta).await?.is_some_and(|seen| seen == fingerprint) {
-            return Ok(());
-        }
-        let (version, mut changes) =
-            self.inner().secret_changes(owner, NewSecret::Given(secret), Terms::default(), ORIGIN).await?;
-        let detail = told_of(version, ORIGIN, &changes);
-        changes.push(Change::PutMeta { name: meta, value: fingerprint });
-        let audit = AuditEntry::by(by, "secret.rotate", name, self.inner().clock().now(), detail);
-        self.inner().store().change(changes, vec![audit]).await?;
-        self.inner().refresh().await
-    }
 }
 
-/// Changes and the entries that tell of them, growing together.
-struct Plan<'a> {
-    by: &'a Principal,
-    changes: Vec<Change>,
-    audit: Vec<AuditEntry>,
-    now: crate::clock::Timestamp,
-}
-
-impl Plan<'_> {
-    fn add(&mut self, change: Change, kind: &str, existed: bool, name: &str) {
-        let verb = match &change {
-            Change::PutSource(source) if source.removed_at.is_some() => "remove",
-            Change::SetDestinationState(_, DestinationState::Active) => "resume",
-            Change::SetDestinationState(..) => "disable",
-            _ if existed => "update",
-            _ => "create",
-        };
-        let (action, target) = (format!("{kind}.{verb}"), format!("{kind}:{name}"));
-        self.audit.push(AuditEntry::by(self.by, action, target, self.now, json!({})));
-        self.changes.push(change);
-    }
+/// That the served file declares something, or that it does not.
+fn served_file(declared: &Declared) -> Change {
+    let value = if declared.is_empty() { Vec::new() } else { b"1".to_vec() };
+    Change::PutMeta { name: SERVED_FILE.to_owned(), value }
 }
 
 fn check_rules(declared: &Declared) -> Result<(), EngineError> {
@@ -231,14 +258,6 @@ fn check_rules(declared: &Declared) -> Result<(), EngineError> {
         }
     }
     Ok(())
-}
-
-fn not_declared() -> DestinationState {
-    DestinationState::Disabled { reason: NOT_DECLARED.to_owned() }
-}
-
-fn is_inner(source: &Source) -> bool {
-    source.name == PUBLISH || source.name == OWN
 }
 
 pub(crate) fn is_name(name: &str) -> bool {

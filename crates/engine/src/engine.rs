@@ -1,13 +1,15 @@
 //! The engine as its callers hold it: opening, looking things up, and the shared parts behind every operation.
 //! The operations are methods written where their story is told: `receive`, `publish`, `secrets`, `declare`, `redeliver`.
 
+mod installation;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::accounts::Accounts;
@@ -17,10 +19,10 @@ use crate::destination::command::{self, Checkouts, Supervisor};
 use crate::egress::{EgressPolicy, SystemResolver};
 use crate::handshake::Tokens;
 use crate::ids::{DeliveryId, NodeId, OrganizationId, SourceId};
-use crate::kms::seal::{open, seal};
-use crate::kms::{Kms, KmsError, Sealed};
+use crate::kms::{Kms, KmsError};
 use crate::model::{
-    DedupPolicy, Destination, OWN, Organization, Outcome, PUBLISH, Proof, Retention, SecretOwner, Source, SourceSpec,
+    Declaration, DedupPolicy, Destination, OWN, Organization, Outcome, PUBLISH, Proof, Retention, SecretOwner, Source,
+    SourceSpec,
 };
 use crate::refusals::Refusals;
 use crate::registry::{InnerDoors, Registry, Schemes};
@@ -28,6 +30,8 @@ use crate::routing::Evaluator;
 use crate::running::Running;
 use crate::secrets::{self, Reveals};
 use crate::store::{Change, Records, Store, StoreError};
+
+use installation::installation_key;
 
 /// How long a publisher's idempotency keys are remembered.
 const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -123,6 +127,7 @@ pub(crate) struct Inner {
     node: NodeId,
     installation_key: [u8; 32],
     registry: ArcSwap<Registry>,
+    generation: AtomicU64,
     refusals: Refusals,
     handshake_tokens: ArcSwap<Tokens>,
     accounts: Accounts,
@@ -159,6 +164,7 @@ impl Engine {
                 node,
                 installation_key,
                 registry: ArcSwap::from_pointee(registry),
+                generation: AtomicU64::new(0),
                 refusals: Refusals::default(),
                 handshake_tokens: ArcSwap::default(),
                 accounts: Accounts::default(),
@@ -196,6 +202,11 @@ impl Engine {
         let mut sources: Vec<_> = self.inner.registry().sources().map(|live| live.source.clone()).collect();
         sources.sort_by(|a, b| a.name.cmp(&b.name));
         sources
+    }
+
+    /// A number that is another one whenever what is declared has changed, for whoever keeps something made of it.
+    pub fn generation(&self) -> u64 {
+        self.inner.generation.load(Ordering::Acquire)
     }
 
     /// All organizations that are not being erased, by name.
@@ -377,6 +388,8 @@ impl Inner {
         let before = self.registry();
         let registry = build(&self.parts, &self.schemes, Some(&before)).await?;
         self.registry.store(Arc::new(registry));
+        // After the snapshot, so that whoever sees the new number finds what it stands for.
+        self.generation.fetch_add(1, Ordering::Release);
         self.nudge();
         Ok(())
     }
@@ -475,27 +488,10 @@ async fn make_source(
             retention: Retention::default(),
             door: serde_json::Value::Null,
         },
+        declaration: Declaration::default(),
         created_at: now,
         removed_at: None,
     };
     parts.store.change(vec![Change::PutSource(source.clone())], vec![]).await?;
     Ok(source)
-}
-
-/// The key under which this installation fingerprints values, made at first start and sealed. That it opens proves
-/// that the KMS key is the right one.
-async fn installation_key(parts: &Parts) -> Result<[u8; 32], EngineError> {
-    const NAME: &str = "installation_key";
-    let aad = b"hookward installation key";
-    if let Some(kept) = parts.store.meta(NAME).await? {
-        let damaged = || EngineError::Inconsistent("meta value `installation_key` is damaged".to_owned());
-        let sealed: Sealed = serde_json::from_slice(&kept).map_err(|_| damaged())?;
-        return open(&*parts.kms, aad, &sealed).await?.as_slice().try_into().map_err(|_| damaged());
-    }
-    let mut key = [0; 32];
-    parts.entropy.fill(&mut key);
-    let sealed = seal(&*parts.kms, &*parts.entropy, aad, &key).await?;
-    let value = serde_json::to_vec(&json!(sealed)).expect("a sealed value is plain JSON");
-    parts.store.change(vec![Change::PutMeta { name: NAME.to_owned(), value }], vec![]).await?;
-    Ok(key)
 }

@@ -50,7 +50,9 @@ pub mod model;
 pub mod store;
 
 pub use crate::alert::SECRET_EXPOSED;
-pub use crate::declare::{Declared, DeclaredDestination, DeclaredSource};
+pub use crate::declare::{
+    Act, Authority, Declared, DeclaredDestination, DeclaredSource, Difference, Kind, Planned, shown,
+};
 pub use crate::engine::{Engine, EngineError, Parts};
 pub use crate::model::{OWN, PUBLISH};
 pub use crate::output::{Follow, Output};

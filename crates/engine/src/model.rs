@@ -4,6 +4,7 @@
 mod account;
 mod audit;
 mod chain;
+mod declaration;
 mod delivery;
 mod destination;
 mod durations;
@@ -18,6 +19,7 @@ mod source;
 pub use account::{ApiKey, Digest, Identity, Session, Totp, User};
 pub use audit::AuditEntry;
 pub use chain::{Broken, ChainHash, ChainRow, Checked, Facts, Head, InvalidHead, Verifier, Why};
+pub use declaration::{Declaration, Manager};
 pub use delivery::{
     Attempt, Concluded, Delivery, DeliveryCause, DeliveryState, KeptOutput, Outcome, RESPONSE_EXCERPT_MAX,
 };

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hookward::Secret;
+use hookward::{Scheme, Secret};
 use serde_json::json;
 
 use crate::accounts::limiter::Limiter;
@@ -240,6 +240,19 @@ impl Engine {
     }
 }
 
+/// Whose keyring gets a new version.
+pub(crate) struct Keyholder<'a> {
+    pub(crate) owner: SecretOwner,
+    pub(crate) organization: OrganizationId,
+    /// As the audit log says it.
+    pub(crate) name: &'a str,
+    pub(crate) scheme: &'a Scheme,
+    /// How long its secrets stay valid after a rotation, unless that says otherwise.
+    pub(crate) grace: Duration,
+    /// What it had until now, newest first.
+    pub(crate) before: Vec<&'a SealedSecret>,
+}
+
 impl Inner {
     /// What gives `owner` a new secret: the new version, and the ends of those that were live. Not yet written.
     pub(crate) async fn secret_changes(
@@ -253,7 +266,20 @@ impl Inner {
         let (organization, scheme) = registry.scheme_of(owner).ok_or_else(|| not_declared(owner))?;
         let name = self.owner_name(owner);
         let scheme = scheme.ok_or_else(|| EngineError::Invalid(format!("{name} uses no secret")))?;
-        let before = registry.secrets(owner);
+        let (grace, before) = (self.grace_of(owner), registry.secrets(owner));
+        let keyholder = Keyholder { owner, organization, name: &name, scheme, grace, before };
+        self.new_version(keyholder, value, terms, origin).await
+    }
+
+    /// The same for an owner that need not be in force yet.
+    pub(crate) async fn new_version(
+        &self,
+        keyholder: Keyholder<'_>,
+        value: NewSecret,
+        terms: Terms,
+        origin: &str,
+    ) -> Result<(u32, Vec<Change>), EngineError> {
+        let Keyholder { owner, organization, name, scheme, grace, before } = keyholder;
         let newest = before.first().map_or(0, |newest| newest.version);
         if terms.newest.is_some_and(|known| known != newest) {
             return Err(EngineError::Stale(format!("the newest secret of {name} is version {newest}")));
@@ -265,13 +291,13 @@ impl Inner {
                 .generate(&mut |bytes| self.entropy().fill(bytes))
                 .map_err(|error| EngineError::Invalid(format!("{name}: {error}")))?,
         };
-        scheme.key(version, &secret).map_err(|error| EngineError::Invalid(format!("{name}: {error}")))?;
+        scheme.check_new(&secret).map_err(|error| EngineError::Invalid(format!("{name}: {error}")))?;
         let now = self.clock().now();
         let begin = terms.not_before.map_or(now, |begin| begin.max(now));
         if terms.not_after.is_some_and(|end| end <= begin) {
             return Err(EngineError::Invalid(format!("{name}: a secret ends after it begins, and not in the past")));
         }
-        let end = begin.plus(terms.grace.unwrap_or_else(|| self.grace_of(owner)));
+        let end = begin.plus(terms.grace.unwrap_or(grace));
         let retire = before.into_iter().filter(|old| old.is_live(begin)).map(|old| Change::RetireSecret {
             owner,
             version: old.version,

@@ -62,6 +62,8 @@ pub struct Config {
     pub notices: Vec<String>,
     /// The bootstrap API key. When there is none, one is made and kept in the data directory.
     pub api_key: Option<Secret>,
+    /// Whether it was a file, which then says everything that there is. Without one, what was declared before stays.
+    pub is_file: bool,
     /// What runs programs: this executable, unless somebody embeds the gateway in another.
     pub supervisor: Supervisor,
 }
@@ -158,7 +160,8 @@ pub struct DestinationDeclaration {
 impl Config {
     /// The built-in defaults: no source, no destination.
     pub fn defaults() -> Self {
-        Self::parse("", "built-in defaults", &|_| None).expect("an empty file is valid")
+        let empty = Self::parse("", "built-in defaults", &|_| None).expect("an empty file is valid");
+        Self { is_file: false, ..empty }
     }
 
     /// The configuration in `path`, with the process's environment.
@@ -214,6 +217,7 @@ impl Config {
             schemes,
             notices,
             api_key: None,
+            is_file: true,
             supervisor: supervise::this_executable(),
         })
     }

@@ -3,9 +3,9 @@
 
 mod body;
 mod client;
+mod doors;
 mod entrance;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use ipnet::IpNet;
 
 use self::body::{Bodies, Unread};
 use self::client::Client;
+use self::doors::Doors;
 use self::entrance::{Desk, Entrance, Tally};
 use crate::accept::Peer;
 use crate::answer::{self, Prepared, Whole, closing};
@@ -33,7 +34,7 @@ pub(crate) struct Ingest {
     origin: Option<String>,
     trusted_proxies: Vec<IpNet>,
     bodies: Bodies,
-    entrances: HashMap<String, Entrance>,
+    doors: Doors,
     unmatched: Vec<(String, Prepared)>,
     failures: Failures,
 }
@@ -91,7 +92,7 @@ impl Ingest {
         settings: &Settings,
         unmatched: &[Unmatched],
     ) -> Result<Self, String> {
-        let entrances = entrance::entrances(&engine, &metrics, &settings.limits)?;
+        let doors = Doors::open(engine.clone(), metrics.clone(), settings.limits.clone())?;
         let prepared = |unmatched: &Unmatched| Ok((unmatched.prefix.clone(), Prepared::new(&unmatched.answer)?));
         Ok(Self {
             engine,
@@ -99,7 +100,7 @@ impl Ingest {
             origin: settings.origin.clone(),
             trusted_proxies: settings.trusted_proxies.clone(),
             bodies: Bodies::new(&settings.limits),
-            entrances,
+            doors,
             unmatched: unmatched.iter().map(prepared).collect::<Result<_, String>>()?,
             failures: Failures::new(),
         })
@@ -112,10 +113,10 @@ impl Ingest {
 
     /// Answers a request to any path that the listener does not answer itself.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Whole {
-        let Some(entrance) = self.entrances.get(request.uri().path()) else {
+        let Some(entrance) = self.doors.at(request.uri().path()) else {
             return self.answer_unmatched(request.uri().path());
         };
-        let (tally, answered, response) = self.enter(entrance, request).await;
+        let (tally, answered, response) = self.enter(&entrance, request).await;
         tally.count(answered);
         let (source, status) = (tally.name(), response.status().as_u16());
         tracing::debug!(source, answered = answered.name(), status, "request");

@@ -15,7 +15,7 @@ use hookward_engine::egress::EgressPolicy;
 use hookward_engine::kms::local::LocalKmsError;
 use hookward_engine::model::Principal;
 use hookward_engine::store::sqlite::{OpenError, SqliteStore};
-use hookward_engine::{Declared, DeclaredDestination, DeclaredSource, Engine, EngineError, Parts};
+use hookward_engine::{Authority, Declared, DeclaredDestination, DeclaredSource, Engine, EngineError, Parts};
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -118,7 +118,8 @@ impl Running {
 /// # Errors
 /// [`StartError`] when anything that it needs cannot be used.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let Config { settings, unmatched, retention, sources, destinations, schemes, api_key, supervisor, .. } = config;
+    let Config { settings, unmatched, retention, sources, destinations, schemes, api_key, supervisor, is_file, .. } =
+        config;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let parts = parts(&settings, schemes, supervisor, Arc::clone(&clock), Arc::clone(&entropy))?;
@@ -128,7 +129,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         None => data::api_key(&api_key_file, &*entropy)?,
     };
     let engine = Engine::open(parts).await?;
-    engine.declare(&Principal::config(), declared(sources, destinations)).await?;
+    if is_file {
+        engine.declare(&Principal::config(), Authority::ServedFile, declared(sources, destinations)).await?;
+    }
     engine.declare_inner_retention(retention).await?;
     let metrics = Metrics::new(clock.now());
     let limits = settings.limits.clone();
@@ -171,10 +174,13 @@ fn parts(
 
 fn declared(sources: Vec<SourceDeclaration>, destinations: Vec<DestinationDeclaration>) -> Declared {
     let source = |source: SourceDeclaration| {
-        let SourceDeclaration { name, spec, secret, handshake_token, .. } = source;
-        DeclaredSource { name, spec, secret, handshake_token }
+        let SourceDeclaration { name, spec, declared, secret, handshake_token } = source;
+        DeclaredSource { name, spec, table: declared, secret, handshake_token }
     };
-    let destination = |DestinationDeclaration { name, spec, secret, .. }| DeclaredDestination { name, spec, secret };
+    let destination = |destination: DestinationDeclaration| {
+        let DestinationDeclaration { name, spec, declared, secret } = destination;
+        DeclaredDestination { name, spec, table: declared, secret }
+    };
     Declared {
         sources: sources.into_iter().map(source).collect(),
         destinations: destinations.into_iter().map(destination).collect(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::Declaration;
 use super::durations::{millis, seconds};
 use crate::clock::Timestamp;
 use crate::ids::{DestinationId, OrganizationId};
@@ -20,6 +21,8 @@ pub struct Destination {
     pub name: String,
     /// How it behaves.
     pub spec: DestinationSpec,
+    /// What was declared, and by whom.
+    pub declaration: Declaration,
     /// Whether deliveries go out now.
     pub state: DestinationState,
     /// When it was first declared.

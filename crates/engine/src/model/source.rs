@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Declaration;
 use super::durations::{millis, optional_seconds, seconds};
 use crate::clock::Timestamp;
 use crate::ids::{OrganizationId, SourceId};
@@ -26,6 +27,8 @@ pub struct Source {
     pub name: String,
     /// How it behaves.
     pub spec: SourceSpec,
+    /// What was declared, and by whom.
+    pub declaration: Declaration,
     /// When it was first declared.
     pub created_at: Timestamp,
     /// When it ceased to be declared, if it has. Its events and secrets stay, and it comes back under its name.

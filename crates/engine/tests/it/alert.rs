@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hookward::Secret;
 use hookward_engine::model::{Event, Proof, REDACTED};
 use hookward_engine::store::{EventFilter, RefusedFilter};
-use hookward_engine::{Declared, DeclaredSource, OWN, Receipt, SECRET_EXPOSED};
+use hookward_engine::{Authority, Declared, DeclaredSource, OWN, Receipt, SECRET_EXPOSED};
 use serde_json::{Value, json};
 
 use crate::support::receiver::Receiver;
@@ -151,7 +151,11 @@ async fn the_name_of_the_own_door_is_taken() {
     source.name = OWN.to_owned();
     assert!(
         rig.engine
-            .declare(&Principal::config(), Declared { sources: vec![source], destinations: vec![] })
+            .declare(
+                &Principal::config(),
+                Authority::ServedFile,
+                Declared { sources: vec![source], destinations: vec![] }
+            )
             .await
             .is_err()
     );

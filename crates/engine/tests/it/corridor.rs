@@ -10,7 +10,7 @@ use hookward::{Message, Refusal, Secret, UnixTime};
 use hookward_engine::clock::Clock;
 use hookward_engine::model::{DeliveryState, DestinationState, Outcome, Rules, SecretOwner};
 use hookward_engine::store::Cancel;
-use hookward_engine::{Declared, NewSecret, Publish, PublishError, Published, Receipt};
+use hookward_engine::{Authority, Declared, NewSecret, Publish, PublishError, Published, Receipt};
 
 use crate::support::receiver::Receiver;
 use crate::support::{Rig, SECRET, everything_in, github, http_to, push, signing_to};
@@ -136,12 +136,19 @@ async fn a_destination_that_is_not_declared_any_more_holds_what_it_is_owed() {
     receiver.answer_next("500 Oops", "");
     rig.send(push(SECRET, "d-1", "{}")).await;
     rig.engine.run_until_idle().await;
-    rig.engine.declare(&Principal::config(), Declared { sources: vec![github()], destinations: vec![] }).await.unwrap();
+    rig.engine
+        .declare(
+            &Principal::config(),
+            Authority::ServedFile,
+            Declared { sources: vec![github()], destinations: vec![] },
+        )
+        .await
+        .unwrap();
     rig.clock.advance(DAY);
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 1);
     let back = Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())] };
-    rig.engine.declare(&Principal::config(), back).await.unwrap();
+    rig.engine.declare(&Principal::config(), Authority::ServedFile, back).await.unwrap();
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 2);
 }
@@ -178,11 +185,21 @@ async fn a_configured_secret_enters_its_keyring_once() {
     let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
     rig.engine.put_secret(owner, NewSecret::Generated, grace(Duration::ZERO), &by("test")).await.unwrap();
     rig = rig.restart().await;
-    rig.engine.declare(&Principal::config(), Declared { sources: vec![github()], destinations: vec![] }).await.unwrap();
+    rig.engine
+        .declare(
+            &Principal::config(),
+            Authority::ServedFile,
+            Declared { sources: vec![github()], destinations: vec![] },
+        )
+        .await
+        .unwrap();
     assert!(matches!(rig.send(push(SECRET, "d", "{}")).await, Receipt::Refused(_)));
     let mut changed = github();
     changed.secret = Some(Secret::new("a changed value").unwrap());
-    rig.engine.declare(&Principal::config(), Declared { sources: vec![changed], destinations: vec![] }).await.unwrap();
+    rig.engine
+        .declare(&Principal::config(), Authority::ServedFile, Declared { sources: vec![changed], destinations: vec![] })
+        .await
+        .unwrap();
     assert!(matches!(rig.send(push("a changed value", "d", "{}")).await, Receipt::Accepted(_)));
     let versions: Vec<_> = rig.engine.secrets(owner).await.unwrap().iter().map(|secret| secret.version).collect();
     assert_eq!(versions, [3, 2, 1]);
@@ -392,7 +409,7 @@ async fn a_sources_filter_gates_every_destination_and_rules_change_with_what_is_
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 1);
     let open = Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())] };
-    rig.engine.declare(&Principal::config(), open).await.unwrap();
+    rig.engine.declare(&Principal::config(), Authority::ServedFile, open).await.unwrap();
     rig.send(push(SECRET, "3", "{\"n\":0}")).await;
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 2);
@@ -400,7 +417,7 @@ async fn a_sources_filter_gates_every_destination_and_rules_change_with_what_is_
     wrong.sources[0].spec.filter = Some("body.n >".to_owned());
     assert!(
         rig.engine
-            .declare(&Principal::config(), wrong)
+            .declare(&Principal::config(), Authority::ServedFile, wrong)
             .await
             .unwrap_err()
             .to_string()

@@ -7,6 +7,7 @@ mod backup;
 mod chain;
 mod clock;
 mod corridor;
+mod declare;
 mod destination;
 mod egress;
 mod handshake;

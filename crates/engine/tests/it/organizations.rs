@@ -7,7 +7,7 @@ use hookward_engine::jobs::JobAction;
 use hookward_engine::model::{DestinationState, Principal, SecretOwner};
 use hookward_engine::pull::{Answer, Ask};
 use hookward_engine::store::{DeliveryFilter, EventFilter, RefusedFilter};
-use hookward_engine::{Declared, EngineError, NewSecret, Publish, Receipt, Terms};
+use hookward_engine::{Authority, Declared, EngineError, NewSecret, Publish, Receipt, Terms};
 
 use crate::support::receiver::Receiver;
 use crate::support::{ALL, Rig, SECRET, every_event, github, http_to, push};
@@ -28,7 +28,7 @@ async fn two() -> Two {
     let organization = rig.engine.create_organization(&by("test"), "acme", None).await.unwrap();
     assert_eq!(organization.key_prefix, "acme");
     let acme = Principal { organization: organization.id, ..by("key:acme") };
-    rig.engine.declare(&acme, declared(&theirs)).await.unwrap();
+    rig.engine.declare(&acme, Authority::AppliedFile, declared(&theirs)).await.unwrap();
     Two { rig, acme, ours, theirs }
 }
 

@@ -104,24 +104,22 @@ impl Entrance {
     }
 }
 
-/// An entrance for each path of the engine's sources.
-///
-/// # Errors
-///
-/// When a source's kept door is not one, or two doors do not fit on one path: one sentence naming the source.
+/// An entrance for each path of the engine's sources, and one sentence for each source that has none, because its kept door
+/// is not one or does not fit beside another on its path.
 pub(super) fn entrances(
     engine: &Engine,
     metrics: &Metrics,
     limits: &Limits,
-) -> Result<HashMap<String, Entrance>, String> {
-    let mut entrances = HashMap::new();
+) -> (HashMap<String, Entrance>, Vec<String>) {
+    let (mut entrances, mut problems) = (HashMap::new(), Vec::new());
     for source in engine.all_sources().into_iter().filter(|source| source.removed_at.is_none()) {
         let handshakes = engine.handshake_methods(source.id);
         let Some(organization) = engine.organization(source.organization) else { continue };
-        open(&mut entrances, &source, &organization, &handshakes, metrics, limits)
-            .map_err(|problem| format!("source `{}`: {problem}", source.name))?;
+        if let Err(problem) = open(&mut entrances, &source, &organization, &handshakes, metrics, limits) {
+            problems.push(format!("source `{}`: {problem}", source.name));
+        }
     }
-    Ok(entrances)
+    (entrances, problems)
 }
 
 fn open(

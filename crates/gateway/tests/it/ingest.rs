@@ -1,7 +1,7 @@
 //! The inbound door: which answer for what, and that nothing is kept that was not believed.
 
-use hookward_engine::Declared;
 use hookward_engine::model::Principal;
+use hookward_engine::{Authority, Declared};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -150,7 +150,7 @@ async fn our_fault_is_503_with_retry_after() {
     let gateway = Gateway::start(SOURCES).await;
     // The door is open, but behind it nothing can be kept for it any more.
     let nothing = Declared { sources: vec![], destinations: vec![] };
-    gateway.running.engine().declare(&Principal::config(), nothing).await.unwrap();
+    gateway.running.engine().declare(&Principal::config(), Authority::ServedFile, nothing).await.unwrap();
     let answer = gateway.push("u1", b"{}").await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
 }

@@ -19,6 +19,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "organizations", sql: include_str!("../../../migrations/sqlite/0003_organizations.sql") },
     Migration { name: "accounts", sql: include_str!("../../../migrations/sqlite/0004_accounts.sql") },
     Migration { name: "audit_chain", sql: include_str!("../../../migrations/sqlite/0005_audit_chain.sql") },
+    Migration { name: "declared", sql: include_str!("../../../migrations/sqlite/0006_declared.sql") },
 ];
 
 /// What a migration does that cannot be said in SQL, by its name; it comes after the SQL.

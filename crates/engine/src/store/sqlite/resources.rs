@@ -13,7 +13,8 @@ use crate::clock::Timestamp;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::kms::Sealed;
 use crate::model::{
-    AuditEntry, Destination, DestinationKind, DestinationState, Organization, SealedSecret, SecretOwner, Source,
+    AuditEntry, Declaration, Destination, DestinationKind, DestinationState, Manager, Organization, SealedSecret,
+    SecretOwner, Source,
 };
 use crate::store::{Change, Resources};
 
@@ -59,9 +60,10 @@ fn put_organization(connection: &Connection, organization: &Organization) -> Res
 fn put_source(connection: &Connection, source: &Source) -> Result<()> {
     connection
         .prepare_cached(
-            "insert into sources (id, organization_id, name, spec, created_at_ms, removed_at_ms)
-             values (?1, ?2, ?3, ?4, ?5, ?6)
-             on conflict (id) do update set spec = excluded.spec, removed_at_ms = excluded.removed_at_ms",
+            "insert into sources (id, organization_id, name, spec, created_at_ms, removed_at_ms, declared, managed_by)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             on conflict (id) do update set spec = excluded.spec, removed_at_ms = excluded.removed_at_ms,
+                declared = excluded.declared, managed_by = excluded.managed_by",
         )?
         .execute(params![
             source.id.as_bytes(),
@@ -70,6 +72,8 @@ fn put_source(connection: &Connection, source: &Source) -> Result<()> {
             json_text(&source.spec),
             source.created_at.as_millis(),
             source.removed_at.map(Timestamp::as_millis),
+            json_text(&source.declaration.table),
+            source.declaration.manager.name(),
         ])?;
     Ok(())
 }
@@ -80,9 +84,11 @@ fn put_destination(connection: &Connection, destination: &Destination) -> Result
     move_outstanding(connection, destination.id, pulled)?;
     connection
         .prepare_cached(
-            "insert into destinations (id, organization_id, name, spec, state, disabled_reason, created_at_ms, pulled)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             on conflict (id) do update set spec = excluded.spec, pulled = excluded.pulled",
+            "insert into destinations (id, organization_id, name, spec, state, disabled_reason, created_at_ms, pulled,
+                declared, managed_by)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             on conflict (id) do update set spec = excluded.spec, pulled = excluded.pulled,
+                declared = excluded.declared, managed_by = excluded.managed_by",
         )?
         .execute(params![
             destination.id.as_bytes(),
@@ -93,6 +99,8 @@ fn put_destination(connection: &Connection, destination: &Destination) -> Result
             reason,
             destination.created_at.as_millis(),
             pulled,
+            json_text(&destination.declaration.table),
+            destination.declaration.manager.name(),
         ])?;
     Ok(())
 }
@@ -280,6 +288,11 @@ fn organizations(connection: &Connection) -> Result<Vec<Organization>> {
     })
 }
 
+fn declaration(cells: &Cells<'_, '_>) -> Result<Declaration> {
+    let manager = |text: &str| [Manager::File, Manager::Api].into_iter().find(|manager| manager.name() == text);
+    Ok(Declaration { table: cells.json("declared")?, manager: cells.parsed("managed_by", manager)? })
+}
+
 fn sources(connection: &Connection) -> Result<Vec<Source>> {
     all(&mut connection.prepare_cached("select * from sources order by name")?, [], |row| {
         let cells = Cells::new("sources", row);
@@ -288,6 +301,7 @@ fn sources(connection: &Connection) -> Result<Vec<Source>> {
             organization: cells.id("organization_id", OrganizationId::from_bytes)?,
             name: cells.get("name")?,
             spec: cells.json("spec")?,
+            declaration: declaration(&cells)?,
             created_at: cells.time("created_at_ms")?,
             removed_at: cells.optional_time("removed_at_ms")?,
         })
@@ -302,6 +316,7 @@ fn destinations(connection: &Connection) -> Result<Vec<Destination>> {
             organization: cells.id("organization_id", OrganizationId::from_bytes)?,
             name: cells.get("name")?,
             spec: cells.json("spec")?,
+            declaration: declaration(&cells)?,
             state: destination_state(&cells)?,
             created_at: cells.time("created_at_ms")?,
         })

@@ -95,6 +95,7 @@ pub(crate) fn source(n: u32) -> Source {
             retention: Retention::default(),
             door: json!({ "path": format!("/in/source-{n}") }),
         },
+        declaration: Declaration { table: json!({ "scheme": "github" }), manager: Manager::Api },
         created_at: at(0),
         removed_at: None,
     }
@@ -122,6 +123,7 @@ pub(crate) fn destination(n: u32) -> Destination {
             signing: None,
             grace: Duration::from_secs(86_400),
         },
+        declaration: Declaration { table: json!({ "type": "command" }), manager: Manager::File },
         state: DestinationState::Active,
         created_at: at(0),
     }

@@ -22,7 +22,7 @@ use hookward_engine::model::{
 };
 use hookward_engine::store::sqlite::SqliteStore;
 use hookward_engine::store::{DeliveryFilter, EventFilter, Page, Store};
-use hookward_engine::{Declared, DeclaredDestination, DeclaredSource, Engine, InboundRequest, Parts};
+use hookward_engine::{Authority, Declared, DeclaredDestination, DeclaredSource, Engine, InboundRequest, Parts};
 
 use self::world::FakeClock;
 
@@ -46,7 +46,7 @@ impl Rig {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let clock = Arc::new(FakeClock::default());
         let (engine, store) = open(dir.path(), &clock).await;
-        engine.declare(&Principal::config(), declared).await.expect("a good declaration");
+        engine.declare(&Principal::config(), Authority::ServedFile, declared).await.expect("a good declaration");
         Self { engine, store, clock, dir }
     }
 
@@ -121,6 +121,7 @@ pub(crate) fn github() -> DeclaredSource {
             retention: hookward_engine::model::Retention::default(),
             door: serde_json::Value::Null,
         },
+        table: serde_json::Value::Null,
         secret: Some(Secret::new(SECRET).expect("not empty")),
         handshake_token: None,
     }
@@ -146,6 +147,7 @@ pub(crate) fn http_to(name: &str, url: String) -> DeclaredDestination {
             signing: None,
             grace: Duration::from_secs(86_400),
         },
+        table: serde_json::Value::Null,
         secret: None,
     }
 }

@@ -1,0 +1,326 @@
+//! What a declaration changes: held against what there is, thing by thing. Nothing is written here, and no secret is sealed.
+
+use serde_json::{Value, json};
+
+use super::seed::{Seed, is_sent_itself, place, seed_name};
+use super::shown::{Difference, differences, shown};
+use super::{Authority, Declared, DeclaredDestination, DeclaredSource};
+use crate::clock::Timestamp;
+use crate::engine::{Engine, EngineError};
+use crate::handshake::Tokens;
+use crate::ids::{DestinationId, SourceId};
+use crate::model::{
+    AuditEntry, Declaration, Destination, DestinationState, Manager, OWN, PUBLISH, Principal, Proof, SecretOwner,
+    Source,
+};
+use crate::store::{Change, Resources};
+
+const NOT_DECLARED: &str = "it is not declared any more";
+
+/// What a thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A door in.
+    Source,
+    /// A way out.
+    Destination,
+}
+
+impl Kind {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Destination => "destination",
+        }
+    }
+}
+
+/// What is done to a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// It is new, or comes back.
+    Create,
+    /// It is not what it was.
+    Update,
+    /// It goes.
+    Remove,
+    /// It stays as it is, and a file manages it from now on.
+    Adopt,
+}
+
+/// One change that a declaration makes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// What the thing is.
+    pub kind: Kind,
+    /// What it is called.
+    pub name: String,
+    /// What is done.
+    pub act: Act,
+    /// Setting by setting.
+    pub fields: Vec<Difference>,
+    /// Whether what references stand for has changed.
+    pub values_changed: bool,
+    /// Whether a secret enters its keyring.
+    pub secret: bool,
+}
+
+/// Everything that a declaration comes to.
+pub(super) struct Outline<'d> {
+    pub(super) planned: Vec<Planned>,
+    pub(super) changes: Vec<Change>,
+    pub(super) audit: Vec<AuditEntry>,
+    /// Secrets that have yet to be sealed.
+    pub(super) seeds: Vec<Seed<'d>>,
+    pub(super) tokens: Tokens,
+}
+
+/// A thing as it is and as it is to be, whichever kind it is of.
+struct Compared<'a> {
+    kind: Kind,
+    name: &'a str,
+    /// Absent for one that is new or comes back.
+    before: Option<&'a Declaration>,
+    table: &'a Value,
+    same_spec: bool,
+    secret: bool,
+}
+
+pub(super) fn managed_by_file(kind: Kind, name: &str) -> EngineError {
+    EngineError::Conflict(format!("{} `{name}` is managed by the configuration file: change it there", kind.name()))
+}
+
+pub(super) fn not_declared() -> DestinationState {
+    DestinationState::Disabled { reason: NOT_DECLARED.to_owned() }
+}
+
+impl Destination {
+    /// Whether it is only remembered: for what it is owed, and in case it comes back.
+    pub fn is_retired(&self) -> bool {
+        self.state == not_declared()
+    }
+}
+
+impl Engine {
+    pub(super) async fn outline<'d>(
+        &self,
+        by: &Principal,
+        authority: Authority,
+        declared: &'d Declared,
+        existing: &Resources,
+    ) -> Result<Outline<'d>, EngineError> {
+        let (planned, changes, audit, seeds) = (vec![], vec![], vec![], vec![]);
+        let mut outline = Outline { planned, changes, audit, seeds, tokens: Tokens::new() };
+        for source in &declared.sources {
+            self.outline_source(&mut outline, by, authority, source, existing).await?;
+        }
+        for destination in &declared.destinations {
+            self.outline_destination(&mut outline, by, authority, destination, existing).await?;
+        }
+        if authority.is_whole() {
+            self.outline_leavers(&mut outline, by, declared, existing);
+        }
+        Ok(outline)
+    }
+
+    async fn outline_source<'d>(
+        &self,
+        outline: &mut Outline<'d>,
+        by: &Principal,
+        authority: Authority,
+        declared: &'d DeclaredSource,
+        existing: &Resources,
+    ) -> Result<(), EngineError> {
+        let DeclaredSource { name, spec, table, secret, handshake_token } = declared;
+        let now = self.inner().clock().now();
+        let old = existing.sources.iter().find(|source| source.name == *name);
+        let live = old.filter(|old| old.removed_at.is_none());
+        may(authority, Kind::Source, name, live.map(|live| &live.declaration))?;
+        let id = old.map_or_else(|| SourceId::new(now, self.inner().entropy()), |old| old.id);
+        let owner = SecretOwner::Source(id);
+        outline.tokens.extend(handshake_token.clone().map(|token| (id, token)));
+        let scheme = match &spec.proof {
+            Proof::Scheme { name } => Some(name.as_str()),
+            Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
+        };
+        let seed = self.seed(owner, format!("source:{name}"), scheme, spec.grace, secret.as_ref()).await?;
+        let before = live.map(|live| &live.declaration);
+        let same_spec = live.is_some_and(|live| live.spec == *spec);
+        let compared = Compared { kind: Kind::Source, name, before, table, same_spec, secret: seed.is_some() };
+        outline.seeds.extend(seed);
+        let Some(declaration) = outline.add(by, authority, compared, now) else { return Ok(()) };
+        outline.changes.push(Change::PutSource(Source {
+            id,
+            organization: by.organization,
+            name: name.clone(),
+            spec: spec.clone(),
+            declaration,
+            created_at: old.map_or(now, |old| old.created_at),
+            removed_at: None,
+        }));
+        Ok(())
+    }
+
+    async fn outline_destination<'d>(
+        &self,
+        outline: &mut Outline<'d>,
+        by: &Principal,
+        authority: Authority,
+        declared: &'d DeclaredDestination,
+        existing: &Resources,
+    ) -> Result<(), EngineError> {
+        let DeclaredDestination { name, spec, table, secret } = declared;
+        let now = self.inner().clock().now();
+        let old = existing.destinations.iter().find(|destination| destination.name == *name);
+        let live = old.filter(|old| !old.is_retired());
+        may(authority, Kind::Destination, name, live.map(|live| &live.declaration))?;
+        let id = old.map_or_else(|| DestinationId::new(now, self.inner().entropy()), |old| old.id);
+        let owner = SecretOwner::Destination(id);
+        let scheme = spec.signing.as_ref().map(|signing| signing.scheme.as_str());
+        let seed = self.seed(owner, format!("destination:{name}"), scheme, spec.grace, secret.as_ref()).await?;
+        let before = live.map(|live| &live.declaration);
+        let same_spec = live.is_some_and(|live| live.spec == *spec);
+        let compared = Compared { kind: Kind::Destination, name, before, table, same_spec, secret: seed.is_some() };
+        outline.seeds.extend(seed);
+        let Some(declaration) = outline.add(by, authority, compared, now) else { return Ok(()) };
+        if let (Some(old), None) = (old, secret)
+            && authority != Authority::ServedFile
+            && self.would_tell(old, declared)
+        {
+            outline.forget(owner, existing, now);
+        }
+        outline.changes.push(Change::PutDestination(Destination {
+            id,
+            organization: by.organization,
+            name: name.clone(),
+            spec: spec.clone(),
+            declaration,
+            state: DestinationState::Active,
+            created_at: old.map_or(now, |old| old.created_at),
+        }));
+        if old.is_some() && live.is_none() {
+            outline.changes.push(Change::SetDestinationState(id, DestinationState::Active));
+        }
+        Ok(())
+    }
+
+    /// Whether the stored secret itself would be sent somewhere else than it was entered for.
+    fn would_tell(&self, old: &Destination, new: &DeclaredDestination) -> bool {
+        let moved = place(&old.spec) != place(&new.spec) || old.spec.signing != new.spec.signing;
+        let scheme = new.spec.signing.as_ref().and_then(|signing| self.inner().schemes().find(&signing.scheme));
+        moved && scheme.is_some_and(|scheme| is_sent_itself(&scheme))
+    }
+
+    /// What a file managed and names no more.
+    fn outline_leavers(&self, outline: &mut Outline<'_>, by: &Principal, declared: &Declared, existing: &Resources) {
+        let now = self.inner().clock().now();
+        for old in existing.sources.iter().filter(|old| old.removed_at.is_none() && !is_inner(old)) {
+            let is_named = declared.sources.iter().any(|source| source.name == old.name);
+            if !is_named && old.declaration.manager == Manager::File {
+                outline.remove(by, Kind::Source, &old.name, &old.declaration, now);
+                outline.changes.push(Change::PutSource(Source { removed_at: Some(now), ..old.clone() }));
+            }
+        }
+        for old in existing.destinations.iter().filter(|old| !old.is_retired()) {
+            let is_named = declared.destinations.iter().any(|destination| destination.name == old.name);
+            if !is_named && old.declaration.manager == Manager::File {
+                outline.remove(by, Kind::Destination, &old.name, &old.declaration, now);
+                outline.changes.push(Change::SetDestinationState(old.id, not_declared()));
+            }
+        }
+    }
+}
+
+impl Outline<'_> {
+    /// Takes note of a thing that is declared. `None` when nothing about it changes.
+    fn add(
+        &mut self,
+        by: &Principal,
+        authority: Authority,
+        compared: Compared<'_>,
+        now: Timestamp,
+    ) -> Option<Declaration> {
+        let Compared { kind, name, before, table, same_spec, secret } = compared;
+        let nothing = Value::Null;
+        let fields = differences(before.map_or(&nothing, |before| &before.table), table);
+        let act = match before {
+            None => Act::Create,
+            Some(_) if !same_spec || !fields.is_empty() || secret => Act::Update,
+            Some(before) if before.manager != authority.manager() => Act::Adopt,
+            Some(_) => return None,
+        };
+        let verb = match act {
+            Act::Create => "create",
+            Act::Update => "update",
+            Act::Remove => "remove",
+            Act::Adopt => "adopt",
+        };
+        let is_put =
+            before.is_none_or(|before| !same_spec || !fields.is_empty() || before.manager != authority.manager());
+        if is_put {
+            let detail = told(before.map(|_| fields.as_slice()), table, authority.manager());
+            self.tell(by, kind, verb, name, now, detail);
+        }
+        let values_changed = before.is_some() && !same_spec && fields.is_empty();
+        self.planned.push(Planned { kind, name: name.to_owned(), act, fields, values_changed, secret });
+        is_put.then(|| Declaration { table: table.clone(), manager: authority.manager() })
+    }
+
+    fn remove(&mut self, by: &Principal, kind: Kind, name: &str, old: &Declaration, now: Timestamp) {
+        self.tell(by, kind, "remove", name, now, json!({ "before": shown(&old.table) }));
+        let planned = Planned {
+            kind,
+            name: name.to_owned(),
+            act: Act::Remove,
+            fields: vec![],
+            values_changed: false,
+            secret: false,
+        };
+        self.planned.push(planned);
+    }
+
+    /// Ends every secret of `owner` at once, so that it is told to nobody else. Should its file bring it again, it is new.
+    fn forget(&mut self, owner: SecretOwner, existing: &Resources, now: Timestamp) {
+        let kept = existing.secrets.iter().filter(|secret| secret.owner == owner && secret.revoked_at.is_none());
+        self.changes.extend(kept.map(|secret| Change::RetireSecret {
+            owner,
+            version: secret.version,
+            not_after: secret.not_after,
+            revoked_at: Some(now),
+        }));
+        self.changes.push(Change::PutMeta { name: seed_name(owner), value: Vec::new() });
+    }
+
+    fn tell(&mut self, by: &Principal, kind: Kind, verb: &str, name: &str, now: Timestamp, detail: Value) {
+        let (action, target) = (format!("{}.{verb}", kind.name()), format!("{}:{name}", kind.name()));
+        self.audit.push(AuditEntry::by(by, action, target, now, detail));
+    }
+}
+
+/// Whether something may be declared where this is.
+fn may(authority: Authority, kind: Kind, name: &str, there: Option<&Declaration>) -> Result<(), EngineError> {
+    match (authority, there) {
+        (Authority::Creation, Some(_)) => {
+            Err(EngineError::Conflict(format!("there is a {} `{name}` already", kind.name())))
+        }
+        (Authority::Alteration, None) => Err(EngineError::NotFound(format!("{} `{name}`", kind.name()))),
+        (Authority::Alteration, Some(there)) if there.manager == Manager::File => Err(managed_by_file(kind, name)),
+        _ => Ok(()),
+    }
+}
+
+/// What the audit log says: the whole table of what is new, and of what is not the settings that differ.
+fn told(fields: Option<&[Difference]>, table: &Value, manager: Manager) -> Value {
+    let Some(fields) = fields else { return json!({ "after": shown(table), "managed_by": manager }) };
+    let side = |pick: fn(&Difference) -> Option<&Value>| {
+        let told = fields.iter().filter_map(|field| Some((field.field.clone(), pick(field)?.clone())));
+        Value::Object(told.collect())
+    };
+    let (before, after) = (side(|field| field.before.as_ref()), side(|field| field.after.as_ref()));
+    json!({ "before": before, "after": after, "managed_by": manager })
+}
+
+fn is_inner(source: &Source) -> bool {
+    source.name == PUBLISH || source.name == OWN
+}
