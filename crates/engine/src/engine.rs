@@ -428,16 +428,6 @@ impl Inner {
         };
         name.unwrap_or_else(|| "nothing".to_owned())
     }
-
-    /// The owner's own grace after a rotation.
-    pub(crate) fn grace_of(&self, owner: SecretOwner) -> Duration {
-        let registry = self.registry();
-        let grace = match owner {
-            SecretOwner::Source(id) => registry.source(id).map(|live| live.source.spec.grace),
-            SecretOwner::Destination(id) => registry.destination(id).map(|live| live.destination.spec.grace),
-        };
-        grace.unwrap_or_default()
-    }
 }
 
 /// Nothing of an earlier process's checkouts is left, whatever became of it.

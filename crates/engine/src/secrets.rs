@@ -320,6 +320,16 @@ impl Inner {
         };
         Ok((version, retire.chain([Change::PutSecret(sealed)]).collect()))
     }
+
+    /// The owner's own grace after a rotation.
+    fn grace_of(&self, owner: SecretOwner) -> Duration {
+        let registry = self.registry();
+        let grace = match owner {
+            SecretOwner::Source(id) => registry.source(id).map(|live| live.source.spec.grace),
+            SecretOwner::Destination(id) => registry.destination(id).map(|live| live.destination.spec.grace),
+        };
+        grace.unwrap_or_default()
+    }
 }
 
 /// What the audit log says of a new version: its span, and the ends of those before it.

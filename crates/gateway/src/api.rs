@@ -4,18 +4,22 @@
 pub(crate) mod audit;
 pub(crate) mod authorize;
 pub(crate) mod caller;
+pub(crate) mod cookie;
 pub(crate) mod deliveries;
 pub(crate) mod destinations;
 pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod leases;
+pub(crate) mod login;
+pub(crate) mod me;
 pub(crate) mod organizations;
 mod page;
 pub(crate) mod problem;
 pub(crate) mod refusals;
 pub(crate) mod secrets;
 pub(crate) mod sources;
+pub(crate) mod users;
 
 use std::sync::Arc;
 
@@ -27,6 +31,7 @@ use http::{HeaderValue, header};
 use sha2::{Digest, Sha256};
 
 use crate::metrics::Metrics;
+use cookie::Transport;
 use problem::{Code, Problem};
 
 /// Room for the rest of a publish request around its payload.
@@ -40,6 +45,7 @@ pub(crate) struct Api {
     clock: Arc<dyn Clock>,
     key_digest: [u8; 32],
     body_bytes: usize,
+    transport: Transport,
 }
 
 impl Api {
@@ -50,8 +56,9 @@ impl Api {
         clock: Arc<dyn Clock>,
         key: &Secret,
         body_bytes: usize,
+        transport: Transport,
     ) -> Self {
-        Self { engine, metrics, clock, key_digest: Sha256::digest(key.expose()).into(), body_bytes }
+        Self { engine, metrics, clock, key_digest: Sha256::digest(key.expose()).into(), body_bytes, transport }
     }
 
     /// The engine behind it.

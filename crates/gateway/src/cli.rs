@@ -17,6 +17,7 @@ mod schemes;
 mod secret;
 mod serve;
 mod sign;
+mod users;
 mod verify;
 
 use std::ffi::OsString;
@@ -112,6 +113,13 @@ enum Command {
     Key {
         #[command(subcommand)]
         what: keys::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// The people of an organization
+    User {
+        #[command(subcommand)]
+        what: users::What,
         #[command(flatten)]
         remote: Remote,
     },
@@ -221,6 +229,7 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Redeliver { redelivery, remote } => jobs::redeliver(redelivery, &remote.open()?).await?,
         Command::Job { what, remote } => jobs::run(what, &remote.open()?).await?,
         Command::Key { what, remote } => keys::run(what, &remote.open()?).await?,
+        Command::User { what, remote } => users::run(what, &remote.open()?).await?,
         Command::Pull { pull, remote } => pull::run(pull, &remote.open()?).await?,
         Command::Publish { publish, remote } => events::publish(publish, &remote.open()?).await?,
         Command::Secret { what, remote } => secret::run(what, &remote.open()?).await?,

@@ -85,6 +85,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// The listener for the API.
     pub admin: SocketAddr,
+    /// The origin under which browsers reach it, when a proxy stands before the listener.
+    pub admin_origin: Option<String>,
     /// Whether destinations that run programs may be declared over the API.
     pub commands_over_api: bool,
     /// What a connection or request may cost.
@@ -337,6 +339,7 @@ impl<'a> Check<'a> {
             origin: file.public.origin.as_ref().map(|origin| self.origin(origin)),
             trusted_proxies: self.trusted_proxies(&file.public.trusted_proxies),
             admin: file.admin.address.0,
+            admin_origin: file.admin.origin.as_ref().map(|origin| self.admin_origin(origin)),
             commands_over_api: file.admin.commands,
             limits: Limits {
                 body_bytes: limits.body_bytes.get_ref().0,
@@ -372,6 +375,21 @@ impl<'a> Check<'a> {
             self.problem(path, values::NOT_INTERPOLATED);
         }
         path.get_ref().clone()
+    }
+
+    /// Sessions go over it: without TLS only where nobody is between.
+    fn admin_origin(&mut self, origin: &toml::Spanned<String>) -> String {
+        let text = self.origin(origin);
+        let host = text.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        let is_loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        if text.starts_with("http://") && !is_loopback {
+            self.problem(
+                origin,
+                "`origin` of [admin] begins with `https://`: sessions would cross the network in the open",
+            );
+        }
+        text
     }
 
     fn origin(&mut self, origin: &toml::Spanned<String>) -> String {

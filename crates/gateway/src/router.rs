@@ -5,16 +5,20 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, patch, post};
+use axum::routing::{delete, get, patch, post};
 use http::Request;
 use hyper::body::Incoming;
 
 use crate::answer::Whole;
 use crate::api::{
-    self, Api, audit, deliveries, destinations, events, jobs, keys, leases, organizations, refusals, secrets, sources,
+    self, Api, audit, deliveries, destinations, events, jobs, keys, leases, login, me, organizations, refusals,
+    secrets, sources, users,
 };
 use crate::health;
 use crate::ingest::Ingest;
+
+/// The largest body from whoever has proven nothing, in bytes.
+const OPEN_BODY_MAX: usize = 64 << 10;
 
 /// The listener that the internet reaches.
 pub(crate) async fn public(ingest: Arc<Ingest>, request: Request<Incoming>) -> Result<Whole, Infallible> {
@@ -31,18 +35,27 @@ pub(crate) fn admin(api: Arc<Api>) -> Router {
         .route("/healthz", get(health::admin_live))
         .route("/readyz", get(health::admin_ready))
         .route("/metrics", get(health::metrics))
-        .nest("/api/v1", v1(&api))
+        .nest("/api/v1", v1(&api).merge(open()))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
         .layer(axum::middleware::map_response(api::harden))
         .with_state(api)
 }
 
-/// Everything here needs a key.
+/// Where people come who are not signed in yet.
+fn open() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/login", post(login::login))
+        .route("/invitation", post(login::accept))
+        .layer(axum::extract::DefaultBodyLimit::max(OPEN_BODY_MAX))
+}
+
+/// Everything here needs a key or a session.
 fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
     Router::new()
         .route("/organizations", get(organizations::list).post(organizations::create))
         .route("/organizations/{id}", patch(organizations::change))
+        .route("/organizations/{id}/key", post(organizations::first_key))
         .route("/sources", get(sources::list))
         .route("/sources/{name}", get(sources::show))
         .route("/destinations", get(destinations::list))
@@ -75,6 +88,18 @@ fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/refusals/{id}", get(refusals::show))
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{id}", get(keys::show).delete(keys::revoke))
+        .route("/users", get(users::list).post(users::create))
+        .route("/users/{id}", get(users::show).patch(users::change).delete(users::remove))
+        .route("/users/{id}/reset", post(users::reset))
+        .route("/me", get(me::show))
+        .route("/me/password", post(me::change_password))
+        .route("/me/totp", post(me::start_totp))
+        .route("/me/totp/confirm", post(me::confirm_totp))
+        .route("/me/totp/remove", post(me::remove_totp))
+        .route("/me/recovery-codes", post(me::renew_recovery_codes))
+        .route("/me/sessions", get(me::sessions))
+        .route("/me/sessions/{id}", delete(me::end_session))
+        .route("/logout", post(login::logout))
         .route("/audit", get(audit::list))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)

@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept;
 use crate::api::Api;
+use crate::api::cookie::Transport;
 use crate::config::{Config, DestinationDeclaration, Settings, SourceDeclaration};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
@@ -137,7 +138,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let limits = settings.limits.clone();
     let ingest = Ingest::new(engine.clone(), metrics.clone(), &settings, &unmatched);
     let ingest = Arc::new(ingest.map_err(StartError::Door)?);
-    let api = Arc::new(Api::new(engine.clone(), metrics, clock, &api_key, limits.body_bytes));
+    let api = Arc::new(Api::new(engine.clone(), metrics, clock, &api_key, limits.body_bytes, transport(&settings)));
     let (public, public_address) = listen(settings.public).await?;
     let (admin, admin_address) = listen(settings.admin).await?;
     data::write_addresses(&settings.data, public_address, admin_address)?;
@@ -170,6 +171,15 @@ fn parts(
     let extra_roots_pem = settings.egress_roots.as_ref().map(read).transpose()?;
     let egress = EgressPolicy { allow: settings.egress_allow.clone(), extra_roots_pem };
     Ok(Parts { store: Arc::new(store), kms, clock, entropy, schemes, egress, supervisor, checkouts })
+}
+
+/// How browsers' cookies travel to the admin listener.
+fn transport(settings: &Settings) -> Transport {
+    match &settings.admin_origin {
+        Some(origin) if origin.starts_with("http://") => Transport::Loopback,
+        None if settings.admin.ip().is_loopback() => Transport::Loopback,
+        _ => Transport::Secure,
+    }
 }
 
 fn declared(sources: Vec<SourceDeclaration>, destinations: Vec<DestinationDeclaration>) -> Declared {

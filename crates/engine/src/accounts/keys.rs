@@ -35,15 +35,50 @@ impl Engine {
     /// [`AccountError::Scopes`] when the key could do what the caller may not; [`AccountError::Taken`];
     /// [`AccountError::Engine`].
     pub async fn create_key(&self, by: &Principal, has: Scopes, new: NewKey) -> Result<(ApiKey, Token), AccountError> {
-        let NewKey { name, scopes, expires_at } = new;
-        if !has.covers(scopes) {
+        if !has.covers(new.scopes) {
             return Err(AccountError::Scopes);
         }
-        check(&name, scopes)?;
+        check(&new.name, new.scopes)?;
         let now = self.inner().clock().now();
-        if expires_at.is_some_and(|end| end <= now) {
+        if new.expires_at.is_some_and(|end| end <= now) {
             return Err(AccountError::invalid("`expires_at` is not in the future"));
         }
+        let (key, token) = self.new_key(by, new, now)?;
+        let audit = key_audit(by, "key.create", &key, now);
+        let changes = vec![AccountChange::AddKey(key.clone())];
+        match self.inner().store().change_accounts(by.organization, changes, vec![audit]).await? {
+            Changed::Done => Ok((key, token)),
+            _ => Err(AccountError::Taken(format!("there is a key `{}` already", key.name))),
+        }
+    }
+
+    /// Makes a key with every scope for an organization that nobody can administer: a new one, or one whose keys and users
+    /// have all ended. For who operates the installation; whoever is in the organization sees it in the audit log.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Taken`] when somebody can; [`AccountError::Engine`].
+    pub async fn first_key(
+        &self,
+        by: &Principal,
+        organization: OrganizationId,
+    ) -> Result<(ApiKey, Token), AccountError> {
+        let now = self.inner().clock().now();
+        let by = Principal { organization, ..by.clone() };
+        // The name has to be free whatever was there before.
+        let name = format!("first-{}", now.as_secs());
+        let (key, token) = self.new_key(&by, NewKey { name, scopes: Scopes::ALL, expires_at: None }, now)?;
+        let audit = key_audit(&by, "key.create", &key, now);
+        let changes = vec![AccountChange::NeedsAnAdmin(now), AccountChange::AddKey(key.clone())];
+        match self.inner().store().change_accounts(organization, changes, vec![audit]).await? {
+            Changed::Done => Ok((key, token)),
+            _ => Err(AccountError::Taken("somebody can administer this organization: ask them for a key".to_owned())),
+        }
+    }
+
+    /// A key that is nowhere yet.
+    fn new_key(&self, by: &Principal, new: NewKey, now: Timestamp) -> Result<(ApiKey, Token), AccountError> {
+        let NewKey { name, scopes, expires_at } = new;
         let organization = self.organization(by.organization);
         let organization = organization.ok_or_else(|| EngineError::NotFound("organization like that".to_owned()))?;
         let prefix = organization.key_prefix;
@@ -62,12 +97,7 @@ impl Engine {
             last_used_at: None,
             revoked_at: None,
         };
-        let audit = key_audit(by, "key.create", &key, now);
-        let changes = vec![AccountChange::AddKey(key.clone())];
-        match self.inner().store().change_accounts(by.organization, changes, vec![audit]).await? {
-            Changed::Done => Ok((key, token)),
-            _ => Err(AccountError::Taken(format!("there is a key `{}` already", key.name))),
-        }
+        Ok((key, token))
     }
 
     /// The organization's keys, newest first, revoked ones included.

@@ -52,6 +52,8 @@ pub enum AccountChange {
     /// Only if after the changes before this one somebody may still administer the organization at this time: a key that
     /// is live, or a user who can sign in. [`Changed::LastAdmin`] otherwise.
     KeepAnAdmin(Timestamp),
+    /// Only if nobody may administer the organization at this time: [`Changed::Taken`] otherwise.
+    NeedsAnAdmin(Timestamp),
 }
 
 /// What came of changes; but for `Done`, nothing was written.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and helpers of tests are tests")]
 
+mod accounts;
 mod alert;
 mod backup;
 mod chain;

@@ -1,22 +1,24 @@
 //! Who is let through: whoever proves to be somebody by the key that the installation was started with, a key of an
 //! organization, or a session. Owns where a proof may stand in a request; what it proves is the engine's.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use hookward_engine::accounts::{BOOTSTRAP, Proven};
 use hookward_engine::ids::OrganizationId;
 use hookward_engine::model::{Principal, Scopes};
+use http::request::Parts;
 use http::{Extensions, HeaderMap, header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::Api;
 use super::caller::Authenticated;
 use super::problem::{Code, Problem};
+use super::{Api, cookie};
 use crate::accept::Peer;
 
 /// Parameters of a query by which people send keys where these end up in logs and histories.
@@ -32,8 +34,17 @@ pub(crate) async fn authorize(
         return Err(unauthorized("a key in the query ends up in logs: send it as `Authorization: Bearer <key>` only"));
     }
     let address = address(request.extensions());
-    let token = bearer(request.headers()).ok_or_else(|| unauthorized(HOW))?;
-    let authenticated = api.prove(&token, address).await?.ok_or_else(|| unauthorized(HOW))?;
+    let headers = request.headers();
+    let token = match (headers.contains_key(header::AUTHORIZATION), cookie::session(headers)) {
+        (true, _) => bearer(headers),
+        (false, Some(session)) => {
+            cookie::check_own_page(request.method(), headers)?;
+            Some(session.as_bytes().to_vec())
+        }
+        (false, None) => None,
+    };
+    let token = token.ok_or_else(|| unauthorized(HOW))?;
+    let authenticated = api.prove(&token, &address).await?.ok_or_else(|| unauthorized(HOW))?;
     request.extensions_mut().insert(Arc::new(authenticated));
     Ok(next.run(request).await)
 }
@@ -45,24 +56,39 @@ fn unauthorized(detail: &str) -> Problem {
 }
 
 /// Where a request comes from.
-pub(super) fn address(extensions: &Extensions) -> IpAddr {
-    extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip())
+fn address(extensions: &Extensions) -> String {
+    let address = extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip());
+    address.to_canonical().to_string()
+}
+
+/// Where a request comes from that proves nothing yet.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    pub(crate) address: String,
+}
+
+impl<A: Sync> FromRequestParts<A> for Sender {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &A) -> Result<Self, Infallible> {
+        Ok(Self { address: address(&parts.extensions) })
+    }
 }
 
 impl Api {
     /// Whom `token` proves.
-    async fn prove(&self, token: &[u8], address: IpAddr) -> Result<Option<Authenticated>, Problem> {
-        let address = address.to_string();
+    async fn prove(&self, token: &[u8], address: &str) -> Result<Option<Authenticated>, Problem> {
         // Digests are compared, in constant time: neither length nor content of the key shows.
         let given: [u8; 32] = Sha256::digest(token).into();
         if bool::from(given.ct_eq(&self.key_digest)) {
             let actor = format!("key:{BOOTSTRAP}");
+            let address = address.to_owned();
             let principal = Principal { organization: OrganizationId::DEFAULT, actor, address };
-            return Ok(Some(Authenticated { principal, scopes: Scopes::ALL }));
+            return Ok(Some(Authenticated { principal, scopes: Scopes::ALL, signed_in: None }));
         }
         let Ok(token) = std::str::from_utf8(token) else { return Ok(None) };
-        let proven = self.engine.authenticate(token, &address).await?;
-        Ok(proven.map(|Proven { principal, scopes, .. }| Authenticated { principal, scopes }))
+        let proven = self.engine.authenticate(token, address).await?;
+        Ok(proven.map(|Proven { principal, scopes, signed_in }| Authenticated { principal, scopes, signed_in }))
     }
 }
 

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use hookward_engine::accounts::SignedInAs;
 use hookward_engine::model::{Principal, Scope, Scopes};
 use http::request::Parts;
 
@@ -16,6 +17,8 @@ use super::problem::{Code, Problem};
 pub(crate) struct Authenticated {
     pub(crate) principal: Principal,
     pub(crate) scopes: Scopes,
+    /// The session, when it is a person.
+    pub(crate) signed_in: Option<SignedInAs>,
 }
 
 /// A caller who has the scope that `S` names.
@@ -75,12 +78,76 @@ impl<A: Sync, S: Needs> FromRequestParts<A> for Caller<S> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &A) -> Result<Self, Problem> {
-        let authenticated = parts.extensions.get::<Arc<Authenticated>>().cloned();
-        // Only a route outside of `authorize` comes here without one.
-        let authenticated = authenticated.ok_or_else(|| Problem::new(Code::Unauthorized, "authenticate first"))?;
+        let authenticated = authenticated(parts)?;
         if !authenticated.scopes.contains(S::SCOPE) {
             return Err(Problem::new(Code::Forbidden, format!("this needs the scope `{}`", S::SCOPE)));
         }
         Ok(Self { authenticated, needs: PhantomData })
     }
+}
+
+/// Whoever it is, without any scope: for what concerns nobody but the caller.
+#[derive(Debug)]
+pub(crate) struct Anybody(Arc<Authenticated>);
+
+impl Anybody {
+    /// What the caller may do.
+    pub(crate) fn scopes(&self) -> Scopes {
+        self.0.scopes
+    }
+
+    /// The session, when it is a person.
+    pub(crate) fn signed_in(&self) -> Option<SignedInAs> {
+        self.0.signed_in
+    }
+}
+
+impl Deref for Anybody {
+    type Target = Principal;
+
+    fn deref(&self) -> &Principal {
+        &self.0.principal
+    }
+}
+
+impl<A: Sync> FromRequestParts<A> for Anybody {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &A) -> Result<Self, Problem> {
+        authenticated(parts).map(Self)
+    }
+}
+
+/// A user who is signed in, and who sees to their own account.
+#[derive(Debug)]
+pub(crate) struct Person {
+    authenticated: Arc<Authenticated>,
+    /// Who, in which session.
+    pub(crate) signed_in: SignedInAs,
+}
+
+impl Deref for Person {
+    type Target = Principal;
+
+    fn deref(&self) -> &Principal {
+        &self.authenticated.principal
+    }
+}
+
+impl<A: Sync> FromRequestParts<A> for Person {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &A) -> Result<Self, Problem> {
+        let authenticated = authenticated(parts)?;
+        let signed_in = authenticated.signed_in;
+        let signed_in =
+            signed_in.ok_or_else(|| Problem::new(Code::Forbidden, "only a user who is signed in can do that"))?;
+        Ok(Self { authenticated, signed_in })
+    }
+}
+
+/// Only a route outside of `authorize` comes here without one.
+fn authenticated(parts: &Parts) -> Result<Arc<Authenticated>, Problem> {
+    let authenticated = parts.extensions.get::<Arc<Authenticated>>().cloned();
+    authenticated.ok_or_else(|| Problem::new(Code::Unauthorized, "authenticate first"))
 }

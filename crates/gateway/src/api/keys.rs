@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use bytes::Bytes;
-use hookward_engine::accounts::NewKey;
+use hookward_engine::accounts::{NewKey, Token};
 use hookward_engine::clock::Timestamp;
 use hookward_engine::ids::KeyId;
 use hookward_engine::model::{ApiKey, Scopes};
@@ -64,8 +64,7 @@ pub(crate) async fn create(
     let expires_at = expires_at.as_deref().map(moment).transpose()?;
     let new = NewKey { name, scopes, expires_at };
     let (key, token) = api.engine.create_key(&caller, caller.scopes(), new).await?;
-    let made = Made { key: Zeroizing::new(token.expose().to_owned()), shown: shown(key, api.clock.now()) };
-    Ok((StatusCode::CREATED, Json(made)))
+    Ok((StatusCode::CREATED, Json(made(key, &token, api.clock.now()))))
 }
 
 /// `GET /keys`
@@ -107,6 +106,11 @@ fn moment(text: &str) -> Result<Timestamp, Problem> {
     let at =
         at.map_err(|_| Problem::new(Code::InvalidRequest, "`expires_at` is a time such as 2026-01-31T09:30:00Z"))?;
     Ok(Timestamp::from_millis(at.as_millisecond()))
+}
+
+/// A key with its text.
+pub(super) fn made(key: ApiKey, token: &Token, now: Timestamp) -> Made {
+    Made { key: Zeroizing::new(token.expose().to_owned()), shown: shown(key, now) }
 }
 
 fn shown(key: ApiKey, now: Timestamp) -> Shown {

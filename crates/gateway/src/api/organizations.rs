@@ -10,13 +10,14 @@ use hookward_engine::ids::OrganizationId;
 use hookward_engine::model::Organization;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::caller::{Admin, Caller, Read};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
 use super::secrets::parse;
 use super::sources::Paging;
-use super::{Api, time};
+use super::{Api, keys, time};
 
 /// An organization as the API shows it.
 #[derive(Debug, Serialize)]
@@ -58,16 +59,41 @@ pub(crate) async fn list(
     Ok(Json(page::show("organizations", page::slice(organizations, page), shown)))
 }
 
+/// A new organization with its first key, which is in this answer only.
+#[derive(Serialize)]
+pub(crate) struct Created {
+    #[serde(flatten)]
+    organization: Shown,
+    key: Zeroizing<String>,
+}
+
 /// `POST /organizations`
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Shown>), Problem> {
+) -> Result<(StatusCode, Json<Created>), Problem> {
     let caller = caller.operator()?;
     let Wanted { name, key_prefix } = parse(&body?)?;
     let organization = api.engine.create_organization(&caller, &name, key_prefix.as_deref()).await?;
-    Ok((StatusCode::CREATED, Json(shown(organization))))
+    let (_, token) = api.engine.first_key(&caller, organization.id).await?;
+    let key = Zeroizing::new(token.expose().to_owned());
+    Ok((StatusCode::CREATED, Json(Created { organization: shown(organization), key })))
+}
+
+/// `POST /organizations/{id}/key`: for one that nobody can administer any more.
+pub(crate) async fn first_key(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Admin>,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<keys::Made>), Problem> {
+    let caller = caller.operator()?;
+    let id: OrganizationId = id.parse()?;
+    if api.engine.organization(id).is_none() {
+        return Err(Problem::new(Code::NotFound, format!("there is no organization `{id}`")));
+    }
+    let (key, token) = api.engine.first_key(&caller, id).await?;
+    Ok((StatusCode::CREATED, Json(keys::made(key, &token, api.clock.now()))))
 }
 
 /// `PATCH /organizations/{id}`

@@ -75,12 +75,13 @@ impl Default for Public {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Admin {
     pub(super) address: Address,
+    pub(super) origin: Option<Spanned<String>>,
     pub(super) commands: bool,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { address: Address(SocketAddr::from(([127, 0, 0, 1], 8081))), commands: false }
+        Self { address: Address(SocketAddr::from(([127, 0, 0, 1], 8081))), origin: None, commands: false }
     }
 }
 

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use hookward::{Draft, Secret, UnixTime};
+use hookward_engine::store::sqlite::OpenError;
 use hookward_gateway::config::Config;
-use hookward_gateway::{Running, start};
+use hookward_gateway::{Running, StartError, start};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,8 +53,14 @@ impl Gateway {
     /// Starts another on the data that this one leaves.
     pub(crate) async fn restart(self, config: &str) -> Self {
         assert!(self.running.stop().await, "everything ends in time");
-        let running = start(settle(config, self.directory.path())).await.unwrap();
-        Self { running, directory: self.directory }
+        // A program that another test starts at this moment shares our files, and so the lock, until it has become itself.
+        for _ in 0..10_000 {
+            match start(settle(config, self.directory.path())).await {
+                Err(StartError::Store(OpenError::InUse { .. })) => tokio::task::yield_now().await,
+                running => return Self { running: running.unwrap(), directory: self.directory },
+            }
+        }
+        panic!("the data directory stays in use");
     }
 
     /// A request to the public listener.

@@ -95,3 +95,13 @@ fn a_window_covers_twice_the_tolerance_even_when_nobody_chose_it() {
     assert!(parse(&text(15 * 86_400, "")).is_ok());
     assert!(problems(&text(15 * 86_400 + 1, "")).contains("a window shorter than twice"));
 }
+
+#[test]
+fn sessions_do_not_cross_a_network_in_the_open() {
+    let admin = |origin: &str| format!("[admin]\norigin = \"{origin}\"\n");
+    for good in ["https://hooks.example.com", "http://127.0.0.1:8081", "http://[::1]:8081/", "http://localhost:8081"] {
+        assert!(parse(&admin(good)).is_ok(), "{good}");
+    }
+    insta::assert_snapshot!(problems(&admin("http://hooks.example.com")), @"hookward.toml:2:10: `origin` of [admin] begins with `https://`: sessions would cross the network in the open");
+    insta::assert_snapshot!(problems(&admin("https://hooks.example.com/x")), @r#"hookward.toml:2:10: `origin` is like "https://hooks.example.com": a scheme and a host, no path"#);
+}

@@ -107,7 +107,10 @@ impl Change<'_, '_> {
                 execute(self.tx, sql, params![user.as_bytes(), except])?;
                 Ok(Changed::Done)
             }
-            AccountChange::KeepAnAdmin(now) => self.keep_an_admin(*now),
+            AccountChange::KeepAnAdmin(now) if self.has_an_admin(*now)? => Ok(Changed::Done),
+            AccountChange::KeepAnAdmin(_) => Ok(Changed::LastAdmin),
+            AccountChange::NeedsAnAdmin(now) if self.has_an_admin(*now)? => Ok(Changed::Taken),
+            AccountChange::NeedsAnAdmin(_) => Ok(Changed::Done),
         }
     }
 
@@ -188,7 +191,7 @@ impl Change<'_, '_> {
         Ok(Changed::Done)
     }
 
-    fn keep_an_admin(&self, now: Timestamp) -> Result<Changed> {
+    fn has_an_admin(&self, now: Timestamp) -> Result<bool> {
         let sql = "select exists (select 1 from api_keys, json_each(scopes) where organization_id = ?1
                        and revoked_at_ms is null and (expires_at_ms is null or expires_at_ms > ?2) and value = 'admin')
                    or exists (select 1 from users, json_each(scopes) where organization_id = ?1
@@ -196,7 +199,7 @@ impl Change<'_, '_> {
                            or exists (select 1 from user_identities where user_id = users.id))) as kept";
         let parameters = params![self.organization.as_bytes(), now.as_millis()];
         let kept = first(self.tx.connection, sql, parameters, |row| Cells::new("users", row).get::<bool>("kept"))?;
-        Ok(if kept == Some(true) { Changed::Done } else { Changed::LastAdmin })
+        Ok(kept == Some(true))
     }
 
     /// Runs `sql`, which ends in `where`, on one user of the organization; `?3` is `value`.

@@ -1,0 +1,161 @@
+//! The session of a browser: its cookie, and the proof that a request which changes something comes from a page of our own.
+//! A browser sends its cookies along with whatever any page asks of it.
+
+use hookward_engine::accounts::{SESSION_MAX, Token};
+use http::{HeaderMap, HeaderValue, Method, header};
+
+use super::problem::{Code, Problem};
+
+/// The cookie's name.
+const NAME: &str = "hookward_session";
+
+/// Whether browsers are to send a cookie over TLS only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// Over TLS only.
+    Secure,
+    /// The listener is on loopback, where there is no TLS and nobody between.
+    Loopback,
+}
+
+impl Transport {
+    /// What `Set-Cookie` ends with.
+    pub(crate) fn attribute(self) -> &'static str {
+        match self {
+            Self::Secure => "; Secure",
+            Self::Loopback => "",
+        }
+    }
+}
+
+/// The cookie that proves a session.
+pub(super) fn set(token: &Token, transport: Transport) -> HeaderValue {
+    let (token, age) = (token.expose(), SESSION_MAX.as_secs());
+    cookie(&format!("{NAME}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{}", transport.attribute()))
+}
+
+/// Takes the cookie back.
+pub(super) fn clear(transport: Transport) -> HeaderValue {
+    cookie(&format!("{NAME}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0{}", transport.attribute()))
+}
+
+fn cookie(text: &str) -> HeaderValue {
+    let mut value = HeaderValue::from_str(text).expect("a cookie is visible ASCII");
+    value.set_sensitive(true);
+    value
+}
+
+/// The session that a browser claims.
+pub(super) fn session(headers: &HeaderMap) -> Option<&str> {
+    value(headers, NAME)
+}
+
+/// The value of one cookie, if there is exactly one of that name.
+pub(crate) fn value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut found = pairs.filter(|(found, _)| *found == name).map(|(_, value)| value);
+    let (Some(value), None) = (found.next(), found.next()) else { return None };
+    Some(value)
+}
+
+/// A request that a browser's cookie lets through must not be one that another site made the browser send.
+pub(super) fn check_own_page(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+    if method.is_safe() {
+        return Ok(());
+    }
+    let foreign =
+        || Problem::new(Code::Forbidden, "a request with a session's cookie has to come from a page of this gateway");
+    if !is_same_origin(headers).unwrap_or(false) {
+        return Err(foreign());
+    }
+    // Forms can be sent to anywhere; JSON cannot without asking first.
+    let has_body = *method != Method::DELETE;
+    if has_body && !is_json(headers) {
+        return Err(foreign());
+    }
+    Ok(())
+}
+
+/// A request that a page of another site made a browser send. What is no browser's says nothing of where it comes from.
+pub(super) fn refuse_foreign_page(headers: &HeaderMap) -> Result<(), Problem> {
+    match is_same_origin(headers) {
+        Some(false) => Err(Problem::new(Code::Forbidden, "a page of another site cannot sign anybody in")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a browser says that a page of our own asks; `None` when nothing is said.
+fn is_same_origin(headers: &HeaderMap) -> Option<bool> {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return Some(site == "same-origin");
+    }
+    let origin = headers.get(header::ORIGIN)?;
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    Some(origin.is_some() && origin == host)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others_and_two_are_none() {
+        assert_eq!(session(&headers(&[("cookie", "a=b; hookward_session=session.x; c=d")])), Some("session.x"));
+        assert_eq!(session(&headers(&[("cookie", "a=b"), ("cookie", "hookward_session=x")])), Some("x"));
+        assert_eq!(session(&headers(&[("cookie", "hookward_session=x; hookward_session=y")])), None);
+        assert_eq!(session(&headers(&[("cookie", "xhookward_session=x")])), None);
+        assert_eq!(session(&headers(&[])), None);
+    }
+
+    #[test]
+    fn only_pages_of_our_own_change_anything() {
+        const JSON: (&str, &str) = ("content-type", "application/json");
+        const HOST: (&str, &str) = ("host", "hooks.example:8081");
+        for (method, given, is_let_through) in [
+            (Method::GET, &[][..], true),
+            (Method::POST, &[], false),
+            (Method::POST, &[JSON], false),
+            (Method::POST, &[JSON, ("sec-fetch-site", "same-origin")], true),
+            (Method::POST, &[("sec-fetch-site", "same-origin")], false),
+            (Method::POST, &[("content-type", "text/plain"), ("sec-fetch-site", "same-origin")], false),
+            (Method::POST, &[JSON, ("sec-fetch-site", "same-site")], false),
+            (
+                Method::POST,
+                &[JSON, ("sec-fetch-site", "cross-site"), HOST, ("origin", "http://hooks.example:8081")],
+                false,
+            ),
+            (Method::POST, &[JSON, HOST, ("origin", "http://hooks.example:8081")], true),
+            (Method::POST, &[JSON, HOST, ("origin", "http://hooks.example")], false),
+            (Method::POST, &[JSON, HOST, ("origin", "null")], false),
+            (Method::POST, &[JSON, ("origin", "http://hooks.example:8081")], false),
+            (Method::DELETE, &[], false),
+            (Method::DELETE, &[("sec-fetch-site", "same-origin")], true),
+        ] {
+            let answer = check_own_page(&method, &headers(given));
+            assert_eq!(answer.is_ok(), is_let_through, "{method} {given:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_browser_may_sign_in_and_foreign_pages_may_not() {
+        assert!(refuse_foreign_page(&headers(&[])).is_ok());
+        assert!(refuse_foreign_page(&headers(&[("sec-fetch-site", "same-origin")])).is_ok());
+        assert!(refuse_foreign_page(&headers(&[("sec-fetch-site", "cross-site")])).is_err());
+        assert!(refuse_foreign_page(&headers(&[("host", "a"), ("origin", "https://b")])).is_err());
+    }
+}
