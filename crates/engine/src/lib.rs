@@ -38,6 +38,7 @@ mod running;
 pub mod settle;
 
 pub mod accounts;
+pub mod audit;
 pub mod backup;
 mod keyring;
 pub mod kms;

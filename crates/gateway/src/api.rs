@@ -3,6 +3,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod authorize;
+pub(crate) mod backup;
 pub(crate) mod caller;
 pub(crate) mod cookie;
 pub(crate) mod deliveries;

@@ -1,6 +1,8 @@
 //! The command line: what there is to type, and what the exit status means. Each command is a module below.
 //! Commands about a running gateway speak its API; none of them opens its data.
 
+mod audit;
+mod backup;
 mod config;
 mod deliveries;
 mod events;
@@ -144,6 +146,25 @@ enum Command {
         #[command(flatten)]
         remote: Remote,
     },
+    /// What happened, and the proof that nobody changed the record of it
+    Audit {
+        #[command(subcommand)]
+        what: audit::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Save everything that a gateway keeps, while it goes on
+    ///
+    /// The master key is not in it, so whoever has the file alone has no secret. Keep the key elsewhere: without it a
+    /// restored gateway has no secret either.
+    #[command(after_help = "Example: hookward backup hookward-2026-01-31.backup")]
+    Backup {
+        #[command(flatten)]
+        saving: backup::Saving,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    Restore(backup::Restore),
     /// Secrets of sources and destinations
     Secret {
         #[command(subcommand)]
@@ -221,6 +242,9 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Filter { what, remote } => return filter::run(what, remote).await,
         Command::Demo { once } => return Ok(demo::run(once).await?),
         Command::Config(command) => config::run(command)?,
+        Command::Audit { what, remote } => audit::run(what, remote).await?,
+        Command::Backup { saving, remote } => backup::take(saving, &remote.open()?, &moment()).await?,
+        Command::Restore(restore) => backup::restore(&restore)?,
         Command::Source { what, remote } => resources::source(what, &remote.open()?).await?,
         Command::Destination { what, remote } => resources::destination(what, &remote.open()?).await?,
         Command::Event { what, remote } => events::run(what, &remote.open()?).await?,
@@ -240,6 +264,12 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
 /// The time, for the commands that judge or sign as of now.
 fn now() -> hookward::UnixTime {
     hookward::UnixTime::from_millis(SystemClock::new().now().as_millis())
+}
+
+/// The time as part of a file's name.
+fn moment() -> String {
+    let at = jiff::Timestamp::from_millisecond(SystemClock::new().now().as_millis()).unwrap_or_default();
+    at.strftime("%Y-%m-%dT%H%M%SZ").to_string()
 }
 
 #[cfg(test)]

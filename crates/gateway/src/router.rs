@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use crate::answer::Whole;
 use crate::api::{
-    self, Api, audit, deliveries, destinations, events, jobs, keys, leases, login, me, organizations, refusals,
+    self, Api, audit, backup, deliveries, destinations, events, jobs, keys, leases, login, me, organizations, refusals,
     secrets, sources, users,
 };
 use crate::health;
@@ -101,6 +101,9 @@ fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/me/sessions/{id}", delete(me::end_session))
         .route("/logout", post(login::logout))
         .route("/audit", get(audit::list))
+        .route("/audit/head", get(audit::head))
+        .route("/audit/export", get(audit::export))
+        .route("/backup", post(backup::take))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
         .layer(axum::extract::DefaultBodyLimit::max(api.body_bytes()))

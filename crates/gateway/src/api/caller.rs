@@ -72,7 +72,7 @@ macro_rules! scopes {
     )*};
 }
 
-scopes!(Read, Publish, Pull, Redeliver, Reveal, Rotate, Admin);
+scopes!(Read, Publish, Pull, Redeliver, Reveal, Rotate, Export, Admin);
 
 impl<A: Sync, S: Needs> FromRequestParts<A> for Caller<S> {
     type Rejection = Problem;

@@ -60,9 +60,27 @@ impl Gateway {
 
     /// Asks for exact bytes, and hands them on as they come, however long that takes.
     pub(super) async fn stream(&self, path: &str, take: impl FnMut(&[u8]) -> Result<(), Exit>) -> Result<(), Exit> {
+        self.stream_answer("GET", path, take).await
+    }
+
+    /// Asks for something to be done whose answer is exact bytes, and hands them on as they come.
+    pub(super) async fn stream_post(
+        &self,
+        path: &str,
+        take: impl FnMut(&[u8]) -> Result<(), Exit>,
+    ) -> Result<(), Exit> {
+        self.stream_answer("POST", path, take).await
+    }
+
+    async fn stream_answer(
+        &self,
+        method: &str,
+        path: &str,
+        take: impl FnMut(&[u8]) -> Result<(), Exit>,
+    ) -> Result<(), Exit> {
         let url = format!("{}/api/v1{path}", self.url);
         let headers = [self.authorization()];
-        let mut answer = client::open("GET", &url, &headers).await.map_err(|error| self.unreachable(&error))?;
+        let mut answer = client::open(method, &url, &headers).await.map_err(|error| self.unreachable(&error))?;
         if answer.status != 200 {
             let body = answer.whole().await.map_err(|error| self.unreachable(&error))?;
             return Err(self.problem(answer.status, &body));

@@ -3,6 +3,7 @@
 use crate::support::{Answer, Gateway, KEY, SOURCES, send};
 use serde_json::{Value, json};
 
+mod audit;
 mod authorize;
 mod jobs;
 mod keys;

@@ -38,6 +38,10 @@ impl Gateway {
         run(&format!("http://{}", self.running.admin()), Some(KEY), arguments, input).await
     }
 
+    pub(crate) async fn run_as(&self, key: &str, arguments: &[&str], input: &[u8]) -> Ran {
+        run(&format!("http://{}", self.running.admin()), Some(key), arguments, input).await
+    }
+
     pub(crate) async fn ok(&self, arguments: &[&str], input: &[u8]) -> String {
         let ran = self.run(arguments, input).await;
         assert_eq!(ran.status, 0, "{arguments:?}: {}", ran.stderr);

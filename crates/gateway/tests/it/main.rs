@@ -7,6 +7,7 @@ mod support;
 
 mod accept;
 mod api;
+mod backup;
 mod cli;
 mod config;
 mod entrance;

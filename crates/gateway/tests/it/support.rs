@@ -45,22 +45,25 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts one with this configuration.
     pub(crate) async fn start(config: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let running = start(settle(config, directory.path())).await.unwrap();
-        Self { running, directory }
+        Self::start_in(tempfile::tempdir().unwrap(), config).await
+    }
+
+    /// Starts one on the data in `directory`.
+    pub(crate) async fn start_in(directory: TempDir, config: &str) -> Self {
+        // A program that another test starts at this moment shares our files, and so the lock, until it has become itself.
+        for _ in 0..10_000 {
+            match start(settle(config, directory.path())).await {
+                Err(StartError::Store(OpenError::InUse { .. })) => tokio::task::yield_now().await,
+                running => return Self { running: running.unwrap(), directory },
+            }
+        }
+        panic!("the data directory stays in use");
     }
 
     /// Starts another on the data that this one leaves.
     pub(crate) async fn restart(self, config: &str) -> Self {
         assert!(self.running.stop().await, "everything ends in time");
-        // A program that another test starts at this moment shares our files, and so the lock, until it has become itself.
-        for _ in 0..10_000 {
-            match start(settle(config, self.directory.path())).await {
-                Err(StartError::Store(OpenError::InUse { .. })) => tokio::task::yield_now().await,
-                running => return Self { running: running.unwrap(), directory: self.directory },
-            }
-        }
-        panic!("the data directory stays in use");
+        Self::start_in(self.directory, config).await
     }
 
     /// A request to the public listener.

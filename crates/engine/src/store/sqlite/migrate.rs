@@ -22,8 +22,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "declared", sql: include_str!("../../../migrations/sqlite/0006_declared.sql") },
 ];
 
-/// What a migration does that cannot be said in SQL, by its name; it comes after the SQL.
-const STEPS: &[(&str, fn(&Connection) -> rusqlite::Result<()>)] = &[("audit_chain", audit::chain_what_there_was)];
+/// What a migration does that cannot be said in SQL; it comes after the SQL.
+type Step = fn(&Connection) -> rusqlite::Result<()>;
+
+/// By the migration's name.
+const STEPS: &[(&str, Step)] = &[("audit_chain", audit::chain_what_there_was)];
 
 /// The newest schema known.
 pub(super) fn newest() -> u32 {
