@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use hookward::Secret;
 use hookward_engine::ids::OrganizationId;
+use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::exit::Exit;
@@ -60,6 +61,7 @@ pub(super) async fn run(options: Serve) -> Result<ExitCode, Exit> {
     }
     let data = config.settings.data.display().to_string();
     allow_many_files();
+    leave_no_core();
     let interrupted = serve::interrupted();
     let running = serve::start(config).await.map_err(Exit::failure)?;
     print::out(welcome(&running, &data, &notices, has_key).as_bytes())?;
@@ -79,6 +81,14 @@ fn allow_many_files() {
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
         tracing::debug!(%error, "the limit on open files stays as it is");
+    }
+}
+
+/// A core holds every secret that is open: none is written, and nobody but root reads this process's memory.
+fn leave_no_core() {
+    let left = setrlimit(Resource::RLIMIT_CORE, 0, 0).and_then(|()| set_dumpable(false));
+    if let Err(error) = left {
+        tracing::warn!(%error, "a crash may leave a core, which would hold secrets");
     }
 }
 
