@@ -1,5 +1,8 @@
 //! `cargo xtask leaks`: drives every road that a secret travels, then looks for it in everything that was written:
-//! database, write-ahead log, a copy taken while running, addresses, logs, what was forwarded, what the API shows.
+//! database, write-ahead log, a copy taken while running, backups, exports, addresses, logs at their most talkative, what
+//! was forwarded, what the API shows.
+
+mod accounts;
 
 use std::fs;
 use std::path::Path;
@@ -11,6 +14,10 @@ use systems::github::push;
 use systems::{Canary, Hookward, Receiver, Request, Setup};
 
 const CONFIG: &str = r#"
+[kms]
+provider = "environment"
+key = "env:LEAK_MASTER_KEY"
+
 [[source]]
 name = "github"
 scheme = "github"
@@ -56,6 +63,9 @@ const WRONG: &str = "canary-wrong/e5e5+0b0b";
 const SIGNING: &str = "whsec_Y2FuYXJ5LXNpZ25pbmctMGYxZTJkM2M0YjVhNjk3OA==";
 const SIGNING_KEY: &str = "canary-signing-0f1e2d3c4b5a6978";
 
+/// The master key, 32 bytes, handed over in the environment.
+const MASTER_KEY: &str = "canary-master-key/1f6b+c2d8e49a0";
+
 /// Drives the traffic and searches.
 pub(crate) fn run() -> Result<()> {
     let directory = tempfile::tempdir()?;
@@ -71,13 +81,17 @@ pub(crate) fn run() -> Result<()> {
         .env("LEAK_BASIC", BASIC)
         .env("LEAK_SIGNING", SIGNING)
         .env("LEAK_RECEIVER_URL", &receiver.url("/hooks"))
+        .env("LEAK_MASTER_KEY", &base64(MASTER_KEY))
         .env("HOOKWARD_LOG", "trace");
     let server = setup.start()?;
     let accepted = drive(&server)?;
+    let mut canaries = canaries();
+    canaries.extend(accounts::drive(&server)?);
     ensure!(receiver.wait_for(accepted, Duration::from_secs(30)), "only {} deliveries came", receiver.count());
+    ensure_no_core(&server)?;
 
-    let canaries = canaries();
     let mut search = Search::default();
+    take_away(&server, directory.path())?;
     look_at_api(&server, &mut search, &canaries)?;
     // Taken while the write-ahead log is full: what a careless backup would hold.
     search.look_through(directory.path(), &canaries)?;
@@ -102,6 +116,24 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// What an operator takes along: backups, the audit log.
+fn take_away(server: &Hookward, directory: &Path) -> Result<()> {
+    let backup = directory.join("backup").display().to_string();
+    server.cli_ok(&["backup", &backup], b"")?;
+    fs::write(directory.join("audit.ndjson"), server.cli_ok(&["audit", "export", "--all"], b"")?)?;
+    server.cli_ok(&["restore", &backup, "--data", &directory.join("restored").display().to_string()], b"")?;
+    Ok(())
+}
+
+/// A core would hold what the search must not find.
+fn ensure_no_core(server: &Hookward) -> Result<()> {
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid()))?;
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).context("no limit on cores")?;
+    let zeros = core.split_whitespace().filter(|word| *word == "0").count();
+    ensure!(zeros == 2, "the server may leave a core: {core}");
+    Ok(())
+}
+
 fn canaries() -> Vec<Canary> {
     let named = [
         ("the GitHub secret", GITHUB),
@@ -114,6 +146,8 @@ fn canaries() -> Vec<Canary> {
         ("the signing secret", SIGNING),
         ("the signing key", SIGNING_KEY),
         ("the API key", systems::server::API_KEY),
+        ("the master key", MASTER_KEY),
+        ("the master key as it was handed over", &base64(MASTER_KEY)),
     ];
     named.into_iter().map(|(name, secret)| Canary::new(name, secret)).collect()
 }
@@ -156,16 +190,36 @@ fn drive(server: &Hookward) -> Result<usize> {
 }
 
 fn look_at_api(server: &Hookward, search: &mut Search, canaries: &[Canary]) -> Result<()> {
-    let mut paths: Vec<String> = ["events", "deliveries", "audit", "sources", "destinations", "sources/github/secrets"]
-        .map(|list| format!("/api/v1/{list}"))
-        .into();
+    let mut paths: Vec<String> = [
+        "events",
+        "deliveries",
+        "audit",
+        "audit/export?chain=all",
+        "sources",
+        "sources/github",
+        "destinations",
+        "destinations/receiver",
+        "sources/github/secrets",
+        "destinations/receiver/secrets",
+        "refusals",
+        "keys",
+        "users",
+        "organizations",
+        "me",
+        "redeliveries",
+    ]
+    .map(|list| format!("/api/v1/{list}"))
+    .into();
     for kind in ["events", "deliveries"] {
         for item in server.list(&format!("/api/v1/{kind}"))? {
             paths.push(format!("/api/v1/{kind}/{}", item["id"].as_str().context("an item without id")?));
         }
     }
     for path in paths {
-        search.look_at(&path, server.get(&path)?.to_string().as_bytes(), canaries);
+        let response = server.admin(Request::get(&path))?;
+        ensure!(response.status == 200, "GET {path}: {} {}", response.status, response.text());
+        search.look_at(&path, format!("{:?}", response.message).as_bytes(), canaries);
+        search.look_at(&path, &response.message.body, canaries);
     }
     let metrics = server.admin(Request::get("/metrics"))?;
     search.look_at("/metrics", &metrics.message.body, canaries);

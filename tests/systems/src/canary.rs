@@ -18,8 +18,12 @@ pub struct Canary {
 impl Canary {
     /// Everything that `secret` may look like. Secrets of under 12 bytes would be found by chance.
     pub fn new(name: &str, secret: &str) -> Self {
-        assert!(secret.len() >= 12, "a canary of {} bytes is too short to be told from chance", secret.len());
-        let bytes = secret.as_bytes();
+        Self::of_bytes(name, secret.as_bytes())
+    }
+
+    /// The same of a secret that is no text.
+    pub fn of_bytes(name: &str, bytes: &[u8]) -> Self {
+        assert!(bytes.len() >= 12, "a canary of {} bytes is too short to be told from chance", bytes.len());
         let mut forms = vec![
             ("plain", bytes.to_vec()),
             ("hex", hex::encode(bytes).into_bytes()),

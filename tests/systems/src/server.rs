@@ -172,6 +172,15 @@ impl Hookward {
         http::send(self.admin, &request).with_context(|| format!("{} {}", request.method, request.target))
     }
 
+    /// Sends a request with another credential, or with none if that is empty, to the admin listener.
+    pub fn send_as(&self, credential: &str, request: Request) -> Result<Response> {
+        let request = match credential {
+            "" => request,
+            credential => request.header("Authorization", &format!("Bearer {credential}")),
+        };
+        http::send(self.admin, &request).with_context(|| format!("{} {}", request.method, request.target))
+    }
+
     /// Reads something from the API, which must be there.
     pub fn get(&self, path: &str) -> Result<Value> {
         let response = self.admin(Request::get(path))?;
