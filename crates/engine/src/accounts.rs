@@ -24,7 +24,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
+use crate::error::EngineError;
 use crate::ids::{OrganizationId, SessionId, UserId};
 use crate::kms::KmsError;
 use crate::model::{ApiKey, Principal, Scopes, Session, User};

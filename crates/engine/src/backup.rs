@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
+use crate::error::EngineError;
 use crate::model::{AuditEntry, Principal};
 use crate::store::sqlite::{self, DATABASE_FILE, OpenError};
 

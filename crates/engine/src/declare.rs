@@ -8,7 +8,8 @@ mod shown;
 use hookward::Secret;
 use serde_json::{Value, json};
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
+use crate::error::EngineError;
 use crate::expression::Expression;
 use crate::model::{AuditEntry, DestinationSpec, Manager, OWN, PUBLISH, Principal, Proof, Rules, Source, SourceSpec};
 use crate::store::{Change, Resources};

@@ -43,7 +43,8 @@ impl Engine {
             self.forget_expired(&stop),
             self.write_uses(&stop),
             self.run_jobs(&stop),
-            self.retain(&stop)
+            self.retain(&stop),
+            self.erase(&stop)
         );
         self.inner().refusals().write(self.inner().store()).await;
     }

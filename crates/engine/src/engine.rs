@@ -17,9 +17,10 @@ use crate::alert::Alerts;
 use crate::clock::{Clock, Entropy, Step, StepWatch};
 use crate::destination::command::{self, Checkouts, Supervisor};
 use crate::egress::{EgressPolicy, SystemResolver};
+pub(crate) use crate::error::EngineError;
 use crate::handshake::Tokens;
 use crate::ids::{DeliveryId, NodeId, OrganizationId, SourceId};
-use crate::kms::{Kms, KmsError};
+use crate::kms::Kms;
 use crate::model::{
     Declaration, DedupPolicy, Destination, OWN, Organization, Outcome, PUBLISH, Proof, Retention, SecretOwner, Source,
     SourceSpec,
@@ -29,7 +30,7 @@ use crate::registry::{InnerDoors, Registry, Schemes};
 use crate::routing::Evaluator;
 use crate::running::Running;
 use crate::secrets::{self, Reveals};
-use crate::store::{Change, Records, Store, StoreError};
+use crate::store::{Change, Records, Store};
 
 use installation::installation_key;
 
@@ -63,56 +64,6 @@ impl Parts {
     }
 }
 
-/// Why an operation was not carried out. Nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
-    /// The named thing does not exist.
-    #[error("there is no {0}")]
-    NotFound(String),
-    /// The caller must ask differently.
-    #[error("{0}")]
-    Invalid(String),
-    /// It stands against what is there: a name that is taken, a secret in use.
-    #[error("{0}")]
-    Conflict(String),
-    /// It is not any more what the caller takes it for.
-    #[error("{0}")]
-    Stale(String),
-    /// The caller asks too often.
-    #[error("{what} too often: wait for {} s", retry_after.as_secs() + 1)]
-    TooOften {
-        /// What happens too often, in a few words.
-        what: String,
-        /// When there will be room for it.
-        retry_after: Duration,
-    },
-    /// Try again later.
-    #[error("{0}")]
-    Unavailable(String),
-    /// Data that its own rules forbid: the operator must look.
-    #[error("{0}")]
-    Inconsistent(String),
-}
-
-impl From<StoreError> for EngineError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(problem) => Self::Unavailable(problem),
-            StoreError::NotFound { what } => Self::NotFound(what),
-            StoreError::Inconsistent { .. } => Self::Inconsistent(error.to_string()),
-        }
-    }
-}
-
-impl From<KmsError> for EngineError {
-    fn from(error: KmsError) -> Self {
-        match error {
-            KmsError::Unavailable(problem) => Self::Unavailable(problem),
-            KmsError::WrongKey { .. } | KmsError::Damaged => Self::Inconsistent(error.to_string()),
-        }
-    }
-}
-
 /// Two doors, one corridor. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
@@ -138,6 +89,7 @@ pub(crate) struct Inner {
     work: Notify,
     pulls: Notify,
     jobs: Notify,
+    erasure: Notify,
     administration: tokio::sync::Mutex<()>,
     totals: Mutex<BTreeMap<Outcome, u64>>,
     clock_steps: Mutex<StepWatch>,
@@ -175,6 +127,7 @@ impl Engine {
                 work: Notify::new(),
                 pulls: Notify::new(),
                 jobs: Notify::new(),
+                erasure: Notify::new(),
                 administration: tokio::sync::Mutex::new(()),
                 totals: Mutex::default(),
                 clock_steps: Mutex::default(),
@@ -371,6 +324,16 @@ impl Inner {
     /// A job may have to go on.
     pub(crate) fn nudge_jobs(&self) {
         self.jobs.notify_one();
+    }
+
+    /// An organization's erasure has begun.
+    pub(crate) fn nudge_erasure(&self) {
+        self.erasure.notify_one();
+    }
+
+    /// Completes after a nudge for erasures.
+    pub(crate) async fn erasure_nudged(&self) {
+        self.erasure.notified().await;
     }
 
     /// Completes after a nudge for jobs.

@@ -9,7 +9,8 @@ use hookward::{Secret, Verified};
 use serde_json::json;
 
 use crate::clock::Timestamp;
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
+use crate::error::EngineError;
 use crate::exposure::Exposed;
 use crate::ids::SourceId;
 use crate::model::{AuditEntry, Principal, Rate, SecretOwner};

@@ -8,6 +8,8 @@
 
 pub mod declare;
 mod engine;
+mod erasure;
+mod error;
 pub mod organizations;
 
 mod alert;
@@ -54,7 +56,8 @@ pub use crate::alert::SECRET_EXPOSED;
 pub use crate::declare::{
     Act, Authority, Declared, DeclaredDestination, DeclaredSource, Difference, Kind, Planned, shown,
 };
-pub use crate::engine::{Engine, EngineError, Parts};
+pub use crate::engine::{Engine, Parts};
+pub use crate::error::EngineError;
 pub use crate::model::{OWN, PUBLISH};
 pub use crate::output::{Follow, Output};
 pub use crate::publish::{Publish, PublishError, Published};

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
+use crate::error::EngineError;
 use crate::ids::OrganizationId;
 use crate::model::{AuditEntry, Organization, Principal};
 use crate::store::Change;

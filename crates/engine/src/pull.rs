@@ -10,7 +10,8 @@ use bytes::Bytes;
 
 use crate::attempt::told;
 use crate::clock::Timestamp;
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
+use crate::error::EngineError;
 use crate::fanout;
 use crate::ids::{AttemptId, DeliveryId, OrganizationId};
 use crate::model::{Attempt, DestinationKind, Event, Outcome};

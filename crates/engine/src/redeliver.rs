@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
+use crate::error::EngineError;
 use crate::expression::Subject;
 use crate::fanout;
 use crate::ids::{DeliveryId, EventId, OrganizationId};

@@ -8,7 +8,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
+use crate::error::EngineError;
 use crate::ids::SourceId;
 use crate::model::{AuditEntry, Principal, Retention, Source};
 use crate::store::{Change, StoreError, Strip};

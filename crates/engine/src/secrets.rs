@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::accounts::limiter::Limiter;
 use crate::clock::Timestamp;
-use crate::engine::{Engine, EngineError, Inner};
+use crate::engine::{Engine, Inner};
+use crate::error::EngineError;
 use crate::ids::OrganizationId;
 use crate::keyring::open_secret;
 use crate::kms::seal::{associated_data, seal};

@@ -15,6 +15,7 @@ mod accounts;
 mod audit;
 mod backup;
 mod claims;
+mod erasure;
 mod lists;
 pub mod sqlite;
 mod upkeep;
@@ -25,6 +26,7 @@ pub use backup::{Backups, Copied};
 pub use claims::{
     Cancel, Claim, ClaimRequest, Claimed, Held, Next, PullOrder, PullRequest, Pulled, Settled, Settlement,
 };
+pub use erasure::Erasure;
 pub use lists::{Backlog, DeliveryFilter, EventFilter, Listing, Page, RefusedFilter};
 pub use upkeep::{JobChange, JobStep, KeptOfSource, Look, LookedAt, Retained, Strip, Upkeep};
 
@@ -311,7 +313,7 @@ pub trait Records: AuditLog {
 /// What keeps the engine's data: the pipeline's verbs; housekeeping is [`Upkeep`]'s, who may is [`Accounts`]'. One suite of tests holds every
 /// implementation to these words.
 #[async_trait]
-pub trait Store: Records + Upkeep + Accounts + Backups {
+pub trait Store: Records + Upkeep + Accounts + Backups + Erasure {
     /// Commits an event, its dedup keys, the deliveries it owes and its audit entry in one transaction, grouped with
     /// whatever else is waiting. Returns after the sync.
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError>;

@@ -10,6 +10,7 @@ mod exit;
 mod filter;
 mod jobs;
 mod keys;
+mod organization;
 mod print;
 mod pull;
 mod refusals;
@@ -165,6 +166,13 @@ enum Command {
         remote: Remote,
     },
     Restore(backup::Restore),
+    /// Organizations, for whoever operates the installation
+    Organization {
+        #[command(subcommand)]
+        what: organization::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Secrets of sources and destinations
     Secret {
         #[command(subcommand)]
@@ -256,6 +264,7 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::User { what, remote } => users::run(what, &remote.open()?).await?,
         Command::Pull { pull, remote } => pull::run(pull, &remote.open()?).await?,
         Command::Publish { publish, remote } => events::publish(publish, &remote.open()?).await?,
+        Command::Organization { what, remote } => organization::run(what, &remote.open()?).await?,
         Command::Secret { what, remote } => secret::run(what, &remote.open()?).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -54,7 +54,7 @@ fn open() -> Router<Arc<Api>> {
 fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
     Router::new()
         .route("/organizations", get(organizations::list).post(organizations::create))
-        .route("/organizations/{id}", patch(organizations::change))
+        .route("/organizations/{id}", patch(organizations::change).delete(organizations::erase))
         .route("/organizations/{id}/key", post(organizations::first_key))
         .route("/sources", get(sources::list))
         .route("/sources/{name}", get(sources::show))

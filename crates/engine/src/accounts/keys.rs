@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::{AccountError, Accounts, Token};
 use crate::clock::Timestamp;
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
+use crate::error::EngineError;
 use crate::ids::{KeyId, OrganizationId};
 use crate::model::{ApiKey, AuditEntry, Principal, Scopes};
 use crate::store::{AccountChange, Changed, Credential, Listing, Page};

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::clock::Entropy;
-use crate::engine::EngineError;
+use crate::error::EngineError;
 
 /// The fewest characters.
 pub const PASSWORD_MIN: usize = 12;

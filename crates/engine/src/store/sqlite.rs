@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Backlog, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, DeliveryFilter, EventFilter, Held, JobChange,
-    JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Page, PullRequest, Pulled, Records, RefusedFilter,
-    Resources, Retained, Settled, Settlement, Store, StoreError, Strip, Upkeep,
+    Backlog, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, DeliveryFilter, Erasure, EventFilter, Held,
+    JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Page, PullRequest, Pulled, Records,
+    RefusedFilter, Resources, Retained, Settled, Settlement, Store, StoreError, Strip, Upkeep,
 };
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
@@ -31,6 +31,7 @@ mod commit;
 mod connection;
 mod deliveries;
 mod directory;
+mod erasure;
 mod events;
 mod failure;
 mod headers;
@@ -425,5 +426,23 @@ impl Upkeep for SqliteStore {
 
     async fn remove_rows(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
         self.writer.submit(move |tx| retention::remove_rows(tx, now, limit)).await
+    }
+}
+
+#[async_trait]
+impl Erasure for SqliteStore {
+    async fn erase_events(&self, organization: OrganizationId, limit: u32) -> Result<bool, StoreError> {
+        self.writer.submit(move |tx| erasure::events(tx, organization, limit)).await
+    }
+
+    async fn erase_rest(&self, organization: OrganizationId) -> Result<(), StoreError> {
+        self.writer.submit(move |tx| erasure::rest(tx, organization)).await?;
+        let path = self.path.clone();
+        let overwritten = tokio::task::spawn_blocking(move || erasure::overwrite(&path));
+        overwritten.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
+    }
+
+    async fn erase_row(&self, organization: OrganizationId, audit: AuditEntry) -> Result<bool, StoreError> {
+        self.writer.submit(move |tx| erasure::row(tx, organization, &audit)).await
     }
 }

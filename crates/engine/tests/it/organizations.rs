@@ -10,7 +10,7 @@ use hookward_engine::store::{DeliveryFilter, EventFilter, RefusedFilter};
 use hookward_engine::{Authority, Declared, EngineError, NewSecret, Publish, Receipt, Terms};
 
 use crate::support::receiver::Receiver;
-use crate::support::{ALL, Rig, SECRET, every_event, github, http_to, push};
+use crate::support::{ALL, Rig, SECRET, every_event, everything_in, github, http_to, push};
 use crate::{ORG, by};
 
 /// An organization `acme` beside the default one, each with a source `github` and a destination `ci`.
@@ -143,4 +143,81 @@ async fn a_name_is_taken_once_and_a_bad_one_never() {
         assert!(matches!(bad, Err(EngineError::Invalid(_))), "{name} {prefix:?}: {bad:?}");
     }
     assert_eq!(rig.engine.organizations().len(), 2);
+}
+
+/// Texts that are only the erased organization's: a body, a delivery id (which the audit log keeps), a header, a refused
+/// body.
+const CANARIES: [&str; 4] = ["canary-in-a-body", "canary-in-a-delivery-id", "canary-in-a-header", "canary-refused"];
+
+fn is_there(dir: &std::path::Path, canary: &str) -> bool {
+    everything_in(dir).windows(canary.len()).any(|window| window == canary.as_bytes())
+}
+
+async fn run_until(rig: &Rig, done: impl AsyncFn() -> bool) {
+    let stop = tokio_util::sync::CancellationToken::new();
+    let (engine, until) = (rig.engine.clone(), stop.clone());
+    let running = tokio::spawn(async move { engine.run(until).await });
+    for _ in 0..20_000 {
+        rig.clock.advance(Duration::from_millis(100));
+        tokio::task::yield_now().await;
+        if done().await {
+            stop.cancel();
+            running.await.unwrap();
+            return;
+        }
+    }
+    panic!("it does not come to its end");
+}
+
+#[tokio::test]
+async fn what_is_erased_is_gone_from_the_disk_and_the_rest_is_as_it_was() {
+    let two = two().await;
+    two.theirs.answer_next("500 Internal Server Error", "");
+    let source = two.rig.engine.source(two.acme.organization, "github").unwrap().id;
+    for n in 0..100 {
+        let mut request =
+            push(SECRET, &format!("canary-in-a-delivery-id-{n}"), &format!("{{\"canary-in-a-body\":{n}}}"));
+        request.headers.push(("x-github-canary".to_owned(), "canary-in-a-header".into()));
+        event_of(&two.rig.engine.receive(source, request).await.unwrap());
+    }
+    two.rig.engine.receive(source, push("wrong", "x", "{\"canary-refused\":1}")).await.unwrap();
+    event_of(&two.send_to(ORG, "ours").await);
+    two.rig.engine.run_until_idle().await;
+    let dir = two.rig.dir.path().to_owned();
+    for canary in CANARIES {
+        assert!(is_there(&dir, canary), "{canary} is looked for where it is");
+    }
+    two.rig.engine.erase_organization(&by("key:bootstrap"), two.acme.organization).await.unwrap();
+    assert_eq!(two.rig.engine.source(two.acme.organization, "github"), None, "nothing of it is in force");
+    let unknown = two.rig.engine.receive(source, push(SECRET, "y", "{}")).await;
+    assert!(unknown.is_err(), "{unknown:?}");
+    let store = std::sync::Arc::clone(&two.rig.store);
+    run_until(&two.rig, async || store.load().await.unwrap().organizations.len() == 1).await;
+    let resources = store.load().await.unwrap();
+    assert!(resources.sources.iter().all(|source| source.organization == ORG));
+    assert_eq!(resources.secrets.len(), 1);
+    for canary in CANARIES.into_iter().filter(|canary| *canary != "canary-in-a-delivery-id") {
+        assert!(!is_there(&dir, canary), "{canary} is still on the disk");
+    }
+    let events = store.events(ORG, EventFilter::default(), ALL).await.unwrap().items;
+    assert_eq!(events.len(), 1);
+    assert_eq!(store.body(ORG, events[0].id).await.unwrap(), "{\"n\":\"ours\"}");
+    let audit = store.audit(ORG, ALL).await.unwrap().items;
+    let entry = |action: &str| audit.iter().find(|row| row.entry.action == action).map(|row| row.entry.target.as_str());
+    assert_eq!([entry("organization.erase"), entry("organization.erased")], [Some("organization:acme"); 2]);
+}
+
+#[tokio::test]
+async fn an_erasure_goes_on_after_a_crash_and_the_default_organization_has_none() {
+    let mut two = two().await;
+    event_of(&two.send_to(two.acme.organization, "a").await);
+    let default = two.rig.engine.erase_organization(&by("test"), ORG).await;
+    assert!(matches!(default, Err(EngineError::Conflict(_))), "{default:?}");
+    two.rig.engine.erase_organization(&by("test"), two.acme.organization).await.unwrap();
+    assert!(two.rig.store.erase_events(two.acme.organization, 1).await.unwrap());
+    two.rig = two.rig.restart().await;
+    assert_eq!(two.rig.engine.organization(two.acme.organization), None);
+    let store = std::sync::Arc::clone(&two.rig.store);
+    run_until(&two.rig, async || store.load().await.unwrap().organizations.len() == 1).await;
+    two.rig.engine.create_organization(&by("test"), "acme", None).await.expect("the name is free again");
 }

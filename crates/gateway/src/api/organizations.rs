@@ -27,6 +27,8 @@ pub(crate) struct Shown {
     /// What its API keys begin with, before a `_`.
     key_prefix: String,
     created_at: String,
+    /// Since when it is being erased.
+    erasing_at: Option<String>,
 }
 
 /// A new organization.
@@ -111,11 +113,23 @@ pub(crate) async fn change(
     Ok(Json(shown(api.engine.set_key_prefix(&caller, id, &key_prefix).await?)))
 }
 
+/// `DELETE /organizations/{id}`: from now on nothing of it is in force, and it is being removed.
+pub(crate) async fn erase(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Admin>,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<Shown>), Problem> {
+    let caller = caller.operator()?;
+    let erased = api.engine.erase_organization(&caller, id.parse()?).await?;
+    Ok((StatusCode::ACCEPTED, Json(shown(erased))))
+}
+
 fn shown(organization: Organization) -> Shown {
     Shown {
         id: organization.id.to_string(),
         name: organization.name,
         key_prefix: organization.key_prefix,
         created_at: time(organization.created_at),
+        erasing_at: organization.erasing_at.map(time),
     }
 }

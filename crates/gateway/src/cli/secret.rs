@@ -272,7 +272,7 @@ fn breaks(kind: &str) -> &'static str {
     }
 }
 
-fn confirm(what: &str, yes: bool) -> Result<(), Exit> {
+pub(super) fn confirm(what: &str, yes: bool) -> Result<(), Exit> {
     if yes {
         return Ok(());
     }

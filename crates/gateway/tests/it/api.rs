@@ -8,6 +8,7 @@ mod authorize;
 mod jobs;
 mod keys;
 mod leases;
+mod organizations;
 mod outputs;
 mod refusals;
 mod retention;
@@ -34,9 +35,7 @@ fn shape(value: &Value) -> String {
             Value::Object(map) => {
                 for (name, value) in map {
                     match value {
-                        Value::String(text) if name.ends_with("_at") || name.starts_with("not_") => {
-                            *text = "TIME".to_owned()
-                        }
+                        Value::String(at) if name.ends_with("_at") || name.starts_with("not_") => *at = "TIME".into(),
                         _ => settle(value),
                     }
                 }

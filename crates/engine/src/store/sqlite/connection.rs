@@ -34,9 +34,10 @@ pub(super) fn open_writing(path: &Path, wal_bytes: u64) -> Result<Connection, Op
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | COMMON)?;
         prepare(&connection)?;
         let mode: String = connection.query_row("pragma journal_mode = wal", [], |row| row.get(0))?;
-        // 32 MiB of cache; checkpoints are `checkpoint`'s alone.
+        // 32 MiB of cache; checkpoints are `checkpoint`'s alone; what is removed is overwritten.
         connection.execute_batch(
             "pragma synchronous = full; pragma foreign_keys = on; pragma cache_size = -32768; pragma mmap_size = 0;
+             pragma secure_delete = on;
              pragma wal_autocheckpoint = 0; pragma temp_store = memory; pragma trusted_schema = off;",
         )?;
         let limit = i64::try_from(wal_bytes).unwrap_or(i64::MAX);
