@@ -104,7 +104,7 @@ async fn the_first_secret_that_comes_is_adopted_and_no_other_ever() {
     let event = r#"{"events":[{"action":"changed"}]}"#;
     assert!(matches!(rig.send(signed(&rig, "asana", &secret, event)).await, Receipt::Accepted(_)));
     assert!(matches!(rig.send(hello("a-third-secret")).await, Receipt::Refused(Refusal::SignatureMissing)));
-    rig.engine.revoke(owner(&rig), 1, false, &by("test")).await.expect("there");
+    rig.engine.revoke(owner(&rig), 1, true, &by("test")).await.expect("there");
     assert!(matches!(rig.send(hello("a-fourth-secret")).await, Receipt::Refused(_)), "not after it was revoked either");
     assert_eq!(rig.engine.secrets(owner(&rig)).await.expect("declared").len(), 1);
     let audit = rig.audit().await;
