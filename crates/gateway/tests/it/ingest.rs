@@ -146,13 +146,11 @@ async fn bodies_under_way_share_their_room_and_give_it_back() {
 }
 
 #[tokio::test]
-async fn our_fault_is_503_with_retry_after() {
+async fn a_source_that_is_not_declared_any_more_has_no_door() {
     let gateway = Gateway::start(SOURCES).await;
-    // The door is open, but behind it nothing can be kept for it any more.
     let nothing = Declared { sources: vec![], destinations: vec![] };
     gateway.running.engine().declare(&Principal::config(), Authority::ServedFile, nothing).await.unwrap();
-    let answer = gateway.push("u1", b"{}").await;
-    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+    assert_eq!(gateway.push("u1", b"{}").await.status, 404);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ async fn nothing_of_one_organization_is_anothers_to_see_or_touch() {
         paths.extend(ids(&listed).into_iter().map(|id| format!("{list}/{id}")));
         let theirs = gateway.api_as(&acme, "GET", list, "").await.json();
         if list == "/keys" {
-            assert_eq!(theirs["items"][0]["name"], "first", "one's own");
+            assert_eq!(theirs["items"][0]["state"], "live", "one's own");
             assert_eq!(theirs["items"].as_array().unwrap().len(), 1);
         } else {
             assert_eq!(theirs["items"], json!([]), "{list}");
