@@ -112,11 +112,26 @@ impl Inner {
         let facts = json!({
             "at": door, "place": place, "owner": owner, "version": version, "remote": by.address, "seen_at_ms": now,
         });
-        let body = Bytes::from(facts.to_string());
         // Of the owner's identity, not its name: a name may be given to another.
-        let key = dedup::text_key(&format!("{SECRET_EXPOSED} {:?} {version} {place}", secret.owner));
+        let once = format!("{:?} {version} {place}", secret.owner);
+        self.raise_alert(registry, by, SECRET_EXPOSED, door, facts, &once).await
+    }
+
+    /// Commits an alert and its audit entry, unless the same one, as `once` says, was raised within [`QUIET`].
+    pub(crate) async fn raise_alert(
+        &self,
+        registry: &Registry,
+        by: &Principal,
+        event_type: &'static str,
+        target: &str,
+        facts: serde_json::Value,
+        once: &str,
+    ) -> Result<(), crate::store::StoreError> {
+        let now = self.clock().now();
+        let body = Bytes::from(facts.to_string());
+        let key = dedup::text_key(&format!("{event_type} {once}"));
         let fact = Fact {
-            event_type: SECRET_EXPOSED.to_owned(),
+            event_type: event_type.to_owned(),
             delivery_id: None,
             request: RequestRecord::default(),
             body_sha256: dedup::sha256(&body),
@@ -128,7 +143,8 @@ impl Inner {
             }],
             on_duplicate: OnDuplicate::Discard,
         };
-        let proven = Proven::Own(AuditEntry::by(by, "alert.secret_exposed", door, now, facts));
+        let action = event_type.strip_prefix("hookward.").expect("every alert is one of ours");
+        let proven = Proven::Own(AuditEntry::by(by, action, target, now, facts));
         let Some(doors) = registry.doors(by.organization) else { return Ok(()) };
         commit(self, registry, &doors.own, proven, fact, now).await.map(drop)
     }

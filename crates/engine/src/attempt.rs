@@ -24,7 +24,7 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
     let started_at = inner.clock().now();
     let started = inner.clock().elapsed();
     let under_way = inner.running().begin(claim.delivery(), claim.number(), live.runner.output_bytes());
-    let (report, signed_by) = match sign(&live, &event, &body, started_at) {
+    let (report, signed_by) = match sign(&inner, &live, &event, &body, started_at).await {
         Err(problem) => (Report::failed(Outcome::Unusable, problem), vec![]),
         Ok((signature, signed_by)) => {
             let parcel = Parcel {
@@ -78,7 +78,13 @@ pub(crate) fn told(inner: &Inner, live: &LiveDestination, event: &Event, of: Del
 type Signature = (Vec<(String, String)>, Vec<u32>);
 
 /// The headers of a new signature and the versions that made it; nothing for a destination that signs nothing.
-fn sign(live: &LiveDestination, event: &Event, body: &[u8], now: Timestamp) -> Result<Signature, String> {
+async fn sign(
+    inner: &Inner,
+    live: &LiveDestination,
+    event: &Event,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Signature, String> {
     let Some(signer) = &live.signer else {
         return match &live.destination.spec.signing {
             None => Ok((vec![], vec![])),
@@ -92,7 +98,11 @@ fn sign(live: &LiveDestination, event: &Event, body: &[u8], now: Timestamp) -> R
     };
     let id = event.id.to_string();
     let draft = Draft { id: &id, event_type: &event.event_type, method: "POST", url, body };
-    let keys = signer.keyring.live_at(now);
+    // The dispatcher claims nothing for whoever cannot sign; between the claim and now a key's time may have ended.
+    let keys = inner.opened(&signer.keyring, now).await;
+    if let Some(problem) = keys.problem() {
+        return Err(problem);
+    }
     let signed = signer.scheme.sign(&draft, &keys.keys, UnixTime::from_millis(now.as_millis()));
     signed.map(|signed| (signed.headers, signed.signed_by)).map_err(|error| error.to_string())
 }

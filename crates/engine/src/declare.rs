@@ -4,6 +4,7 @@
 mod outline;
 mod seed;
 mod shown;
+pub(crate) mod waiting;
 
 use hookward::Secret;
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ use outline::{Outline, not_declared};
 
 /// What is to be in force. What a file managed and does not name any more is retired: sources are removed, destinations
 /// disabled with their deliveries held, so that nothing is lost when they come back.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Declared {
     /// Doors in.
     pub sources: Vec<DeclaredSource>,
@@ -36,7 +37,7 @@ impl Declared {
 }
 
 /// A door in, as declared.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DeclaredSource {
     /// Unique; `[a-z0-9-]`, 1 to 64 characters.
     pub name: String,
@@ -51,7 +52,7 @@ pub struct DeclaredSource {
 }
 
 /// A way out, as declared.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DeclaredDestination {
     /// Unique; `[a-z0-9-]`, 1 to 64 characters.
     pub name: String,
@@ -107,12 +108,31 @@ impl Engine {
         declared: Declared,
     ) -> Result<Vec<Planned>, EngineError> {
         let _one_at_a_time = self.inner().administration().await;
-        self.check(&declared)?;
-        if !self.takes_charge(by, authority, &declared).await? {
+        match self.put(by, authority, &declared).await {
+            Err(EngineError::Unavailable(problem)) if authority == Authority::ServedFile => {
+                self.put_without_secrets(by, declared, &problem).await
+            }
+            result => {
+                if authority == Authority::ServedFile {
+                    self.inner().opening().take_waiting();
+                }
+                result
+            }
+        }
+    }
+
+    async fn put(
+        &self,
+        by: &Principal,
+        authority: Authority,
+        declared: &Declared,
+    ) -> Result<Vec<Planned>, EngineError> {
+        self.check(declared)?;
+        if !self.takes_charge(by, authority, declared).await? {
             return Ok(Vec::new());
         }
         let existing = self.resources_of(by).await?;
-        let outline = self.outline(by, authority, &declared, &existing).await?;
+        let outline = self.outline(by, authority, declared, &existing).await?;
         let Outline { planned, mut changes, mut audit, seeds, tokens } = outline;
         for seed in seeds {
             let (change, entry) = self.enter(by, authority, seed, &existing).await?;
@@ -120,7 +140,7 @@ impl Engine {
             audit.push(entry);
         }
         if authority == Authority::ServedFile && self.has_served_file().await? == declared.is_empty() {
-            changes.push(served_file(&declared));
+            changes.push(served_file(declared));
         }
         if !changes.is_empty() {
             self.inner().store().change(changes, audit).await?;

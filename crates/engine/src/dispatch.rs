@@ -12,7 +12,7 @@ use crate::attempt;
 use crate::engine::{Engine, Inner};
 use crate::ids::DestinationId;
 use crate::model::{DestinationKind, DestinationState};
-use crate::registry::Registry;
+use crate::registry::{LiveDestination, Registry};
 use crate::store::{ClaimRequest, StoreError};
 
 /// The most deliveries of one destination that are claimed at once; their bodies are in memory together.
@@ -33,8 +33,8 @@ const FORGET_STEP: u32 = 1_000;
 
 impl Engine {
     /// Attempts deliveries as they fall due, until `stop`; then claims nothing more, lets what is under way finish, and
-    /// returns. Also writes refusals to the audit log and when credentials were used, forgets expired dedup keys and sessions, moves redelivery jobs on and strips
-    /// what retention does not keep.
+    /// returns. Also keeps secrets open, writes refusals to the audit log and when credentials were used, forgets expired
+    /// dedup keys and sessions, moves redelivery jobs on and strips what retention does not keep.
     pub async fn run(&self, stop: CancellationToken) {
         let mut dispatcher = Dispatcher::new(self.shared());
         tokio::join!(
@@ -43,6 +43,7 @@ impl Engine {
             self.forget_expired(&stop),
             self.write_uses(&stop),
             self.run_jobs(&stop),
+            self.keep_open(&stop),
             self.retain(&stop),
             self.erase(&stop)
         );
@@ -52,6 +53,7 @@ impl Engine {
     /// Attempts everything that is due now, and what falls due meanwhile, until nothing is.
     pub async fn run_until_idle(&self) {
         let mut dispatcher = Dispatcher::new(self.shared());
+        self.open_due().await;
         while dispatcher.claim().await.is_ok_and(|claimed| claimed > 0) {
             dispatcher.drain().await;
         }
@@ -160,14 +162,19 @@ impl Dispatcher {
         self.inner.store().next_due(with_room).await
     }
 
-    /// The active destinations that can take more, and how many more.
+    /// The active destinations that can be attempted and take more, and how many more.
     fn room(&self, registry: &Registry) -> Vec<(DestinationId, u32)> {
         let mut busy: HashMap<DestinationId, u32> = HashMap::new();
         for destination in self.under_way.values() {
             *busy.entry(*destination).or_default() += 1;
         }
-        let active = registry.destinations().map(|live| &live.destination);
-        let active = active.filter(|destination| destination.state == DestinationState::Active);
+        let (now, elapsed) = (self.inner.clock().now(), self.inner.clock().elapsed());
+        // Whoever cannot sign now is owed it until the secret is open: that costs no attempt.
+        let can_sign = |live: &&Arc<LiveDestination>| {
+            live.signer.as_ref().is_none_or(|signer| signer.keyring.live_at(now, elapsed).shut.is_empty())
+        };
+        let active = registry.destinations().filter(|live| live.destination.state == DestinationState::Active);
+        let active = active.filter(can_sign).map(|live| &live.destination);
         // What consumers lease is not dispatched.
         let active = active.filter(|destination| !matches!(destination.spec.kind, DestinationKind::Pull(_)));
         let room = active.map(|destination| {

@@ -1,8 +1,6 @@
 //! The engine as its callers hold it: opening, looking things up, and the shared parts behind every operation.
 //! The operations are methods written where their story is told: `receive`, `publish`, `secrets`, `declare`, `redeliver`.
 
-mod installation;
-
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,21 +16,22 @@ use crate::clock::{Clock, Entropy, Step, StepWatch};
 use crate::destination::command::{self, Checkouts, Supervisor};
 use crate::egress::{EgressPolicy, SystemResolver};
 pub(crate) use crate::error::EngineError;
+use crate::exposure::Fingerprints;
 use crate::handshake::Tokens;
 use crate::ids::{DeliveryId, NodeId, OrganizationId, SourceId};
 use crate::kms::Kms;
+use crate::kms::cache::{Bounded, CachePolicy};
 use crate::model::{
     Declaration, DedupPolicy, Destination, OWN, Organization, Outcome, PUBLISH, Proof, Retention, SecretOwner, Source,
     SourceSpec,
 };
+use crate::opening::Opening;
 use crate::refusals::Refusals;
 use crate::registry::{InnerDoors, Registry, Schemes};
 use crate::routing::Evaluator;
 use crate::running::Running;
 use crate::secrets::{self, Reveals};
 use crate::store::{Change, Records, Store};
-
-use installation::installation_key;
 
 /// How long a publisher's idempotency keys are remembered.
 const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -54,6 +53,8 @@ pub struct Parts {
     pub egress: EgressPolicy,
     /// What runs programs.
     pub supervisor: Supervisor,
+    /// How long opened secrets are kept.
+    pub key_cache: CachePolicy,
     /// Where commits are checked out for programs. Nobody else's: what an earlier process left there is removed.
     pub checkouts: PathBuf,
 }
@@ -76,9 +77,10 @@ pub(crate) struct Inner {
     parts: Parts,
     schemes: Schemes,
     node: NodeId,
-    installation_key: [u8; 32],
     registry: ArcSwap<Registry>,
     generation: AtomicU64,
+    opening: Opening,
+    fingerprints: Fingerprints,
     refusals: Refusals,
     handshake_tokens: ArcSwap<Tokens>,
     accounts: Accounts,
@@ -96,27 +98,28 @@ pub(crate) struct Inner {
 }
 
 impl Engine {
-    /// Opens the engine on its parts. Deliveries that an earlier process was attempting are due again.
+    /// Opens the engine on its parts. Deliveries that an earlier process was attempting are due again. No secret is opened
+    /// here, so it does not matter whether the KMS answers; see [`Engine::shut_secrets`].
     ///
     /// # Errors
     ///
-    /// [`EngineError::Inconsistent`] when the KMS key is not the one this store was sealed under;
-    /// [`EngineError::Unavailable`] when the store or the KMS does not answer.
+    /// [`EngineError::Unavailable`] when the store does not answer.
     pub async fn open(mut parts: Parts) -> Result<Self, EngineError> {
         let schemes = Schemes::new(std::mem::take(&mut parts.schemes));
         let now = parts.clock.now();
         let node = NodeId::new(now, &*parts.entropy);
-        let installation_key = installation_key(&parts).await?;
         parts.store.recover(node, now).await?;
         prepare_checkouts(&parts).await?;
+        parts.kms = Arc::new(Bounded::new(Arc::clone(&parts.kms), parts.key_cache.timeout));
         let registry = build(&parts, &schemes, None).await?;
         Ok(Self {
             inner: Arc::new(Inner {
                 schemes,
                 node,
-                installation_key,
                 registry: ArcSwap::from_pointee(registry),
                 generation: AtomicU64::new(0),
+                opening: Opening::new(parts.key_cache),
+                fingerprints: Fingerprints::new(&*parts.entropy),
                 refusals: Refusals::default(),
                 handshake_tokens: ArcSwap::default(),
                 accounts: Accounts::default(),
@@ -300,6 +303,16 @@ impl Inner {
         self.handshake_tokens.store(Arc::new(tokens));
     }
 
+    /// What opens secrets, and when.
+    pub(crate) fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// How secrets are recognised where they do not belong.
+    pub(crate) fn fingerprints(&self) -> &Fingerprints {
+        &self.fingerprints
+    }
+
     /// The snapshot in force.
     pub(crate) fn registry(&self) -> Arc<Registry> {
         self.registry.load_full()
@@ -350,9 +363,11 @@ impl Inner {
     pub(crate) async fn refresh(&self) -> Result<(), EngineError> {
         let before = self.registry();
         let registry = build(&self.parts, &self.schemes, Some(&before)).await?;
+        self.fingerprints.keep(|owner, version| registry.is_kept(owner, version));
         self.registry.store(Arc::new(registry));
         // After the snapshot, so that whoever sees the new number finds what it stands for.
         self.generation.fetch_add(1, Ordering::Release);
+        self.opening.nudge();
         self.nudge();
         Ok(())
     }
@@ -368,16 +383,6 @@ impl Inner {
 
     pub(crate) fn count(&self, outcome: Outcome) {
         *self.totals.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
-    }
-
-    /// A keyed fingerprint of a value: equal values of one owner are recognised without being kept.
-    pub(crate) fn fingerprint(&self, owner: &str, value: &[u8]) -> Vec<u8> {
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &self.installation_key);
-        let mut context = aws_lc_rs::hmac::Context::with_key(&key);
-        context.update(owner.as_bytes());
-        context.update(&[0]);
-        context.update(value);
-        context.sign().as_ref().to_vec()
     }
 
     /// `source:<name>` or `destination:<name>`, as the audit log says it.
@@ -417,7 +422,7 @@ async fn build(parts: &Parts, schemes: &Schemes, before: Option<&Registry>) -> R
         let own = inner_door(OWN, Proof::Engine).await?;
         doors.insert(organization.id, InnerDoors { publish, own });
     }
-    Ok(Registry::build(resources, doors, schemes, parts, before).await?)
+    Ok(Registry::build(resources, doors, schemes, parts, before))
 }
 
 async fn make_source(

@@ -46,11 +46,9 @@ impl From<StoreError> for EngineError {
     }
 }
 
+/// Whatever is wrong with a key or a sealed value, it is our fault, and what was asked for is not there now.
 impl From<KmsError> for EngineError {
     fn from(error: KmsError) -> Self {
-        match error {
-            KmsError::Unavailable(problem) => Self::Unavailable(problem),
-            KmsError::WrongKey { .. } | KmsError::Damaged => Self::Inconsistent(error.to_string()),
-        }
+        Self::Unavailable(error.to_string())
     }
 }

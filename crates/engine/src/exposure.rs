@@ -2,6 +2,8 @@
 //! Owns the fingerprints and where they are looked for; redacting is `redact`'s, telling operators is `alert`'s.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,8 +12,8 @@ use percent_encoding::percent_decode;
 use siphasher::sip::SipHasher13;
 use zeroize::Zeroizing;
 
-use crate::clock::{Entropy, Timestamp};
-use crate::model::{REDACTED, SealedSecret, SecretOwner};
+use crate::clock::Entropy;
+use crate::model::{REDACTED, SecretOwner};
 use crate::receive::InboundRequest;
 use crate::redact::{Credentials, pairs};
 
@@ -33,21 +35,22 @@ const IS_SEPARATOR: [bool; 256] = {
     table
 };
 
-/// Keyed fingerprints of every secret in force: what they are of cannot be read back, and two processes do not share them.
+/// Keyed fingerprints of every secret that was opened and is still somebody's, whether or not its key is open now: what they are of cannot be read back, and two processes do not share them.
 #[derive(Debug)]
 pub(crate) struct Fingerprints {
     key: [u8; 16],
     /// Whether any value has this length: most tokens need no hash.
-    lengths: Vec<bool>,
-    known: HashMap<u64, Vec<Held>>,
+    lengths: Vec<AtomicBool>,
+    known: RwLock<HashMap<u64, Vec<Held>>>,
 }
 
-#[derive(Debug)]
-struct Held {
-    owner: SecretOwner,
-    version: u32,
-    not_before: Timestamp,
-    not_after: Option<Timestamp>,
+/// Whose value it is, and which.
+type Held = (SecretOwner, u32);
+
+/// One search of one request.
+struct Search<'a> {
+    known: &'a Fingerprints,
+    is_live: &'a dyn Fn(Held) -> bool,
 }
 
 /// Where secrets stood in one request.
@@ -75,30 +78,55 @@ impl Fingerprints {
     pub(crate) fn new(entropy: &dyn Entropy) -> Self {
         let mut key = [0; 16];
         entropy.fill(&mut key);
-        Self { key, lengths: vec![false; LENGTH_MAX + 1], known: HashMap::new() }
+        let lengths = (0..=LENGTH_MAX).map(|_| AtomicBool::new(false)).collect();
+        Self { key, lengths, known: RwLock::default() }
     }
 
-    /// Adds a value, as it is configured and without a prefix like `whsec_`.
-    pub(crate) fn add(&mut self, sealed: &SealedSecret, value: &Secret) {
+    /// Adds a value that was opened, as it is configured and without a prefix like `whsec_`.
+    pub(crate) fn add(&self, owner: SecretOwner, version: u32, value: &Secret) {
         let whole = value.expose();
         for value in [Some(whole), without_prefix(whole)].into_iter().flatten().filter(|value| value.len() >= VALUE_MIN)
         {
-            self.lengths[value.len().min(LENGTH_MAX)] = true;
-            let SealedSecret { owner, version, not_before, not_after, .. } = *sealed;
-            self.known.entry(self.hash(value)).or_default().push(Held { owner, version, not_before, not_after });
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let held = known.entry(self.hash(value)).or_default();
+            if !held.contains(&(owner, version)) {
+                held.push((owner, version));
+            }
+            self.lengths[value.len().min(LENGTH_MAX)].store(true, Ordering::Release);
         }
     }
 
-    /// Every place of `request` with a secret that is live, except where this source's requests carry theirs.
-    pub(crate) fn find(&self, request: &InboundRequest, own: Credentials<'_>, now: Timestamp) -> Exposed {
+    /// Forgets the values that are nobody's any more.
+    pub(crate) fn keep(&self, is_kept: impl Fn(SecretOwner, u32) -> bool) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, held| {
+            held.retain(|(owner, version)| is_kept(*owner, *version));
+            !held.is_empty()
+        });
+    }
+
+    /// Every place of `request` with a secret that `is_live`, except where this source's requests carry theirs.
+    pub(crate) fn find(
+        &self,
+        request: &InboundRequest,
+        own: Credentials<'_>,
+        is_live: &dyn Fn((SecretOwner, u32)) -> bool,
+    ) -> Exposed {
+        Search { known: self, is_live }.find(request, own)
+    }
+
+    fn hash(&self, value: &[u8]) -> u64 {
+        SipHasher13::new_with_key(&self.key).hash(value)
+    }
+}
+
+impl Search<'_> {
+    fn find(&self, request: &InboundRequest, own: Credentials<'_>) -> Exposed {
         let mut exposed = Exposed::default();
-        if self.known.is_empty() {
-            return exposed;
-        }
         for (index, (name, value)) in request.headers.iter().enumerate() {
             if value.len() >= VALUE_MIN
                 && !own.has_header(name)
-                && self.look(value, now, &mut |held| exposed.secret(held, format!("header:{name}")))
+                && self.look(value, &mut |held| exposed.secret(held, format!("header:{name}")))
             {
                 exposed.headers.push(index);
             }
@@ -113,8 +141,8 @@ impl Fingerprints {
                 true => format!("query:{name}"),
                 false => "query".to_owned(),
             };
-            if self.look(pair.as_bytes(), now, &mut |held| exposed.secret(held, place()))
-                | self.look(&decoded, now, &mut |held| exposed.secret(held, place()))
+            if self.look(pair.as_bytes(), &mut |held| exposed.secret(held, place()))
+                | self.look(&decoded, &mut |held| exposed.secret(held, place()))
             {
                 exposed.query.push(index);
             }
@@ -123,24 +151,24 @@ impl Fingerprints {
     }
 
     /// Whether `value` is a secret or contains one as a token; each is told.
-    fn look(&self, value: &[u8], now: Timestamp, found: &mut dyn FnMut(&Held)) -> bool {
+    fn look(&self, value: &[u8], found: &mut dyn FnMut(Held)) -> bool {
         let value = value.trim_ascii();
-        let mut any = self.is_known(value, now, found);
+        let mut any = self.is_known(value, found);
         if let Some((_, rest)) = split_at(value, b'=') {
-            any |= self.is_known(rest, now, found);
+            any |= self.is_known(rest, found);
         }
         if let Some((_, rest)) = split_at(value, b' ') {
-            any |= self.is_known(rest.trim_ascii_start(), now, found);
-            any |= self.look_in_basic(value, now, found);
+            any |= self.is_known(rest.trim_ascii_start(), found);
+            any |= self.look_in_basic(value, found);
         }
         let mut rest = value;
         loop {
             let end = rest.iter().position(|byte| IS_SEPARATOR[usize::from(*byte)]).unwrap_or(rest.len());
             let token = &rest[..end];
             if token.len() >= VALUE_MIN {
-                any |= token.len() < value.len() && self.is_known(token, now, found);
+                any |= token.len() < value.len() && self.is_known(token, found);
                 if let Some((_, after)) = split_at(token, b'=') {
-                    any |= self.is_known(after, now, found);
+                    any |= self.is_known(after, found);
                 }
             }
             if end == rest.len() {
@@ -151,32 +179,29 @@ impl Fingerprints {
     }
 
     /// The user name and password that a value like `Basic …` stands for.
-    fn look_in_basic(&self, value: &[u8], now: Timestamp, found: &mut dyn FnMut(&Held)) -> bool {
+    fn look_in_basic(&self, value: &[u8], found: &mut dyn FnMut(Held)) -> bool {
         let Some((scheme, encoded)) = split_at(value, b' ') else { return false };
         if !scheme.eq_ignore_ascii_case(b"basic") {
             return false;
         }
         let Ok(decoded) = STANDARD.decode(encoded.trim_ascii()).map(Zeroizing::new) else { return false };
         let (user, password) = split_at(&decoded, b':').unwrap_or((&decoded, b""));
-        self.is_known(&decoded, now, found) | self.is_known(user, now, found) | self.is_known(password, now, found)
+        self.is_known(&decoded, found) | self.is_known(user, found) | self.is_known(password, found)
     }
 
-    fn is_known(&self, value: &[u8], now: Timestamp, found: &mut dyn FnMut(&Held)) -> bool {
-        if value.len() < VALUE_MIN || !self.lengths[value.len().min(LENGTH_MAX)] {
+    fn is_known(&self, value: &[u8], found: &mut dyn FnMut(Held)) -> bool {
+        let Fingerprints { lengths, known, .. } = self.known;
+        if value.len() < VALUE_MIN || !lengths[value.len().min(LENGTH_MAX)].load(Ordering::Acquire) {
             return false;
         }
-        let Some(held) = self.known.get(&self.hash(value)) else { return false };
-        let is_live = |held: &&Held| held.not_before <= now && held.not_after.is_none_or(|end| now < end);
+        let known = known.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(held) = known.get(&self.known.hash(value)) else { return false };
         let mut any = false;
-        for held in held.iter().filter(is_live) {
-            found(held);
+        for held in held.iter().filter(|held| (self.is_live)(**held)) {
+            found(*held);
             any = true;
         }
         any
-    }
-
-    fn hash(&self, value: &[u8]) -> u64 {
-        SipHasher13::new_with_key(&self.key).hash(value)
     }
 }
 
@@ -192,8 +217,8 @@ impl Exposed {
         if shown { REDACTED.to_owned() } else { text }
     }
 
-    fn secret(&mut self, held: &Held, place: String) {
-        let secret = ExposedSecret { owner: held.owner, version: held.version, place };
+    fn secret(&mut self, (owner, version): Held, place: String) {
+        let secret = ExposedSecret { owner, version, place };
         if !self.secrets.contains(&secret) {
             self.secrets.push(secret);
         }
@@ -219,34 +244,24 @@ mod tests {
     use super::*;
     use crate::clock::SystemEntropy;
     use crate::ids::SourceId;
-    use crate::kms::Sealed;
 
     const SECRET: &str = "it's a secret, to everybody";
     const TOKEN: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millis(millis)
-    }
-
     fn fingerprints(values: &[&str]) -> Fingerprints {
-        let mut fingerprints = Fingerprints::new(&SystemEntropy);
+        let fingerprints = Fingerprints::new(&SystemEntropy);
         for (version, value) in (1..).zip(values) {
-            let sealed = SealedSecret {
-                owner: SecretOwner::Source(SourceId::from_bytes([1; 16])),
-                version,
-                sealed: Sealed { key_id: String::new(), wrapped_key: vec![], ciphertext: vec![] },
-                not_before: at(10),
-                not_after: Some(at(20)),
-                revoked_at: None,
-                created_at: at(10),
-                origin: String::new(),
-                first_used_at: None,
-                last_used_at: None,
-                uses: 0,
-            };
-            fingerprints.add(&sealed, &Secret::new(*value).expect("not empty"));
+            fingerprints.add(owner(), version, &Secret::new(*value).expect("not empty"));
         }
         fingerprints
+    }
+
+    fn owner() -> SecretOwner {
+        SecretOwner::Source(SourceId::from_bytes([1; 16]))
+    }
+
+    fn always(_: Held) -> bool {
+        true
     }
 
     fn request(headers: &[(&str, &str)], url: &str) -> InboundRequest {
@@ -284,7 +299,7 @@ mod tests {
             (String::new(), 0),
         ] {
             let request = request(&[("user-agent", "GitHub-Hookshot/044aadd"), ("x-debug", &value)], "/");
-            let exposed = known.find(&request, Credentials::default(), at(10));
+            let exposed = known.find(&request, Credentials::default(), &always);
             let expected: &[(&str, u32)] = if version == 0 { &[] } else { &[("header:x-debug", version)] };
             assert_eq!(places(&exposed), expected, "{value}");
             assert_eq!(exposed.headers, if version == 0 { vec![] } else { vec![1] }, "{value}");
@@ -294,14 +309,14 @@ mod tests {
     #[test]
     fn the_query_is_looked_at_too() {
         let known = fingerprints(&[TOKEN]);
-        let find = |url: &str| known.find(&request(&[], url), Credentials::default(), at(10));
+        let find = |url: &str| known.find(&request(&[], url), Credentials::default(), &always);
         assert_eq!(places(&find(&format!("/in/x?a=b&k={TOKEN}"))), [("query:k", 1)]);
         assert_eq!(places(&find(&format!("/in/x?{TOKEN}"))), [("query", 1)]);
         assert_eq!(places(&find(&format!("/in/x?k=%77{}", &TOKEN[1..]))), [("query:k", 1)]);
         assert_eq!(find(&format!("/in/x?a=b&k={TOKEN}")).query, [1]);
         let own = ["k".to_owned()];
         let own = Credentials { query: &own, ..Credentials::default() };
-        assert!(known.find(&request(&[], &format!("/in/x?K={TOKEN}")), own, at(10)).is_empty());
+        assert!(known.find(&request(&[], &format!("/in/x?K={TOKEN}")), own, &always).is_empty());
     }
 
     #[test]
@@ -309,19 +324,27 @@ mod tests {
         let known = fingerprints(&[TOKEN, "1234567"]);
         let own = ["X-Gitlab-Token".to_owned()];
         let own = Credentials { headers: &own, ..Credentials::default() };
-        assert!(known.find(&request(&[("x-gitlab-token", TOKEN)], "/"), own, at(10)).is_empty());
-        assert!(known.find(&request(&[("x-n", "1234567")], "/"), own, at(10)).is_empty());
+        assert!(known.find(&request(&[("x-gitlab-token", TOKEN)], "/"), own, &always).is_empty());
+        assert!(known.find(&request(&[("x-n", "1234567")], "/"), own, &always).is_empty());
         let elsewhere = request(&[("x-token", TOKEN)], "/");
-        let found = |now| !known.find(&elsewhere, own, at(now)).is_empty();
-        assert_eq!([found(9), found(10), found(19), found(20)], [false, true, true, false]);
-        assert!(fingerprints(&[]).find(&elsewhere, own, at(10)).is_empty());
+        assert!(!known.find(&elsewhere, own, &always).is_empty());
+        assert!(known.find(&elsewhere, own, &|_| false).is_empty());
+        known.add(owner(), 1, &Secret::new(TOKEN).expect("not empty"));
+        assert_eq!(
+            places(&known.find(&elsewhere, own, &always)),
+            [("header:x-token", 1)],
+            "once, however often it is opened"
+        );
+        known.keep(|_, version| version != 1);
+        assert!(known.find(&elsewhere, own, &always).is_empty());
+        assert!(fingerprints(&[]).find(&elsewhere, own, &always).is_empty());
     }
 
     #[test]
     fn a_value_is_hidden_where_it_was_taken_over() {
         let known = fingerprints(&[TOKEN]);
         let request = request(&[("x-id", TOKEN), ("x-other", "abc")], "/");
-        let exposed = known.find(&request, Credentials::default(), at(10));
+        let exposed = known.find(&request, Credentials::default(), &always);
         assert_eq!(exposed.hide(TOKEN.to_owned(), &request), REDACTED);
         assert_eq!(exposed.hide("abc".to_owned(), &request), "abc");
     }

@@ -71,11 +71,12 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Option<Receipt>, Unavailable> {
         let Some(scheme) = live.scheme.as_ref().filter(|scheme| scheme.has_handshakes()) else { return Ok(None) };
-        let keys = live.keyring.live_at(now);
+        let keys = self.inner().opened(&live.keyring, now).await;
         let tokens = self.inner().handshake_tokens();
         let answer = scheme.handshake(&message(request), &keys.keys, tokens.get(&live.source.id), proof);
         let mut answer = match answer {
             None => return Ok(None),
+            Some(_) if let Some(problem) = keys.problem() => return Err(Unavailable(problem)),
             Some(Ok(answer)) => answer,
             Some(Err(refusal)) => {
                 self.inner().refuse(

@@ -1,18 +1,65 @@
-//! The opened secrets of a source or destination, and which of them may be used at a moment.
-//! Owns validity in time; how they are set, rotated, revealed and revoked is `secrets`.
+//! The secrets of a source or destination, which of them may be used at a moment, and their keys while these are open.
+//! Owns validity in time; opening is `opening`'s; how they are set, rotated, revealed and revoked is `secrets`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use hookward::{Key, Secret};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use hookward::{Key, Scheme, Secret};
 
 use crate::clock::Timestamp;
 use crate::ids::OrganizationId;
+use crate::kms::cache::Cell;
 use crate::kms::seal::{associated_data, open};
-use crate::kms::{Kms, KmsError};
-use crate::model::SealedSecret;
+use crate::kms::{Kms, KmsError, Sealed};
+use crate::model::{SealedSecret, SecretOwner};
 
-/// Opened keys with their validity, newest first.
+/// A version of a secret that is not revoked: sealed, and for a time its key. Outlives the snapshots that it is in.
+#[derive(Debug)]
+pub(crate) struct LiveSecret {
+    pub(crate) organization: OrganizationId,
+    pub(crate) owner: SecretOwner,
+    pub(crate) version: u32,
+    pub(crate) scheme: Arc<Scheme>,
+    sealed: ArcSwap<Sealed>,
+    /// `None` for a value that opens and cannot be a key of the scheme: it proves nothing and signs nothing.
+    pub(crate) key: Cell<Option<Key>>,
+    told: AtomicBool,
+}
+
+impl LiveSecret {
+    pub(crate) fn new(organization: OrganizationId, secret: &SealedSecret, scheme: Arc<Scheme>, ttl: Duration) -> Self {
+        Self {
+            organization,
+            owner: secret.owner,
+            version: secret.version,
+            scheme,
+            sealed: ArcSwap::from_pointee(secret.sealed.clone()),
+            key: Cell::new(ttl),
+            told: AtomicBool::new(false),
+        }
+    }
+
+    /// As it is stored now.
+    pub(crate) fn sealed(&self) -> Arc<Sealed> {
+        self.sealed.load_full()
+    }
+
+    /// The same value may be wrapped by another key now; its version never gets another value.
+    pub(crate) fn reseal(&self, sealed: &Sealed) {
+        if **self.sealed.load() != *sealed {
+            self.sealed.store(Arc::new(sealed.clone()));
+        }
+    }
+
+    /// Whether it is said for the first time that this secret does not open.
+    pub(crate) fn is_news(&self) -> bool {
+        !self.told.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// Secrets with their validity, newest first.
 #[derive(Debug, Default)]
 pub(crate) struct Keyring {
     versions: Vec<Version>,
@@ -23,7 +70,7 @@ pub(crate) struct Keyring {
 struct Version {
     not_before: Timestamp,
     not_after: Option<Timestamp>,
-    key: Key,
+    secret: Arc<LiveSecret>,
 }
 
 /// The keys that may be used from `from` until just before `until`.
@@ -31,39 +78,82 @@ struct Version {
 pub(crate) struct Live {
     from: Timestamp,
     until: Timestamp,
+    /// When the first of the keys must not be used any more, on the clock that never jumps.
+    open_until: Duration,
     /// Newest first.
     pub(crate) keys: Vec<Key>,
+    /// Those that may be used and are not open: what the keys do not prove, one of these might.
+    pub(crate) shut: Vec<Arc<LiveSecret>>,
+}
+
+impl Live {
+    /// Why not all of them are open, if so.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let secret = self.shut.first()?;
+        let why = secret.key.failure().map_or_else(|| "it is not opened yet".to_owned(), |error| error.to_string());
+        Some(format!("version {} of its secret is not open: {why}", secret.version))
+    }
 }
 
 impl Keyring {
-    /// Adds an opened version.
-    pub(crate) fn add(&mut self, sealed: &SealedSecret, key: Key) {
-        let at = self.versions.partition_point(|version| version.key.version() > sealed.version);
-        let version = Version { not_before: sealed.not_before, not_after: sealed.not_after, key };
+    /// Adds a version.
+    pub(crate) fn add(&mut self, sealed: &SealedSecret, secret: Arc<LiveSecret>) {
+        let at = self.versions.partition_point(|version| version.secret.version > sealed.version);
+        let version = Version { not_before: sealed.not_before, not_after: sealed.not_after, secret };
         self.versions.insert(at, version);
         self.live.store(None);
     }
 
     /// The keys that may be used at `now`. Computed once for each span between two changes of validity, so that expiry
     /// is exact without any work for each request.
-    pub(crate) fn live_at(&self, now: Timestamp) -> Arc<Live> {
+    pub(crate) fn live_at(&self, now: Timestamp, elapsed: Duration) -> Arc<Live> {
         if let Some(live) = self.live.load_full()
             && live.from <= now
             && now < live.until
+            && elapsed < live.open_until
         {
             return live;
         }
-        let live = Arc::new(self.span_around(now));
-        self.live.store(Some(Arc::clone(&live)));
+        let live = Arc::new(self.span_around(now, elapsed));
+        // While something is shut, the next look may find it open.
+        self.live.store(live.shut.is_empty().then(|| Arc::clone(&live)));
         live
     }
 
-    fn span_around(&self, now: Timestamp) -> Live {
+    /// Forgets keys that must not be used any more.
+    pub(crate) fn expire(&self, elapsed: Duration) {
+        if self.live.load().as_ref().is_some_and(|live| elapsed >= live.open_until) {
+            self.live.store(None);
+        }
+        self.versions.iter().for_each(|version| version.secret.key.expire(elapsed));
+    }
+
+    /// Every secret that may be used at `now` or later.
+    pub(crate) fn lasting(&self, now: Timestamp) -> impl Iterator<Item = &Arc<LiveSecret>> {
+        let lasts = move |version: &&Version| version.not_after.is_none_or(|end| now < end);
+        self.versions.iter().filter(lasts).map(|version| &version.secret)
+    }
+
+    fn span_around(&self, now: Timestamp, elapsed: Duration) -> Live {
         let edges = || self.versions.iter().flat_map(|version| [Some(version.not_before), version.not_after]).flatten();
-        let from = edges().filter(|edge| *edge <= now).max().unwrap_or(Timestamp::from_millis(i64::MIN));
-        let until = edges().filter(|edge| *edge > now).min().unwrap_or(Timestamp::from_millis(i64::MAX));
+        let mut live = Live {
+            from: edges().filter(|edge| *edge <= now).max().unwrap_or(Timestamp::from_millis(i64::MIN)),
+            until: edges().filter(|edge| *edge > now).min().unwrap_or(Timestamp::from_millis(i64::MAX)),
+            open_until: Duration::MAX,
+            keys: Vec::new(),
+            shut: Vec::new(),
+        };
         let valid = |version: &&Version| version.not_before <= now && version.not_after.is_none_or(|end| now < end);
-        Live { from, until, keys: self.versions.iter().filter(valid).map(|version| version.key.clone()).collect() }
+        for version in self.versions.iter().filter(valid) {
+            match version.secret.key.get(elapsed) {
+                Some((key, until)) => {
+                    live.open_until = live.open_until.min(until);
+                    live.keys.extend(key);
+                }
+                None => live.shut.push(Arc::clone(&version.secret)),
+            }
+        }
+        live
     }
 }
 
@@ -71,9 +161,10 @@ impl Keyring {
 pub(crate) async fn open_secret(
     kms: &dyn Kms,
     organization: OrganizationId,
-    sealed: &SealedSecret,
+    (owner, version): (SecretOwner, u32),
+    sealed: &Sealed,
 ) -> Result<Secret, KmsError> {
-    let aad = associated_data(organization, sealed.owner, sealed.version);
-    let value = open(kms, &aad, &sealed.sealed).await?;
+    let aad = associated_data(organization, owner, version);
+    let value = open(kms, &aad, sealed).await?;
     Secret::new(value.to_vec()).map_err(|_| KmsError::Damaged)
 }

@@ -1,6 +1,7 @@
 //! The seam to key management: wrap and unwrap the small data keys that seal secrets.
 //! Owns the sealed form and its associated data; which secret is live is `keyring`.
 
+pub mod cache;
 pub mod environment;
 pub mod keychain;
 pub mod local;

@@ -44,6 +44,7 @@ pub mod audit;
 pub mod backup;
 mod keyring;
 pub mod kms;
+mod opening;
 mod registry;
 mod secrets;
 
@@ -59,6 +60,7 @@ pub use crate::declare::{
 pub use crate::engine::{Engine, Parts};
 pub use crate::error::EngineError;
 pub use crate::model::{OWN, PUBLISH};
+pub use crate::opening::{SECRET_DAMAGED, ShutSecret};
 pub use crate::output::{Follow, Output};
 pub use crate::publish::{Publish, PublishError, Published};
 pub use crate::receive::{InboundRequest, Receipt, TurnedAway, Unavailable};

@@ -15,6 +15,7 @@ use crate::error::EngineError;
 use crate::fanout;
 use crate::ids::{AttemptId, DeliveryId, OrganizationId};
 use crate::model::{Attempt, DestinationKind, Event, Outcome};
+use crate::opening::Fingerprinter;
 use crate::registry::LiveDestination;
 use crate::store::{Held, Next, PullOrder, PullRequest, Settled, Settlement};
 
@@ -93,6 +94,7 @@ impl Engine {
         check(&ask)?;
         let inner = self.inner();
         let give_up_at = inner.clock().now().plus(ask.wait);
+        let sealer = inner.fingerprinter().await?;
         loop {
             let told = inner.pulls().notified();
             tokio::pin!(told);
@@ -103,7 +105,7 @@ impl Engine {
             let pulled = inner.store().pull(self.pull_request((organization, destination), &ask, now, until)?).await?;
             if !pulled.claimed.is_empty() || now >= give_up_at {
                 let lease = |claimed: crate::store::Claimed| Lease {
-                    token: self.token(claimed.claim.delivery(), claimed.claim.number()),
+                    token: token(&sealer, claimed.claim.delivery(), claimed.claim.number()),
                     delivery: claimed.claim.delivery(),
                     attempt: claimed.claim.number(),
                     event: claimed.event,
@@ -259,7 +261,8 @@ impl Engine {
         if tokens.len() > LEASES_MAX as usize {
             return Err(EngineError::Invalid(format!("at most {LEASES_MAX} leases at once")));
         }
-        let parsed: Vec<_> = tokens.iter().map(|token| self.parse(token)).collect();
+        let sealer = self.inner().fingerprinter().await?;
+        let parsed: Vec<_> = tokens.iter().map(|token| parse(&sealer, token)).collect();
         let known = parsed.iter().flatten().copied().collect();
         let mut found = self.inner().store().held_by_consumers(known).await?.into_iter();
         let mut held: Vec<Option<Held>> = parsed.iter().map(|parsed| parsed.and_then(|_| found.next()?)).collect();
@@ -278,34 +281,34 @@ impl Engine {
         }
         Ok(held)
     }
-
-    fn token(&self, delivery: DeliveryId, number: u32) -> String {
-        let mut bytes = delivery.as_bytes().to_vec();
-        bytes.extend(number.to_be_bytes());
-        let seal = self.seal(&bytes);
-        bytes.extend(seal);
-        format!("{PREFIX}{}", hex::encode(bytes))
-    }
-
-    fn parse(&self, token: &str) -> Option<(DeliveryId, u32)> {
-        let bytes: [u8; 36] = hex::decode(token.strip_prefix(PREFIX)?).ok()?.try_into().ok()?;
-        let (named, seal) = bytes.split_at(20);
-        verify_slices_are_equal(&self.seal(named), seal).ok()?;
-        let (delivery, number) = named.split_at(16);
-        let delivery = DeliveryId::from_bytes(delivery.try_into().ok()?);
-        Some((delivery, u32::from_be_bytes(number.try_into().ok()?)))
-    }
-
-    /// What only this installation can add to a token.
-    fn seal(&self, named: &[u8]) -> Vec<u8> {
-        let mut seal = self.inner().fingerprint("lease", named);
-        seal.truncate(16);
-        seal
-    }
 }
 
 /// What a lease's token begins with.
 const PREFIX: &str = "lse_";
+
+fn token(sealer: &Fingerprinter, delivery: DeliveryId, number: u32) -> String {
+    let mut bytes = delivery.as_bytes().to_vec();
+    bytes.extend(number.to_be_bytes());
+    let seal = seal(sealer, &bytes);
+    bytes.extend(seal);
+    format!("{PREFIX}{}", hex::encode(bytes))
+}
+
+fn parse(sealer: &Fingerprinter, token: &str) -> Option<(DeliveryId, u32)> {
+    let bytes: [u8; 36] = hex::decode(token.strip_prefix(PREFIX)?).ok()?.try_into().ok()?;
+    let (named, sealed) = bytes.split_at(20);
+    verify_slices_are_equal(&seal(sealer, named), sealed).ok()?;
+    let (delivery, number) = named.split_at(16);
+    let delivery = DeliveryId::from_bytes(delivery.try_into().ok()?);
+    Some((delivery, u32::from_be_bytes(number.try_into().ok()?)))
+}
+
+/// What only this installation can add to a token.
+fn seal(sealer: &Fingerprinter, named: &[u8]) -> Vec<u8> {
+    let mut seal = sealer.of("lease", named);
+    seal.truncate(16);
+    seal
+}
 
 fn check(ask: &Ask) -> Result<(), EngineError> {
     let problem = if !(1..=LEASES_MAX).contains(&ask.max) {

@@ -1,6 +1,7 @@
 //! The inbound door: a request is proven or refused, and what is proven is committed before anyone is told.
 //! Owns the order of checks after the body is in; HTTP statuses are the gateway's business.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use crate::dedup;
 use crate::engine::Engine;
 use crate::exposure::Exposed;
 use crate::ids::{OrganizationId, SourceId};
+use crate::keyring::Live;
 use crate::model::{RefusedAt, Source};
 use crate::redact::{self, Credentials};
 use crate::refusals::Why;
@@ -96,7 +98,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] when the store cannot keep it now, or the source is not declared any more.
+    /// [`Unavailable`] when the store cannot keep it now, a secret that might prove it is not open, or the source is not
+    /// declared any more.
     pub async fn receive(&self, source: SourceId, request: InboundRequest) -> Result<Receipt, Unavailable> {
         let registry = self.inner().registry();
         let Some(live) = registry.source(source) else {
@@ -107,7 +110,7 @@ impl Engine {
         if let Some(receipt) = self.handshake(live, &request, None, &exposed, now).await? {
             return Ok(receipt);
         }
-        let proven = match prove(live, &message(&request), now) {
+        let proven = match self.prove(live, &message(&request), now).await? {
             Ok(proven) => proven,
             Err(refusal) => {
                 let at = live.door();
@@ -161,6 +164,29 @@ impl Engine {
         }
     }
 
+    /// Proves a request with the keys that are open. What these do not prove is refused only when no other key might.
+    async fn prove<'m>(
+        &self,
+        live: &LiveSource,
+        message: &Message<'m>,
+        now: Timestamp,
+    ) -> Result<Result<Proven<'m>, Refusal>, Unavailable> {
+        let keys = self.live_keys(live, now);
+        let proof = prove(live, message, &keys, now);
+        if proof.is_ok() || keys.shut.is_empty() {
+            return Ok(proof);
+        }
+        let keys = self.inner().opened(&live.keyring, now).await;
+        match (prove(live, message, &keys, now), keys.problem()) {
+            (Err(_), Some(problem)) => Err(Unavailable(problem)),
+            (proof, _) => Ok(proof),
+        }
+    }
+
+    fn live_keys(&self, live: &LiveSource, now: Timestamp) -> Arc<Live> {
+        live.keyring.live_at(now, self.inner().clock().elapsed())
+    }
+
     /// Secrets of ours that stand where none belongs; the operator is told.
     pub(crate) async fn exposed(
         &self,
@@ -169,7 +195,7 @@ impl Engine {
         request: &InboundRequest,
         now: Timestamp,
     ) -> Exposed {
-        let exposed = registry.fingerprints().find(request, credentials(live), now);
+        let exposed = self.inner().find_exposed(registry, request, credentials(live), now);
         if !exposed.is_empty() {
             let door = (live.source.organization, format!("source:{}", live.source.name));
             self.inner().tell_exposed(registry, door, &exposed, &request.remote, now).await;
@@ -188,7 +214,8 @@ impl Engine {
         if let TurnedAway::NoSourceForHint { like } = why
             && let Some(live) = self.inner().registry().source(like)
         {
-            let _ = prove(live, &message(request), self.inner().clock().now());
+            let now = self.inner().clock().now();
+            let _ = prove(live, &message(request), &self.live_keys(live, now), now);
         }
         self.refused(organization, at, why.id(), why.explanation(), request).await;
     }
@@ -203,14 +230,13 @@ pub(crate) fn message(request: &InboundRequest) -> Message<'_> {
     Message { method: &request.method, url: &request.url, headers: &request.headers, body: &request.body }
 }
 
-fn prove<'m>(live: &LiveSource, message: &Message<'m>, now: Timestamp) -> Result<Proven<'m>, Refusal> {
+fn prove<'m>(live: &LiveSource, message: &Message<'m>, keys: &Live, now: Timestamp) -> Result<Proven<'m>, Refusal> {
     if let Some(open) = OpenDoor::of(&live.source) {
         return Ok(Proven::Open(open));
     }
     let Some(scheme) = &live.scheme else {
         return Err(Refusal::NoUsableSecret);
     };
-    let keys = live.keyring.live_at(now);
     scheme.verify(message, &keys.keys, UnixTime::from_millis(now.as_millis())).map(Proven::Verified)
 }
 

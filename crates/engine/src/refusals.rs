@@ -92,7 +92,7 @@ impl Engine {
     ) {
         let now = self.inner().clock().now();
         let registry = self.inner().registry();
-        let exposed = registry.fingerprints().find(request, self.inner().schemes().credentials(), now);
+        let exposed = self.inner().find_exposed(&registry, request, self.inner().schemes().credentials(), now);
         let door = (organization, at.to_string());
         self.inner().tell_exposed(&registry, door, &exposed, &request.remote, now).await;
         let why = || Why::plain(reason, explanation);

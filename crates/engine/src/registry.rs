@@ -1,5 +1,5 @@
-//! What is declared, ready for use: schemes found, secrets opened, runners built. A snapshot, replaced as a whole.
-//! Owns the building; changing what is declared is `declare`'s and `secrets`'s.
+//! What is declared, ready for use: schemes found, keyrings filled, runners built. A snapshot, replaced as a whole.
+//! Owns the building; what of a secret is open outlives it, and is `opening`'s; changing what is declared is `declare`'s and `secrets`'s.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,18 +7,16 @@ use std::time::Duration;
 
 use hookward::Scheme;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::destination::command::CommandDestination;
 use crate::destination::http::HttpDestination;
 use crate::destination::report::ReportDestination;
 use crate::destination::{Parcel, Report};
 use crate::egress::SystemResolver;
 use crate::engine::Parts;
-use crate::exposure::Fingerprints;
 use crate::handshake::Listing;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
-use crate::keyring::{Keyring, open_secret};
-use crate::kms::{Kms, KmsError};
+use crate::keyring::{Keyring, LiveSecret};
 use crate::model::{
     Destination, DestinationKind, DestinationSpec, Organization, Outcome, Proof, RefusedAt, SealedSecret, SecretOwner,
     Source,
@@ -181,23 +179,25 @@ pub(crate) struct Registry {
     organizations: HashMap<OrganizationId, Organization>,
     sources: HashMap<SourceId, LiveSource>,
     doors: HashMap<OrganizationId, InnerDoors>,
-    fingerprints: Fingerprints,
     destinations: HashMap<DestinationId, Arc<LiveDestination>>,
-    secrets: Vec<SealedSecret>,
+    secrets: HashMap<SecretOwner, Vec<SealedSecret>>,
+    live_secrets: HashMap<(SecretOwner, u32), Arc<LiveSecret>>,
 }
 
 impl Registry {
-    /// Opens every secret and builds every runner. A secret that does not open leaves its owner without it, and a log
-    /// line says so; a KMS that does not answer is an error.
-    pub(crate) async fn build(
+    /// Builds every runner. Nothing is opened here, and what is open stays so.
+    pub(crate) fn build(
         resources: Resources,
         doors: HashMap<OrganizationId, InnerDoors>,
         schemes: &Schemes,
         parts: &Parts,
         before: Option<&Self>,
-    ) -> Result<Self, KmsError> {
-        let fingerprints = Fingerprints::new(&*parts.entropy);
-        let mut opening = Opening { kms: &*parts.kms, secrets: &resources.secrets, fingerprints };
+    ) -> Self {
+        let mut secrets: HashMap<_, Vec<_>> = HashMap::new();
+        resources.secrets.into_iter().for_each(|secret| secrets.entry(secret.owner).or_default().push(secret));
+        secrets.values_mut().for_each(|versions| versions.sort_by_key(|secret| std::cmp::Reverse(secret.version)));
+        let mut keyrings =
+            Keyrings { secrets: &secrets, before, ttl: parts.key_cache.ttl, live_secrets: HashMap::new() };
         let organizations =
             resources.organizations.into_iter().filter(|organization| organization.erasing_at.is_none());
         let organizations: HashMap<_, _> = organizations.map(|organization| (organization.id, organization)).collect();
@@ -210,7 +210,7 @@ impl Registry {
                 Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
             };
             let owner = SecretOwner::Source(source.id);
-            let keyring = opening.keyring(source.organization, owner, scheme.as_deref()).await?;
+            let keyring = keyrings.keyring(source.organization, owner, scheme.as_ref());
             let places = |list: Option<Vec<&str>>| list.unwrap_or_default().into_iter().map(str::to_owned).collect();
             let credential_headers = places(scheme.as_deref().map(Scheme::credential_headers));
             let credential_query = places(scheme.as_deref().map(Scheme::credential_query));
@@ -244,14 +244,14 @@ impl Registry {
                 Some(scheme) => {
                     let owner = SecretOwner::Destination(destination.id);
                     let organization = destination.organization;
-                    let keyring = opening.keyring(organization, owner, Some(&scheme)).await?;
+                    let keyring = keyrings.keyring(organization, owner, Some(&scheme));
                     Some(Signer { scheme, keyring })
                 }
             };
             destinations.insert(destination.id, Arc::new(LiveDestination { destination, runner, rules, signer }));
         }
-        let fingerprints = opening.fingerprints;
-        Ok(Self { organizations, sources, doors, fingerprints, destinations, secrets: resources.secrets })
+        let live_secrets = keyrings.live_secrets;
+        Self { organizations, sources, doors, destinations, secrets, live_secrets }
     }
 
     pub(crate) fn source(&self, id: SourceId) -> Option<&LiveSource> {
@@ -282,9 +282,26 @@ impl Registry {
         self.doors.values()
     }
 
-    /// How secrets are recognised where they do not belong.
-    pub(crate) fn fingerprints(&self) -> &Fingerprints {
-        &self.fingerprints
+    /// All keyrings of every organization.
+    pub(crate) fn keyrings(&self) -> impl Iterator<Item = &Keyring> {
+        let signers = self.destinations.values().filter_map(|live| live.signer.as_ref());
+        self.sources.values().map(|live| &live.keyring).chain(signers.map(|signer| &signer.keyring))
+    }
+
+    /// Every secret that may be used at `now` or later.
+    pub(crate) fn lasting_secrets(&self, now: Timestamp) -> impl Iterator<Item = &Arc<LiveSecret>> {
+        self.keyrings().flat_map(move |keyring| keyring.lasting(now))
+    }
+
+    /// Whether a version of a secret may be used at `now`.
+    pub(crate) fn is_live(&self, (owner, version): (SecretOwner, u32), now: Timestamp) -> bool {
+        let mut versions = self.secrets.get(&owner).into_iter().flatten();
+        versions.any(|secret| secret.version == version && secret.is_live(now))
+    }
+
+    /// Whether a version of a secret is in force, now or later.
+    pub(crate) fn is_kept(&self, owner: SecretOwner, version: u32) -> bool {
+        self.live_secrets.contains_key(&(owner, version))
     }
 
     pub(crate) fn destination(&self, id: DestinationId) -> Option<&Arc<LiveDestination>> {
@@ -303,9 +320,7 @@ impl Registry {
 
     /// Every version of the owner's secrets, newest first.
     pub(crate) fn secrets(&self, owner: SecretOwner) -> Vec<&SealedSecret> {
-        let mut secrets: Vec<_> = self.secrets.iter().filter(|secret| secret.owner == owner).collect();
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.version));
-        secrets
+        self.secrets.get(&owner).into_iter().flatten().collect()
     }
 
     /// The scheme that shapes the owner's secrets, if it has one, and whose the secrets are.
@@ -320,37 +335,29 @@ impl Registry {
 }
 
 /// Secrets on their way into keyrings.
-struct Opening<'a> {
-    kms: &'a dyn Kms,
-    secrets: &'a [SealedSecret],
-    fingerprints: Fingerprints,
+struct Keyrings<'a> {
+    secrets: &'a HashMap<SecretOwner, Vec<SealedSecret>>,
+    before: Option<&'a Registry>,
+    ttl: Duration,
+    live_secrets: HashMap<(SecretOwner, u32), Arc<LiveSecret>>,
 }
 
-impl Opening<'_> {
-    async fn keyring(
-        &mut self,
-        organization: OrganizationId,
-        owner: SecretOwner,
-        scheme: Option<&Scheme>,
-    ) -> Result<Keyring, KmsError> {
+impl Keyrings<'_> {
+    fn keyring(&mut self, organization: OrganizationId, owner: SecretOwner, scheme: Option<&Arc<Scheme>>) -> Keyring {
         let mut keyring = Keyring::default();
-        let Some(scheme) = scheme else {
-            return Ok(keyring);
-        };
-        for sealed in self.secrets.iter().filter(|secret| secret.owner == owner && secret.revoked_at.is_none()) {
-            let opened = match open_secret(self.kms, organization, sealed).await {
-                Err(KmsError::Unavailable(problem)) => return Err(KmsError::Unavailable(problem)),
-                Err(error) => Err(error.to_string()),
-                Ok(secret) => {
-                    self.fingerprints.add(sealed, &secret);
-                    scheme.key(sealed.version, &secret).map_err(|error| error.to_string())
-                }
+        let Some(scheme) = scheme else { return keyring };
+        let versions = self.secrets.get(&owner).into_iter().flatten();
+        for sealed in versions.filter(|secret| secret.revoked_at.is_none()) {
+            let place = (owner, sealed.version);
+            let kept = self.before.and_then(|before| before.live_secrets.get(&place));
+            let secret = match kept.filter(|kept| kept.scheme.name() == scheme.name()) {
+                Some(kept) => Arc::clone(kept),
+                None => Arc::new(LiveSecret::new(organization, sealed, Arc::clone(scheme), self.ttl)),
             };
-            match opened {
-                Ok(key) => keyring.add(sealed, key),
-                Err(error) => tracing::error!(?owner, version = sealed.version, error, "a secret cannot be used"),
-            }
+            secret.reseal(&sealed.sealed);
+            self.live_secrets.insert(place, Arc::clone(&secret));
+            keyring.add(sealed, secret);
         }
-        Ok(keyring)
+        keyring
     }
 }

@@ -129,7 +129,7 @@ impl Engine {
         let revealer = (by.organization, by.actor.clone());
         let too_often = |retry_after| EngineError::TooOften { what: "secrets are revealed".to_owned(), retry_after };
         self.inner().reveals().take(&revealer, self.inner().clock().elapsed()).map_err(too_often)?;
-        let secret = open_secret(self.inner().kms(), organization, &sealed).await?;
+        let secret = open_secret(self.inner().kms(), organization, (owner, version), &sealed.sealed).await?;
         let audit = self.secret_audit(owner, "secret.reveal", by, json!({ "version": version, "reason": reason }));
         self.inner().store().record(vec![audit]).await?;
         Ok(secret)
@@ -319,6 +319,8 @@ impl Inner {
             last_used_at: None,
             uses: 0,
         };
+        // It counts as soon as it is in force, whether or not it was opened by then.
+        self.fingerprints().add(owner, version, &secret);
         Ok((version, retire.chain([Change::PutSecret(sealed)]).collect()))
     }
 

@@ -17,6 +17,9 @@ use crate::config::Answer;
 /// How long the store may take to show that it answers.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The most secrets that are named; the rest are counted.
+const NAMES: usize = 8;
+
 /// `/healthz`: the process answers, so it lives.
 pub(crate) fn live(method: &Method) -> Whole {
     check(method, 200, r#"{"status":"ok"}"#)
@@ -38,11 +41,26 @@ pub(crate) async fn admin_live() -> Response {
 /// `/readyz` on the admin listener.
 pub(crate) async fn admin_ready(State(api): State<Arc<Api>>) -> Response {
     match store_answers(api.engine()).await {
-        Ok(()) => json(StatusCode::OK, &ready_and_notices(api.engine())),
+        Ok(()) => match shut(api.engine()) {
+            None => json(StatusCode::OK, &ready_and_notices(api.engine())),
+            Some(reason) => {
+                json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "status": "degraded", "reason": reason }))
+            }
+        },
         Err(reason) => {
             json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "status": "unavailable", "reason": reason }))
         }
     }
+}
+
+/// Which secrets are not open, if any: whoever needs them is answered 503, everybody else goes on. So only operators are
+/// told here; the listener for senders stays ready.
+fn shut(engine: &Engine) -> Option<String> {
+    let shut = engine.shut_secrets();
+    let first = shut.first()?;
+    let names: Vec<_> = shut.iter().take(NAMES).map(|secret| format!("{} v{}", secret.owner, secret.version)).collect();
+    let more = if shut.len() > NAMES { format!(" and {} more", shut.len() - NAMES) } else { String::new() };
+    Some(format!("secrets that do not open: {}{more}: {}; see `hookward kms status`", names.join(", "), first.error))
 }
 
 /// Ready, and what is odd all the same.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use hookward_engine::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use hookward_engine::destination::command::Supervisor;
 use hookward_engine::egress::EgressPolicy;
+use hookward_engine::kms::cache::CachePolicy;
 use hookward_engine::kms::local::LocalKmsError;
 use hookward_engine::model::Principal;
 use hookward_engine::store::sqlite::{OpenError, SqliteStore};
@@ -133,6 +134,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if is_file {
         engine.declare(&Principal::config(), Authority::ServedFile, declared(sources, destinations)).await?;
     }
+    engine.warm().await;
     engine.declare_inner_retention(retention).await?;
     let metrics = Metrics::new(clock.now());
     let limits = settings.limits.clone();
@@ -164,13 +166,14 @@ fn parts(
     let start = if data::has_database(&settings.data) { kms::Start::Later } else { kms::Start::First };
     let store = SqliteStore::open(&settings.data)?;
     let kms = kms::keychain(&settings.kms, &settings.data, start, &entropy)?;
+    let key_cache = CachePolicy { ttl: settings.kms.cache_ttl, timeout: settings.kms.timeout };
     let checkouts = settings.checkouts.clone().unwrap_or_else(|| settings.data.join(data::CHECKOUTS_DIRECTORY));
     // Programs run elsewhere, and are told the place in full.
     let checkouts = std::path::absolute(&checkouts).map_err(|cause| StartError::Path { path: checkouts, cause })?;
     let read = |path: &PathBuf| std::fs::read(path).map_err(|cause| StartError::Path { path: path.clone(), cause });
     let extra_roots_pem = settings.egress_roots.as_ref().map(read).transpose()?;
     let egress = EgressPolicy { allow: settings.egress_allow.clone(), extra_roots_pem };
-    Ok(Parts { store: Arc::new(store), kms, clock, entropy, schemes, egress, supervisor, checkouts })
+    Ok(Parts { store: Arc::new(store), kms, key_cache, clock, entropy, schemes, egress, supervisor, checkouts })
 }
 
 /// How browsers' cookies travel to the admin listener.

@@ -57,7 +57,7 @@ impl Engine {
     ) -> Result<Option<Seed<'d>>, EngineError> {
         let Some(secret) = secret else { return Ok(None) };
         let meta = seed_name(owner);
-        let fingerprint = self.inner().fingerprint(&meta, secret.expose());
+        let fingerprint = self.inner().fingerprinter().await?.of(&meta, secret.expose());
         if self.inner().store().meta(&meta).await?.is_some_and(|seen| seen == fingerprint) {
             return Ok(None);
         }

@@ -14,6 +14,7 @@ mod egress;
 mod handshake;
 mod jobs;
 mod kms;
+mod opening;
 mod organizations;
 mod pull;
 mod receive;

@@ -2,6 +2,7 @@
 //! that the test moves, and a receiver on loopback that answers as told.
 
 pub(crate) mod code_host;
+pub(crate) mod fake_kms;
 pub(crate) mod outbound;
 pub(crate) mod receiver;
 pub(crate) mod world;
@@ -16,6 +17,8 @@ use bytes::Bytes;
 use hookward::{Draft, Secret, UnixTime};
 use hookward_engine::clock::SystemEntropy;
 use hookward_engine::egress::EgressPolicy;
+use hookward_engine::kms::Kms;
+use hookward_engine::kms::cache::CachePolicy;
 use hookward_engine::kms::local::LocalKms;
 use hookward_engine::model::{
     DedupPolicy, DestinationKind, DestinationSpec, HttpSpec, JobSpec, Proof, RetrySchedule, Rules, Signing, SourceSpec,
@@ -50,11 +53,19 @@ impl Rig {
         Self { engine, store, clock, dir }
     }
 
+    /// A fresh engine with this KMS, nothing declared and nothing opened.
+    pub(crate) async fn on(dir: tempfile::TempDir, kms: Arc<dyn Kms>) -> Self {
+        let clock = Arc::new(FakeClock::default());
+        let (engine, store) = open_with(dir.path(), &clock, kms).await;
+        Self { engine, store, clock, dir }
+    }
+
     /// The same data under a new process: the old engine is gone without a farewell.
     pub(crate) async fn restart(self) -> Self {
         let Self { engine, store, clock, dir } = self;
         drop((engine, store));
         let (engine, store) = open(dir.path(), &clock).await;
+        engine.warm().await;
         Self { engine, store, clock, dir }
     }
 
@@ -91,17 +102,23 @@ pub(crate) fn everything_in(directory: &Path) -> Vec<u8> {
 }
 
 async fn open(dir: &Path, clock: &Arc<FakeClock>) -> (Engine, Arc<dyn Store>) {
+    let kms = LocalKms::open(&dir.join("master.key"), Arc::new(SystemEntropy)).expect("a local key");
+    open_with(dir, clock, Arc::new(kms)).await
+}
+
+/// An engine on the data in `dir` with this KMS.
+pub(crate) async fn open_with(dir: &Path, clock: &Arc<FakeClock>, kms: Arc<dyn Kms>) -> (Engine, Arc<dyn Store>) {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir).expect("a store"));
     let entropy = Arc::new(SystemEntropy);
-    let kms = LocalKms::open(&dir.join("master.key"), entropy.clone()).expect("a local key");
     let parts = Parts {
         store: Arc::clone(&store),
-        kms: Arc::new(kms),
+        kms,
         clock: Arc::clone(clock) as _,
         entropy,
         schemes: vec![],
         egress: EgressPolicy::default(),
         supervisor: outbound::supervisor(),
+        key_cache: CachePolicy::default(),
         checkouts: dir.join("checkouts"),
     };
     (Engine::open(parts).await.expect("an engine"), store)
