@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use systems::world;
 
 use crate::run::{has_or_installs, run, run_with};
-use crate::{bad_inputs, constant_time, crash, leaks, octokit, readme, replays, tidy};
+use crate::{bad_inputs, constant_time, crash, leaks, octokit, readme, replays, rotations, tidy};
 
 struct Step {
     name: &'static str,
@@ -27,6 +27,7 @@ const STEPS: &[Step] = &[
     Step { name: "readme", run: readme::run },
     Step { name: "crash", run: || crash::run(&crash::Plan::short()) },
     Step { name: "replays", run: || replays::run(&replays::Plan::short()) },
+    Step { name: "rotations", run: || rotations::run(&rotations::Plan::short()) },
     Step { name: "octokit", run: octokit::run },
     Step { name: "bad inputs", run: || bad_inputs::run(None) },
     Step { name: "constant time", run: constant_time::run_all },

@@ -10,6 +10,7 @@ mod leaks;
 mod octokit;
 mod readme;
 mod replays;
+mod rotations;
 mod run;
 mod tidy;
 
@@ -41,6 +42,8 @@ enum Command {
     },
     /// Captured requests sent again, all at once, under fresh ids
     Replays(replays::Plan),
+    /// Rotates a secret again and again under load, with senders that switch within the grace
+    Rotations(rotations::Plan),
     /// Measures
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Octokit => run::build_server().and_then(|()| octokit::run()),
         Command::BadInputs { only } => run::build_server().and_then(|()| bad_inputs::run(only.as_deref())),
         Command::Replays(plan) => run::build_server().and_then(|()| replays::run(&plan)),
+        Command::Rotations(plan) => run::build_server().and_then(|()| rotations::run(&plan)),
         Command::Bench(what) => bench::execute(&what),
         Command::Readme => run::build_server().and_then(|()| readme::run()),
         Command::ConstantTime => constant_time::run_all(),
