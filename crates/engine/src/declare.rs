@@ -15,7 +15,7 @@ use crate::expression::Expression;
 use crate::model::{AuditEntry, DestinationSpec, Manager, OWN, PUBLISH, Principal, Proof, Rules, Source, SourceSpec};
 use crate::store::{Change, Resources};
 
-pub use outline::{Act, Kind, Planned};
+pub use outline::{Act, Kind, Planned, managed_by_file};
 pub use shown::{Difference, HIDDEN, shown};
 
 use outline::{Outline, not_declared};
@@ -192,7 +192,7 @@ impl Engine {
             }
         };
         if declaration.manager == Manager::File {
-            return Err(outline::managed_by_file(kind, name));
+            return Err(managed_by_file(kind, name));
         }
         let detail = json!({ "before": shown(&declaration.table) });
         let (action, target) = (format!("{}.remove", kind.name()), format!("{}:{name}", kind.name()));

@@ -55,7 +55,8 @@ pub mod store;
 
 pub use crate::alert::SECRET_EXPOSED;
 pub use crate::declare::{
-    Act, Authority, Declared, DeclaredDestination, DeclaredSource, Difference, Kind, Planned, shown,
+    Act, Authority, Declared, DeclaredDestination, DeclaredSource, Difference, HIDDEN, Kind, Planned, managed_by_file,
+    shown,
 };
 pub use crate::engine::{Engine, Parts};
 pub use crate::error::EngineError;

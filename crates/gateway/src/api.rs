@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod authorize;
 pub(crate) mod backup;
 pub(crate) mod caller;
+pub(crate) mod configuration;
 pub(crate) mod cookie;
 pub(crate) mod deliveries;
 pub(crate) mod destinations;
@@ -31,6 +32,7 @@ use hookward_engine::clock::{Clock, Timestamp};
 use http::{HeaderValue, header};
 use sha2::{Digest, Sha256};
 
+use crate::declaring::Declaring;
 use crate::metrics::Metrics;
 use cookie::Transport;
 use problem::{Code, Problem};
@@ -42,6 +44,7 @@ const ENVELOPE: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Api {
     engine: Engine,
+    declaring: Arc<Declaring>,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
     key_digest: [u8; 32],
@@ -52,14 +55,15 @@ pub(crate) struct Api {
 impl Api {
     /// An API for whoever has `key`.
     pub(crate) fn new(
-        engine: Engine,
+        declaring: Arc<Declaring>,
         metrics: Metrics,
         clock: Arc<dyn Clock>,
         key: &Secret,
         body_bytes: usize,
         transport: Transport,
     ) -> Self {
-        Self { engine, metrics, clock, key_digest: Sha256::digest(key.expose()).into(), body_bytes, transport }
+        let (engine, key_digest) = (declaring.engine().clone(), Sha256::digest(key.expose()).into());
+        Self { engine, declaring, metrics, clock, key_digest, body_bytes, transport }
     }
 
     /// The engine behind it.

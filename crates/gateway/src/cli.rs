@@ -7,6 +7,7 @@ mod config;
 mod deliveries;
 mod events;
 mod exit;
+mod files;
 mod filter;
 mod jobs;
 mod keys;
@@ -36,8 +37,7 @@ use exit::Exit;
 /// How long what still runs may take once the command is over.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
-const STATUS: &str =
-    "Exit status: 0 done, 1 failed, 2 wrong use or configuration, 3 not found, 4 not authorised, 5 refused.";
+const STATUS: &str = "Exit status: 0 done, 1 failed, 2 wrong use or configuration, 3 not found, 4 not authorised, 5 refused,\n10 a plan that changes something.";
 
 /// One door for every webhook: proves who sent it, never loses it, never runs it twice.
 #[derive(Debug, Parser)]
@@ -63,6 +63,28 @@ enum Command {
     /// Look at a configuration file without starting anything
     #[command(subcommand)]
     Config(config::Config),
+    /// Say what applying a configuration file would change: exit status 10 if anything
+    Plan {
+        #[command(flatten)]
+        file: files::File,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Put a configuration file's sources and destinations in force, all or nothing
+    Apply {
+        #[command(flatten)]
+        file: files::File,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Print all sources and destinations as a configuration file, without secrets
+    Export {
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// The doors in
     Source {
         #[command(subcommand)]
@@ -248,11 +270,14 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Sign(command) => return sign::run(command, now()),
         Command::Schemes(command) => return schemes::run(command),
         Command::Filter { what, remote } => return filter::run(what, remote).await,
+        Command::Plan { file, remote } => return files::plan(file, &remote.open()?).await,
         Command::Demo { once } => return Ok(demo::run(once).await?),
         Command::Config(command) => config::run(command)?,
         Command::Audit { what, remote } => audit::run(what, remote).await?,
         Command::Backup { saving, remote } => backup::take(saving, &remote.open()?, &moment()).await?,
         Command::Restore(restore) => backup::restore(&restore)?,
+        Command::Apply { file, yes, remote } => files::apply(file, yes, &remote.open()?).await?,
+        Command::Export { remote } => files::export(&remote.open()?).await?,
         Command::Source { what, remote } => resources::source(what, &remote.open()?).await?,
         Command::Destination { what, remote } => resources::destination(what, &remote.open()?).await?,
         Command::Event { what, remote } => events::run(what, &remote.open()?).await?,

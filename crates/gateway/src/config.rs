@@ -9,10 +9,8 @@ mod door;
 mod file;
 mod kms;
 mod problems;
-#[expect(dead_code, reason = "what the API is sent comes to be checked by these rules")]
 mod reference;
 mod report;
-#[expect(dead_code, reason = "what the API is sent comes to be checked by these rules")]
 mod sent;
 mod settings;
 mod sources;
@@ -34,8 +32,8 @@ pub use door::{Answer, Answers, Door};
 pub use kms::{AwsKey, KeyManagement, KeyProvider, Pkcs11Key, Token};
 pub use problems::{ConfigError, Problem};
 pub use reference::Environment;
-pub(crate) use reference::{References, from_file, is_reference, without_newline};
-use sent::Surroundings;
+pub(crate) use reference::{References, STORED, from_file, is_reference, look_up_here, without_newline};
+pub(crate) use sent::{SentProblem, SentTable, Surroundings, Tables, check_sent};
 pub(crate) use values::parse_lapse;
 
 use crate::{supervise, world};
@@ -95,8 +93,6 @@ pub struct Settings {
     pub egress_allow: Vec<IpNet>,
     /// Whether such a range may be all of them.
     pub egress_allow_everything: bool,
-    /// How often the audit log's head is told as an event; never when absent.
-    pub publish_head: Option<Duration>,
     /// PEM certificates trusted besides the public ones.
     pub egress_roots: Option<PathBuf>,
 }
@@ -205,6 +201,11 @@ impl Config {
         let settings = check.settings(&file);
         check.around.body_bytes = settings.limits.body_bytes;
         check.around.egress_allow_everything = settings.egress_allow_everything;
+        if settings.egress_allow_everything {
+            let notice =
+                "DANGER: `allow_everything` lets destinations reach this machine and every network that it is in";
+            check.notices.push(notice.to_owned());
+        }
         let unmatched = door::unmatched(&mut check, std::mem::take(&mut file.unmatched));
         check.around.retention = sources::retention(&mut check, &file.retention);
         let (sources, destinations) = check.tables(file.source, file.destination, given);
@@ -227,6 +228,16 @@ impl Config {
     }
 }
 
+/// The sources and destinations in `text` as they are written, for sending them to a gateway that checks them.
+///
+/// # Errors
+/// When it is not TOML.
+pub(crate) fn tables(text: &str, name: &str) -> Result<Value, ConfigError> {
+    let unreadable = |error| ConfigError::new(name, vec![problems::from_toml(text, &error)]);
+    let Given { source, destination } = toml::from_str(text).map_err(unreadable)?;
+    Ok(serde_json::json!({ "source": source, "destination": destination }))
+}
+
 /// Tables as they were written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -234,9 +245,6 @@ struct Given {
     source: Vec<Value>,
     destination: Vec<Value>,
 }
-
-/// How often the audit log's head may be told: often enough for a use, seldom enough for a log.
-const PUBLISH_HEAD: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(30 * 86_400);
 
 /// A configuration on its way to becoming declarations: collects everything that is wrong instead of stopping at the
 /// first.
@@ -359,7 +367,6 @@ impl<'a> Check<'a> {
             },
             egress_allow: settings::reachable(self, &file.egress.allow, file.egress.allow_everything),
             egress_allow_everything: file.egress.allow_everything,
-            publish_head: file.audit.publish_head.as_ref().map(|every| self.publish_head(every)),
             egress_roots: file.egress.extra_roots.clone(),
         }
     }
@@ -411,14 +418,6 @@ impl<'a> Check<'a> {
     }
 
     /// A timeout must leave time for something.
-    fn publish_head(&mut self, value: &toml::Spanned<values::Lapse>) -> Duration {
-        let every = value.get_ref().0;
-        if !PUBLISH_HEAD.contains(&every) {
-            self.problem(value, "`publish_head` is 1m to 30d; leave it out to publish none");
-        }
-        every
-    }
-
     fn timeout(&mut self, value: &toml::Spanned<values::Lapse>, what: &str) -> Duration {
         let duration = value.get_ref().0;
         if duration.is_zero() {

@@ -3,6 +3,7 @@
 
 mod cli;
 pub mod config;
+mod declaring;
 mod demo;
 mod serve;
 

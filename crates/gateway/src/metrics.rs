@@ -12,6 +12,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::config::Settings;
+
 /// What a request at a source was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
@@ -114,8 +116,8 @@ impl SourceCounters {
 }
 
 impl Metrics {
-    /// Nothing counted yet, in a process that began at `started`.
-    pub(crate) fn new(started: Timestamp) -> Self {
+    /// Nothing counted yet, in a process that began at `started` with these settings.
+    pub(crate) fn new(started: Timestamp, settings: &Settings) -> Self {
         let mut registry = Registry::default();
         let received = Family::<Received, Counter>::default();
         registry.register("hookward_received", "Requests at a source, by what they were answered", received.clone());
@@ -123,6 +125,9 @@ impl Metrics {
         registry.register("hookward_refused", "Requests not believed, by the reason", refused.clone());
         let unmatched = Counter::default();
         registry.register("hookward_unmatched", "Requests to paths that no source has", unmatched.clone());
+        let help = "Whether destinations may reach every address, private ones included";
+        let everything = ConstGauge::new(i64::from(settings.egress_allow_everything));
+        registry.register("hookward_egress_allow_everything", help, everything);
         Self { started, registry: Arc::new(registry), received, refused, unmatched }
     }
 

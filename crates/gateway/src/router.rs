@@ -11,8 +11,8 @@ use hyper::body::Incoming;
 
 use crate::answer::Whole;
 use crate::api::{
-    self, Api, audit, backup, deliveries, destinations, events, jobs, keys, leases, login, me, organizations, refusals,
-    secrets, sources, users,
+    self, Api, audit, backup, configuration, deliveries, destinations, events, jobs, keys, leases, login, me,
+    organizations, refusals, secrets, sources, users,
 };
 use crate::health;
 use crate::ingest::Ingest;
@@ -56,10 +56,13 @@ fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/organizations", get(organizations::list).post(organizations::create))
         .route("/organizations/{id}", patch(organizations::change).delete(organizations::erase))
         .route("/organizations/{id}/key", post(organizations::first_key))
-        .route("/sources", get(sources::list))
-        .route("/sources/{name}", get(sources::show))
-        .route("/destinations", get(destinations::list))
-        .route("/destinations/{name}", get(destinations::show))
+        .route("/sources", get(sources::list).post(sources::create))
+        .route("/sources/{name}", get(sources::show).patch(sources::change).delete(sources::remove))
+        .route("/destinations", get(destinations::list).post(destinations::create))
+        .route("/destinations/{name}", get(destinations::show).patch(destinations::change).delete(destinations::remove))
+        .route("/config/plan", post(configuration::plan))
+        .route("/config/apply", post(configuration::apply))
+        .route("/config/export", get(configuration::export))
         .route("/destinations/{name}/pause", post(destinations::pause))
         .route("/destinations/{name}/resume", post(destinations::resume))
         .route("/destinations/{name}/lease", post(leases::lease))

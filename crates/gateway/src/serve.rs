@@ -9,18 +9,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hookward::Scheme;
 use hookward_engine::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use hookward_engine::destination::command::Supervisor;
 use hookward_engine::egress::EgressPolicy;
 use hookward_engine::kms::cache::CachePolicy;
 use hookward_engine::kms::local::LocalKmsError;
-use hookward_engine::model::Principal;
 use hookward_engine::store::sqlite::{OpenError, SqliteStore};
-use hookward_engine::{Authority, Declared, DeclaredDestination, DeclaredSource, Engine, EngineError, Parts};
+use hookward_engine::{Engine, EngineError, Parts};
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,7 +28,8 @@ use tokio_util::task::TaskTracker;
 use crate::accept;
 use crate::api::Api;
 use crate::api::cookie::Transport;
-use crate::config::{Config, DestinationDeclaration, Settings, SourceDeclaration};
+use crate::config::{Config, Settings};
+use crate::declaring::{Declaring, Rules};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::router;
@@ -74,6 +75,9 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Running {
     engine: Engine,
+    declaring: Arc<Declaring>,
+    settings: Settings,
+    schemes: Vec<Scheme>,
     public: SocketAddr,
     admin: SocketAddr,
     api_key_file: PathBuf,
@@ -103,6 +107,25 @@ impl Running {
         &self.api_key_file
     }
 
+    /// Puts in force what a configuration declares now. What it says besides that is for the next start.
+    ///
+    /// # Errors
+    /// When it cannot be declared: then everything stays as it is.
+    pub async fn reload(&self, config: Config) -> Result<(), StartError> {
+        let Config { mut settings, sources, destinations, schemes, .. } = config;
+        // The command line's own word on these is not in the file.
+        settings.data.clone_from(&self.settings.data);
+        (settings.public, settings.admin) = (self.settings.public, self.settings.admin);
+        if settings != self.settings || !schemes.iter().map(Scheme::name).eq(self.schemes.iter().map(Scheme::name)) {
+            tracing::warn!(
+                "the configuration says more that is new than sources and destinations: that needs a restart"
+            );
+        }
+        let changes = self.declaring.serve(sources, destinations).await?;
+        tracing::info!(changes = changes.len(), "the configuration was read again");
+        Ok(())
+    }
+
     /// Stops accepting, finishes requests and attempts in flight, and returns. Whether everything finished in time;
     /// what did not is as if the process had been killed: nothing accepted is lost.
     pub async fn stop(self) -> bool {
@@ -124,23 +147,26 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         config;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let parts = parts(&settings, schemes, supervisor, Arc::clone(&clock), Arc::clone(&entropy))?;
+    let parts = parts(&settings, schemes.clone(), supervisor, Arc::clone(&clock), Arc::clone(&entropy))?;
     let api_key_file = settings.data.join(data::API_KEY_FILE);
     let api_key = match api_key {
         Some(key) => key,
         None => data::api_key(&api_key_file, &*entropy)?,
     };
+    let rules = Rules::new(&settings, retention, &schemes);
     let engine = Engine::open(parts).await?;
+    let declaring = Arc::new(Declaring::new(engine.clone(), rules));
     if is_file {
-        engine.declare(&Principal::config(), Authority::ServedFile, declared(sources, destinations)).await?;
+        declaring.serve(sources, destinations).await?;
     }
     engine.warm().await;
     engine.declare_inner_retention(retention).await?;
-    let metrics = Metrics::new(clock.now());
+    let metrics = Metrics::new(clock.now(), &settings);
     let limits = settings.limits.clone();
     let ingest = Ingest::new(engine.clone(), metrics.clone(), &settings, &unmatched);
     let ingest = Arc::new(ingest.map_err(StartError::Door)?);
-    let api = Arc::new(Api::new(engine.clone(), metrics, clock, &api_key, limits.body_bytes, transport(&settings)));
+    let api =
+        Arc::new(Api::new(Arc::clone(&declaring), metrics, clock, &api_key, limits.body_bytes, transport(&settings)));
     let (public, public_address) = listen(settings.public).await?;
     let (admin, admin_address) = listen(settings.admin).await?;
     data::write_addresses(&settings.data, public_address, admin_address)?;
@@ -151,18 +177,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     tasks.spawn(accept::serve(admin, limits.clone(), service, stop.clone()));
     let dispatching = (engine.clone(), stop.clone());
     tasks.spawn(async move { dispatching.0.run(dispatching.1).await });
-    if let Some(every) = settings.publish_head {
-        let publishing = (engine.clone(), stop.clone());
-        tasks.spawn(async move { publishing.0.publish_heads(every, &publishing.1).await });
-    }
     tasks.close();
     let (public, admin, drain_timeout) = (public_address, admin_address, limits.drain_timeout);
-    Ok(Running { engine, public, admin, api_key_file, drain_timeout, stop, tasks })
+    Ok(Running { engine, declaring, settings, schemes, public, admin, api_key_file, drain_timeout, stop, tasks })
 }
 
 fn parts(
     settings: &Settings,
-    schemes: Vec<hookward::Scheme>,
+    schemes: Vec<Scheme>,
     supervisor: Supervisor,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -189,26 +211,16 @@ fn transport(settings: &Settings) -> Transport {
     }
 }
 
-fn declared(sources: Vec<SourceDeclaration>, destinations: Vec<DestinationDeclaration>) -> Declared {
-    let source = |source: SourceDeclaration| {
-        let SourceDeclaration { name, spec, declared, secret, handshake_token } = source;
-        DeclaredSource { name, spec, table: declared, secret, handshake_token }
-    };
-    let destination = |destination: DestinationDeclaration| {
-        let DestinationDeclaration { name, spec, declared, secret } = destination;
-        DeclaredDestination { name, spec, table: declared, secret }
-    };
-    Declared {
-        sources: sources.into_iter().map(source).collect(),
-        destinations: destinations.into_iter().map(destination).collect(),
-    }
-}
-
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |cause| StartError::Listen { address, cause };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// Gives one item for each SIGHUP from now on.
+pub(crate) fn hangups() -> Signal {
+    signal(SignalKind::hangup()).expect("the system lets a process handle its signals")
 }
 
 /// Completes at the first SIGTERM or SIGINT from now on.

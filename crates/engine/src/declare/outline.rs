@@ -87,7 +87,8 @@ struct Compared<'a> {
     secret: bool,
 }
 
-pub(super) fn managed_by_file(kind: Kind, name: &str) -> EngineError {
+/// What whoever would change it elsewhere is told.
+pub fn managed_by_file(kind: Kind, name: &str) -> EngineError {
     EngineError::Conflict(format!("{} `{name}` is managed by the configuration file: change it there", kind.name()))
 }
 

@@ -4,7 +4,6 @@
 
 mod accounts;
 mod alert;
-mod audit;
 mod backup;
 mod chain;
 mod clock;

@@ -5,14 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use bytes::Bytes;
 use hookward_engine::model::{Destination, DestinationKind, DestinationState, Principal, ReportProvider};
+use http::StatusCode;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
-use super::caller::{Caller, Read, Redeliver};
+use super::caller::{Admin, Caller, Read, Redeliver};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
+use super::secrets::parse;
 use super::sources::Paging;
 use super::{Api, time};
 
@@ -35,6 +39,10 @@ pub(crate) struct Shown {
     timeout_ms: u64,
     signing_scheme: Option<String>,
     grace_s: u64,
+    /// `file` or `api`: what a file manages is changed there.
+    managed_by: &'static str,
+    /// The table that was declared, without what may be a credential.
+    declared: Value,
     created_at: String,
 }
 
@@ -80,6 +88,7 @@ pub(crate) async fn list(
     let Query(query) = query?;
     let page = page::page("destinations", query.limit.as_deref(), query.cursor.as_deref())?;
     let mut destinations = api.engine.destinations(caller.organization);
+    destinations.retain(|destination| !destination.is_retired());
     destinations.sort_by_key(|destination| std::cmp::Reverse(destination.created_at));
     Ok(Json(page::show("destinations", page::slice(destinations, page), shown)))
 }
@@ -94,7 +103,8 @@ pub(crate) async fn show(
 }
 
 fn find(api: &Api, caller: &Principal, name: &str) -> Result<Json<Shown>, Problem> {
-    let destination = api.engine.destination(caller.organization, name);
+    // One that is only remembered is not there for anybody.
+    let destination = api.engine.destination(caller.organization, name).filter(|one| !one.is_retired());
     let missing = || Problem::new(Code::NotFound, format!("there is no destination `{}`", name.escape_debug()));
     Ok(Json(shown(destination.ok_or_else(missing)?)))
 }
@@ -117,6 +127,40 @@ pub(crate) async fn resume(
 ) -> Result<Json<Shown>, Problem> {
     api.engine.set_destination_state(&name, DestinationState::Active, &caller).await?;
     find(&api, &caller, &name)
+}
+
+/// `POST /destinations`
+pub(crate) async fn create(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Admin>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Shown>), Problem> {
+    let table: Map<String, Value> = parse(&body?)?;
+    let name = table.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    api.declaring.create(&caller, hookward_engine::Kind::Destination, table).await?;
+    Ok((StatusCode::CREATED, find(&api, &caller, &name)?))
+}
+
+/// `PATCH /destinations/{name}`
+pub(crate) async fn change(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Admin>,
+    Path(name): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Shown>, Problem> {
+    let patch: Map<String, Value> = parse(&body?)?;
+    api.declaring.alter(&caller, hookward_engine::Kind::Destination, &name, patch).await?;
+    find(&api, &caller, &name)
+}
+
+/// `DELETE /destinations/{name}`
+pub(crate) async fn remove(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Admin>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    api.declaring.retire(&caller, hookward_engine::Kind::Destination, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn shown(destination: Destination) -> Shown {
@@ -142,6 +186,8 @@ fn shown(destination: Destination) -> Shown {
         timeout_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),
         signing_scheme: spec.signing.map(|signing| signing.scheme),
         grace_s: spec.grace.as_secs(),
+        managed_by: destination.declaration.manager.name(),
+        declared: hookward_engine::shown(&destination.declaration.table),
         created_at: time(destination.created_at),
     }
 }

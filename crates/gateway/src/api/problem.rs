@@ -13,6 +13,8 @@ use hookward_engine::{EngineError, PublishError};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use crate::declaring::Refused;
+
 /// What went wrong, for programs. Codes never change their meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -142,6 +144,19 @@ impl From<AccountError> for Problem {
             AccountError::WrongPassword | AccountError::WrongCode => Self::new(Code::Forbidden, words),
             AccountError::TooOften(wait) => Self::too_often(words, wait),
         }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let problems = match refused {
+            Refused::Engine(error) => return error.into(),
+            Refused::Problems(problems) => problems,
+        };
+        let is_conflict = problems.iter().all(|problem| problem.is_conflict);
+        let told: Vec<String> =
+            problems.into_iter().map(|problem| format!("`{}`: {}", problem.pointer, problem.message)).collect();
+        Self::new(if is_conflict { Code::NotPossible } else { Code::InvalidRequest }, told.join("; "))
     }
 }
 

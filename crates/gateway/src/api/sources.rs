@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use hookward_engine::model::{Proof, Source};
+use bytes::Bytes;
+use hookward_engine::Kind;
+use hookward_engine::model::{Principal, Proof, Source};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::caller::{Caller, Read};
+use super::caller::{Admin, Caller, Read};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
+use super::secrets::parse;
 use super::{Api, time};
 
 /// Which page.
@@ -28,13 +33,17 @@ pub(crate) struct Shown {
     name: String,
     scheme: Option<String>,
     proof: &'static str,
-    door: serde_json::Value,
+    door: Value,
     dedup: Dedup,
     event_types: Vec<String>,
     filter: Option<String>,
     rate: Option<Rate>,
     grace_s: u64,
     retention: Retention,
+    /// `file` or `api`: what a file manages is changed there.
+    managed_by: &'static str,
+    /// The table that was declared, without what may be a credential.
+    declared: Value,
     created_at: String,
     removed_at: Option<String>,
 }
@@ -79,9 +88,47 @@ pub(crate) async fn show(
     caller: Caller<Read>,
     Path(name): Path<String>,
 ) -> Result<Json<Shown>, Problem> {
-    let source = api.engine.source(caller.organization, &name);
+    find(&api, &caller, &name)
+}
+
+fn find(api: &Api, caller: &Principal, name: &str) -> Result<Json<Shown>, Problem> {
+    let source = api.engine.source(caller.organization, name);
     let missing = || Problem::new(Code::NotFound, format!("there is no source `{}`", name.escape_debug()));
     Ok(Json(shown(source.ok_or_else(missing)?)))
+}
+
+/// `POST /sources`
+pub(crate) async fn create(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Admin>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Shown>), Problem> {
+    let table: Map<String, Value> = parse(&body?)?;
+    let name = table.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    api.declaring.create(&caller, Kind::Source, table).await?;
+    Ok((StatusCode::CREATED, find(&api, &caller, &name)?))
+}
+
+/// `PATCH /sources/{name}`
+pub(crate) async fn change(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Admin>,
+    Path(name): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Shown>, Problem> {
+    let patch: Map<String, Value> = parse(&body?)?;
+    api.declaring.alter(&caller, Kind::Source, &name, patch).await?;
+    find(&api, &caller, &name)
+}
+
+/// `DELETE /sources/{name}`
+pub(crate) async fn remove(
+    State(api): State<Arc<Api>>,
+    caller: Caller<Admin>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    api.declaring.retire(&caller, Kind::Source, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn shown(source: Source) -> Shown {
@@ -111,6 +158,8 @@ fn shown(source: Source) -> Shown {
             age_s: source.spec.retention.age.map(|age| age.as_secs()),
             size_bytes: source.spec.retention.size_bytes,
         },
+        managed_by: source.declaration.manager.name(),
+        declared: hookward_engine::shown(&source.declaration.table),
         created_at: time(source.created_at),
         removed_at: source.removed_at.map(time),
     }

@@ -97,7 +97,16 @@ fn scalar(value: &Value) -> String {
         Value::Array(items) => items.iter().map(scalar).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     };
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    escaped(&text)
+}
+
+/// A text in which nothing steers a terminal: control characters, and those that turn the direction of writing, are written
+/// out.
+pub(super) fn escaped(text: &str) -> String {
+    let turns =
+        |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}');
+    let written = |c: char| if c.is_control() || turns(c) { c.escape_default().collect() } else { vec![c] };
+    text.chars().flat_map(written).collect()
 }
 
 fn tidy(table: &str) -> String {

@@ -1,5 +1,8 @@
 //! The gateway at the other end: one request, and what its answer means for the exit status.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use base64::Engine as _;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -9,7 +12,7 @@ use zeroize::Zeroizing;
 use super::exit::Exit;
 use super::print::{self, Column};
 use super::{Output, Remote};
-use crate::{client, world};
+use crate::{client, config, world};
 
 /// What stands unescaped in a path segment or a query value.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -24,14 +27,37 @@ pub(super) struct Gateway {
 impl Remote {
     /// The gateway these options mean.
     pub(super) fn open(self) -> Result<Gateway, Exit> {
-        let key = world::variable("HOOKWARD_API_KEY").filter(|key| !key.is_empty()).ok_or_else(|| {
+        let given = world::variable("HOOKWARD_API_KEY").filter(|key| !key.is_empty()).map(Zeroizing::new);
+        let key = match (given, world::variable("HOOKWARD_API_KEY_FILE").filter(|path| !path.is_empty())) {
+            (None, Some(path)) => Some(key_in(Path::new(&path))?),
+            (given, _) => given,
+        };
+        let key = key.ok_or_else(|| {
             Exit::not_authorised(
-                "HOOKWARD_API_KEY is not set; a gateway that was started without one keeps it in `api-key` in its data \
+                "HOOKWARD_API_KEY is not set, nor is HOOKWARD_API_KEY_FILE; a gateway that was started without one keeps it in `api-key` in its data \
                  directory: export HOOKWARD_API_KEY=$(cat hookward-data/api-key)",
             )
         })?;
-        Ok(Gateway { url: self.url.trim_end_matches('/').to_owned(), key: Zeroizing::new(key), output: self.output })
+        Ok(Gateway { url: self.url.trim_end_matches('/').to_owned(), key, output: self.output })
     }
+}
+
+/// The key in a file that nobody else can read.
+fn key_in(path: &Path) -> Result<Zeroizing<String>, Exit> {
+    let name = path.display();
+    let unreadable =
+        |error: std::io::Error| Exit::usage(format!("HOOKWARD_API_KEY_FILE: {name} cannot be read: {error}"));
+    let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let problem = format!("HOOKWARD_API_KEY_FILE: {name} can be read by others (mode {mode:04o})");
+        return Err(Exit::usage(format!(
+            "{problem}: `chmod 600` it, and make another key if anybody may have read it"
+        )));
+    }
+    let bytes = config::without_newline(std::fs::read(path).map_err(unreadable)?);
+    let text = std::str::from_utf8(&bytes).ok().filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| Exit::usage(format!("HOOKWARD_API_KEY_FILE: {name} holds no key")))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 impl Gateway {

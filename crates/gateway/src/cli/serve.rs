@@ -1,7 +1,8 @@
 //! `hookward serve`: options over the file, a few lines on what was started, and the wait for the end.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -9,6 +10,8 @@ use hookward::Secret;
 use hookward_engine::ids::OrganizationId;
 use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use tokio::signal::unix::Signal;
 
 use super::exit::Exit;
 use super::print;
@@ -26,9 +29,9 @@ const NAMES: usize = 6;
 #[command(after_help = "Example: hookward serve --config hookward.toml --data /var/lib/hookward\n\n\
 HOOKWARD_API_KEY is the API key; without it one is made and kept in `api-key` in the data directory.\n\
 HOOKWARD_LOG (debug, info, warn, …) and HOOKWARD_LOG_FORMAT=json set the log on standard error.\n\
-SIGTERM finishes what is in flight and ends. `hookward config default` prints every setting.")]
+SIGTERM finishes what is in flight and ends; SIGHUP reads the file's sources and destinations again. `hookward config default` prints every setting.")]
 pub(super) struct Serve {
-    /// The configuration file; without one there are no sources and the defaults hold
+    /// The configuration file; without one the defaults hold, and what was declared before stays
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where data is kept [default: hookward-data]
@@ -63,9 +66,13 @@ pub(super) async fn run(options: Serve) -> Result<ExitCode, Exit> {
     allow_many_files();
     leave_no_core();
     let interrupted = serve::interrupted();
+    let hangups = serve::hangups();
     let running = serve::start(config).await.map_err(Exit::failure)?;
     print::out(welcome(&running, &data, &notices, has_key).as_bytes())?;
-    interrupted.await;
+    tokio::select! {
+        () = interrupted => {}
+        never = reload(&running, options.config.as_deref(), hangups) => match never {},
+    }
     tracing::info!("stopping: no new requests, and what is in flight finishes");
     let at_once = serve::interrupted();
     tokio::select! {
@@ -73,6 +80,28 @@ pub(super) async fn run(options: Serve) -> Result<ExitCode, Exit> {
         () = at_once => tracing::warn!("told twice: stopped at once"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the file again at each SIGHUP. One that cannot be put in force changes nothing, and the log says why.
+async fn reload(running: &Running, file: Option<&Path>, mut hangups: Signal) -> Infallible {
+    loop {
+        if hangups.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        let Some(path) = file else {
+            tracing::warn!("SIGHUP: there is no configuration file to read again");
+            continue;
+        };
+        match Config::load(path) {
+            Ok(config) => {
+                config.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+                if let Err(error) = running.reload(config).await {
+                    tracing::error!("the configuration stays as it was: {error}");
+                }
+            }
+            Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+        }
+    }
 }
 
 /// A connection is a file. The soft limit is often far below what the system allows.

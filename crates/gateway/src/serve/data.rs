@@ -1,10 +1,10 @@
 //! The gateway's own small files in the data directory: where it listens, and the API key of a first start.
 //! The database and its directory are the store's, the master key is the KMS's.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -32,6 +32,14 @@ pub(super) fn api_key(path: &Path, entropy: &dyn Entropy) -> Result<Secret, Star
     let failed = |cause| StartError::Path { path: path.to_owned(), cause };
     let text = match File::open(path) {
         Ok(mut file) => {
+            let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
+            if mode & 0o077 != 0 {
+                tracing::warn!(
+                    "the API key in `{}` could be read by others (mode {mode:04o}): not any more",
+                    path.display()
+                );
+                file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+            }
             let mut text = Vec::new();
             file.read_to_end(&mut text).map_err(failed)?;
             without_newline(text)

@@ -1,0 +1,231 @@
+//! What is in force already, where a declaration says `stored` or does not say it again: tables, and the values in them that
+//! may be credentials. Secrets are the engine's; none of them ever comes here.
+
+use std::collections::HashMap;
+
+use hookward_engine::model::{Declaration, DestinationKind, DestinationSpec, Principal};
+use hookward_engine::{Engine, HIDDEN, Kind, shown};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::config::{STORED, is_reference};
+
+/// Where a table has secrets.
+const SECRETS: [&str; 4] = ["/secret", "/sign/secret", "/token", "/checkout/credential"];
+
+/// Where a table has a URL that values are sent to.
+const PLACES: [&str; 3] = ["/url", "/api", "/checkout/base"];
+
+/// How something came into force that is.
+pub(super) fn declaration(engine: &Engine, by: &Principal, kind: Kind, name: &str) -> Option<Declaration> {
+    let organization = by.organization;
+    Some(match kind {
+        Kind::Source => engine.source(organization, name)?.declaration,
+        Kind::Destination => engine.destination(organization, name).filter(|one| !one.is_retired())?.declaration,
+    })
+}
+
+/// Its table.
+pub(super) fn table(engine: &Engine, by: &Principal, kind: Kind, name: &str) -> Option<Map<String, Value>> {
+    Some(members(declaration(engine, by, kind, name)?.table))
+}
+
+pub(super) fn members(table: Value) -> Map<String, Value> {
+    match table {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+/// Secrets that were sent go into the keyring, never into what is kept of the table.
+pub(super) fn take_secrets_out(table: &mut Value) {
+    for pointer in SECRETS {
+        if let Some(secret) = table.pointer_mut(pointer) {
+            *secret = Value::from(STORED);
+        }
+    }
+}
+
+/// Whether a table says where its secret comes from.
+pub(super) fn has_referred_secret(table: &Value) -> bool {
+    SECRETS.iter().any(|pointer| table.pointer(pointer).and_then(Value::as_str).is_some_and(is_reference))
+}
+
+/// How a secret is referred to is no difference between two tables: what it is, is compared otherwise.
+pub(super) fn settle_secrets(before: &Map<String, Value>, table: &mut Value) {
+    let before = Value::Object(before.clone());
+    for pointer in SECRETS {
+        if let (Some(kept), Some(secret)) = (before.pointer(pointer), table.pointer_mut(pointer)) {
+            *secret = kept.clone();
+        }
+    }
+}
+
+/// A destination that is to be somewhere else does not take along what would be sent there, unless that is said again.
+pub(super) fn drop_credentials(
+    before: &Map<String, Value>,
+    patch: &Map<String, Value>,
+    table: &mut Map<String, Value>,
+) {
+    if moved(before, table) && !patch.contains_key("set_headers") {
+        table.remove("set_headers");
+    } else if moved(before, table)
+        && let (Some(Value::Object(set)), Some(Value::Object(said))) =
+            (table.get_mut("set_headers"), patch.get("set_headers"))
+    {
+        set.retain(|name, _| said.contains_key(name));
+    }
+}
+
+fn moved(before: &Map<String, Value>, after: &Map<String, Value>) -> bool {
+    let (before, after) = (Value::Object(before.clone()), Value::Object(after.clone()));
+    PLACES.iter().any(|place| before.pointer(place) != after.pointer(place))
+}
+
+/// Puts what is in force where a sent table says `stored`, or has the same reference as before without its value.
+pub(super) fn fill(
+    before: &Map<String, Value>,
+    spec: Option<&DestinationSpec>,
+    table: &mut Map<String, Value>,
+    references: &mut HashMap<String, Zeroizing<String>>,
+) {
+    let kept = Value::Object(before.clone());
+    let mut whole = Value::Object(std::mem::take(table));
+    for place in PLACES {
+        fill_at(&kept, spec, &mut whole, place, references);
+    }
+    let is_elsewhere = PLACES.iter().any(|place| kept.pointer(place) != whole.pointer(place));
+    for group in ["set_headers", "environment"] {
+        let names: Vec<String> =
+            whole.get(group).and_then(Value::as_object).into_iter().flat_map(Map::keys).cloned().collect();
+        // What is stored is not sent elsewhere; the checks say so, where it stands.
+        for name in names.iter().filter(|_| !is_elsewhere) {
+            let pointer = format!("/{group}/{}", name.replace('~', "~0").replace('/', "~1"));
+            fill_at(&kept, spec, &mut whole, &pointer, references);
+        }
+    }
+    for pointer in SECRETS {
+        let same = |text: &str| kept.pointer(pointer).and_then(Value::as_str) == Some(text);
+        if let Some(Value::String(text)) = whole.pointer_mut(pointer)
+            && is_reference(text)
+            && !references.contains_key(text)
+            && same(text)
+        {
+            STORED.clone_into(text);
+        }
+    }
+    if let Value::Object(filled) = whole {
+        *table = filled;
+    }
+}
+
+fn fill_at(
+    kept: &Value,
+    spec: Option<&DestinationSpec>,
+    table: &mut Value,
+    pointer: &str,
+    references: &mut HashMap<String, Zeroizing<String>>,
+) {
+    let (Some(Value::String(text)), Some(Value::String(before))) = (table.pointer_mut(pointer), kept.pointer(pointer))
+    else {
+        return;
+    };
+    if text != STORED && (text != before || references.contains_key(text)) {
+        return;
+    }
+    text.clone_from(before);
+    if is_reference(before)
+        && let Some(value) = spec.and_then(|spec| in_force(spec, pointer))
+    {
+        references.entry(before.clone()).or_insert_with(|| Zeroizing::new(value.to_owned()));
+    }
+}
+
+/// The value that a destination works with, at a place of its table.
+fn in_force<'s>(spec: &'s DestinationSpec, pointer: &str) -> Option<&'s str> {
+    let named = |pairs: &'s [(String, String)], name: &str| {
+        let name = name.replace("~1", "/").replace("~0", "~");
+        pairs.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
+    };
+    match (&spec.kind, pointer.split_once('/')?.1) {
+        (DestinationKind::Http(http), "url") => Some(&http.url),
+        (DestinationKind::Http(http), rest) => named(&http.set_headers, rest.strip_prefix("set_headers/")?),
+        (DestinationKind::Report(report), "api") => Some(&report.api_url),
+        (DestinationKind::Command(command), "checkout/base") => command.checkout.as_ref()?.base.as_deref(),
+        (DestinationKind::Command(command), rest) => named(&command.environment, rest.strip_prefix("environment/")?),
+        (DestinationKind::Report(_) | DestinationKind::Pull(_), _) => None,
+    }
+}
+
+/// A table for somebody else to keep: whatever is not shown is `stored`.
+pub(super) fn exported(table: &Value) -> Value {
+    hide(&shown(table))
+}
+
+fn hide(shown: &Value) -> Value {
+    match shown {
+        Value::Object(members) => {
+            Value::Object(members.iter().map(|(key, value)| (key.clone(), hide(value))).collect())
+        }
+        Value::String(text) if text == HIDDEN || text.ends_with(&format!("?{HIDDEN}")) => Value::from(STORED),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        let Value::Object(object) = value else { panic!("not an object") };
+        object
+    }
+
+    #[test]
+    fn whoever_moves_a_destination_takes_only_the_headers_that_are_said_again() {
+        let before = object(json!({ "url": "https://a.test/", "set_headers": { "A": "1", "B": "2" } }));
+        let after = |patch: Value| {
+            let mut table = before.clone();
+            super::super::merge(&mut table, object(patch.clone()));
+            drop_credentials(&before, &object(patch), &mut table);
+            Value::Object(table)
+        };
+        assert_eq!(after(json!({ "concurrency": 2 }))["set_headers"], json!({ "A": "1", "B": "2" }));
+        assert_eq!(after(json!({ "url": "https://b.test/" })), json!({ "url": "https://b.test/" }));
+        let said = after(json!({ "url": "https://b.test/", "set_headers": { "B": "3" } }));
+        assert_eq!(said["set_headers"], json!({ "B": "3" }));
+        assert_eq!(after(json!({ "set_headers": { "B": "3" } }))["set_headers"], json!({ "A": "1", "B": "3" }));
+    }
+
+    #[test]
+    fn what_is_stored_is_filled_in_unless_it_would_go_elsewhere() {
+        let before = object(json!({
+            "url": "https://a.test/?key=1", "set_headers": { "A": "1", "R": "env:R" }, "sign": { "secret": "env:S" },
+        }));
+        let filled = |table: Value| {
+            let (mut table, mut references) = (object(table), HashMap::new());
+            fill(&before, None, &mut table, &mut references);
+            Value::Object(table)
+        };
+        let whole =
+            json!({ "url": "stored", "set_headers": { "A": "stored", "R": "env:R" }, "sign": { "secret": "env:S" } });
+        assert_eq!(
+            filled(whole),
+            json!({
+                "url": "https://a.test/?key=1", "set_headers": { "A": "1", "R": "env:R" }, "sign": { "secret": "stored" },
+            })
+        );
+        let moved = json!({ "url": "https://evil.test/", "set_headers": { "A": "stored" } });
+        assert_eq!(filled(moved.clone()), moved);
+    }
+
+    #[test]
+    fn an_export_has_no_credential() {
+        let table = json!({ "url": "https://a.test/?key=1", "set_headers": { "A": "1", "R": "env:R" }, "secret": "x", "n": [1] });
+        let expected =
+            json!({ "url": "stored", "set_headers": { "A": "stored", "R": "env:R" }, "secret": "stored", "n": [1] });
+        assert_eq!(exported(&table), expected);
+    }
+}
