@@ -30,7 +30,7 @@ pub fn associated_data(organization: OrganizationId, owner: SecretOwner, version
 
 /// Seals `plaintext` under a fresh data key that `kms` wraps; both are bound to `aad`.
 ///
-/// The sealed bytes are [`FORM`], the data key's commitment, nonce, ciphertext and tag. AES-GCM alone does not commit to
+/// The sealed bytes are a byte for their form, the data key's commitment, nonce, ciphertext and tag. AES-GCM alone does not commit to
 /// its key: there are ciphertexts that open under two, so a KMS that hands out another key than it was given is found out by
 /// the commitment, before anything is opened.
 ///
