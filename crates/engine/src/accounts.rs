@@ -13,6 +13,7 @@ mod users;
 mod uses;
 
 pub use keys::{BOOTSTRAP, NewKey};
+pub(crate) use login::totp_place;
 pub use login::{Login, LoginAnswer, Origin, SESSION_IDLE, SESSION_MAX, SignedIn};
 pub use own::TotpStart;
 pub use password::{PASSWORD_MAX, PASSWORD_MIN};

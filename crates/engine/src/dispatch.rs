@@ -33,7 +33,7 @@ const FORGET_STEP: u32 = 1_000;
 
 impl Engine {
     /// Attempts deliveries as they fall due, until `stop`; then claims nothing more, lets what is under way finish, and
-    /// returns. Also keeps secrets open, writes refusals to the audit log and when credentials were used, forgets expired
+    /// returns. Also keeps secrets open and rewraps them, writes refusals to the audit log and when credentials were used, forgets expired
     /// dedup keys and sessions, moves redelivery jobs on and strips what retention does not keep.
     pub async fn run(&self, stop: CancellationToken) {
         let mut dispatcher = Dispatcher::new(self.shared());
@@ -44,6 +44,7 @@ impl Engine {
             self.write_uses(&stop),
             self.run_jobs(&stop),
             self.keep_open(&stop),
+            self.run_rewraps(&stop),
             self.retain(&stop),
             self.erase(&stop)
         );

@@ -46,6 +46,7 @@ mod keyring;
 pub mod kms;
 mod opening;
 mod registry;
+pub mod rewrap;
 mod secrets;
 
 pub mod clock;

@@ -70,13 +70,16 @@ pub(crate) struct Opening {
     waiting: Mutex<Option<Waiting>>,
     /// There may be something to open.
     wanted: tokio::sync::Notify,
+    /// There may be something to rewrap.
+    rewrap: tokio::sync::Notify,
 }
 
 impl Opening {
     pub(crate) fn new(policy: CachePolicy) -> Self {
         let installation_key = Cell::new(policy.ttl);
-        let (rests, waiting, wanted) = (Rests::default(), Mutex::default(), tokio::sync::Notify::new());
-        Self { policy, rests, installation_key, waiting, wanted }
+        let (wanted, rewrap) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
+        let (rests, waiting) = (Rests::default(), Mutex::default());
+        Self { policy, rests, installation_key, waiting, wanted, rewrap }
     }
 
     /// Whether the installation key is open and no secret waits.
@@ -101,6 +104,22 @@ impl Opening {
 
     fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A rewrap may have begun.
+    pub(crate) fn nudge_rewrap(&self) {
+        self.rewrap.notify_one();
+    }
+
+    /// Completes after such a nudge.
+    pub(crate) async fn rewrap_nudged(&self) {
+        self.rewrap.notified().await;
+    }
+
+    /// Whatever kept the installation key shut, it is tried again at once.
+    pub(crate) fn forget_failure(&self) {
+        self.installation_key.forget_failure();
+        self.nudge();
     }
 
     /// Something new may have to be opened.
@@ -319,7 +338,9 @@ impl Inner {
     /// The key under which this installation fingerprints values, made when it is first needed, and sealed.
     async fn installation_key(&self) -> Result<InstallationKey, KmsError> {
         let store = |error: crate::store::StoreError| KmsError::Unavailable(error.to_string());
-        if let Some(kept) = self.store().meta(INSTALLATION_KEY).await.map_err(store)? {
+        // One that was given up is empty.
+        let kept = self.store().meta(INSTALLATION_KEY).await.map_err(store)?;
+        if let Some(kept) = kept.filter(|kept| !kept.is_empty()) {
             let sealed: Sealed = serde_json::from_slice(&kept).map_err(|_| KmsError::Damaged)?;
             let key = self.asking(&sealed.key_id, open(self.kms(), INSTALLATION_KEY_PLACE, &sealed)).await?;
             let key: [u8; 32] = key.as_slice().try_into().map_err(|_| KmsError::Damaged)?;

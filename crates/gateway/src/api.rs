@@ -12,6 +12,7 @@ pub(crate) mod destinations;
 pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod keys;
+pub(crate) mod kms;
 pub(crate) mod leases;
 pub(crate) mod login;
 pub(crate) mod me;

@@ -11,6 +11,7 @@ mod files;
 mod filter;
 mod jobs;
 mod keys;
+mod kms;
 mod organization;
 mod print;
 mod pull;
@@ -195,6 +196,13 @@ enum Command {
         #[command(flatten)]
         remote: Remote,
     },
+    /// The keys that seal all secrets
+    Kms {
+        #[command(subcommand)]
+        what: kms::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Secrets of sources and destinations
     Secret {
         #[command(subcommand)]
@@ -290,6 +298,7 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Pull { pull, remote } => pull::run(pull, &remote.open()?).await?,
         Command::Publish { publish, remote } => events::publish(publish, &remote.open()?).await?,
         Command::Organization { what, remote } => organization::run(what, &remote.open()?).await?,
+        Command::Kms { what, remote } => kms::run(what, &remote.open()?).await?,
         Command::Secret { what, remote } => secret::run(what, &remote.open()?).await?,
     }
     Ok(ExitCode::SUCCESS)

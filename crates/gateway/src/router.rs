@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use crate::answer::Whole;
 use crate::api::{
-    self, Api, audit, backup, configuration, deliveries, destinations, events, jobs, keys, leases, login, me,
+    self, Api, audit, backup, configuration, deliveries, destinations, events, jobs, keys, kms, leases, login, me,
     organizations, refusals, secrets, sources, users,
 };
 use crate::health;
@@ -107,6 +107,9 @@ fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
         .route("/audit/head", get(audit::head))
         .route("/audit/export", get(audit::export))
         .route("/backup", post(backup::take))
+        .route("/kms", get(kms::show))
+        .route("/kms/test", post(kms::test))
+        .route("/kms/rewrap", get(kms::rewrap).post(kms::start_rewrap))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
         .layer(axum::extract::DefaultBodyLimit::max(api.body_bytes()))

@@ -18,7 +18,7 @@ use super::{AccountError, Token, token};
 use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::ids::{OrganizationId, SessionId};
+use crate::ids::{OrganizationId, SessionId, UserId};
 use crate::kms::seal::open;
 use crate::model::{AuditEntry, Principal, Rate, Session, User};
 use crate::store::{AccountChange, Changed};
@@ -266,9 +266,14 @@ pub(super) fn second_factor(user: &User, key: &TotpKey, code: &str, now: Timesta
 
 /// What the key of a second factor is bound to: a ciphertext moved to another user does not open.
 pub(super) fn totp_aad(user: &User) -> Vec<u8> {
+    totp_place(user.organization, user.id)
+}
+
+/// The same by name.
+pub(crate) fn totp_place(organization: OrganizationId, user: UserId) -> Vec<u8> {
     let mut data = b"hookward/totp/v1\0".to_vec();
-    data.extend_from_slice(user.organization.as_bytes());
-    data.extend_from_slice(user.id.as_bytes());
+    data.extend_from_slice(organization.as_bytes());
+    data.extend_from_slice(user.as_bytes());
     data
 }
 

@@ -68,6 +68,11 @@ impl<T: Clone> Cell<T> {
         self.state().failed.as_ref().map(|(error, _)| error.clone())
     }
 
+    /// Lets the next one who asks try at once.
+    pub(crate) fn forget_failure(&self) {
+        self.state().failed = None;
+    }
+
     /// Forgets a value that may not be used any more.
     pub(crate) fn expire(&self, elapsed: Duration) {
         let mut state = self.state();

@@ -47,6 +47,7 @@ mod resources;
 mod retention;
 mod routing;
 mod rows;
+mod sealed;
 mod settle;
 mod writer;
 

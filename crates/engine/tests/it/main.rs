@@ -21,6 +21,7 @@ mod receive;
 mod refusals;
 mod report;
 mod retention;
+mod rewrap;
 mod secrets;
 mod store;
 mod support;

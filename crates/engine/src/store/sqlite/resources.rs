@@ -242,14 +242,14 @@ pub(super) fn write_uses(connection: &Connection, uses: &HashMap<(SecretOwner, u
     Ok(())
 }
 
-fn owner_columns(owner: &SecretOwner) -> (&'static str, &[u8; 16]) {
+pub(super) fn owner_columns(owner: &SecretOwner) -> (&'static str, &[u8; 16]) {
     match owner {
         SecretOwner::Source(id) => ("source", id.as_bytes()),
         SecretOwner::Destination(id) => ("destination", id.as_bytes()),
     }
 }
 
-fn put_meta(connection: &Connection, name: &str, value: &[u8]) -> Result<()> {
+pub(super) fn put_meta(connection: &Connection, name: &str, value: &[u8]) -> Result<()> {
     connection
         .prepare_cached(
             "insert into meta (name, value) values (?1, ?2) on conflict (name) do update set value = excluded.value",
