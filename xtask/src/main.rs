@@ -8,6 +8,7 @@ mod constant_time;
 mod crash;
 mod leaks;
 mod octokit;
+mod openapi;
 mod readme;
 mod replays;
 mod rotations;
@@ -40,6 +41,8 @@ enum Command {
         /// Only cases whose id contains this
         only: Option<String>,
     },
+    /// Writes docs/openapi.json, the description of the API, as the server gives it
+    Openapi,
     /// Captured requests sent again, all at once, under fresh ids
     Replays(replays::Plan),
     /// Rotates a secret again and again under load, with senders that switch within the grace
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Crash(plan) => run::build_server().and_then(|()| crash::run(&plan)),
         Command::Octokit => run::build_server().and_then(|()| octokit::run()),
         Command::BadInputs { only } => run::build_server().and_then(|()| bad_inputs::run(only.as_deref())),
+        Command::Openapi => run::build_server().and_then(|()| openapi::run()),
         Command::Replays(plan) => run::build_server().and_then(|()| replays::run(&plan)),
         Command::Rotations(plan) => run::build_server().and_then(|()| rotations::run(&plan)),
         Command::Bench(what) => bench::execute(&what),

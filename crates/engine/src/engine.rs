@@ -18,6 +18,7 @@ use crate::egress::{EgressPolicy, SystemResolver};
 pub(crate) use crate::error::EngineError;
 use crate::exposure::Fingerprints;
 use crate::handshake::Tokens;
+use crate::idempotency::UnderWay;
 use crate::ids::{DeliveryId, NodeId, OrganizationId, SourceId};
 use crate::kms::Kms;
 use crate::kms::cache::{Bounded, CachePolicy};
@@ -92,6 +93,7 @@ pub(crate) struct Inner {
     pulls: Notify,
     jobs: Notify,
     erasure: Notify,
+    pub(crate) requests_under_way: UnderWay,
     administration: tokio::sync::Mutex<()>,
     totals: Mutex<BTreeMap<Outcome, u64>>,
     clock_steps: Mutex<StepWatch>,
@@ -131,6 +133,7 @@ impl Engine {
                 pulls: Notify::new(),
                 jobs: Notify::new(),
                 erasure: Notify::new(),
+                requests_under_way: UnderWay::default(),
                 administration: tokio::sync::Mutex::new(()),
                 totals: Mutex::default(),
                 clock_steps: Mutex::default(),

@@ -19,6 +19,7 @@ mod exposure;
 pub mod expression;
 pub mod fanout;
 pub mod handshake;
+pub mod idempotency;
 pub mod publish;
 pub mod rate;
 pub mod receive;

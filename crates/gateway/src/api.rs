@@ -1,6 +1,7 @@
 //! The API on the admin listener: what every endpoint shares. Routes stand in `router`; each module below is one kind
 //! of thing. It calls the engine and shows what came of it; it knows no SQL and decides nothing about webhooks.
 
+pub(crate) mod answers;
 pub(crate) mod audit;
 pub(crate) mod authorize;
 pub(crate) mod backup;
@@ -10,6 +11,8 @@ pub(crate) mod cookie;
 pub(crate) mod deliveries;
 pub(crate) mod destinations;
 pub(crate) mod events;
+pub(crate) mod extract;
+pub(crate) mod idempotency;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod kms;
@@ -32,6 +35,7 @@ use hookward_engine::Engine;
 use hookward_engine::clock::{Clock, Timestamp};
 use http::{HeaderValue, header};
 use sha2::{Digest, Sha256};
+use tokio_util::task::TaskTracker;
 
 use crate::declaring::Declaring;
 use crate::metrics::Metrics;
@@ -51,6 +55,8 @@ pub(crate) struct Api {
     key_digest: [u8; 32],
     body_bytes: usize,
     transport: Transport,
+    /// What goes on although its client does not wait.
+    tasks: TaskTracker,
 }
 
 impl Api {
@@ -62,9 +68,10 @@ impl Api {
         key: &Secret,
         body_bytes: usize,
         transport: Transport,
+        tasks: TaskTracker,
     ) -> Self {
         let (engine, key_digest) = (declaring.engine().clone(), Sha256::digest(key.expose()).into());
-        Self { engine, declaring, metrics, clock, key_digest, body_bytes, transport }
+        Self { engine, declaring, metrics, clock, key_digest, body_bytes, transport, tasks }
     }
 
     /// The engine behind it.

@@ -15,6 +15,7 @@ mod ingest;
 mod api;
 mod health;
 mod metrics;
+mod openapi;
 
 mod accept;
 mod brake;

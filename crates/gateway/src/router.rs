@@ -5,20 +5,19 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::get;
 use http::Request;
 use hyper::body::Incoming;
 
 use crate::answer::Whole;
+use crate::api::problem::Code::{Forbidden, NotFound, NotPossible, SecondFactorNeeded, TooOften, Unauthorized};
 use crate::api::{
     self, Api, audit, backup, configuration, deliveries, destinations, events, jobs, keys, kms, leases, login, me,
     organizations, refusals, secrets, sources, users,
 };
 use crate::health;
 use crate::ingest::Ingest;
-
-/// The largest body from whoever has proven nothing, in bytes.
-const OPEN_BODY_MAX: usize = 64 << 10;
+use crate::openapi::{self, Routes};
 
 /// The listener that the internet reaches.
 pub(crate) async fn public(ingest: Arc<Ingest>, request: Request<Incoming>) -> Result<Whole, Infallible> {
@@ -31,87 +30,180 @@ pub(crate) async fn public(ingest: Arc<Ingest>, request: Request<Incoming>) -> R
 
 /// The listener for operators and scripts.
 pub(crate) fn admin(api: Arc<Api>) -> Router {
+    let (v1, open, document) = v1().finish();
+    let v1 = v1
+        .fallback(api::not_found)
+        .method_not_allowed_fallback(api::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&api), api::authorize::authorize));
     Router::new()
         .route("/healthz", get(health::admin_live))
         .route("/readyz", get(health::admin_ready))
         .route("/metrics", get(health::metrics))
-        .nest("/api/v1", v1(&api).merge(open()))
+        .merge(openapi::documents(&document))
+        .nest("/api/v1", v1.merge(open))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
         .layer(axum::middleware::map_response(api::harden))
         .with_state(api)
 }
 
-/// Where people come who are not signed in yet.
-fn open() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/login", post(login::login))
-        .route("/invitation", post(login::accept))
-        .layer(axum::extract::DefaultBodyLimit::max(OPEN_BODY_MAX))
+/// Everything here needs a key or a session, unless it is for whoever comes (`open_…`), and is in the API's document.
+/// What a route may answer besides what its handler takes and gives stands behind it.
+fn v1() -> Routes {
+    records(secrets_and_leases(declared(accounts(Routes::below("/api/v1")))))
 }
 
-/// Everything here needs a key or a session.
-fn v1(api: &Arc<Api>) -> Router<Arc<Api>> {
-    Router::new()
-        .route("/organizations", get(organizations::list).post(organizations::create))
-        .route("/organizations/{id}", patch(organizations::change).delete(organizations::erase))
-        .route("/organizations/{id}/key", post(organizations::first_key))
-        .route("/sources", get(sources::list).post(sources::create))
-        .route("/sources/{name}", get(sources::show).patch(sources::change).delete(sources::remove))
-        .route("/destinations", get(destinations::list).post(destinations::create))
-        .route("/destinations/{name}", get(destinations::show).patch(destinations::change).delete(destinations::remove))
-        .route("/config/plan", post(configuration::plan))
-        .route("/config/apply", post(configuration::apply))
-        .route("/config/export", get(configuration::export))
-        .route("/destinations/{name}/pause", post(destinations::pause))
-        .route("/destinations/{name}/resume", post(destinations::resume))
-        .route("/destinations/{name}/lease", post(leases::lease))
-        .route("/leases/ack", post(leases::acknowledge))
-        .route("/leases/extend", post(leases::extend))
-        .route("/leases/release", post(leases::release))
-        .route("/{owners}/{name}/secrets", get(secrets::list).post(secrets::set))
-        .route("/{owners}/{name}/secrets/rotate", post(secrets::rotate))
-        .route("/{owners}/{name}/secrets/{version}", patch(secrets::set_end))
-        .route("/{owners}/{name}/secrets/{version}/reveal", post(secrets::reveal))
-        .route("/{owners}/{name}/secrets/{version}/revoke", post(secrets::revoke))
-        .route("/events", get(events::list).post(events::publish))
-        .route("/events/{id}", get(events::show))
-        .route("/events/{id}/body", get(events::body))
-        .route("/events/{id}/redeliver", post(events::redeliver))
-        .route("/deliveries", get(deliveries::list))
-        .route("/deliveries/{id}", get(deliveries::show))
-        .route("/deliveries/{id}/output", get(deliveries::output))
-        .route("/deliveries/{id}/cancel", post(deliveries::cancel))
-        .route("/redeliveries", get(jobs::list).post(jobs::create))
-        .route("/redeliveries/{id}", get(jobs::show))
-        .route("/redeliveries/{id}/pause", post(jobs::pause))
-        .route("/redeliveries/{id}/resume", post(jobs::resume))
-        .route("/redeliveries/{id}/cancel", post(jobs::cancel))
-        .route("/refusals", get(refusals::list))
-        .route("/refusals/{id}", get(refusals::show))
-        .route("/keys", get(keys::list).post(keys::create))
-        .route("/keys/{id}", get(keys::show).delete(keys::revoke))
-        .route("/users", get(users::list).post(users::create))
-        .route("/users/{id}", get(users::show).patch(users::change).delete(users::remove))
-        .route("/users/{id}/reset", post(users::reset))
-        .route("/me", get(me::show))
-        .route("/me/password", post(me::change_password))
-        .route("/me/totp", post(me::start_totp))
-        .route("/me/totp/confirm", post(me::confirm_totp))
-        .route("/me/totp/remove", post(me::remove_totp))
-        .route("/me/recovery-codes", post(me::renew_recovery_codes))
-        .route("/me/sessions", get(me::sessions))
-        .route("/me/sessions/{id}", delete(me::end_session))
-        .route("/logout", post(login::logout))
-        .route("/audit", get(audit::list))
-        .route("/audit/head", get(audit::head))
-        .route("/audit/export", get(audit::export))
-        .route("/backup", post(backup::take))
-        .route("/kms", get(kms::show))
-        .route("/kms/test", post(kms::test))
-        .route("/kms/rewrap", get(kms::rewrap).post(kms::start_rewrap))
-        .fallback(api::not_found)
-        .method_not_allowed_fallback(api::method_not_allowed)
-        .layer(axum::extract::DefaultBodyLimit::max(api.body_bytes()))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(api), api::authorize::authorize))
+#[rustfmt::skip]
+fn accounts(routes: Routes) -> Routes {
+    routes
+        .section("Signing in", "How people become known. Programs have keys.")
+        .open_post("/login", login::login, "Signs in: a session, in a cookie for browsers and as a token for programs").or(Unauthorized).or(SecondFactorNeeded).or(Forbidden).or(TooOften)
+        .open_post("/invitation", login::accept, "Accepts an invitation: with a first password").or(Unauthorized).or(Forbidden).or(TooOften)
+        .post("/logout", login::logout, "Signs out: the session ends").or(NotFound)
+        .section("Oneself", "One's own account.")
+        .get("/me", me::show, "Shows who one is")
+        .post("/me/password", me::change_password, "Changes one's password").or(TooOften)
+        .post("/me/totp", me::start_totp, "Starts a second factor").or(TooOften).or(NotPossible)
+        .post("/me/totp/confirm", me::confirm_totp, "Confirms the second factor").or(TooOften).or(NotPossible)
+        .post("/me/totp/remove", me::remove_totp, "Removes the second factor").or(TooOften).or(NotPossible)
+        .post("/me/recovery-codes", me::renew_recovery_codes, "Renews the recovery codes").or(TooOften).or(NotPossible)
+        .get("/me/sessions", me::sessions, "Lists one's sessions")
+        .delete("/me/sessions/{id}", me::end_session, "Ends one of one's sessions")
+        .section("Users", "People who sign in.")
+        .get("/users", users::list, "Lists users")
+        .creates("/users", users::create, "Invites a user: with scopes that the caller has itself").or(NotPossible)
+        .get("/users/{id}", users::show, "Shows a user")
+        .patch("/users/{id}", users::change, "Changes a user").or(NotPossible)
+        .post("/users/{id}/reset", users::reset, "Resets a user: who sets a new password then").or(NotPossible)
+        .delete("/users/{id}", users::remove, "Removes a user").or(NotPossible)
+        .section("Organizations", "Tenants. The first one operates the installation; each sees only what is its own.")
+        .get("/organizations", organizations::list, "Lists organizations: all of them for who operates the installation, one's own for others")
+        .creates("/organizations", organizations::create, "Makes an organization: with its first key").or(NotPossible)
+        .patch("/organizations/{id}", organizations::change, "Changes an organization").or(NotPossible)
+        .delete("/organizations/{id}", organizations::erase, "Erases an organization: everything of it, in small steps").or(NotPossible)
+        .creates("/organizations/{id}/key", organizations::first_key, "Makes an organization's key: for one that nobody can administer any more").or(NotPossible)
+        .section("Keys", "What programs prove themselves with. Shown once, kept as digests, revoked at once.")
+        .get("/keys", keys::list, "Lists keys")
+        .creates("/keys", keys::create, "Makes a key: with scopes that the caller has itself").or(NotPossible)
+        .get("/keys/{id}", keys::show, "Shows a key: without what proves it")
+        .delete("/keys/{id}", keys::revoke, "Revokes a key: it is refused from now on").or(NotPossible)
+}
+
+#[rustfmt::skip]
+fn declared(routes: Routes) -> Routes {
+    routes
+        .section("Sources", "Doors in: a path, a scheme, secrets, a dedup policy, answers.")
+        .get("/sources", sources::list, "Lists sources")
+        .creates("/sources", sources::create, "Makes a source: from the settings that a `[[source]]` table has").or(NotPossible)
+        .get("/sources/{name}", sources::show, "Shows a source")
+        .patch("/sources/{name}", sources::change, "Changes a source: the settings given, and no others; null takes one away").or(NotPossible)
+        .delete("/sources/{name}", sources::remove, "Removes a source: its events stay, and are delivered").or(NotPossible)
+        .section("Destinations", "Ways out: what each hears, how it is signed, when it is tried again.")
+        .get("/destinations", destinations::list, "Lists destinations")
+        .creates("/destinations", destinations::create, "Makes a destination: from the settings that a `[[destination]]` table has").or(NotPossible)
+        .get("/destinations/{name}", destinations::show, "Shows a destination")
+        .patch("/destinations/{name}", destinations::change, "Changes a destination: the settings given, and no others; null takes one away").or(NotPossible)
+        .delete("/destinations/{name}", destinations::remove, "Removes a destination").or(NotPossible)
+        .post("/destinations/{name}/pause", destinations::pause, "Pauses a destination: what it is owed is held")
+        .post("/destinations/{name}/resume", destinations::resume, "Resumes a destination: what was held is due at once")
+        .section("Configuration", "A whole file at once: what it would change, changing it, and taking out what there is.")
+        .post("/config/plan", configuration::plan, "Plans a configuration: what applying it would change").or(NotPossible)
+        .post("/config/apply", configuration::apply, "Applies a configuration: what it does not have is removed, unless the API made it").or(NotPossible)
+        .get("/config/export", configuration::export, "Exports the configuration: everything there is, without a credential")
+}
+
+#[rustfmt::skip]
+fn secrets_and_leases(routes: Routes) -> Routes {
+    routes
+        .section("Leases", "How a consumer works through what a `pull` destination is owed.")
+        .post("/destinations/{name}/lease", leases::lease, "Leases deliveries: they are the consumer's until it ends the leases or these run out")
+        .post("/leases/ack", leases::acknowledge, "Acknowledges leases: their deliveries are done")
+        .post("/leases/extend", leases::extend, "Extends leases")
+        .post("/leases/release", leases::release, "Releases leases: their deliveries are due again")
+        .section("Secrets", "The keyring of a source or a destination: several versions, each with its validity and its uses.")
+        .get("/{owners}/{name}/secrets", secrets::list, "Lists secrets: every version, without its value")
+        .creates("/{owners}/{name}/secrets", secrets::set, "Sets a secret: a new version of the caller's; the ones before end after the grace")
+        .creates("/{owners}/{name}/secrets/rotate", secrets::rotate, "Rotates a secret: a new version, generated unless given; the ones before end after the grace")
+        .patch("/{owners}/{name}/secrets/{version}", secrets::set_end, "Sets a secret's end: one in use ends sooner only with `force`").or(NotPossible)
+        .post("/{owners}/{name}/secrets/{version}/reveal", secrets::reveal, "Reveals a secret: its value, after the audit log has it")
+        .post("/{owners}/{name}/secrets/{version}/revoke", secrets::revoke, "Revokes a secret: it ends now; one in use only with `force`").or(NotPossible)
+}
+
+#[rustfmt::skip]
+fn records(routes: Routes) -> Routes {
+    routes
+        .section("Events", "Accepted, committed, immutable facts.")
+        .get("/events", events::list, "Lists events").or(NotFound)
+        .post("/events", events::publish, "Publishes an event: it is on disk when this is answered").or(NotPossible)
+        .get("/events/{id}", events::show, "Shows an event: with what it owes and whom it passed over")
+        .get("/events/{id}/body", events::body, "Gives an event's body: the exact bytes")
+        .creates("/events/{id}/redeliver", events::redeliver, "Redelivers an event: to everyone who hears such events today, or to one destination")
+        .section("Deliveries", "One event owed to one destination, and each try of it.")
+        .get("/deliveries", deliveries::list, "Lists deliveries").or(NotFound)
+        .get("/deliveries/{id}", deliveries::show, "Shows a delivery: with its attempts")
+        .get("/deliveries/{id}/output", deliveries::output, "Gives what a program wrote: of the attempt under way or the last one that ran")
+        .post("/deliveries/{id}/cancel", deliveries::cancel, "Cancels a delivery: at once when it waits, else when its attempt has ended").or(NotPossible)
+        .section("Redeliveries", "All events that match a filter, redelivered in small steps at a pace.")
+        .get("/redeliveries", jobs::list, "Lists redelivery jobs")
+        .creates("/redeliveries", jobs::create, "Makes a redelivery job: or counts what it would be about").or(NotFound)
+        .get("/redeliveries/{id}", jobs::show, "Shows a redelivery job")
+        .post("/redeliveries/{id}/pause", jobs::pause, "Pauses a redelivery job").or(NotPossible)
+        .post("/redeliveries/{id}/resume", jobs::resume, "Resumes a redelivery job").or(NotPossible)
+        .post("/redeliveries/{id}/cancel", jobs::cancel, "Cancels a redelivery job").or(NotPossible)
+        .section("Refusals", "Requests that were not believed, for finding out why.")
+        .get("/refusals", refusals::list, "Lists refused requests").or(NotFound)
+        .get("/refusals/{id}", refusals::show, "Shows a refused request: with its headers and the start of its body")
+        .section("Audit", "Every accepted and refused request and every administrative act.")
+        .get("/audit", audit::list, "Lists audit entries")
+        .get("/audit/head", audit::head, "Shows the head of the audit log's chain")
+        .get("/audit/export", audit::export, "Exports the audit log: a line of JSON for each row, oldest first")
+        .section("Installation", "For who operates it.")
+        .get("/kms", kms::show, "Shows the keys that seal all secrets: which wraps what, and which secrets are not open")
+        .post("/kms/test", kms::test, "Tests the key service: a wrap and an unwrap")
+        .get("/kms/rewrap", kms::rewrap, "Shows the last rewrap").or(NotFound)
+        .post("/kms/rewrap", kms::start_rewrap, "Starts a rewrap: or says how far the one under way is").or(NotPossible)
+        .post("/backup", backup::take, "Takes a backup: everything as it is now, in one answer")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Operations that answer whoever asks. Nothing comes here without a reason.
+    const OPEN: [&str; 2] = ["login.accept", "login.login"];
+
+    fn operations(document: &Value) -> Vec<&Value> {
+        let paths = document["paths"].as_object().unwrap().values();
+        paths.flat_map(|path| path.as_object().unwrap().values()).collect()
+    }
+
+    #[test]
+    fn the_document_is_the_one_checked_in() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        let is_same = openapi::text(&v1().finish().2) == kept;
+        assert!(
+            is_same,
+            "the API changed: run `cargo xtask openapi`, read what it changes in docs/openapi.json, commit it"
+        );
+    }
+
+    #[test]
+    fn every_operation_says_what_it_is_and_what_it_needs() {
+        let (_, _, document) = v1().finish();
+        let mut ids = BTreeSet::new();
+        for operation in operations(&document) {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id), "two operations are called {id}");
+            assert!(!operation["summary"].as_str().unwrap().is_empty() && operation["tags"][0] != "", "{id}");
+            let is_open = operation["security"].as_array().unwrap().is_empty();
+            assert_eq!(is_open, OPEN.contains(&id), "{id}: a handler without a `Caller` answers anyone");
+            let answers = operation["responses"].as_object().unwrap();
+            assert!(answers.keys().any(|status| status.starts_with('2')), "{id} has no success");
+        }
+    }
 }

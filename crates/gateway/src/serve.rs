@@ -161,16 +161,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     }
     engine.warm().await;
     engine.declare_inner_retention(retention).await?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let metrics = Metrics::new(clock.now(), &settings);
     let limits = settings.limits.clone();
     let ingest = Ingest::new(engine.clone(), metrics.clone(), &settings, &unmatched);
     let ingest = Arc::new(ingest.map_err(StartError::Door)?);
-    let api =
-        Arc::new(Api::new(Arc::clone(&declaring), metrics, clock, &api_key, limits.body_bytes, transport(&settings)));
+    let transport = transport(&settings);
+    let body_bytes = limits.body_bytes;
+    let api = Api::new(Arc::clone(&declaring), metrics, clock, &api_key, body_bytes, transport, tasks.clone());
+    let api = Arc::new(api);
     let (public, public_address) = listen(settings.public).await?;
     let (admin, admin_address) = listen(settings.admin).await?;
     data::write_addresses(&settings.data, public_address, admin_address)?;
-    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let service = service_fn(move |request| router::public(Arc::clone(&ingest), request));
     tasks.spawn(accept::serve(public, limits.clone(), service, stop.clone()));
     let service = TowerToHyperService::new(router::admin(api));

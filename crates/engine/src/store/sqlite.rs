@@ -35,6 +35,7 @@ mod erasure;
 mod events;
 mod failure;
 mod headers;
+mod idempotency;
 mod jobs;
 mod migrate;
 mod offline;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 mod audit;
 mod claim;
 mod commit;
+mod idempotency;
 mod jobs;
 mod lists;
 mod model;
@@ -104,6 +105,11 @@ mod on_sqlite {
             many_at_once_with_one_value_run_once
             an_event_passed_over_supersedes_nothing
             a_failed_filter_is_kept_with_its_event_but_not_with_a_duplicate;
+        idempotency:
+            a_request_is_begun_once_and_its_answer_comes_back
+            a_request_given_up_may_be_begun_again
+            a_request_is_another_organizations_own
+            a_request_is_remembered_until_its_end;
         jobs:
             a_job_looks_at_what_matches
             a_job_can_ask_for_the_state_of_the_latest_delivery

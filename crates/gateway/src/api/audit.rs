@@ -6,28 +6,32 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 use bytes::Bytes;
 use hookward_engine::audit::{AuditExport, Chain};
 use hookward_engine::clock::Timestamp;
 use hookward_engine::store::{AuditFilter, AuditRow};
-use http::header;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answers::Lines;
 use super::caller::{Caller, Export, Read};
+use super::extract::Query;
 use super::page::{self, List};
 use super::problem::{Code, Problem};
 use super::{Api, instant, time};
 
 /// Which entries.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {
+    #[schemars(with = "Option<page::Limit>")]
     limit: Option<String>,
+    #[schemars(with = "Option<page::Cursor>")]
     cursor: Option<String>,
+    /// Who, exactly.
     actor: Option<String>,
+    /// Which act, exactly: `secret.reveal`.
     action: Option<String>,
     target: Option<String>,
     /// Not before this time.
@@ -39,15 +43,23 @@ pub(crate) struct Filter {
 }
 
 /// An audit entry as the API shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 pub(crate) struct Shown {
     seq: i64,
+    #[schemars(extend("format" = "date-time"))]
     at: String,
+    /// Who: `key:<name>`, `user:<email>`, `source:<name>`, `config` or `system`.
+    #[schemars(example = &"key:bootstrap")]
     actor: String,
     /// Where from; empty for what the gateway does by itself.
     address: String,
+    #[schemars(example = &"secret.rotate")]
     action: String,
+    #[schemars(example = &"source:github")]
     target: String,
+    /// What else there is to know, by action.
+    #[schemars(extend("type" = "object"))]
     detail: serde_json::Value,
     /// The SHA-256 of this row and all before it.
     hash: String,
@@ -57,9 +69,8 @@ pub(crate) struct Shown {
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    query: Result<Query<Filter>, QueryRejection>,
+    Query(query): Query<Filter>,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let Query(query) = query?;
     let page = page::page("audit", query.limit.as_deref(), query.cursor.as_deref())?;
     if query.since.is_some() && query.from.is_some() {
         return Err(Problem::new(Code::InvalidQuery, "`since` and `from` are the same: give one of them"));
@@ -79,7 +90,7 @@ pub(crate) async fn list(
 fn moment(field: &str, text: &str) -> Result<Timestamp, Problem> {
     match text.parse::<u32>() {
         Ok(seconds) => Ok(Timestamp::from_millis(i64::from(seconds) * 1000)),
-        Err(_) => instant(field, text),
+        Err(_) => instant(field, text).map_err(Problem::of_query),
     }
 }
 
@@ -98,7 +109,8 @@ fn shown(row: AuditRow) -> Shown {
 }
 
 /// The chain's head as the API shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditHead")]
 pub(crate) struct ShownHead {
     seq: i64,
     hash: String,
@@ -113,7 +125,7 @@ pub(crate) async fn head(State(api): State<Arc<Api>>, _caller: Caller<Read>) -> 
 }
 
 /// Which rows to take out.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Range {
     #[serde(default)]
@@ -123,8 +135,9 @@ pub(crate) struct Range {
     after: u32,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 enum Which {
     /// The organization's own.
     #[default]
@@ -138,9 +151,8 @@ enum Which {
 pub(crate) async fn export(
     State(api): State<Arc<Api>>,
     caller: Caller<Export>,
-    query: Result<Query<Range>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(Range { chain, after }) = query?;
+    Query(Range { chain, after }): Query<Range>,
+) -> Result<Lines, Problem> {
     let (chain, caller) = match chain {
         Which::Own => (Chain::Own, caller),
         Which::All => (Chain::All, caller.operator()?),
@@ -155,7 +167,7 @@ pub(crate) async fn export(
             Err(problem) => Some((Err(std::io::Error::other(problem)), None)),
         }
     }));
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+    Ok(Lines(body))
 }
 
 async fn next(export: &mut AuditExport) -> Result<Option<Bytes>, String> {

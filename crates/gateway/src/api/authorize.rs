@@ -20,6 +20,7 @@ use super::caller::Authenticated;
 use super::problem::{Code, Problem};
 use super::{Api, cookie};
 use crate::accept::Peer;
+use crate::openapi::{Operation, Takes};
 
 /// Parameters of a query by which people send keys where these end up in logs and histories.
 const NEVER_IN_QUERY: [&str; 4] = ["api_key", "key", "token", "access_token"];
@@ -65,6 +66,10 @@ fn address(extensions: &Extensions) -> String {
 #[derive(Debug)]
 pub(crate) struct Sender {
     pub(crate) address: String,
+}
+
+impl Takes for Sender {
+    fn describe(_: &mut Operation<'_>) {}
 }
 
 impl<A: Sync> FromRequestParts<A> for Sender {

@@ -6,26 +6,46 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header;
+use http::{StatusCode, header};
+use serde_json::json;
 use tokio::io::AsyncReadExt;
 
 use super::Api;
 use super::caller::{Admin, Caller};
 use super::problem::Problem;
+use crate::openapi::{Answers, Operation};
 
 /// What is read of the copy at once.
 const CHUNK: usize = 256 << 10;
 
 /// `POST /backup`. The answer begins once the copy is made, so that it names its length.
-pub(crate) async fn take(State(api): State<Arc<Api>>, caller: Caller<Admin>) -> Result<Response, Problem> {
+pub(crate) async fn take(State(api): State<Arc<Api>>, caller: Caller<Admin>) -> Result<Copy, Problem> {
     let caller = caller.operator()?;
     let backup = api.engine.backup(&caller).await?;
     let length = backup.head.len() as u64 + backup.manifest.database_bytes;
     let source = Source { head: Some(backup.head.into()), database: tokio::fs::File::from_std(backup.database) };
     let body = Body::from_stream(futures_util::stream::try_unfold(source, next));
-    let headers =
-        [(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_LENGTH, length.to_string())];
-    Ok((headers, body).into_response())
+    Ok(Copy { length, body })
+}
+
+/// The copy as it is answered.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    length: u64,
+    body: Body,
+}
+
+impl IntoResponse for Copy {
+    fn into_response(self) -> Response {
+        let kind = (header::CONTENT_TYPE, "application/octet-stream".to_owned());
+        ([kind, (header::CONTENT_LENGTH, self.length.to_string())], self.body).into_response()
+    }
+}
+
+impl Answers for Copy {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answers_as(StatusCode::OK, "application/octet-stream", json!({}));
+    }
 }
 
 struct Source {

@@ -11,6 +11,7 @@ use hookward_engine::model::{Principal, Scope, Scopes};
 use http::request::Parts;
 
 use super::problem::{Code, Problem};
+use crate::openapi::{Operation, Takes};
 
 /// Who was authenticated, and what they may do. Put into the request by `authorize`.
 #[derive(Debug, Clone)]
@@ -74,6 +75,12 @@ macro_rules! scopes {
 
 scopes!(Read, Publish, Pull, Redeliver, Reveal, Rotate, Export, Admin);
 
+impl<S: Needs> Takes for Caller<S> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.needs(S::SCOPE.name());
+    }
+}
+
 impl<A: Sync, S: Needs> FromRequestParts<A> for Caller<S> {
     type Rejection = Problem;
 
@@ -110,6 +117,12 @@ impl Deref for Anybody {
     }
 }
 
+impl Takes for Anybody {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.needs_anybody();
+    }
+}
+
 impl<A: Sync> FromRequestParts<A> for Anybody {
     type Rejection = Problem;
 
@@ -131,6 +144,12 @@ impl Deref for Person {
 
     fn deref(&self) -> &Principal {
         &self.authenticated.principal
+    }
+}
+
+impl Takes for Person {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.needs_person();
     }
 }
 

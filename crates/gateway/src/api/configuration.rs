@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use bytes::Bytes;
 use hookward_engine::{Act, Difference, Planned};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::Api;
 use super::caller::{Admin, Caller, Export};
+use super::extract::Body;
 use super::problem::Problem;
-use super::secrets::parse;
 use crate::declaring::{File, Plan};
 
 /// A configuration file's tables, and what its references stand for.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ConfigurationFile")]
 pub(crate) struct Sent {
     /// The `[[source]]` tables.
     #[serde(default)]
@@ -31,11 +31,13 @@ pub(crate) struct Sent {
     destination: Vec<Map<String, Value>>,
     /// The values of `env:NAME` and `file:PATH`, by that text.
     #[serde(default)]
+    #[schemars(with = "HashMap<String, String>")]
     references: HashMap<String, Zeroizing<String>>,
 }
 
 /// What applying a file does, or did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConfigurationPlan")]
 pub(crate) struct Shown {
     /// Thing by thing; none when the file is in force as it is.
     changes: Vec<Change>,
@@ -46,7 +48,8 @@ pub(crate) struct Shown {
 }
 
 /// What is done to one thing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PlannedChange")]
 pub(crate) struct Change {
     /// `source` or `destination`.
     kind: &'static str,
@@ -62,7 +65,8 @@ pub(crate) struct Change {
 }
 
 /// One setting; what was not there, or is not any more, is null.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PlannedField")]
 pub(crate) struct Field {
     field: String,
     before: Option<Value>,
@@ -70,7 +74,8 @@ pub(crate) struct Field {
 }
 
 /// Everything that an organization has, as a file without a credential.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ExportedConfiguration")]
 pub(crate) struct Exported {
     source: Vec<Value>,
     destination: Vec<Value>,
@@ -80,9 +85,8 @@ pub(crate) struct Exported {
 pub(crate) async fn plan(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    body: Result<Bytes, BytesRejection>,
+    Body(sent): Body<Sent>,
 ) -> Result<Json<Shown>, Problem> {
-    let sent: Sent = parse(&body?)?;
     Ok(Json(shown(api.declaring.plan(&caller, sent.into()).await?)))
 }
 
@@ -90,9 +94,8 @@ pub(crate) async fn plan(
 pub(crate) async fn apply(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    body: Result<Bytes, BytesRejection>,
+    Body(sent): Body<Sent>,
 ) -> Result<Json<Shown>, Problem> {
-    let sent: Sent = parse(&body?)?;
     Ok(Json(shown(api.declaring.apply(&caller, sent.into()).await?)))
 }
 

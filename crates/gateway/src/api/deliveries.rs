@@ -4,43 +4,54 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Response};
+use axum::body::Body as HttpBody;
+use axum::extract::State;
 use hookward_engine::Follow;
 use hookward_engine::clock::Timestamp;
 use hookward_engine::ids::{DeliveryId, EventId};
 use hookward_engine::model::{Attempt, Delivery, DeliveryCause, DeliveryState, Outcome};
 use hookward_engine::store::{Cancel, DeliveryFilter};
-use http::header;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answers::Text;
 use super::caller::{Caller, Read, Redeliver};
+use super::extract::{Path, Query};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
 use super::{Api, time};
 
 /// Which deliveries.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {
+    #[schemars(with = "Option<page::Limit>")]
     limit: Option<String>,
+    #[schemars(with = "Option<page::Cursor>")]
     cursor: Option<String>,
+    /// An event's id.
+    #[schemars(example = &"evt_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     event: Option<String>,
+    /// A destination's name.
     destination: Option<String>,
+    #[schemars(extend("enum" = ["pending", "leased", "delivered", "exhausted", "cancelled", "held"]))]
     state: Option<String>,
 }
 
 /// The states by name.
 pub(super) const STATES: [&str; 6] = ["pending", "leased", "delivered", "exhausted", "cancelled", "held"];
 
-/// A delivery as the API shows it.
-#[derive(Debug, Serialize)]
+/// One event owed to one destination.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Delivery")]
 pub(crate) struct Shown {
+    #[schemars(example = &"dlv_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
+    #[schemars(example = &"evt_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     event: String,
+    #[schemars(example = &"ci")]
     destination: String,
+    #[schemars(extend("enum" = ["pending", "leased", "delivered", "exhausted", "cancelled", "held"]))]
     state: &'static str,
     /// When it is due, when its lease ends, or since when it is in this state.
     state_at: String,
@@ -56,8 +67,9 @@ pub(crate) struct Shown {
     attempts: Option<Vec<Tried>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "type")]
+#[schemars(rename = "DeliveryCause")]
 enum Cause {
     Event,
     Redelivery { of: Option<String> },
@@ -65,16 +77,25 @@ enum Cause {
     Test,
 }
 
-#[derive(Debug, Serialize)]
+/// One try of a delivery.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Attempt")]
 struct Tried {
+    #[schemars(example = &"att_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
     number: u32,
     started_at: String,
     duration_ms: u64,
+    #[schemars(with = "String", extend("enum" = [
+        "success", "status", "exit", "dns", "connect", "tls", "timeout", "broken", "blocked", "spawn", "checkout",
+        "unusable", "interrupted", "cancelled", "released",
+    ]))]
     outcome: Outcome,
+    /// The status of the answer.
     status: Option<u16>,
     /// Of a program that ended with one.
     exit_code: Option<i32>,
+    /// The versions of the secrets that signed it.
     signed_by: Vec<u32>,
     detail: String,
     /// The answer's or the output's first bytes, as text.
@@ -85,9 +106,8 @@ struct Tried {
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    query: Result<Query<Filter>, QueryRejection>,
+    Query(query): Query<Filter>,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let Query(query) = query?;
     let page = page::page("deliveries", query.limit.as_deref(), query.cursor.as_deref())?;
     if query.state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
         return Err(Problem::new(Code::InvalidQuery, states_known()));
@@ -106,17 +126,19 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    Path(id): Path<String>,
+    Path(id): Path<DeliveryId>,
 ) -> Result<Json<Shown>, Problem> {
-    let (delivery, attempts) = api.engine.store().delivery(caller.organization, id.parse()?).await?;
+    let (delivery, attempts) = api.engine.store().delivery(caller.organization, id).await?;
     Ok(Json(shown(delivery, Some(attempts))))
 }
 
 /// Of which attempt, and whether to stay while it runs.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
+    /// The last one that ran a program, unless this says which.
     attempt: Option<u32>,
+    /// Whether to stay and hear the rest while it runs.
     #[serde(default)]
     follow: bool,
 }
@@ -126,16 +148,15 @@ pub(crate) struct Which {
 pub(crate) async fn output(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    Path(id): Path<String>,
-    query: Result<Query<Which>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let (id, Query(Which { attempt, follow })) = (id.parse::<DeliveryId>()?, query?);
+    Path(id): Path<DeliveryId>,
+    Query(Which { attempt, follow }): Query<Which>,
+) -> Result<Text, Problem> {
     // Whose it is, before anything of it is read.
     api.engine.store().delivery(caller.organization, id).await?;
     let body = match api.engine.follow(id, attempt) {
         Some(running) if follow => {
             let part = async |mut running: Follow| Some((Ok::<_, Infallible>(running.next().await?), running));
-            Body::from_stream(futures_util::stream::unfold(running, part))
+            HttpBody::from_stream(futures_util::stream::unfold(running, part))
         }
         Some(running) => running.kept().bytes.into(),
         None => {
@@ -144,16 +165,15 @@ pub(crate) async fn output(
             kept.ok_or_else(none)?.bytes.into()
         }
     };
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
+    Ok(Text(body))
 }
 
 /// `POST /deliveries/{id}/cancel`: at once when it waits; one under way is shown with `cancel_at` until it has ended.
 pub(crate) async fn cancel(
     State(api): State<Arc<Api>>,
     caller: Caller<Redeliver>,
-    Path(id): Path<String>,
+    Path(id): Path<DeliveryId>,
 ) -> Result<Json<Shown>, Problem> {
-    let id: DeliveryId = id.parse()?;
     let cancel = api.engine.cancel(id, &caller).await?;
     let (delivery, attempts) = api.engine.store().delivery(caller.organization, id).await?;
     if cancel == Cancel::TooLate {

@@ -5,28 +5,36 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use bytes::Bytes;
+use axum::extract::State;
 use hookward_engine::model::{Destination, DestinationKind, DestinationState, Principal, ReportProvider};
-use http::StatusCode;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::answers::{Created, Done};
 use super::caller::{Admin, Caller, Read, Redeliver};
+use super::extract::{Body, Path, Query};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
-use super::secrets::parse;
 use super::sources::Paging;
 use super::{Api, time};
 
-/// A destination as the API shows it.
-#[derive(Debug, Serialize)]
+/// The settings of a new destination, as a `[[destination]]` table of a configuration file has them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "NewDestination", extend("required" = ["name"], "properties" = { "name": { "type": "string" } }, "examples" = [{ "name": "ci", "type": "http", "url": "https://ci.example.com/hooks" }]))]
+pub(crate) struct New(Map<String, Value>);
+
+/// A way out.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Destination")]
 pub(crate) struct Shown {
+    #[schemars(example = &"dst_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
+    #[schemars(example = &"ci")]
     name: String,
     #[serde(flatten)]
     kind: Kind,
+    #[schemars(extend("enum" = ["active", "paused", "disabled"]))]
     state: &'static str,
     state_reason: Option<String>,
     sources: Vec<String>,
@@ -40,28 +48,36 @@ pub(crate) struct Shown {
     signing_scheme: Option<String>,
     grace_s: u64,
     /// `file` or `api`: what a file manages is changed there.
+    #[schemars(extend("enum" = ["file", "api"]))]
     managed_by: &'static str,
     /// The table that was declared, without what may be a credential.
+    #[schemars(extend("type" = "object"))]
     declared: Value,
     created_at: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "type")]
+#[schemars(rename = "DestinationKind")]
 enum Kind {
     Http {
+        /// Without its query, which may hold a credential.
+        #[schemars(example = &"https://ci.example.com/hooks")]
         url: String,
         forward_headers: Vec<String>,
+        /// Their names; the values may be credentials.
         set_headers: Vec<String>,
         allow_addresses: Vec<String>,
     },
     Command {
         argv: Vec<String>,
         directory: Option<String>,
+        /// The names of its variables.
         environment: Vec<String>,
     },
     Report {
         of: String,
+        #[schemars(with = "String", extend("enum" = ["github", "gitlab"]))]
         provider: ReportProvider,
         api: String,
         status: Option<String>,
@@ -73,7 +89,7 @@ enum Kind {
     },
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Retry {
     waits_s: Vec<u64>,
     jitter_percent: u8,
@@ -83,9 +99,8 @@ struct Retry {
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    query: Result<Query<Paging>, QueryRejection>,
+    Query(query): Query<Paging>,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let Query(query) = query?;
     let page = page::page("destinations", query.limit.as_deref(), query.cursor.as_deref())?;
     let mut destinations = api.engine.destinations(caller.organization);
     destinations.retain(|destination| !destination.is_retired());
@@ -133,12 +148,11 @@ pub(crate) async fn resume(
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Shown>), Problem> {
-    let table: Map<String, Value> = parse(&body?)?;
+    Body(New(table)): Body<New>,
+) -> Result<Created<Shown>, Problem> {
     let name = table.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     api.declaring.create(&caller, hookward_engine::Kind::Destination, table).await?;
-    Ok((StatusCode::CREATED, find(&api, &caller, &name)?))
+    Ok(Created(find(&api, &caller, &name)?.0))
 }
 
 /// `PATCH /destinations/{name}`
@@ -146,9 +160,8 @@ pub(crate) async fn change(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
     Path(name): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    Body(patch): Body<Map<String, Value>>,
 ) -> Result<Json<Shown>, Problem> {
-    let patch: Map<String, Value> = parse(&body?)?;
     api.declaring.alter(&caller, hookward_engine::Kind::Destination, &name, patch).await?;
     find(&api, &caller, &name)
 }
@@ -158,9 +171,9 @@ pub(crate) async fn remove(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
     Path(name): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Done, Problem> {
     api.declaring.retire(&caller, hookward_engine::Kind::Destination, &name).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 fn shown(destination: Destination) -> Shown {

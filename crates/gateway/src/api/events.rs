@@ -3,28 +3,31 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 use bytes::Bytes;
 use hookward_engine::ids::EventId;
 use hookward_engine::model::{Event, PassedOver, PassedOverReason, RequestRecord};
 use hookward_engine::store::{DeliveryFilter, EventFilter, Page};
 use hookward_engine::{Publish as Publication, Published};
-use http::{HeaderMap, StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::answers::{Accepted, Download};
 use super::caller::{Caller, Publish, Read, Redeliver};
+use super::extract::{Optional, Path, Query, Unread, parse};
+use super::idempotency::IdempotencyKey;
 use super::page::{self, List};
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::{Api, time};
 
 /// Which events.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {
+    #[schemars(with = "Option<page::Limit>")]
     limit: Option<String>,
+    #[schemars(with = "Option<page::Cursor>")]
     cursor: Option<String>,
     source: Option<String>,
     #[serde(rename = "type")]
@@ -33,18 +36,26 @@ pub(crate) struct Filter {
     duplicate: Option<bool>,
 }
 
-/// An event as the API shows it.
-#[derive(Debug, Serialize)]
+/// One accepted, committed, immutable fact.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
 pub(crate) struct Shown {
+    #[schemars(example = &"evt_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
     #[serde(rename = "type")]
+    #[schemars(example = &"push")]
     event_type: String,
+    #[schemars(example = &"github")]
     source: String,
+    /// What the sender calls it.
     delivery_id: Option<String>,
     received_at: String,
+    /// The event that it repeats; then it owes nothing.
     duplicate_of: Option<String>,
     /// When retention took its body, headers and deliveries.
     stripped_at: Option<String>,
+    /// How it was proven, and what the proof covers.
+    #[schemars(extend("type" = "object"))]
     verdict: serde_json::Value,
     request: Request,
     body_len: u64,
@@ -57,29 +68,38 @@ pub(crate) struct Shown {
     passed_over: Option<Vec<Passed>>,
 }
 
-#[derive(Debug, Serialize)]
+/// A request as it came, without what could be used again.
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Request {
+    #[schemars(example = &"POST")]
     method: String,
+    #[schemars(example = &"/in/github")]
     target: String,
+    /// Names and values, in their order.
     headers: Vec<(String, String)>,
+    /// Where it came from.
     remote: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PassedOver")]
 struct Passed {
     destination: String,
     /// `filter_failed`: an expression of the destination's failed, and `detail` says how. `once`: `first_event` has the
     /// same value of the destination's `once_per`.
+    #[schemars(extend("enum" = ["filter_failed", "once"]))]
     reason: &'static str,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_event: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Owed {
+    #[schemars(example = &"dlv_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
     destination: String,
+    #[schemars(extend("enum" = ["pending", "leased", "delivered", "exhausted", "cancelled", "held"]))]
     state: &'static str,
 }
 
@@ -87,9 +107,8 @@ struct Owed {
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    query: Result<Query<Filter>, QueryRejection>,
+    Query(query): Query<Filter>,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let Query(query) = query?;
     let page = page::page("events", query.limit.as_deref(), query.cursor.as_deref())?;
     let source = match &query.source {
         Some(name) => Some(api.engine.source_id(caller.organization, name).await?),
@@ -105,9 +124,8 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    Path(id): Path<String>,
+    Path(id): Path<EventId>,
 ) -> Result<Json<Shown>, Problem> {
-    let id: EventId = id.parse()?;
     let mut event = shown(api.engine.store().event(caller.organization, id).await?);
     let filter = DeliveryFilter { event: Some(id), ..DeliveryFilter::default() };
     let deliveries =
@@ -127,29 +145,31 @@ pub(crate) async fn show(
 pub(crate) async fn body(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    let bytes = api.engine.store().body(caller.organization, id.parse()?).await?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"body\""),
-    ];
-    Ok((headers, bytes).into_response())
+    Path(id): Path<EventId>,
+) -> Result<Download, Problem> {
+    Ok(Download(api.engine.store().body(caller.organization, id).await?))
 }
 
-/// The payload's text is kept as it stands.
-#[derive(Deserialize)]
+/// An event to publish.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Envelope<'a> {
+#[schemars(rename = "Publication")]
+pub(crate) struct Envelope<'a> {
     #[serde(rename = "type")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z0-9._:/-]*$"), example = &"invoice.paid")]
     event_type: String,
+    /// Any JSON; its text is delivered exactly as it stands.
     #[serde(borrow)]
+    #[schemars(with = "serde_json::Value", example = serde_json::json!({ "invoice": 42 }))]
     payload: &'a RawValue,
 }
 
-#[derive(Debug, Serialize)]
+/// What was published.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Published")]
 pub(crate) struct Receipt {
     #[serde(rename = "eventId")]
+    #[schemars(example = &"evt_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     event_id: String,
 }
 
@@ -157,41 +177,29 @@ pub(crate) struct Receipt {
 pub(crate) async fn publish(
     State(api): State<Arc<Api>>,
     caller: Caller<Publish>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Receipt>), Problem> {
-    let body = body?;
-    let invalid = |error: serde_json::Error| {
-        Problem::new(Code::InvalidRequest, format!("the request is not {{\"type\":…,\"payload\":…}}: {error}"))
-    };
-    let Envelope { event_type, payload } = serde_json::from_slice(&body).map_err(invalid)?;
-    let payload = body.slice_ref(payload.get().as_bytes());
-    let idempotency_key = idempotency_key(&headers)?;
+    IdempotencyKey(idempotency_key): IdempotencyKey,
+    body: Unread<Envelope<'static>>,
+) -> Result<Accepted<Receipt>, Problem> {
+    let Envelope { event_type, payload } = parse(&body.0)?;
+    let payload = body.0.slice_ref(payload.get().as_bytes());
     let publication = Publication { event_type, payload, idempotency_key, by: (*caller).clone() };
     let (Published::Accepted(committed) | Published::Repeated(committed)) = api.engine.publish(publication).await?;
-    Ok((StatusCode::ACCEPTED, Json(Receipt { event_id: committed.first_event().to_string() })))
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let mut values = headers.get_all("idempotency-key").iter();
-    let (first, second) = (values.next(), values.next());
-    if second.is_some() {
-        return Err(Problem::new(Code::InvalidRequest, "send `Idempotency-Key` once"));
-    }
-    let invalid = |_| Problem::new(Code::InvalidRequest, "`Idempotency-Key` is 1 to 255 printable ASCII characters");
-    first.map(|value| value.to_str().map(str::to_owned).map_err(invalid)).transpose()
+    Ok(Accepted(Receipt { event_id: committed.first_event().to_string() }))
 }
 
 /// To whom; absent for everyone who hears such events today.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Redelivery {
+#[schemars(rename = "RedeliverTo")]
+pub(crate) struct Redelivery {
     #[serde(default)]
+    #[schemars(example = &"ci")]
     destination: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Owing {
+    /// The ids of the new deliveries.
     deliveries: Vec<String>,
 }
 
@@ -199,13 +207,13 @@ pub(crate) struct Owing {
 pub(crate) async fn redeliver(
     State(api): State<Arc<Api>>,
     caller: Caller<Redeliver>,
-    Path(id): Path<String>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Owing>), Problem> {
-    let redelivery: Redelivery = super::secrets::optional(&body?)?;
-    let ids = api.engine.redeliver(id.parse()?, redelivery.destination.as_deref(), &caller).await?;
+    Path(id): Path<EventId>,
+    Optional(redelivery): Optional<Redelivery>,
+) -> Result<Accepted<Owing>, Problem> {
+    let redelivery = redelivery.unwrap_or_default();
+    let ids = api.engine.redeliver(id, redelivery.destination.as_deref(), &caller).await?;
     let deliveries = ids.iter().map(ToString::to_string).collect();
-    Ok((StatusCode::ACCEPTED, Json(Owing { deliveries })))
+    Ok(Accepted(Owing { deliveries }))
 }
 
 /// A request as the API shows it.

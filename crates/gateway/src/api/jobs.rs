@@ -3,48 +3,65 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use hookward_engine::ids::JobId;
 use hookward_engine::jobs::JobAction;
 use hookward_engine::model::{JobSpec, JobState, Principal, RedeliveryJob};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::answers::Accepted;
 use super::caller::{Caller, Read, Redeliver};
 use super::deliveries::{self, STATES};
+use super::extract::{Optional, Path, Query};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
 use super::sources::Paging;
 use super::{Api, instant, time};
+use crate::openapi::{Answers, Operation};
 
 /// Events in a second when the caller does not say.
 const RATE: u32 = 50;
 
 /// What to redeliver.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Wanted {
+#[schemars(rename = "NewRedelivery")]
+pub(crate) struct Wanted {
     source: Option<String>,
     #[serde(rename = "type", alias = "event_type")]
     event_type: Option<String>,
+    /// Received at this time or later.
+    #[schemars(extend("format" = "date-time"))]
     from: Option<String>,
+    /// Received before this time.
+    #[schemars(extend("format" = "date-time"))]
     to: Option<String>,
     duplicate: Option<bool>,
+    /// To this one only, whatever its filter says.
     destination: Option<String>,
+    /// Only where the latest delivery is in this state.
+    #[schemars(extend("enum" = ["pending", "leased", "delivered", "exhausted", "cancelled", "held", null]))]
     state: Option<String>,
+    /// An expression in CEL that is true for the events wanted.
     filter: Option<String>,
+    /// Events in a second.
+    #[schemars(range(min = 1, max = 10_000))]
     rate_per_s: Option<u32>,
+    /// Only count.
     dry_run: bool,
 }
 
-/// A job as the API shows it.
-#[derive(Debug, Serialize)]
+/// A redelivery job.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Redelivery")]
 pub(crate) struct Shown {
+    #[schemars(example = &"job_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
+    #[schemars(with = "String", extend("enum" = ["running", "paused", "done", "cancelled", "failed"]))]
     state: JobState,
     /// Why it failed.
     problem: Option<String>,
@@ -68,30 +85,58 @@ pub(crate) struct Shown {
     updated_at: String,
 }
 
+/// How many events there are.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Matched {
+    matched: u64,
+}
+
+/// 202 with the job, or 200 with what it would be about.
+#[derive(Debug)]
+pub(crate) enum Made {
+    Job(Box<Shown>),
+    Dry(Matched),
+}
+
+impl IntoResponse for Made {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Job(job) => Accepted(job).into_response(),
+            Self::Dry(matched) => Json(matched).into_response(),
+        }
+    }
+}
+
+impl Answers for Made {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answers::<Matched>(StatusCode::OK);
+        operation.answers::<Shown>(StatusCode::ACCEPTED);
+    }
+}
+
 /// `POST /redeliveries`
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
     caller: Caller<Redeliver>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
-    let wanted: Wanted = super::secrets::optional(&body?)?;
+    Optional(wanted): Optional<Wanted>,
+) -> Result<Made, Problem> {
+    let wanted = wanted.unwrap_or_default();
     let dry_run = wanted.dry_run;
     let spec = spec(wanted)?;
     if dry_run {
         let matched = api.engine.count_redeliveries(caller.organization, spec).await?;
-        return Ok(Json(json!({ "matched": matched })).into_response());
+        return Ok(Made::Dry(Matched { matched }));
     }
     let job = api.engine.create_job(spec, &caller).await?;
-    Ok((StatusCode::ACCEPTED, Json(shown(job))).into_response())
+    Ok(Made::Job(Box::new(shown(job))))
 }
 
 /// `GET /redeliveries`
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    query: Result<Query<Paging>, QueryRejection>,
+    Query(query): Query<Paging>,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let Query(query) = query?;
     let page = page::page("redeliveries", query.limit.as_deref(), query.cursor.as_deref())?;
     let listing = api.engine.store().jobs(caller.organization, page).await?;
     Ok(Json(page::show("redeliveries", listing, shown)))
@@ -101,40 +146,39 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    Path(id): Path<String>,
+    Path(id): Path<JobId>,
 ) -> Result<Json<Shown>, Problem> {
-    Ok(Json(shown(api.engine.store().job(caller.organization, id.parse()?).await?)))
+    Ok(Json(shown(api.engine.store().job(caller.organization, id).await?)))
 }
 
 /// `POST /redeliveries/{id}/pause`
 pub(crate) async fn pause(
     State(api): State<Arc<Api>>,
     caller: Caller<Redeliver>,
-    Path(id): Path<String>,
+    Path(id): Path<JobId>,
 ) -> Result<Json<Shown>, Problem> {
-    act(&api, &caller, &id, JobAction::Pause).await
+    act(&api, &caller, id, JobAction::Pause).await
 }
 
 /// `POST /redeliveries/{id}/resume`
 pub(crate) async fn resume(
     State(api): State<Arc<Api>>,
     caller: Caller<Redeliver>,
-    Path(id): Path<String>,
+    Path(id): Path<JobId>,
 ) -> Result<Json<Shown>, Problem> {
-    act(&api, &caller, &id, JobAction::Resume).await
+    act(&api, &caller, id, JobAction::Resume).await
 }
 
 /// `POST /redeliveries/{id}/cancel`
 pub(crate) async fn cancel(
     State(api): State<Arc<Api>>,
     caller: Caller<Redeliver>,
-    Path(id): Path<String>,
+    Path(id): Path<JobId>,
 ) -> Result<Json<Shown>, Problem> {
-    act(&api, &caller, &id, JobAction::Cancel).await
+    act(&api, &caller, id, JobAction::Cancel).await
 }
 
-async fn act(api: &Api, caller: &Principal, id: &str, action: JobAction) -> Result<Json<Shown>, Problem> {
-    let id: JobId = id.parse()?;
+async fn act(api: &Api, caller: &Principal, id: JobId, action: JobAction) -> Result<Json<Shown>, Problem> {
     let changed = api.engine.act_on_job(id, action, caller).await?;
     let job = api.engine.store().job(caller.organization, id).await?;
     if !changed {

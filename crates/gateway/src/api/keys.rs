@@ -3,41 +3,52 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use bytes::Bytes;
+use axum::extract::State;
 use hookward_engine::accounts::{NewKey, Token};
 use hookward_engine::clock::Timestamp;
 use hookward_engine::ids::KeyId;
 use hookward_engine::model::{ApiKey, Scopes};
-use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::answers::{CreatedOnce, Done};
 use super::caller::{Admin, Caller};
+use super::extract::{Body, Path, Query};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
 use super::sources::Paging;
 use super::{Api, time};
 
 /// A key to be made.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+#[schemars(rename = "NewKey")]
+pub(crate) struct Wanted {
+    #[schemars(example = &"deploy")]
     name: String,
+    #[schemars(with = "Vec<String>", example = ["read", "publish"])]
     scopes: Scopes,
     #[serde(default)]
+    #[schemars(example = &"2036-01-31T09:30:00Z")]
     expires_at: Option<String>,
 }
 
 /// A key as the API shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Key")]
 pub(crate) struct Shown {
+    #[schemars(example = &"key_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
+    #[schemars(example = &"deploy")]
     name: String,
+    /// What it begins with, before a `_`.
+    #[schemars(example = &"qlens")]
     prefix: String,
     last_four: String,
+    #[schemars(with = "Vec<String>", example = ["read", "publish"])]
     scopes: Scopes,
+    #[schemars(extend("enum" = ["live", "expired", "revoked"]))]
     state: &'static str,
     created_by: String,
     created_at: String,
@@ -47,8 +58,10 @@ pub(crate) struct Shown {
 }
 
 /// A key that was made. Its text is in this answer only.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MadeKey")]
 pub(crate) struct Made {
+    #[schemars(with = "String")]
     key: Zeroizing<String>,
     #[serde(flatten)]
     shown: Shown,
@@ -58,22 +71,20 @@ pub(crate) struct Made {
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Made>), Problem> {
-    let Wanted { name, scopes, expires_at } = super::secrets::parse(&body?)?;
+    Body(Wanted { name, scopes, expires_at }): Body<Wanted>,
+) -> Result<CreatedOnce<Made>, Problem> {
     let expires_at = expires_at.as_deref().map(moment).transpose()?;
     let new = NewKey { name, scopes, expires_at };
     let (key, token) = api.engine.create_key(&caller, caller.scopes(), new).await?;
-    Ok((StatusCode::CREATED, Json(made(key, &token, api.clock.now()))))
+    Ok(made(key, &token, api.clock.now()))
 }
 
 /// `GET /keys`
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    query: Result<Query<Paging>, QueryRejection>,
+    Query(query): Query<Paging>,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let Query(query) = query?;
     let page = page::page("keys", query.limit.as_deref(), query.cursor.as_deref())?;
     let now = api.clock.now();
     let keys = api.engine.keys(caller.organization, page).await?;
@@ -84,9 +95,9 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    Path(id): Path<String>,
+    Path(id): Path<KeyId>,
 ) -> Result<Json<Shown>, Problem> {
-    let key = api.engine.key(caller.organization, id.parse::<KeyId>()?).await?;
+    let key = api.engine.key(caller.organization, id).await?;
     Ok(Json(shown(key, api.clock.now())))
 }
 
@@ -94,10 +105,10 @@ pub(crate) async fn show(
 pub(crate) async fn revoke(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
-    api.engine.revoke_key(&caller, id.parse::<KeyId>()?).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Path(id): Path<KeyId>,
+) -> Result<Done, Problem> {
+    api.engine.revoke_key(&caller, id).await?;
+    Ok(Done)
 }
 
 /// A point in time as callers write it.
@@ -109,8 +120,9 @@ fn moment(text: &str) -> Result<Timestamp, Problem> {
 }
 
 /// A key with its text.
-pub(super) fn made(key: ApiKey, token: &Token, now: Timestamp) -> Made {
-    Made { key: Zeroizing::new(token.expose().to_owned()), shown: shown(key, now) }
+pub(super) fn made(key: ApiKey, token: &Token, now: Timestamp) -> CreatedOnce<Made> {
+    let id = key.id.to_string();
+    CreatedOnce { answer: Made { key: Zeroizing::new(token.expose().to_owned()), shown: shown(key, now) }, id }
 }
 
 fn shown(key: ApiKey, now: Timestamp) -> Shown {

@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use hookward_engine::ShutSecret;
 use hookward_engine::kms::KmsError;
 use hookward_engine::rewrap::{KmsStatus, Rewrap};
-use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answers::Accepted;
 use super::caller::{Admin, Caller};
+use super::extract::Optional;
 use super::problem::{Code, Problem};
 use super::{Api, time};
 
 /// How the keys are.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "KeyService")]
 pub(crate) struct Shown {
     /// The key that wraps.
     key_id: String,
@@ -38,7 +38,8 @@ pub(crate) struct Shown {
 }
 
 /// A secret that is not open.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ShutSecret")]
 pub(crate) struct ShownShut {
     organization: String,
     owner: String,
@@ -49,8 +50,10 @@ pub(crate) struct ShownShut {
 }
 
 /// A rewrap as the API shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Rewrap")]
 pub(crate) struct ShownRewrap {
+    #[schemars(extend("enum" = ["running", "waiting", "done"]))]
     state: &'static str,
     to: String,
     total: u64,
@@ -66,16 +69,18 @@ pub(crate) struct ShownRewrap {
 }
 
 /// What came of a test.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "KeyServiceTest")]
 pub(crate) struct Tested {
     key_id: String,
     duration_ms: u64,
 }
 
 /// How to rewrap.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Wanted {
+#[schemars(rename = "NewRewrap")]
+pub(crate) struct Wanted {
     give_up_lost: bool,
 }
 
@@ -108,12 +113,12 @@ pub(crate) async fn test(State(api): State<Arc<Api>>, caller: Caller<Admin>) -> 
 pub(crate) async fn start_rewrap(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
+    Optional(wanted): Optional<Wanted>,
+) -> Result<Accepted<ShownRewrap>, Problem> {
     let caller = caller.operator()?;
-    let wanted: Wanted = super::secrets::optional(&body?)?;
+    let wanted = wanted.unwrap_or_default();
     let rewrap = api.engine.start_rewrap(&caller, wanted.give_up_lost).await?;
-    Ok((StatusCode::ACCEPTED, Json(shown_rewrap(rewrap))).into_response())
+    Ok(Accepted(shown_rewrap(rewrap)))
 }
 
 /// `GET /kms/rewrap`: the last one.

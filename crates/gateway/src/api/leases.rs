@@ -4,38 +4,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use hookward_engine::pull::{Answer, Ask, Lease};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::caller::{Caller, Pull};
+use super::extract::{Body, Optional, Path};
 use super::problem::Problem;
-use super::secrets::{optional, parse};
 use super::{Api, time};
 
 const VISIBILITY_S: u64 = 30;
 
 /// How much, and for how long.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Wanted {
+#[schemars(rename = "NewLease")]
+pub(crate) struct Wanted {
+    /// Deliveries at most.
+    #[schemars(range(min = 1, max = 100))]
     max: Option<u32>,
+    /// How long they are the consumer's.
     visibility_s: Option<u64>,
+    /// How long to wait until there is one.
+    #[schemars(range(max = 20))]
     wait_s: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
 pub(crate) struct Items<T> {
     items: Vec<T>,
 }
 
 /// A delivery under lease.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Lease")]
 pub(crate) struct Leased {
+    /// What it is ended, extended or released by.
     lease: String,
     leased_until: String,
     delivery: String,
@@ -50,18 +59,21 @@ pub(crate) struct Leased {
 }
 
 /// Which leases.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Named {
+#[schemars(rename = "Leases")]
+pub(crate) struct Named {
     leases: Vec<String>,
     #[serde(default)]
     visibility_s: Option<u64>,
 }
 
 /// What came of one lease.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LeaseResult")]
 pub(crate) struct Ended {
     lease: String,
+    #[schemars(extend("enum" = ["acknowledged", "released", "exhausted", "extended", "lease_lost"]))]
     result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     leased_until: Option<String>,
@@ -72,9 +84,9 @@ pub(crate) async fn lease(
     State(api): State<Arc<Api>>,
     caller: Caller<Pull>,
     Path(name): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    Optional(wanted): Optional<Wanted>,
 ) -> Result<Json<Items<Leased>>, Problem> {
-    let wanted: Wanted = optional(&body?)?;
+    let wanted = wanted.unwrap_or_default();
     let ask = Ask {
         max: wanted.max.unwrap_or(1),
         visibility: Duration::from_secs(wanted.visibility_s.unwrap_or(VISIBILITY_S)),
@@ -88,9 +100,8 @@ pub(crate) async fn lease(
 pub(crate) async fn acknowledge(
     State(api): State<Arc<Api>>,
     caller: Caller<Pull>,
-    body: Result<Bytes, BytesRejection>,
+    Body(named): Body<Named>,
 ) -> Result<Json<Items<Ended>>, Problem> {
-    let named: Named = parse(&body?)?;
     let answers = api.engine.acknowledge(caller.organization, &named.leases).await?;
     Ok(ended(named.leases, answers))
 }
@@ -99,9 +110,8 @@ pub(crate) async fn acknowledge(
 pub(crate) async fn release(
     State(api): State<Arc<Api>>,
     caller: Caller<Pull>,
-    body: Result<Bytes, BytesRejection>,
+    Body(named): Body<Named>,
 ) -> Result<Json<Items<Ended>>, Problem> {
-    let named: Named = parse(&body?)?;
     let answers = api.engine.release(caller.organization, &named.leases).await?;
     Ok(ended(named.leases, answers))
 }
@@ -110,9 +120,8 @@ pub(crate) async fn release(
 pub(crate) async fn extend(
     State(api): State<Arc<Api>>,
     caller: Caller<Pull>,
-    body: Result<Bytes, BytesRejection>,
+    Body(named): Body<Named>,
 ) -> Result<Json<Items<Ended>>, Problem> {
-    let named: Named = parse(&body?)?;
     let visibility = Duration::from_secs(named.visibility_s.unwrap_or(VISIBILITY_S));
     let answers = api.engine.extend(caller.organization, &named.leases, visibility).await?;
     Ok(ended(named.leases, answers))

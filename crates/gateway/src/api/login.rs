@@ -4,46 +4,54 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use hookward_engine::accounts::{Login, LoginAnswer, Origin, SignedIn};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::answers::{Done, WithCookie};
 use super::authorize::Sender;
 use super::caller::Person;
+use super::extract::Short;
 use super::problem::{Code, Problem};
-use super::secrets::parse;
 use super::{Api, cookie, me, users};
 
 /// Who wants to sign in.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+#[schemars(rename = "Login")]
+pub(crate) struct Wanted {
+    #[schemars(example = &"ana@example.com")]
     email: String,
+    #[schemars(with = "String")]
     password: Zeroizing<String>,
     /// A code of the second factor, or a recovery code.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     totp: Option<Zeroizing<String>>,
     #[serde(default)]
     organization: Option<String>,
 }
 
 /// A session that began. Its token is in this answer only.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SignedIn")]
 pub(crate) struct Begun {
+    #[schemars(with = "String")]
     token: Zeroizing<String>,
     session: me::Session,
     user: users::Shown,
 }
 
 /// Who was invited.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Invited {
+#[schemars(rename = "Acceptance")]
+pub(crate) struct Invited {
+    #[schemars(with = "String")]
     token: Zeroizing<String>,
+    #[schemars(with = "String")]
     password: Zeroizing<String>,
 }
 
@@ -52,10 +60,9 @@ pub(crate) async fn login(
     State(api): State<Arc<Api>>,
     sender: Sender,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
+    Short(Wanted { email, password, totp, organization }): Short<Wanted>,
+) -> Result<WithCookie<Json<Begun>>, Problem> {
     cookie::refuse_foreign_page(&headers)?;
-    let Wanted { email, password, totp, organization } = parse(&body?)?;
     let organization = organization.unwrap_or_else(|| "default".to_owned());
     let login = Login { organization, email, password, code: totp, origin: origin(&sender, &headers) };
     match api.engine.login(login).await? {
@@ -65,9 +72,9 @@ pub(crate) async fn login(
 }
 
 /// `POST /logout`
-pub(crate) async fn logout(State(api): State<Arc<Api>>, person: Person) -> Result<Response, Problem> {
+pub(crate) async fn logout(State(api): State<Arc<Api>>, person: Person) -> Result<WithCookie<Done>, Problem> {
     api.engine.end_session(&person, person.signed_in, person.signed_in.session).await?;
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie::clear(api.transport))]).into_response())
+    Ok(WithCookie(cookie::clear(api.transport), Done))
 }
 
 /// `POST /invitation`
@@ -75,21 +82,20 @@ pub(crate) async fn accept(
     State(api): State<Arc<Api>>,
     sender: Sender,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<StatusCode, Problem> {
+    Short(Invited { token, password }): Short<Invited>,
+) -> Result<Done, Problem> {
     cookie::refuse_foreign_page(&headers)?;
-    let Invited { token, password } = parse(&body?)?;
     if let Err(wait) = api.engine.try_from_address(&sender.address) {
         return Err(Problem::too_often("too many tries from this address", wait));
     }
     if api.engine.accept_invitation(&token, password, &sender.address).await? {
-        return Ok(StatusCode::NO_CONTENT);
+        return Ok(Done);
     }
     Err(Problem::new(Code::Unauthorized, "this is no invitation, or it was used or is over: ask for another"))
 }
 
 /// The answer about a session that began: for programs in the body, for browsers in a cookie.
-pub(crate) fn begun(api: &Api, signed_in: SignedIn) -> Response {
+pub(crate) fn begun(api: &Api, signed_in: SignedIn) -> WithCookie<Json<Begun>> {
     let SignedIn { user, session, token } = signed_in;
     let set_cookie = cookie::set(&token, api.transport);
     let begun = Begun {
@@ -97,7 +103,7 @@ pub(crate) fn begun(api: &Api, signed_in: SignedIn) -> Response {
         session: me::session(&session, session.id),
         user: users::shown(user),
     };
-    ([(header::SET_COOKIE, set_cookie)], Json(begun)).into_response()
+    WithCookie(set_cookie, Json(begun))
 }
 
 /// Why nobody was signed in. Whether it was the user, the password or the code is not said.

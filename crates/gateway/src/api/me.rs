@@ -3,40 +3,43 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
-use bytes::Bytes;
+use axum::extract::State;
 use hookward_engine::ids::SessionId;
 use hookward_engine::model::{self, Scopes};
-use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::answers::Done;
 use super::caller::{Anybody, Person};
+use super::extract::{Body, Path};
 use super::problem::Problem;
-use super::secrets::parse;
 use super::{Api, time, users};
 
 /// Who calls.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Me {
     actor: String,
     organization: Organization,
+    #[schemars(with = "Vec<String>", example = ["read", "publish"])]
     scopes: Scopes,
     /// The user, when it is a person.
     user: Option<users::Shown>,
     recovery_codes_left: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OwnOrganization")]
 struct Organization {
+    #[schemars(example = &"org_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
     name: String,
 }
 
 /// A session as its user sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Session {
+    #[schemars(example = &"ses_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
     /// Whether it is the one that asks.
     is_this: bool,
@@ -48,43 +51,51 @@ pub(crate) struct Session {
 }
 
 /// One's own sessions.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Sessions {
     items: Vec<Session>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewPassword {
+pub(crate) struct NewPassword {
+    #[schemars(with = "String")]
     current: Zeroizing<String>,
+    #[schemars(with = "String")]
     new: Zeroizing<String>,
 }
 
 /// That it is really the user who asks.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Really {
+pub(crate) struct Really {
+    #[schemars(with = "String")]
     password: Zeroizing<String>,
     /// Where there is a second factor.
     #[serde(default)]
+    #[schemars(with = "String")]
     code: Zeroizing<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Code {
+#[schemars(rename = "SecondFactorCode")]
+pub(crate) struct Code {
+    #[schemars(with = "String")]
     code: Zeroizing<String>,
 }
 
 /// A second factor to be confirmed, for an authenticator app.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Started {
+    #[schemars(with = "String")]
     uri: Zeroizing<String>,
 }
 
 /// Recovery codes, in this answer only.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct RecoveryCodes {
+    #[schemars(with = "Vec<String>")]
     recovery_codes: Vec<Zeroizing<String>>,
 }
 
@@ -114,20 +125,18 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, caller: Anybody) -> Result
 pub(crate) async fn change_password(
     State(api): State<Arc<Api>>,
     person: Person,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<StatusCode, Problem> {
-    let NewPassword { current, new } = parse(&body?)?;
+    Body(NewPassword { current, new }): Body<NewPassword>,
+) -> Result<Done, Problem> {
     api.engine.change_password(&person, person.signed_in, current, new).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 /// `POST /me/totp`
 pub(crate) async fn start_totp(
     State(api): State<Arc<Api>>,
     person: Person,
-    body: Result<Bytes, BytesRejection>,
+    Body(Really { password, .. }): Body<Really>,
 ) -> Result<Json<Started>, Problem> {
-    let Really { password, .. } = parse(&body?)?;
     let started = api.engine.start_totp(&person, person.signed_in, password).await?;
     Ok(Json(Started { uri: started.uri }))
 }
@@ -136,9 +145,8 @@ pub(crate) async fn start_totp(
 pub(crate) async fn confirm_totp(
     State(api): State<Arc<Api>>,
     person: Person,
-    body: Result<Bytes, BytesRejection>,
+    Body(Code { code }): Body<Code>,
 ) -> Result<Json<RecoveryCodes>, Problem> {
-    let Code { code } = parse(&body?)?;
     let recovery_codes = api.engine.confirm_totp(&person, person.signed_in, &code).await?;
     Ok(Json(RecoveryCodes { recovery_codes }))
 }
@@ -147,20 +155,18 @@ pub(crate) async fn confirm_totp(
 pub(crate) async fn remove_totp(
     State(api): State<Arc<Api>>,
     person: Person,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<StatusCode, Problem> {
-    let Really { password, code } = parse(&body?)?;
+    Body(Really { password, code }): Body<Really>,
+) -> Result<Done, Problem> {
     api.engine.remove_totp(&person, person.signed_in, password, &code).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 /// `POST /me/recovery-codes`
 pub(crate) async fn renew_recovery_codes(
     State(api): State<Arc<Api>>,
     person: Person,
-    body: Result<Bytes, BytesRejection>,
+    Body(Really { password, code }): Body<Really>,
 ) -> Result<Json<RecoveryCodes>, Problem> {
-    let Really { password, code } = parse(&body?)?;
     let recovery_codes = api.engine.renew_recovery_codes(&person, person.signed_in, password, &code).await?;
     Ok(Json(RecoveryCodes { recovery_codes }))
 }
@@ -176,10 +182,10 @@ pub(crate) async fn sessions(State(api): State<Arc<Api>>, person: Person) -> Res
 pub(crate) async fn end_session(
     State(api): State<Arc<Api>>,
     person: Person,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
-    api.engine.end_session(&person, person.signed_in, id.parse()?).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Path(id): Path<SessionId>,
+) -> Result<Done, Problem> {
+    api.engine.end_session(&person, person.signed_in, id).await?;
+    Ok(Done)
 }
 
 /// A session as its user sees it from the session `this`.

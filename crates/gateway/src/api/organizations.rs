@@ -3,28 +3,31 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use bytes::Bytes;
+use axum::extract::State;
 use hookward_engine::ids::OrganizationId;
 use hookward_engine::model::Organization;
-use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::answers::{Accepted, CreatedOnce};
 use super::caller::{Admin, Caller, Read};
+use super::extract::{Body, Path, Query};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
-use super::secrets::parse;
 use super::sources::Paging;
 use super::{Api, keys, time};
 
-/// An organization as the API shows it.
-#[derive(Debug, Serialize)]
+/// The tenant that owns everything.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Organization")]
 pub(crate) struct Shown {
+    #[schemars(example = &"org_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
+    #[schemars(example = &"qlens")]
     name: String,
     /// What its API keys begin with, before a `_`.
+    #[schemars(example = &"qlens")]
     key_prefix: String,
     created_at: String,
     /// Since when it is being erased.
@@ -32,18 +35,23 @@ pub(crate) struct Shown {
 }
 
 /// A new organization.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+#[schemars(rename = "NewOrganization")]
+pub(crate) struct Wanted {
+    #[schemars(example = &"qlens")]
     name: String,
     #[serde(default)]
+    #[schemars(example = &"qlens")]
     key_prefix: Option<String>,
 }
 
 /// What may be changed of one.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Changed {
+#[schemars(rename = "OrganizationChange")]
+pub(crate) struct Changed {
+    #[schemars(example = &"qlens")]
     key_prefix: String,
 }
 
@@ -51,9 +59,8 @@ struct Changed {
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    query: Result<Query<Paging>, QueryRejection>,
+    Query(query): Query<Paging>,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let Query(query) = query?;
     let page = page::page("organizations", query.limit.as_deref(), query.cursor.as_deref())?;
     let mut organizations = api.engine.organizations();
     organizations.retain(|organization| caller.operates() || organization.id == caller.organization);
@@ -62,10 +69,12 @@ pub(crate) async fn list(
 }
 
 /// A new organization with its first key, which is in this answer only.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MadeOrganization")]
 pub(crate) struct Created {
     #[serde(flatten)]
     organization: Shown,
+    #[schemars(with = "String")]
     key: Zeroizing<String>,
 }
 
@@ -73,43 +82,40 @@ pub(crate) struct Created {
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Created>), Problem> {
+    Body(Wanted { name, key_prefix }): Body<Wanted>,
+) -> Result<CreatedOnce<Created>, Problem> {
     let caller = caller.operator()?;
-    let Wanted { name, key_prefix } = parse(&body?)?;
     let organization = api.engine.create_organization(&caller, &name, key_prefix.as_deref()).await?;
     let (_, token) = api.engine.first_key(&caller, organization.id).await?;
     let key = Zeroizing::new(token.expose().to_owned());
-    Ok((StatusCode::CREATED, Json(Created { organization: shown(organization), key })))
+    let id = organization.id.to_string();
+    Ok(CreatedOnce { answer: Created { organization: shown(organization), key }, id })
 }
 
 /// `POST /organizations/{id}/key`: for one that nobody can administer any more.
 pub(crate) async fn first_key(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    Path(id): Path<String>,
-) -> Result<(StatusCode, Json<keys::Made>), Problem> {
+    Path(id): Path<OrganizationId>,
+) -> Result<CreatedOnce<keys::Made>, Problem> {
     let caller = caller.operator()?;
-    let id: OrganizationId = id.parse()?;
     if api.engine.organization(id).is_none() {
         return Err(Problem::new(Code::NotFound, format!("there is no organization `{id}`")));
     }
     let (key, token) = api.engine.first_key(&caller, id).await?;
-    Ok((StatusCode::CREATED, Json(keys::made(key, &token, api.clock.now()))))
+    Ok(keys::made(key, &token, api.clock.now()))
 }
 
 /// `PATCH /organizations/{id}`
 pub(crate) async fn change(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    Path(id): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    Path(id): Path<OrganizationId>,
+    Body(Changed { key_prefix }): Body<Changed>,
 ) -> Result<Json<Shown>, Problem> {
-    let id: OrganizationId = id.parse()?;
     if id != caller.organization && !caller.operates() {
         return Err(Problem::new(Code::NotFound, format!("there is no organization `{id}`")));
     }
-    let Changed { key_prefix } = parse(&body?)?;
     Ok(Json(shown(api.engine.set_key_prefix(&caller, id, &key_prefix).await?)))
 }
 
@@ -117,11 +123,11 @@ pub(crate) async fn change(
 pub(crate) async fn erase(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    Path(id): Path<String>,
-) -> Result<(StatusCode, Json<Shown>), Problem> {
+    Path(id): Path<OrganizationId>,
+) -> Result<Accepted<Shown>, Problem> {
     let caller = caller.operator()?;
-    let erased = api.engine.erase_organization(&caller, id.parse()?).await?;
-    Ok((StatusCode::ACCEPTED, Json(shown(erased))))
+    let erased = api.engine.erase_organization(&caller, id).await?;
+    Ok(Accepted(shown(erased)))
 }
 
 fn shown(organization: Organization) -> Shown {

@@ -1,9 +1,12 @@
 //! Pages of lists: `?limit=` and `?cursor=`, and the cursor's form.
 //! A cursor is opaque to callers; it names its list, so that it cannot be used on another.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hookward_engine::store::{Listing, Page};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use super::problem::{Code, Problem};
@@ -14,11 +17,49 @@ const LIMIT: u32 = 250;
 /// Items on a page when the caller does not say.
 const DEFAULT: u32 = 50;
 
-/// A list as the API shows it.
-#[derive(Debug, Serialize)]
+/// A page of a list, newest first.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}Page")]
 pub(crate) struct List<T> {
     items: Vec<T>,
+    /// The `cursor` of the next page, if there is one.
+    #[schemars(example = &"MS5ldmVudHMuNDI")]
     next: Option<String>,
+}
+
+/// `?limit=` as the API's document has it; it is read as text, so that what is wrong with it has a code of its own.
+pub(crate) struct Limit;
+
+impl JsonSchema for Limit {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Limit".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let description = "Items on the page at most.";
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": LIMIT, "default": DEFAULT, "description": description })
+    }
+}
+
+/// `?cursor=` as the API's document has it.
+pub(crate) struct Cursor;
+
+impl JsonSchema for Cursor {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Cursor".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "Where the page begins: `next` of the page before." })
+    }
 }
 
 /// The page that a caller asked for in the list called `list`.

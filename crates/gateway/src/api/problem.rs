@@ -4,56 +4,86 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use hookward_engine::accounts::AccountError;
 use hookward_engine::ids::InvalidId;
 use hookward_engine::store::StoreError;
 use hookward_engine::{EngineError, PublishError};
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::declaring::Refused;
 
-/// What went wrong, for programs. Codes never change their meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Code {
-    Unauthorized,
-    SecondFactorNeeded,
-    Forbidden,
-    NotFound,
-    MethodNotAllowed,
-    InvalidQuery,
-    InvalidLimit,
-    InvalidCursor,
-    InvalidId,
-    InvalidRequest,
-    IdempotencyConflict,
-    NotPossible,
-    Stale,
-    PayloadTooLarge,
-    TooOften,
-    Unavailable,
-    Inconsistent,
+macro_rules! codes {
+    ($($name:ident $text:literal $status:ident $meaning:literal;)*) => {
+        /// What went wrong, for programs. Codes never change their meaning.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+        #[schemars(inline)]
+        pub(crate) enum Code {$(
+            #[doc = $meaning]
+            #[serde(rename = $text)]
+            $name,
+        )*}
+
+        impl Code {
+            /// Its status.
+            pub(crate) fn status(self) -> StatusCode {
+                match self {
+                    $(Self::$name => StatusCode::$status,)*
+                }
+            }
+
+            /// As it stands in a document.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+
+            /// What it means, for people.
+            pub(crate) fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => $meaning,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedRequest "malformed_request" BAD_REQUEST "the body is not JSON, or did not come whole";
+    Unauthorized "unauthorized" UNAUTHORIZED "no key, or not one that is valid";
+    SecondFactorNeeded "second_factor_needed" UNAUTHORIZED "a code of the second factor is needed as well";
+    Forbidden "forbidden" FORBIDDEN "the key lacks the scope that this needs";
+    NotFound "not_found" NOT_FOUND "there is no such thing, or it is another organization's";
+    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "the path does not take that method";
+    NotPossible "not_possible" CONFLICT "the thing is in a state in which this cannot be done";
+    IdempotencyConflict "idempotency_conflict" CONFLICT "the `Idempotency-Key` was used for another request";
+    IdempotencyUnderWay "idempotency_under_way" CONFLICT "the same request is being carried out now";
+    IdempotencyUnfinished "idempotency_unfinished" CONFLICT "the same request was interrupted, so that it may or may not have been carried out";
+    IdempotencyShownOnce "idempotency_shown_once" CONFLICT "the same request was carried out, and its answer held a secret that is shown once";
+    Stale "stale" PRECONDITION_FAILED "what `If-Match` names is not the newest any more";
+    PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "the body is larger than is taken here";
+    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "the body is not sent as `application/json`";
+    InvalidQuery "invalid_query" UNPROCESSABLE_ENTITY "the query has a field or a value that is not taken";
+    InvalidLimit "invalid_limit" UNPROCESSABLE_ENTITY "`limit` is out of its range";
+    InvalidCursor "invalid_cursor" UNPROCESSABLE_ENTITY "`cursor` is not one that this list gave";
+    InvalidRequest "invalid_request" UNPROCESSABLE_ENTITY "the body or a header says something that cannot be done";
+    TooOften "too_often" TOO_MANY_REQUESTS "this was done too often lately; try again later";
+    Inconsistent "inconsistent" INTERNAL_SERVER_ERROR "kept data breaks its own rules; an operator must look";
+    Unavailable "unavailable" SERVICE_UNAVAILABLE "the store or the key service does not answer now; try again";
 }
 
 impl Code {
-    fn status(self) -> StatusCode {
-        match self {
-            Self::Unauthorized | Self::SecondFactorNeeded => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::InvalidQuery | Self::InvalidLimit | Self::InvalidCursor | Self::InvalidId | Self::InvalidRequest => {
-                StatusCode::BAD_REQUEST
+    /// The headers that a problem of this status comes with, and what they say.
+    pub(crate) fn headers(status: StatusCode) -> &'static [(&'static str, &'static str)] {
+        match status {
+            StatusCode::UNAUTHORIZED => &[("WWW-Authenticate", "How to authenticate.")],
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                &[("Retry-After", "In how many seconds to try again.")]
             }
-            Self::IdempotencyConflict | Self::NotPossible => StatusCode::CONFLICT,
-            Self::Stale => StatusCode::PRECONDITION_FAILED,
-            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooOften => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Inconsistent => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => &[],
         }
     }
 }
@@ -74,20 +104,29 @@ impl Problem {
         Self { code, detail: detail.into(), retry_after_s }
     }
 
+    /// The same, said of a query.
+    pub(crate) fn of_query(self) -> Self {
+        Self { code: Code::InvalidQuery, ..self }
+    }
+
     /// The caller may come again after `wait`.
     pub(crate) fn too_often(detail: impl Into<String>, wait: Duration) -> Self {
         Self { code: Code::TooOften, detail: detail.into(), retry_after_s: Some(wait.as_secs() + 1) }
     }
 }
 
-/// The document's shape.
-#[derive(Serialize)]
-struct Document<'a> {
+/// What went wrong (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(crate) struct Document<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The status in words.
     title: &'static str,
     status: u16,
+    /// For programs: it never changes its meaning.
     code: Code,
+    /// For people: one sentence.
     detail: &'a str,
 }
 
@@ -180,25 +219,9 @@ impl From<PublishError> for Problem {
     }
 }
 
+/// In a path an id is read by `extract`; this is one in a query.
 impl From<InvalidId> for Problem {
     fn from(error: InvalidId) -> Self {
-        Self::new(Code::InvalidId, error.to_string())
-    }
-}
-
-impl From<QueryRejection> for Problem {
-    fn from(rejection: QueryRejection) -> Self {
-        let text = rejection.body_text();
-        let detail = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-        Self::new(Code::InvalidQuery, detail)
-    }
-}
-
-impl From<BytesRejection> for Problem {
-    fn from(rejection: BytesRejection) -> Self {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            return Self::new(Code::PayloadTooLarge, "the request body is larger than `limits.body_bytes` allows");
-        }
-        Self::new(Code::InvalidRequest, "the request body did not come whole")
+        Self::new(Code::InvalidQuery, error.to_string())
     }
 }

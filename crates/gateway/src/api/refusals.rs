@@ -3,34 +3,41 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hookward_engine::ids::RefusedId;
 use hookward_engine::model::{RefusedAt, RefusedRequest};
 use hookward_engine::store::RefusedFilter;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::caller::{Caller, Read};
 use super::events::Request;
+use super::extract::{Path, Query};
 use super::page::{self, List};
 use super::problem::Problem;
 use super::{Api, time};
 
 /// Which refused requests.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Filter {
+    #[schemars(with = "Option<page::Limit>")]
     limit: Option<String>,
+    #[schemars(with = "Option<page::Cursor>")]
     cursor: Option<String>,
     /// A source's name, or the path of requests whose source could not be told.
     source: Option<String>,
+    /// A refusal's id, such as `signature-mismatch`.
     reason: Option<String>,
 }
 
-/// A refused request as the API shows it.
-#[derive(Debug, Serialize)]
+/// A request that was not believed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RefusedRequest")]
 pub(crate) struct Shown {
+    #[schemars(example = &"ref_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
     source: Option<String>,
     /// Where it was refused when no source could be told.
@@ -39,6 +46,7 @@ pub(crate) struct Shown {
     reason: String,
     explanation: String,
     /// The scheme, the places of the request that the reason is about, the skew in seconds.
+    #[schemars(extend("type" = "object"))]
     detail: serde_json::Value,
     remote: String,
     /// How many like it came in the same moment.
@@ -48,12 +56,14 @@ pub(crate) struct Shown {
     whole: Option<Whole>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WholeRequest")]
 struct Whole {
     request: Request,
     body_len: u64,
     /// The body's first bytes, as text where they are text.
     body_start: String,
+    #[schemars(extend("enum" = ["utf-8", "base64"]))]
     body_start_encoding: &'static str,
 }
 
@@ -61,9 +71,8 @@ struct Whole {
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    query: Result<Query<Filter>, QueryRejection>,
+    Query(query): Query<Filter>,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let Query(query) = query?;
     let page = page::page("refusals", query.limit.as_deref(), query.cursor.as_deref())?;
     if let Some(source) = query.source.as_deref().filter(|source| !source.starts_with('/')) {
         api.engine.source_id(caller.organization, source).await?;
@@ -77,9 +86,9 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    Path(id): Path<String>,
+    Path(id): Path<RefusedId>,
 ) -> Result<Json<Shown>, Problem> {
-    Ok(Json(shown(api.engine.store().refused(caller.organization, id.parse()?).await?, true)))
+    Ok(Json(shown(api.engine.store().refused(caller.organization, id).await?, true)))
 }
 
 fn shown(refused: RefusedRequest, in_full: bool) -> Shown {

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use hookward::Secret;
 use hookward_engine::model::{Principal, SecretOwner};
 use hookward_engine::{NewSecret, SecretInfo, Terms};
-use http::StatusCode;
-use serde::de::DeserializeOwned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::answers::Created;
 use super::caller::{Caller, Read, Reveal, Rotate};
+use super::extract::{Body, Optional, Path, Segment};
 use super::page::List;
 use super::problem::{Code, Problem};
 use super::{Api, instant, page, time};
@@ -31,14 +31,41 @@ const GRACE_MAX_S: u64 = 10 * 366 * 86_400;
 /// The longest secret, in bytes, as it is written.
 const SECRET_MAX: usize = 64 << 10;
 
-/// A version as the API shows it.
-#[derive(Debug, Serialize)]
+/// Whose secrets, in a path.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Owners {
+    Sources,
+    Destinations,
+}
+
+impl Segment for Owners {
+    fn read(segment: &str) -> Result<Self, Problem> {
+        match segment {
+            "sources" => Ok(Self::Sources),
+            "destinations" => Ok(Self::Destinations),
+            _ => Err(Problem::new(Code::NotFound, "there is nothing at this path")),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string", "enum": ["sources", "destinations"], "description": "Whose secrets." })
+    }
+}
+
+/// A version of a secret, without its value.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Secret")]
 pub(crate) struct Shown {
     version: u32,
+    #[schemars(extend("enum" = ["live", "future", "expired", "revoked"]))]
     state: &'static str,
+    /// How it came here.
+    #[schemars(example = &"generated")]
     origin: String,
     created_at: String,
+    #[schemars(extend("format" = "date-time"))]
     not_before: String,
+    #[schemars(extend("format" = "date-time"))]
     not_after: Option<String>,
     revoked_at: Option<String>,
     first_used_at: Option<String>,
@@ -47,20 +74,26 @@ pub(crate) struct Shown {
 }
 
 /// A new secret, of which the caller may have the value.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct New {
+#[schemars(rename = "NewSecret")]
+pub(crate) struct New {
+    /// Made in the scheme's own format when it is absent, where that is possible.
+    #[schemars(with = "Option<String>", length(min = 1, max = 65_536))]
     secret: Option<Zeroizing<String>>,
     /// Of `secret`.
     encoding: Encoding,
     /// How long those before it stay valid beside it.
+    #[schemars(range(max = 316_224_000))]
     grace_s: Option<u64>,
+    #[schemars(extend("format" = "date-time"))]
     not_before: Option<String>,
+    #[schemars(extend("format" = "date-time"))]
     not_after: Option<String>,
 }
 
 /// How a value that may not be text is written.
-#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Encoding {
     #[default]
@@ -71,37 +104,40 @@ enum Encoding {
 }
 
 /// Whether it is to be done although the secret is in use.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Force {
+pub(crate) struct Force {
     force: bool,
 }
 
 /// A new end.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct End {
+#[schemars(rename = "SecretEnd")]
+pub(crate) struct End {
     /// `null` for none.
+    #[schemars(extend("format" = "date-time"))]
     not_after: Option<String>,
     #[serde(default)]
     force: bool,
 }
 
 /// Why a value is looked at.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Reason {
+pub(crate) struct Reason {
     #[serde(default)]
     reason: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct NewVersion {
     version: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Revealed {
+    #[schemars(with = "String")]
     secret: Zeroizing<String>,
     /// `base64` for a value that is not text.
     encoding: Encoding,
@@ -111,9 +147,9 @@ pub(crate) struct Revealed {
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    Path((owners, name)): Path<(String, String)>,
+    Path((owners, name)): Path<(Owners, String)>,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let owner = owner(&api, &caller, &owners, &name)?;
+    let owner = owner(&api, &caller, owners, &name)?;
     let items = api.engine.secrets(owner).await?;
     let now = api.clock.now();
     Ok(Json(page::show("secrets", Listing { items, next: None }, |secret| shown(secret, now))))
@@ -123,11 +159,10 @@ pub(crate) async fn list(
 pub(crate) async fn set(
     State(api): State<Arc<Api>>,
     caller: Caller<Rotate>,
-    Path((owners, name)): Path<(String, String)>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<NewVersion>), Problem> {
-    let owner = owner(&api, &caller, &owners, &name)?;
-    let new: New = parse(&body?)?;
+    Path((owners, name)): Path<(Owners, String)>,
+    Body(new): Body<New>,
+) -> Result<Created<NewVersion>, Problem> {
+    let owner = owner(&api, &caller, owners, &name)?;
     if new.secret.is_none() {
         return Err(Problem::new(Code::InvalidRequest, "give the value as `secret`; `…/rotate` makes one"));
     }
@@ -138,19 +173,14 @@ pub(crate) async fn set(
 pub(crate) async fn rotate(
     State(api): State<Arc<Api>>,
     caller: Caller<Rotate>,
-    Path((owners, name)): Path<(String, String)>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<NewVersion>), Problem> {
-    let owner = owner(&api, &caller, &owners, &name)?;
-    put(&api, &caller, owner, optional(&body?)?).await
+    Path((owners, name)): Path<(Owners, String)>,
+    Optional(new): Optional<New>,
+) -> Result<Created<NewVersion>, Problem> {
+    let owner = owner(&api, &caller, owners, &name)?;
+    put(&api, &caller, owner, new.unwrap_or_default()).await
 }
 
-async fn put(
-    api: &Api,
-    caller: &Principal,
-    owner: SecretOwner,
-    new: New,
-) -> Result<(StatusCode, Json<NewVersion>), Problem> {
+async fn put(api: &Api, caller: &Principal, owner: SecretOwner, new: New) -> Result<Created<NewVersion>, Problem> {
     let value = match new.secret {
         None => NewSecret::Generated,
         Some(text) => NewSecret::Given(value(&text, new.encoding)?),
@@ -165,7 +195,7 @@ async fn put(
         newest: None,
     };
     let version = api.engine.put_secret(owner, value, terms, caller).await?;
-    Ok((StatusCode::CREATED, Json(NewVersion { version })))
+    Ok(Created(NewVersion { version }))
 }
 
 fn value(text: &str, encoding: Encoding) -> Result<Secret, Problem> {
@@ -184,12 +214,11 @@ fn value(text: &str, encoding: Encoding) -> Result<Secret, Problem> {
 pub(crate) async fn reveal(
     State(api): State<Arc<Api>>,
     caller: Caller<Reveal>,
-    Path((owners, name, version)): Path<(String, String, String)>,
-    body: Result<Bytes, BytesRejection>,
+    Path((owners, name, version)): Path<(Owners, String, u32)>,
+    Optional(reason): Optional<Reason>,
 ) -> Result<Json<Revealed>, Problem> {
-    let owner = owner(&api, &caller, &owners, &name)?;
-    let version = number(&version)?;
-    let Reason { reason } = optional(&body?)?;
+    let owner = owner(&api, &caller, owners, &name)?;
+    let Reason { reason } = reason.unwrap_or_default();
     let secret = api.engine.reveal(owner, version, &caller, reason.as_deref().unwrap_or("")).await?;
     Ok(Json(match std::str::from_utf8(secret.expose()) {
         Ok(text) => Revealed { secret: Zeroizing::new(text.to_owned()), encoding: Encoding::Utf8 },
@@ -201,12 +230,11 @@ pub(crate) async fn reveal(
 pub(crate) async fn revoke(
     State(api): State<Arc<Api>>,
     caller: Caller<Rotate>,
-    Path((owners, name, version)): Path<(String, String, String)>,
-    body: Result<Bytes, BytesRejection>,
+    Path((owners, name, version)): Path<(Owners, String, u32)>,
+    Optional(force): Optional<Force>,
 ) -> Result<Json<NewVersion>, Problem> {
-    let owner = owner(&api, &caller, &owners, &name)?;
-    let version = number(&version)?;
-    let Force { force } = optional(&body?)?;
+    let owner = owner(&api, &caller, owners, &name)?;
+    let Force { force } = force.unwrap_or_default();
     api.engine.revoke(owner, version, force, &caller).await?;
     Ok(Json(NewVersion { version }))
 }
@@ -215,51 +243,28 @@ pub(crate) async fn revoke(
 pub(crate) async fn set_end(
     State(api): State<Arc<Api>>,
     caller: Caller<Rotate>,
-    Path((owners, name, version)): Path<(String, String, String)>,
-    body: Result<Bytes, BytesRejection>,
+    Path((owners, name, version)): Path<(Owners, String, u32)>,
+    Body(End { not_after, force }): Body<End>,
 ) -> Result<Json<NewVersion>, Problem> {
-    let owner = owner(&api, &caller, &owners, &name)?;
-    let version = number(&version)?;
-    let End { not_after, force } = parse(&body?)?;
+    let owner = owner(&api, &caller, owners, &name)?;
     let not_after = not_after.map(|text| instant("not_after", &text)).transpose()?;
     api.engine.set_end(owner, version, not_after, force, &caller).await?;
     Ok(Json(NewVersion { version }))
 }
 
-fn owner(api: &Api, caller: &Principal, owners: &str, name: &str) -> Result<SecretOwner, Problem> {
+fn owner(api: &Api, caller: &Principal, owners: Owners, name: &str) -> Result<SecretOwner, Problem> {
     let (found, kind) = match owners {
-        "sources" => {
+        Owners::Sources => {
             (api.engine.source(caller.organization, name).map(|source| SecretOwner::Source(source.id)), "source")
         }
-        "destinations" => (
+        Owners::Destinations => (
             api.engine
                 .destination(caller.organization, name)
                 .map(|destination| SecretOwner::Destination(destination.id)),
             "destination",
         ),
-        _ => return Err(Problem::new(Code::NotFound, "there is nothing at this path")),
     };
     found.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no {kind} `{}`", name.escape_debug())))
-}
-
-fn number(version: &str) -> Result<u32, Problem> {
-    version.parse().map_err(|_| Problem::new(Code::InvalidId, "a secret's version is a whole number"))
-}
-
-/// A JSON body. The reader's own words may quote the body, so only the place is told.
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
-        let place = format!("line {}, column {}", error.line(), error.column());
-        Problem::new(
-            Code::InvalidRequest,
-            format!("the request's body is not the JSON object wanted here: see {place}"),
-        )
-    })
-}
-
-/// A JSON body that may be absent.
-pub(super) fn optional<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Problem> {
-    if body.is_empty() { Ok(T::default()) } else { parse(body) }
 }
 
 fn shown(secret: SecretInfo, now: Timestamp) -> Shown {

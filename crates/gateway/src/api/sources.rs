@@ -3,59 +3,75 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use bytes::Bytes;
+use axum::extract::State;
 use hookward_engine::Kind;
 use hookward_engine::model::{Principal, Proof, Source};
-use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::answers::{Created, Done};
 use super::caller::{Admin, Caller, Read};
+use super::extract::{Body, Path, Query};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
-use super::secrets::parse;
 use super::{Api, time};
 
 /// Which page.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Paging {
+    #[schemars(with = "Option<page::Limit>")]
     pub(super) limit: Option<String>,
+    #[schemars(with = "Option<page::Cursor>")]
     pub(super) cursor: Option<String>,
 }
 
-/// A source as the API shows it.
-#[derive(Debug, Serialize)]
+/// The settings of a new source, as a `[[source]]` table of a configuration file has them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "NewSource", extend("required" = ["name"], "properties" = { "name": { "type": "string" } }, "examples" = [{ "name": "github", "scheme": "github" }]))]
+pub(crate) struct New(Map<String, Value>);
+
+/// A door in.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Source")]
 pub(crate) struct Shown {
+    #[schemars(example = &"src_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
+    #[schemars(example = &"github")]
     name: String,
+    #[schemars(example = &"github")]
     scheme: Option<String>,
+    /// How a request shows that it is authentic.
+    #[schemars(extend("enum" = ["scheme", "api_key", "engine", "unsigned"]))]
     proof: &'static str,
+    /// What stands at its path; null for sources inside.
     door: Value,
     dedup: Dedup,
     event_types: Vec<String>,
     filter: Option<String>,
     rate: Option<Rate>,
+    /// How long the previous secret stays valid after a rotation, unless the rotation says.
     grace_s: u64,
     retention: Retention,
     /// `file` or `api`: what a file manages is changed there.
+    #[schemars(extend("enum" = ["file", "api"]))]
     managed_by: &'static str,
     /// The table that was declared, without what may be a credential.
+    #[schemars(extend("type" = "object"))]
     declared: Value,
     created_at: String,
     removed_at: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Rate {
     requests: u32,
     per_ms: u64,
     burst: u32,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Dedup {
     body: bool,
     id_headers: Vec<String>,
@@ -63,7 +79,7 @@ struct Dedup {
 }
 
 /// For ever, where it says nothing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Retention {
     age_s: Option<u64>,
     size_bytes: Option<u64>,
@@ -73,9 +89,8 @@ struct Retention {
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
-    query: Result<Query<Paging>, QueryRejection>,
+    Query(query): Query<Paging>,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let Query(query) = query?;
     let page = page::page("sources", query.limit.as_deref(), query.cursor.as_deref())?;
     let mut sources = api.engine.sources(caller.organization);
     sources.sort_by_key(|source| std::cmp::Reverse(source.created_at));
@@ -101,12 +116,11 @@ fn find(api: &Api, caller: &Principal, name: &str) -> Result<Json<Shown>, Proble
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Shown>), Problem> {
-    let table: Map<String, Value> = parse(&body?)?;
+    Body(New(table)): Body<New>,
+) -> Result<Created<Shown>, Problem> {
     let name = table.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     api.declaring.create(&caller, Kind::Source, table).await?;
-    Ok((StatusCode::CREATED, find(&api, &caller, &name)?))
+    Ok(Created(find(&api, &caller, &name)?.0))
 }
 
 /// `PATCH /sources/{name}`
@@ -114,9 +128,8 @@ pub(crate) async fn change(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
     Path(name): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    Body(patch): Body<Map<String, Value>>,
 ) -> Result<Json<Shown>, Problem> {
-    let patch: Map<String, Value> = parse(&body?)?;
     api.declaring.alter(&caller, Kind::Source, &name, patch).await?;
     find(&api, &caller, &name)
 }
@@ -126,9 +139,9 @@ pub(crate) async fn remove(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
     Path(name): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Done, Problem> {
     api.declaring.retire(&caller, Kind::Source, &name).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 fn shown(source: Source) -> Shown {

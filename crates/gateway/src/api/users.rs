@@ -3,47 +3,56 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use bytes::Bytes;
+use axum::extract::State;
 use hookward_engine::accounts::{NewUser, Token, UserPatch};
 use hookward_engine::ids::UserId;
 use hookward_engine::model::{Scopes, User};
-use http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::answers::{CreatedOnce, Done};
 use super::caller::{Admin, Caller};
+use super::extract::{Body, Path, Query};
 use super::page::{self, List};
 use super::problem::Problem;
-use super::secrets::parse;
 use super::sources::Paging;
 use super::{Api, time};
 
 /// A user to be invited.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+#[schemars(rename = "NewUser")]
+pub(crate) struct Wanted {
+    #[schemars(example = &"ana@example.com")]
     email: String,
+    #[schemars(with = "Vec<String>", example = ["read", "publish"])]
     scopes: Scopes,
 }
 
 /// What is to be different.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Changes {
+#[schemars(rename = "UserChange")]
+pub(crate) struct Changes {
     #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>", example = ["read", "publish"])]
     scopes: Option<Scopes>,
     #[serde(default)]
     disabled: Option<bool>,
 }
 
-/// A user as the API shows it.
-#[derive(Debug, Serialize)]
+/// A person who signs in.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "User")]
 pub(crate) struct Shown {
+    #[schemars(example = &"usr_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
+    #[schemars(example = &"ana@example.com")]
     email: String,
+    #[schemars(with = "Vec<String>", example = ["read", "publish"])]
     scopes: Scopes,
+    #[schemars(extend("enum" = ["active", "disabled"]))]
     state: &'static str,
     has_password: bool,
     has_second_factor: bool,
@@ -54,8 +63,9 @@ pub(crate) struct Shown {
 }
 
 /// A user with the right to set a password, which is in this answer only.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct Invitation {
+    #[schemars(with = "String")]
     invitation: Zeroizing<String>,
     user: Shown,
 }
@@ -64,20 +74,19 @@ pub(crate) struct Invitation {
 pub(crate) async fn create(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Invitation>), Problem> {
-    let Wanted { email, scopes } = parse(&body?)?;
+    Body(Wanted { email, scopes }): Body<Wanted>,
+) -> Result<CreatedOnce<Invitation>, Problem> {
     let (user, token) = api.engine.invite(&caller, caller.scopes(), NewUser { email, scopes }).await?;
-    Ok((StatusCode::CREATED, Json(invitation(user, &token))))
+    let id = user.id.to_string();
+    Ok(CreatedOnce { answer: invitation(user, &token), id })
 }
 
 /// `GET /users`
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    query: Result<Query<Paging>, QueryRejection>,
+    Query(query): Query<Paging>,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let Query(query) = query?;
     let page = page::page("users", query.limit.as_deref(), query.cursor.as_deref())?;
     Ok(Json(page::show("users", api.engine.users(caller.organization, page).await?, shown)))
 }
@@ -86,30 +95,29 @@ pub(crate) async fn list(
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    Path(id): Path<String>,
+    Path(id): Path<UserId>,
 ) -> Result<Json<Shown>, Problem> {
-    Ok(Json(shown(api.engine.user(caller.organization, id.parse::<UserId>()?).await?)))
+    Ok(Json(shown(api.engine.user(caller.organization, id).await?)))
 }
 
 /// `PATCH /users/{id}`
 pub(crate) async fn change(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    Path(id): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    Path(id): Path<UserId>,
+    Body(Changes { scopes, disabled }): Body<Changes>,
 ) -> Result<Json<Shown>, Problem> {
-    let Changes { scopes, disabled } = parse(&body?)?;
     let patch = UserPatch { scopes, disabled };
-    Ok(Json(shown(api.engine.change_user(&caller, caller.scopes(), id.parse()?, patch).await?)))
+    Ok(Json(shown(api.engine.change_user(&caller, caller.scopes(), id, patch).await?)))
 }
 
 /// `POST /users/{id}/reset`
 pub(crate) async fn reset(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    Path(id): Path<String>,
+    Path(id): Path<UserId>,
 ) -> Result<Json<Invitation>, Problem> {
-    let (user, token) = api.engine.reset_user(&caller, caller.scopes(), id.parse()?).await?;
+    let (user, token) = api.engine.reset_user(&caller, caller.scopes(), id).await?;
     Ok(Json(invitation(user, &token)))
 }
 
@@ -117,10 +125,10 @@ pub(crate) async fn reset(
 pub(crate) async fn remove(
     State(api): State<Arc<Api>>,
     caller: Caller<Admin>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
-    api.engine.remove_user(&caller, id.parse()?).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Path(id): Path<UserId>,
+) -> Result<Done, Problem> {
+    api.engine.remove_user(&caller, id).await?;
+    Ok(Done)
 }
 
 fn invitation(user: User, token: &Token) -> Invitation {

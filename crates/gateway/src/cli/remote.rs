@@ -208,8 +208,8 @@ impl Gateway {
         match status {
             401 | 403 => Exit::not_authorised(format!("the gateway does not accept this HOOKWARD_API_KEY: {detail}")),
             404 => Exit::not_found(detail),
-            409 => Exit::refused(detail),
-            400 | 413 | 422 => Exit::usage(detail),
+            409 | 412 | 428 | 429 => Exit::refused(detail),
+            400 | 413 | 415 | 422 => Exit::usage(detail),
             _ => Exit::failure(detail),
         }
     }

@@ -54,7 +54,7 @@ async fn the_exit_status_tells_what_went_wrong() {
     let gateway = Gateway::start(SOURCES).await;
     for (arguments, status, stderr) in [
         (&["source", "show", "nothing"][..], 3, "hookward: there is no source `nothing`\n"),
-        (&["event", "show", "x"], 2, "hookward: `x` is not an id of the form `evt_…`\n"),
+        (&["event", "show", "x"], 3, "hookward: `x` is not an id of the form `evt_…`\n"),
         (&["event", "list", "--limit", "251"], 2, "hookward: `limit` is a whole number from 1 to 250\n"),
         (&["secret", "list", "nothing"], 3, "hookward: there is no source or destination `nothing`\n"),
         (&["secret", "reveal", "unset"], 3, "hookward: source `unset` has no live secret\n"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use hookward::{Draft, Secret, UnixTime};
 use hookward_engine::store::sqlite::OpenError;
@@ -91,7 +92,11 @@ impl Gateway {
     pub(crate) async fn api(&self, method: &str, path: &str, body: &str) -> Answer {
         let key = format!("Bearer {KEY}");
         let target = format!("/api/v1{path}");
-        send(self.running.admin(), method, &target, &[("authorization", &key)], body.as_bytes()).await
+        let headers = [("authorization", key.as_str()), ("content-type", "application/json")];
+        let headers = if body.is_empty() { &headers[..1] } else { &headers[..] };
+        let answer = send(self.running.admin(), method, &target, headers, body.as_bytes()).await;
+        assert_documented(method, &target, answer.status);
+        answer
     }
 
     /// What an API request that works is answered.
@@ -100,6 +105,28 @@ impl Gateway {
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
     }
+}
+
+/// Whatever a test is answered, the API's document says that it may be.
+fn assert_documented(method: &str, target: &str, status: u16) {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    });
+    let path: Vec<&str> = target.split('?').next().unwrap().split('/').collect();
+    let is_meant = |template: &str| {
+        let template: Vec<&str> = template.split('/').collect();
+        template.len() == path.len() && template.iter().zip(&path).all(|(part, is)| part.starts_with('{') || part == is)
+    };
+    let mut meant = DOCUMENT["paths"].as_object().unwrap().iter().filter(|(template, _)| is_meant(template)).peekable();
+    // Where nothing is described there is nothing.
+    if meant.peek().is_none() {
+        assert_eq!(status, 404, "{target} is not in the API's document");
+    }
+    let operations: Vec<&Value> = meant.filter_map(|(_, path)| path.get(method.to_lowercase())).collect();
+    let says = |operation: &&Value| operation["responses"].get(status.to_string()).is_some();
+    let is_known = if operations.is_empty() { matches!(status, 404 | 405) } else { operations.iter().any(says) };
+    assert!(is_known, "{method} {target}: {status} is not among the answers in docs/openapi.json");
 }
 
 fn settle(config: &str, directory: &Path) -> Config {

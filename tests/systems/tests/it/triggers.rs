@@ -61,8 +61,9 @@ fn publish(server: &Hookward) -> String {
 
 /// The same with this body.
 pub(crate) fn publish_body(server: &Hookward, body: &Value) -> String {
-    let request =
-        Request::post("/api/v1/events").body(json!({ "type": "run", "payload": body }).to_string().as_bytes());
+    let request = Request::post("/api/v1/events")
+        .header("Content-Type", "application/json")
+        .body(json!({ "type": "run", "payload": body }).to_string().as_bytes());
     let answer = server.admin(request).unwrap();
     assert_eq!(answer.status, 202, "{}", answer.text());
     let event = answer.json()["eventId"].as_str().unwrap().to_owned();

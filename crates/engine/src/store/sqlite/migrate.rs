@@ -20,6 +20,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "accounts", sql: include_str!("../../../migrations/sqlite/0004_accounts.sql") },
     Migration { name: "audit_chain", sql: include_str!("../../../migrations/sqlite/0005_audit_chain.sql") },
     Migration { name: "declared", sql: include_str!("../../../migrations/sqlite/0006_declared.sql") },
+    Migration { name: "idempotency", sql: include_str!("../../../migrations/sqlite/0007_idempotency.sql") },
 ];
 
 /// What a migration does that cannot be said in SQL; it comes after the SQL.

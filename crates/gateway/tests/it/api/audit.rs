@@ -92,5 +92,5 @@ async fn taking_out_needs_its_scope() {
     let (exporter, _) = gateway.key("exporter", &["export"]).await;
     let own = gateway.api_as(&exporter, "GET", "/audit/export", "").await;
     assert_eq!((own.status, own.header("content-type")), (200, Some("application/x-ndjson")));
-    assert_eq!(problem(&gateway.api_as(&exporter, "GET", "/audit/export?chain=none", "").await).0, 400);
+    assert_eq!(problem(&gateway.api_as(&exporter, "GET", "/audit/export?chain=none", "").await).0, 422);
 }

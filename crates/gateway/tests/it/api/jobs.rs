@@ -76,13 +76,13 @@ async fn all_that_match_are_redelivered_after_a_dry_run() {
 async fn what_is_not_a_job_is_named() {
     let gateway = gateway(0).await;
     for (body, status, code) in [
-        (r#"{"sorce":"open"}"#, 400, "invalid_request"),
+        (r#"{"sorce":"open"}"#, 422, "invalid_request"),
         (r#"{"source":"nothing"}"#, 404, "not_found"),
         (r#"{"destination":"nothing"}"#, 404, "not_found"),
-        (r#"{"state":"lost"}"#, 400, "invalid_request"),
-        (r#"{"from":"yesterday"}"#, 400, "invalid_request"),
-        (r#"{"rate_per_s":0}"#, 400, "invalid_request"),
-        (r#"{"rate_per_s":10001,"dry_run":true}"#, 400, "invalid_request"),
+        (r#"{"state":"lost"}"#, 422, "invalid_request"),
+        (r#"{"from":"yesterday"}"#, 422, "invalid_request"),
+        (r#"{"rate_per_s":0}"#, 422, "invalid_request"),
+        (r#"{"rate_per_s":10001,"dry_run":true}"#, 422, "invalid_request"),
     ] {
         assert_eq!(problem(&gateway.api("POST", "/redeliveries", body).await), (status, code.to_owned()), "{body}");
     }

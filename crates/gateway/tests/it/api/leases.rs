@@ -52,12 +52,12 @@ async fn a_consumer_leases_extends_acknowledges_and_releases() {
     assert_eq!(post(&gateway, "/leases/release", json!({ "leases": [lease] })).await[0]["result"], "exhausted");
     assert_eq!(post(&gateway, "/leases/release", json!({ "leases": [lease] })).await[0]["result"], "lease_lost");
     for (path, body, status, code) in [
-        ("/destinations/worker/lease", r#"{"max":0}"#, 400, "invalid_request"),
-        ("/destinations/worker/lease", r#"{"wait_s":21}"#, 400, "invalid_request"),
-        ("/destinations/worker/lease", r#"{"mx":1}"#, 400, "invalid_request"),
+        ("/destinations/worker/lease", r#"{"max":0}"#, 422, "invalid_request"),
+        ("/destinations/worker/lease", r#"{"wait_s":21}"#, 422, "invalid_request"),
+        ("/destinations/worker/lease", r#"{"mx":1}"#, 422, "invalid_request"),
         ("/destinations/nobody/lease", "", 404, "not_found"),
-        ("/leases/ack", "", 400, "invalid_request"),
-        ("/leases/extend", r#"{"leases":[],"visibility_s":0}"#, 400, "invalid_request"),
+        ("/leases/ack", "", 400, "malformed_request"),
+        ("/leases/extend", r#"{"leases":[],"visibility_s":0}"#, 422, "invalid_request"),
     ] {
         assert_eq!(problem(&gateway.api("POST", path, body).await), (status, code.to_owned()), "{path} {body}");
     }

@@ -68,7 +68,7 @@ async fn every_byte_is_kept_with_the_exit_status() {
     );
     assert_eq!(
         problem(&gateway.api("GET", &format!("{delivery}/output?x=2"), "").await),
-        (400, "invalid_query".to_owned())
+        (422, "invalid_query".to_owned())
     );
 }
 
