@@ -48,8 +48,15 @@ name = "receiver"
 type = "http"
 url = "env:LEAK_RECEIVER_URL"
 forward_headers = ["*"]
+set_headers = { "X-Receiver-Token" = "env:LEAK_HEADER" }
 allow_addresses = ["127.0.0.0/8"]
 sign = { scheme = "standard-webhooks", secret = "env:LEAK_SIGNING" }
+
+[[destination]]
+name = "program"
+type = "command"
+argv = ["true"]
+environment = { PROGRAM_TOKEN = "env:LEAK_VARIABLE" }
 "#;
 
 const GITHUB: &str = "canary-github/8f1c+20d4";
@@ -62,6 +69,11 @@ const WRONG: &str = "canary-wrong/e5e5+0b0b";
 /// A key of the Standard Webhooks form; the canary is its decoded bytes as well as its text.
 const SIGNING: &str = "whsec_Y2FuYXJ5LXNpZ25pbmctMGYxZTJkM2M0YjVhNjk3OA==";
 const SIGNING_KEY: &str = "canary-signing-0f1e2d3c4b5a6978";
+
+/// What a destination is told by its settings: it has to receive these.
+const QUERY: &str = "canary-query-1b2c-d4e6";
+const HEADER: &str = "canary-header/c7c1+0e2f";
+const VARIABLE: &str = "canary-variable/90aa+7b31";
 
 /// The master key, 32 bytes, handed over in the environment.
 const MASTER_KEY: &str = "canary-master-key/1f6b+c2d8e49a0";
@@ -80,7 +92,9 @@ pub(crate) fn run() -> Result<()> {
         .env("LEAK_BEARER", BEARER)
         .env("LEAK_BASIC", BASIC)
         .env("LEAK_SIGNING", SIGNING)
-        .env("LEAK_RECEIVER_URL", &receiver.url("/hooks"))
+        .env("LEAK_RECEIVER_URL", &receiver.url(&format!("/hooks?key={QUERY}")))
+        .env("LEAK_HEADER", HEADER)
+        .env("LEAK_VARIABLE", VARIABLE)
         .env("LEAK_MASTER_KEY", &base64(MASTER_KEY))
         .env("HOOKWARD_LOG", "trace");
     let server = setup.start()?;
@@ -97,7 +111,9 @@ pub(crate) fn run() -> Result<()> {
     search.look_through(directory.path(), &canaries)?;
     ensure!(server.terminate()?.success(), "the server did not end in order");
     for received in receiver.received() {
-        search.look_at("a forwarded request", format!("{received:?}").as_bytes(), &canaries);
+        let told = format!("{received:?}");
+        ensure!([QUERY, HEADER].iter().all(|own| told.contains(own)), "the receiver was not told what it should be");
+        search.look_at("a forwarded request", told.as_bytes(), &canaries[RECEIVERS_OWN..]);
     }
     search.look_through(directory.path(), &canaries)?;
     ensure_the_search_works(directory.path())?;
@@ -134,8 +150,14 @@ fn ensure_no_core(server: &Hookward) -> Result<()> {
     Ok(())
 }
 
+/// How many of the canaries come first that the receiver is to be told.
+const RECEIVERS_OWN: usize = 2;
+
 fn canaries() -> Vec<Canary> {
     let named = [
+        ("the query of a destination's url", QUERY),
+        ("a header of a destination", HEADER),
+        ("a variable of a program", VARIABLE),
         ("the GitHub secret", GITHUB),
         ("the rotated GitHub secret", GITHUB_OLD),
         ("the bearer token", BEARER),

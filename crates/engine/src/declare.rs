@@ -3,6 +3,7 @@
 
 mod outline;
 mod seed;
+pub(crate) mod served;
 mod shown;
 pub(crate) mod waiting;
 
@@ -12,13 +13,16 @@ use serde_json::{Value, json};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::expression::Expression;
-use crate::model::{AuditEntry, DestinationSpec, Manager, OWN, PUBLISH, Principal, Proof, Rules, Source, SourceSpec};
+use crate::model::{
+    AuditEntry, Destination, DestinationSpec, Manager, OWN, PUBLISH, Principal, Proof, Rules, Source, SourceSpec,
+};
 use crate::store::{Change, Resources};
 
 pub use outline::{Act, Kind, Planned, managed_by_file};
 pub use shown::{Difference, HIDDEN, shown};
 
 use outline::{Outline, not_declared};
+use served::{Served, kept};
 
 /// What is to be in force. What a file managed and does not name any more is retired: sources are removed, destinations
 /// disabled with their deliveries held, so that nothing is lost when they come back.
@@ -142,8 +146,14 @@ impl Engine {
         if authority == Authority::ServedFile && self.has_served_file().await? == declared.is_empty() {
             changes.push(served_file(declared));
         }
-        if !changes.is_empty() {
+        let served = (authority == Authority::ServedFile)
+            .then(|| keep_less(&mut changes, declared, &existing, &self.inner().served()));
+        let has_changes = !changes.is_empty();
+        if has_changes {
             self.inner().store().change(changes, audit).await?;
+        }
+        let says_something_new = served.is_some_and(|served| self.inner().put_served(served));
+        if has_changes || says_something_new {
             self.inner().refresh().await?;
         }
         if authority == Authority::ServedFile {
@@ -227,6 +237,8 @@ impl Engine {
         let mut existing = self.inner().store().load().await?;
         existing.sources.retain(|source| source.organization == by.organization);
         existing.destinations.retain(|destination| destination.organization == by.organization);
+        let served = self.inner().served();
+        existing.destinations.iter_mut().for_each(|destination| served.complete(destination));
         Ok(existing)
     }
 
@@ -258,6 +270,28 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Takes out of `changes` what is not kept of the served file, and out of what is there already where nothing changes.
+/// Gives what the file says.
+fn keep_less(changes: &mut Vec<Change>, declared: &Declared, existing: &Resources, before: &Served) -> Served {
+    let mut ids = Vec::new();
+    for DeclaredDestination { name, spec, .. } in &declared.destinations {
+        let put = changes.iter_mut().find_map(|change| match change {
+            Change::PutDestination(destination) if destination.name == *name => Some(destination),
+            _ => None,
+        });
+        if let Some(destination) = put {
+            destination.spec = kept(spec);
+            ids.push((destination.id, spec));
+        } else if let Some(old) = existing.destinations.iter().find(|old| old.name == *name) {
+            if old.spec == *spec && kept(spec) != *spec && !before.has(old.id) {
+                changes.push(Change::PutDestination(Destination { spec: kept(spec), ..old.clone() }));
+            }
+            ids.push((old.id, spec));
+        }
+    }
+    Served::new(ids.into_iter())
 }
 
 /// That the served file declares something, or that it does not.

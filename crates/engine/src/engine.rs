@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::accounts::Accounts;
 use crate::alert::Alerts;
 use crate::clock::{Clock, Entropy, Step, StepWatch};
+use crate::declare::served::Served;
 use crate::destination::command::{self, Checkouts, Supervisor};
 use crate::egress::{EgressPolicy, SystemResolver};
 pub(crate) use crate::error::EngineError;
@@ -84,6 +85,7 @@ pub(crate) struct Inner {
     fingerprints: Fingerprints,
     refusals: Refusals,
     handshake_tokens: ArcSwap<Tokens>,
+    served: ArcSwap<Served>,
     accounts: Accounts,
     reveals: Reveals,
     alerts: Alerts,
@@ -113,7 +115,7 @@ impl Engine {
         parts.store.recover(node, now).await?;
         prepare_checkouts(&parts).await?;
         parts.kms = Arc::new(Bounded::new(Arc::clone(&parts.kms), parts.key_cache.timeout));
-        let registry = build(&parts, &schemes, None).await?;
+        let registry = build(&parts, &schemes, &Served::default(), None).await?;
         Ok(Self {
             inner: Arc::new(Inner {
                 schemes,
@@ -124,6 +126,7 @@ impl Engine {
                 fingerprints: Fingerprints::new(&*parts.entropy),
                 refusals: Refusals::default(),
                 handshake_tokens: ArcSwap::default(),
+                served: ArcSwap::default(),
                 accounts: Accounts::default(),
                 reveals: secrets::reveals(),
                 alerts: Alerts::default(),
@@ -306,6 +309,16 @@ impl Inner {
         self.handshake_tokens.store(Arc::new(tokens));
     }
 
+    /// What the served file says and is not kept.
+    pub(crate) fn served(&self) -> Arc<Served> {
+        self.served.load_full()
+    }
+
+    /// Whether it says something new.
+    pub(crate) fn put_served(&self, served: Served) -> bool {
+        *self.served.swap(Arc::new(served)) != **self.served.load()
+    }
+
     /// What opens secrets, and when.
     pub(crate) fn opening(&self) -> &Opening {
         &self.opening
@@ -365,7 +378,7 @@ impl Inner {
     /// Puts what the store says now in force.
     pub(crate) async fn refresh(&self) -> Result<(), EngineError> {
         let before = self.registry();
-        let registry = build(&self.parts, &self.schemes, Some(&before)).await?;
+        let registry = build(&self.parts, &self.schemes, &self.served(), Some(&before)).await?;
         self.fingerprints.keep(|owner, version| registry.is_kept(owner, version));
         self.registry.store(Arc::new(registry));
         // After the snapshot, so that whoever sees the new number finds what it stands for.
@@ -411,8 +424,14 @@ async fn prepare_checkouts(parts: &Parts) -> Result<(), EngineError> {
     prepared.map_err(|error| problem(&error))?.map_err(|error| problem(&error))
 }
 
-async fn build(parts: &Parts, schemes: &Schemes, before: Option<&Registry>) -> Result<Registry, EngineError> {
+async fn build(
+    parts: &Parts,
+    schemes: &Schemes,
+    served: &Served,
+    before: Option<&Registry>,
+) -> Result<Registry, EngineError> {
     let mut resources = parts.store.load().await?;
+    resources.destinations.iter_mut().for_each(|destination| served.complete(destination));
     let mut doors = HashMap::new();
     for organization in resources.organizations.iter().filter(|organization| organization.erasing_at.is_none()) {
         let is_door = |source: &Source, name| source.organization == organization.id && source.name == name;

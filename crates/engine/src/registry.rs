@@ -8,6 +8,7 @@ use std::time::Duration;
 use hookward::Scheme;
 
 use crate::clock::{Clock, Timestamp};
+use crate::declare::served::is_incomplete;
 use crate::destination::command::CommandDestination;
 use crate::destination::http::HttpDestination;
 use crate::destination::report::ReportDestination;
@@ -119,6 +120,9 @@ pub(crate) enum Runner {
 
 impl Runner {
     fn new(spec: &DestinationSpec, parts: &Parts) -> Self {
+        if is_incomplete(spec) {
+            return Self::Broken("its headers, variables or query stand in a file that is not served".to_owned());
+        }
         match &spec.kind {
             DestinationKind::Http(http) => {
                 match HttpDestination::new(http, spec.timeout, &parts.egress, Arc::new(SystemResolver)) {

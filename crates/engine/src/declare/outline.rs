@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::seed::{Seed, is_sent_itself, place, seed_name};
+use super::served::{is_incomplete, kept};
 use super::shown::{Difference, differences, shown};
 use super::{Authority, Declared, DeclaredDestination, DeclaredSource};
 use crate::clock::Timestamp;
@@ -10,8 +11,8 @@ use crate::engine::{Engine, EngineError};
 use crate::handshake::Tokens;
 use crate::ids::{DestinationId, SourceId};
 use crate::model::{
-    AuditEntry, Declaration, Destination, DestinationState, Manager, OWN, PUBLISH, Principal, Proof, SecretOwner,
-    Source,
+    AuditEntry, Declaration, Destination, DestinationSpec, DestinationState, Manager, OWN, PUBLISH, Principal, Proof,
+    SecretOwner, Source,
 };
 use crate::store::{Change, Resources};
 
@@ -181,7 +182,9 @@ impl Engine {
         let scheme = spec.signing.as_ref().map(|signing| signing.scheme.as_str());
         let seed = self.seed(owner, format!("destination:{name}"), scheme, spec.grace, secret.as_ref()).await?;
         let before = live.map(|live| &live.declaration);
-        let same_spec = live.is_some_and(|live| live.spec == *spec);
+        // At the first look after a start what is not kept of the served file cannot be compared.
+        let is_same = |old: &DestinationSpec| old == spec || (is_incomplete(old) && *old == kept(spec));
+        let same_spec = live.is_some_and(|live| is_same(&live.spec));
         let compared = Compared { kind: Kind::Destination, name, before, table, same_spec, secret: seed.is_some() };
         outline.seeds.extend(seed);
         let Some(declaration) = outline.add(by, authority, compared, now) else { return Ok(()) };

@@ -23,6 +23,7 @@ mod report;
 mod retention;
 mod rewrap;
 mod secrets;
+mod served;
 mod store;
 mod support;
 

@@ -152,7 +152,7 @@ pub(crate) fn http_to(name: &str, url: String) -> DeclaredDestination {
             kind: DestinationKind::Http(HttpSpec {
                 url,
                 forward_headers: vec!["x-hub-signature-256".to_owned(), "x-github-*".to_owned()],
-                set_headers: vec![("X-Organization-Id".to_owned(), "acme".to_owned())],
+                set_headers: vec![],
                 allow_addresses: vec!["127.0.0.0/8".parse().expect("a range")],
             }),
             sources: vec![],
