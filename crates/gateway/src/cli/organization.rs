@@ -46,14 +46,8 @@ pub(super) async fn run(what: What, gateway: &Gateway) -> Result<(), Exit> {
         }
         What::Create { name, key_prefix } => {
             let made = gateway.post("/organizations", &json!({ "name": name, "key_prefix": key_prefix })).await?;
-            let id = made["id"].as_str().unwrap_or_default();
-            let key =
-                gateway.post(&format!("/organizations/{}/keys", segment(id)), &json!({ "name": "first" })).await?;
-            let text = key["key"].as_str().ok_or_else(|| Exit::failure("the gateway's answer has no key"))?;
-            if !gateway.is_for_people() {
-                return print::json(&json!({ "organization": made, "key": text }));
-            }
-            print::line(text)
+            let key = made["key"].as_str().ok_or_else(|| Exit::failure("the gateway's answer has no key"))?;
+            gateway.done(&made, key)
         }
         What::Erase { name, yes } => {
             let mut cursor = None;

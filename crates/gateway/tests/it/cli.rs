@@ -235,3 +235,31 @@ async fn a_filter_is_tried_on_an_event_or_on_a_file() {
     let offline = run("http://127.0.0.1:1", None, &["filter", "test", "body.a", "--body", "-"], b"{\"a\":1}").await;
     assert_eq!((offline.status, offline.stdout.as_str()), (0, "1\n"));
 }
+
+#[tokio::test]
+async fn an_organization_is_made_with_its_key_and_erased_when_told_twice() {
+    let gateway = Gateway::start(SOURCES).await;
+    let key = gateway.ok(&["organization", "create", "acme", "--key-prefix", "qlens"], b"").await;
+    assert!(key.starts_with("qlens_"), "{key}");
+    let sources = gateway.run_as(key.trim(), &["source", "list"], b"").await;
+    assert_eq!((sources.status, sources.stdout.as_str()), (0, "none\n"));
+    let asked = gateway.run(&["organization", "erase", "acme"], b"").await;
+    assert_eq!(asked.status, 2, "{}", asked.stderr);
+    gateway.ok(&["organization", "erase", "acme", "--yes"], b"").await;
+    assert_eq!(gateway.run_as(key.trim(), &["source", "list"], b"").await.status, 4);
+    assert_eq!(gateway.run(&["organization", "erase", "nothing", "--yes"], b"").await.status, 3);
+}
+
+#[tokio::test]
+async fn a_secret_in_use_is_revoked_from_the_command_line_when_told_twice() {
+    let gateway = Gateway::start(SOURCES).await;
+    gateway.push("a", b"{}").await;
+    let revoke = ["secret", "revoke", "github", "--version", "1", "--yes"];
+    let refused = gateway.run(&revoke, b"").await;
+    assert_eq!(refused.status, 5);
+    assert!(refused.stderr.contains("version 1 of source:github is in use"), "{}", refused.stderr);
+    gateway.ok(&["secret", "end", "github", "--version", "1", "--at", "2999-01-01T00:00:00Z"], b"").await;
+    assert!(gateway.ok(&["secret", "list", "github"], b"").await.contains("2999-01-01T00:00:00.000Z"));
+    gateway.ok(&[&revoke[..], &["--force"]].concat(), b"").await;
+    assert_eq!(gateway.push("b", b"{\"b\":1}").await.status, 401);
+}
