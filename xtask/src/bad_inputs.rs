@@ -1,6 +1,8 @@
 //! `cargo xtask bad-inputs`: the corpus of `tests/bad-inputs` against the running binary, one line for each case.
 //! Every case pins one answer; after every case the server is healthy and the next valid request is accepted.
 
+mod cli;
+mod config;
 mod corpus;
 mod expand;
 mod wire;
@@ -30,25 +32,61 @@ const PEAK_KIB_MAX: u64 = 400 * 1024;
 
 /// Runs the cases whose id contains `only`, or all of them.
 pub(crate) fn run(only: Option<&str>) -> Result<()> {
-    let cases = corpus::load()?;
-    let chosen: Vec<&Case> = cases.iter().filter(|case| only.is_none_or(|part| case.id.contains(part))).collect();
-    ensure!(!chosen.is_empty(), "no case is called so");
-    let directory = tempfile::tempdir()?;
-    let server = start(directory.path())?;
-    let mut failed = 0;
-    for case in &chosen {
-        let verdict = judge(&server, case);
+    let mut tally = Tally::default();
+    requests(only, &mut tally)?;
+    config::run(only, &mut tally)?;
+    cli::run(only, &mut tally)?;
+    let Tally { cases, failed, skipped } = tally;
+    ensure!(cases + skipped > 0, "no case is called so");
+    println!("bad-inputs: {cases} cases, {failed} failed, {skipped} not applicable");
+    ensure!(failed == 0, "{failed} of {cases} cases failed");
+    Ok(())
+}
+
+/// How the cases ended.
+#[derive(Default)]
+struct Tally {
+    cases: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Tally {
+    /// Prints how a case ended.
+    fn add(&mut self, id: &str, what: &str, why: &str, verdict: Result<()>) {
+        self.cases += 1;
         let mark = if verdict.is_ok() { "ok    " } else { "FAILED" };
-        println!("bad-inputs: {mark} {} ({}): {}", case.id, statuses(case), case.why);
+        println!("bad-inputs: {mark} {id} ({what}): {why}");
         if let Err(problem) = verdict {
             println!("            {problem:#}");
-            failed += 1;
+            self.failed += 1;
         }
+    }
+
+    /// Says of a case that it is about something that there is not. It counts as neither.
+    fn skip(&mut self, only: Option<&str>, id: &str, why: &str) {
+        if only.is_none_or(|part| id.contains(part)) {
+            self.skipped += 1;
+            println!("bad-inputs: not applicable {id}: {why}");
+        }
+    }
+}
+
+/// The requests to a source, one after the other against one server.
+fn requests(only: Option<&str>, tally: &mut Tally) -> Result<()> {
+    let cases = corpus::load()?;
+    let chosen: Vec<&Case> = cases.iter().filter(|case| only.is_none_or(|part| case.id.contains(part))).collect();
+    if chosen.is_empty() {
+        return Ok(());
+    }
+    let directory = tempfile::tempdir()?;
+    let server = start(directory.path())?;
+    for case in &chosen {
+        tally.add(&case.id, &statuses(case), &case.why, judge(&server, case));
     }
     let peak = world::peak_kib(server.pid())?;
     ensure!(server.terminate()?.success(), "the server did not end in order");
-    println!("bad-inputs: {} cases, {failed} failed, peak memory {} MiB", chosen.len(), peak / 1024);
-    ensure!(failed == 0, "{failed} of {} cases failed", chosen.len());
+    println!("bad-inputs: peak memory {} MiB", peak / 1024);
     ensure!(peak <= PEAK_KIB_MAX, "the server grew to {peak} KiB, at most {PEAK_KIB_MAX}");
     Ok(())
 }

@@ -7,11 +7,15 @@ use super::exit::Exit;
 use super::print::Column;
 use super::remote::{Gateway, segment};
 use super::resources::Page;
+use super::secret::confirm;
 
 #[derive(Debug, Args)]
 #[group(skip)]
 #[command(after_help = "Example: hookward redeliver --source github --destination ci --state exhausted --dry-run")]
 pub(super) struct Redelivery {
+    /// Every event that is kept; only without anything that narrows it
+    #[arg(long, conflicts_with_all = ["source", "event_type", "from", "to", "duplicate", "destination", "state", "filter"])]
+    all: bool,
     /// Only this source's events
     #[arg(long)]
     source: Option<String>,
@@ -42,6 +46,9 @@ pub(super) struct Redelivery {
     /// Only say how many events it would be
     #[arg(long)]
     dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -86,7 +93,18 @@ const COLUMNS: [Column; 7] = [
 
 /// Runs `hookward redeliver`.
 pub(super) async fn redeliver(redelivery: Redelivery, gateway: &Gateway) -> Result<(), Exit> {
-    let Redelivery { source, event_type, from, to, duplicate, destination, state, filter, rate, dry_run } = redelivery;
+    let Redelivery { all, source, event_type, from, to, duplicate, destination, state, filter, rate, dry_run, yes } =
+        redelivery;
+    let texts = [&source, &event_type, &from, &to, &destination, &state, &filter];
+    let is_narrowed = duplicate.is_some() || texts.into_iter().any(Option::is_some);
+    if !is_narrowed && !all {
+        return Err(Exit::usage(
+            "say which events with --source, --type, --state, …, or --all for every one that is kept",
+        ));
+    }
+    if all && !dry_run {
+        confirm("every event that is kept is owed again, to all that hear it", yes)?;
+    }
     let wanted = json!({
         "source": source,
         "type": event_type,

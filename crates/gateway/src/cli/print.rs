@@ -29,7 +29,10 @@ pub(super) fn line(text: &str) -> Result<(), Exit> {
 
 /// Writes JSON as it is, readable.
 pub(super) fn json(value: &Value) -> Result<(), Exit> {
-    line(&format!("{value:#}"))
+    // JSON's own escapes leave characters that steer a terminal; in a text they may be written as numbers.
+    let steers = |c: char| turns(c) || (c.is_control() && c != '\n');
+    let written = |c: char| if steers(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    line(&format!("{value:#}").chars().map(written).collect::<String>())
 }
 
 /// A table of `items`.
@@ -103,12 +106,15 @@ fn scalar(value: &Value) -> String {
 /// A text in which nothing steers a terminal: control characters, and those that turn the direction of writing, are written
 /// out.
 pub(super) fn escaped(text: &str) -> String {
-    let turns =
-        |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}');
     let written = |c: char| if c.is_control() || turns(c) { c.escape_default().collect() } else { vec![c] };
     text.chars().flat_map(written).collect()
 }
 
 fn tidy(table: &str) -> String {
     table.lines().map(str::trim).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether a character turns the direction of writing.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

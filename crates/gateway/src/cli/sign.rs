@@ -1,7 +1,6 @@
 //! `hookward sign`: the headers that make a body kept in a file authentic. Speaks to no gateway and sends nothing.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -10,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::exit::Exit;
 use super::print;
-use super::verify::{Keyring, parse_time, read};
+use super::verify::{Body, Keyring, parse_time};
 
 /// Print the headers that sign a body
 #[derive(Debug, Args)]
@@ -19,9 +18,8 @@ use super::verify::{Keyring, parse_time, read};
 pub(super) struct Sign {
     #[command(flatten)]
     keyring: Keyring,
-    /// The body, byte for byte
-    #[arg(long, value_name = "FILE")]
-    body: PathBuf,
+    #[command(flatten)]
+    body: Body,
     /// The delivery's id [default: made from the body and the time]
     #[arg(long)]
     id: Option<String>,
@@ -43,7 +41,7 @@ pub(super) struct Sign {
 pub(super) fn run(command: Sign, now: UnixTime) -> Result<ExitCode, Exit> {
     let scheme = command.keyring.scheme()?;
     let keys = command.keyring.keys(&scheme)?;
-    let body = read(&command.body)?;
+    let body = command.body.read()?;
     let at = command.at.unwrap_or(now);
     let id = command.id.unwrap_or_else(|| made_id(&body, at));
     let draft =

@@ -1,6 +1,7 @@
 //! `hookward verify`: the library's verdict on a request kept in files. Owns reading those files; `sign` shares them. Speaks to no
 //! gateway.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use hookward::{Key, Message, Scheme, Secret, UnixTime, Verified, catalog};
 
 use super::exit::Exit;
 use super::print;
+use crate::config;
 
 /// Say whether a request kept in files is authentic
 #[derive(Debug, Args)]
@@ -20,9 +22,8 @@ pub(super) struct Verify {
     /// The headers, one "Name: value" a line
     #[arg(long, value_name = "FILE")]
     headers: PathBuf,
-    /// The body, byte for byte
-    #[arg(long, value_name = "FILE")]
-    body: PathBuf,
+    #[command(flatten)]
+    pub(super) body: Body,
     /// The request's method
     #[arg(long, default_value = "POST")]
     method: String,
@@ -32,6 +33,32 @@ pub(super) struct Verify {
     /// Judge as of this time instead of now
     #[arg(long, value_name = "UNIX_SECONDS", value_parser = parse_time)]
     at: Option<UnixTime>,
+}
+
+/// A request's body.
+#[derive(Debug, Args)]
+pub(super) struct Body {
+    /// The body, byte for byte; `-` is standard input
+    #[arg(long = "body", value_name = "FILE")]
+    file: PathBuf,
+    /// Without the newline that an editor added to the body's end
+    #[arg(long)]
+    strip_newline: bool,
+}
+
+impl Body {
+    /// Its bytes.
+    pub(super) fn read(&self) -> Result<Vec<u8>, Exit> {
+        let bytes = if self.file.as_os_str() == "-" {
+            let mut bytes = Vec::new();
+            let read = std::io::stdin().read_to_end(&mut bytes);
+            read.map_err(|error| Exit::usage(format!("standard input cannot be read: {error}")))?;
+            bytes
+        } else {
+            read(&self.file)?
+        };
+        Ok(if self.strip_newline { config::without_newline(bytes).to_vec() } else { bytes })
+    }
 }
 
 /// A scheme and its secrets.
@@ -50,7 +77,7 @@ pub(super) fn run(command: Verify, now: UnixTime) -> Result<ExitCode, Exit> {
     let scheme = command.keyring.scheme()?;
     let keys = command.keyring.keys(&scheme)?;
     let headers = parse_headers(&read(&command.headers)?, &command.headers)?;
-    let body = read(&command.body)?;
+    let body = command.body.read()?;
     let message = Message { method: &command.method, url: &command.url, headers: &headers, body: &body };
     match scheme.verify(&message, &keys, command.at.unwrap_or(now)) {
         Ok(verified) => {
