@@ -2,6 +2,8 @@
 //! Owns credentials and their limits; what a caller may do with a scope is each operation's, how it is asked over HTTP
 //! the gateway's.
 
+mod id_token;
+mod identities;
 mod keys;
 pub mod limiter;
 mod login;
@@ -12,6 +14,8 @@ mod totp;
 mod users;
 mod uses;
 
+pub use id_token::{Expected, ProviderKeys, TokenRefusal};
+pub use identities::{Admission, Vouched};
 pub use keys::{BOOTSTRAP, NewKey};
 pub(crate) use login::totp_place;
 pub use login::{Login, LoginAnswer, Origin, SESSION_IDLE, SESSION_MAX, SignedIn};

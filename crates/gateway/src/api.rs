@@ -19,6 +19,7 @@ pub(crate) mod kms;
 pub(crate) mod leases;
 pub(crate) mod login;
 pub(crate) mod me;
+pub(crate) mod oidc;
 pub(crate) mod organizations;
 mod page;
 pub(crate) mod problem;
@@ -32,13 +33,15 @@ use std::sync::Arc;
 use axum::response::Response;
 use hookward::Secret;
 use hookward_engine::Engine;
-use hookward_engine::clock::{Clock, Timestamp};
+use hookward_engine::clock::{Clock, Entropy, Timestamp};
 use http::{HeaderValue, header};
+use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use tokio_util::task::TaskTracker;
 
 use crate::declaring::Declaring;
 use crate::metrics::Metrics;
+use crate::oidc::Providers;
 use cookie::Transport;
 use problem::{Code, Problem};
 
@@ -54,9 +57,22 @@ pub(crate) struct Api {
     clock: Arc<dyn Clock>,
     key_digest: [u8; 32],
     body_bytes: usize,
-    transport: Transport,
+    sign_in: SignIn,
     /// What goes on although its client does not wait.
     tasks: TaskTracker,
+}
+
+/// How people sign in.
+#[derive(Debug)]
+pub(crate) struct SignIn {
+    /// Proxies that may say whom they speak for.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// How browsers' cookies travel.
+    pub(crate) transport: Transport,
+    /// By way of whom, besides a password.
+    pub(crate) providers: Providers,
+    /// What attempts are made of.
+    pub(crate) entropy: Arc<dyn Entropy>,
 }
 
 impl Api {
@@ -67,11 +83,11 @@ impl Api {
         clock: Arc<dyn Clock>,
         key: &Secret,
         body_bytes: usize,
-        transport: Transport,
+        sign_in: SignIn,
         tasks: TaskTracker,
     ) -> Self {
         let (engine, key_digest) = (declaring.engine().clone(), Sha256::digest(key.expose()).into());
-        Self { engine, declaring, metrics, clock, key_digest, body_bytes, transport, tasks }
+        Self { engine, declaring, metrics, clock, key_digest, body_bytes, sign_in, tasks }
     }
 
     /// The engine behind it.

@@ -9,8 +9,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 
@@ -65,19 +67,70 @@ impl Coming {
 }
 
 async fn exchange(method: &str, url: &str, headers: &[(String, String)], body: Bytes) -> anyhow::Result<Coming> {
+    let request = request(method, url, headers, body)?;
+    let response = HyperClient::builder(TokioExecutor::new()).build(connector(None)?).request(request).await?;
+    Ok(Coming { status: response.status().as_u16(), body: response.into_body() })
+}
+
+fn request(
+    method: &str,
+    url: &str,
+    headers: &[(String, String)],
+    body: Bytes,
+) -> anyhow::Result<http::Request<Full<Bytes>>> {
     let mut request = http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    let request = request.body(Full::new(body)).context("not a request that can be sent")?;
-    let response = Client::builder(TokioExecutor::new()).build(connector()?).request(request).await?;
-    Ok(Coming { status: response.status().as_u16(), body: response.into_body() })
+    request.body(Full::new(body)).context("not a request that can be sent")
+}
+
+/// A client for a service that the operator named, with less patience and less room than a command has.
+#[derive(Debug)]
+pub(crate) struct Client {
+    inner: HyperClient<Connector, Full<Bytes>>,
+}
+
+/// How long a service may take.
+const SERVICE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The largest answer of a service, in bytes.
+const SERVICE_ANSWER_MAX: usize = 1 << 20;
+
+impl Client {
+    /// A client that trusts the PEM certificates in `extra_roots` besides the public authorities.
+    pub(crate) fn new(extra_roots: Option<&[u8]>) -> anyhow::Result<Self> {
+        Ok(Self { inner: HyperClient::builder(TokioExecutor::new()).build(connector(extra_roots)?) })
+    }
+
+    /// Sends one request and reads the whole answer.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(String, String)],
+        body: Bytes,
+    ) -> anyhow::Result<Answer> {
+        let exchange = async {
+            let response = self.inner.request(request(method, url, headers, body)?).await?;
+            let status = response.status().as_u16();
+            let body = Limited::new(response.into_body(), SERVICE_ANSWER_MAX).collect().await;
+            let body = body.map_err(|error| anyhow::anyhow!("the answer did not come whole: {error}"))?.to_bytes();
+            anyhow::Ok(Answer { status, body })
+        };
+        let late = || format!("`{url}` does not answer within {} s", SERVICE_PATIENCE.as_secs());
+        let answer = timeout(SERVICE_PATIENCE, exchange).await.with_context(late)?;
+        answer.with_context(|| format!("`{url}` cannot be asked"))
+    }
 }
 
 type Connector = hyper_rustls::HttpsConnector<hyper_util::client::legacy::connect::HttpConnector>;
 
-fn connector() -> anyhow::Result<Connector> {
-    let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+fn connector(extra_roots: Option<&[u8]>) -> anyhow::Result<Connector> {
+    let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+    for certificate in CertificateDer::pem_slice_iter(extra_roots.unwrap_or_default()) {
+        roots.add(certificate.context("`extra_roots` is not PEM certificates")?)?;
+    }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

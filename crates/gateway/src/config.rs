@@ -8,6 +8,7 @@ mod document;
 mod door;
 mod file;
 mod kms;
+mod oidc;
 mod problems;
 mod reference;
 mod report;
@@ -30,6 +31,8 @@ use serde_json::Value;
 
 pub use door::{Answer, Answers, Door};
 pub use kms::{AwsKey, KeyManagement, KeyProvider, Pkcs11Key, Token};
+pub(crate) use oidc::is_dialable;
+pub use oidc::{Grants, OidcDeclaration};
 pub use problems::{ConfigError, Problem};
 pub use reference::Environment;
 pub(crate) use reference::{References, STORED, from_file, is_reference, look_up_here, without_newline};
@@ -56,6 +59,8 @@ pub struct Config {
     pub destinations: Vec<DestinationDeclaration>,
     /// Private schemes.
     pub schemes: Vec<Scheme>,
+    /// Providers by way of which people sign in.
+    pub oidc: Vec<OidcDeclaration>,
     /// What the operator should know: a destination left out, a source without a secret.
     pub notices: Vec<String>,
     /// The bootstrap API key. When there is none, one is made and kept in the data directory.
@@ -85,6 +90,8 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// The origin under which browsers reach it, when a proxy stands before the listener.
     pub admin_origin: Option<String>,
+    /// Proxies before it whose `X-Forwarded-For` is believed.
+    pub admin_trusted_proxies: Vec<IpNet>,
     /// Whether destinations that run programs may be declared over the API.
     pub commands_over_api: bool,
     /// What a connection or request may cost.
@@ -206,6 +213,7 @@ impl Config {
                 "DANGER: `allow_everything` lets destinations reach this machine and every network that it is in";
             check.notices.push(notice.to_owned());
         }
+        let oidc = oidc::providers(&mut check, std::mem::take(&mut file.oidc));
         let unmatched = door::unmatched(&mut check, std::mem::take(&mut file.unmatched));
         check.around.retention = sources::retention(&mut check, &file.retention);
         let (sources, destinations) = check.tables(file.source, file.destination, given);
@@ -220,6 +228,7 @@ impl Config {
             sources,
             destinations,
             schemes,
+            oidc,
             notices,
             api_key: None,
             is_file: true,
@@ -353,6 +362,7 @@ impl<'a> Check<'a> {
             trusted_proxies: self.trusted_proxies(&file.public.trusted_proxies),
             admin: file.admin.address.0,
             admin_origin: file.admin.origin.as_ref().map(|origin| self.admin_origin(origin)),
+            admin_trusted_proxies: self.trusted_proxies(&file.admin.trusted_proxies),
             commands_over_api: file.admin.commands,
             limits: Limits {
                 body_bytes: limits.body_bytes.get_ref().0,

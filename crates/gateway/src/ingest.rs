@@ -2,7 +2,7 @@
 //! Owns the order of the checks and the limits on a body; whether a request is believed is the engine's.
 
 mod body;
-mod client;
+pub(crate) mod client;
 mod doors;
 mod entrance;
 

@@ -15,6 +15,7 @@ mod ingest;
 mod api;
 mod health;
 mod metrics;
+mod oidc;
 mod openapi;
 
 mod accept;

@@ -13,7 +13,7 @@ use crate::answer::Whole;
 use crate::api::problem::Code::{Forbidden, NotFound, NotPossible, SecondFactorNeeded, TooOften, Unauthorized};
 use crate::api::{
     self, Api, audit, backup, configuration, deliveries, destinations, events, jobs, keys, kms, leases, login, me,
-    organizations, refusals, secrets, sources, users,
+    oidc, organizations, refusals, secrets, sources, users,
 };
 use crate::health;
 use crate::ingest::Ingest;
@@ -39,6 +39,8 @@ pub(crate) fn admin(api: Arc<Api>) -> Router {
         .route("/healthz", get(health::admin_live))
         .route("/readyz", get(health::admin_ready))
         .route("/metrics", get(health::metrics))
+        .route("/auth/oidc/{name}", get(oidc::send))
+        .route("/auth/oidc/{name}/callback", get(oidc::come_back))
         .merge(openapi::documents(&document))
         .nest("/api/v1", v1.merge(open))
         .fallback(api::not_found)

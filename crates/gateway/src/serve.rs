@@ -26,12 +26,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept;
-use crate::api::Api;
 use crate::api::cookie::Transport;
-use crate::config::{Config, Settings};
+use crate::api::{Api, SignIn};
+use crate::config::{Config, OidcDeclaration, Settings};
 use crate::declaring::{Declaring, Rules};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
+use crate::oidc::Providers;
 use crate::router;
 
 /// Why a gateway did not start. Every message names what the operator has to look at.
@@ -66,6 +67,9 @@ pub enum StartError {
     /// The engine does not open, or what is declared cannot be.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// People cannot sign in as configured.
+    #[error("the OpenID Connect providers cannot be used: {0}")]
+    Providers(String),
     /// What the store keeps of a source is not a door.
     #[error("{0}")]
     Door(String),
@@ -143,8 +147,19 @@ impl Running {
 /// # Errors
 /// [`StartError`] when anything that it needs cannot be used.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let Config { settings, unmatched, retention, sources, destinations, schemes, api_key, supervisor, is_file, .. } =
-        config;
+    let Config {
+        settings,
+        unmatched,
+        retention,
+        sources,
+        destinations,
+        schemes,
+        oidc,
+        api_key,
+        supervisor,
+        is_file,
+        ..
+    } = config;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let parts = parts(&settings, schemes.clone(), supervisor, Arc::clone(&clock), Arc::clone(&entropy))?;
@@ -166,12 +181,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let limits = settings.limits.clone();
     let ingest = Ingest::new(engine.clone(), metrics.clone(), &settings, &unmatched);
     let ingest = Arc::new(ingest.map_err(StartError::Door)?);
-    let transport = transport(&settings);
-    let body_bytes = limits.body_bytes;
-    let api = Api::new(Arc::clone(&declaring), metrics, clock, &api_key, body_bytes, transport, tasks.clone());
-    let api = Arc::new(api);
     let (public, public_address) = listen(settings.public).await?;
     let (admin, admin_address) = listen(settings.admin).await?;
+    let sign_in = sign_in(&settings, oidc, admin_address, entropy)?;
+    let body_bytes = limits.body_bytes;
+    let api = Api::new(Arc::clone(&declaring), metrics, clock, &api_key, body_bytes, sign_in, tasks.clone());
+    let api = Arc::new(api);
     data::write_addresses(&settings.data, public_address, admin_address)?;
     let service = service_fn(move |request| router::public(Arc::clone(&ingest), request));
     tasks.spawn(accept::serve(public, limits.clone(), service, stop.clone()));
@@ -198,19 +213,33 @@ fn parts(
     let checkouts = settings.checkouts.clone().unwrap_or_else(|| settings.data.join(data::CHECKOUTS_DIRECTORY));
     // Programs run elsewhere, and are told the place in full.
     let checkouts = std::path::absolute(&checkouts).map_err(|cause| StartError::Path { path: checkouts, cause })?;
-    let read = |path: &PathBuf| std::fs::read(path).map_err(|cause| StartError::Path { path: path.clone(), cause });
-    let extra_roots_pem = settings.egress_roots.as_ref().map(read).transpose()?;
+    let extra_roots_pem = settings.egress_roots.as_deref().map(read).transpose()?;
     let egress = EgressPolicy { allow: settings.egress_allow.clone(), extra_roots_pem };
     Ok(Parts { store: Arc::new(store), kms, key_cache, clock, entropy, schemes, egress, supervisor, checkouts })
 }
 
-/// How browsers' cookies travel to the admin listener.
-fn transport(settings: &Settings) -> Transport {
-    match &settings.admin_origin {
+/// How people sign in at the admin listener, which is at `address`.
+fn sign_in(
+    settings: &Settings,
+    oidc: Vec<OidcDeclaration>,
+    address: SocketAddr,
+    entropy: Arc<dyn Entropy>,
+) -> Result<SignIn, StartError> {
+    let transport = match &settings.admin_origin {
         Some(origin) if origin.starts_with("http://") => Transport::Loopback,
-        None if settings.admin.ip().is_loopback() => Transport::Loopback,
+        None if address.ip().is_loopback() => Transport::Loopback,
         _ => Transport::Secure,
-    }
+    };
+    let origin = settings.admin_origin.clone().unwrap_or_else(|| format!("http://{address}"));
+    let extra_roots = settings.egress_roots.as_deref().map(read).transpose()?;
+    let providers = Providers::new(oidc, &origin, extra_roots.as_deref());
+    let providers = providers.map_err(|error| StartError::Providers(format!("{error:#}")))?;
+    let trusted_proxies = settings.admin_trusted_proxies.clone();
+    Ok(SignIn { trusted_proxies, transport, providers, entropy })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StartError> {
+    std::fs::read(path).map_err(|cause| StartError::Path { path: path.to_owned(), cause })
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

@@ -20,7 +20,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::ids::{OrganizationId, SessionId, UserId};
 use crate::kms::seal::open;
-use crate::model::{AuditEntry, Principal, Rate, Session, User};
+use crate::model::{Principal, Rate, Session, User};
 use crate::store::{AccountChange, Changed};
 
 /// How long a session lasts without being used.
@@ -167,6 +167,11 @@ impl Engine {
         self.inner().accounts().tries.by_address.take(&network(address), self.inner().clock().elapsed())
     }
 
+    /// Takes one try of an address back: it proved something after all.
+    pub fn forgive_address(&self, address: &str) {
+        self.inner().accounts().tries.by_address.forgive(&network(address));
+    }
+
     /// Tells whether a user's password is right, counting the tries.
     pub(super) async fn check_password(
         &self,
@@ -225,9 +230,8 @@ impl Engine {
     }
 
     fn forgive(&self, account: &AccountAt, address: &str) {
-        let tries = &self.inner().accounts().tries;
-        tries.by_account.forgive(account);
-        tries.by_address.forgive(&network(address));
+        self.inner().accounts().tries.by_account.forgive(account);
+        self.forgive_address(address);
     }
 
     /// The address, when the user has a session that began there.
@@ -246,10 +250,7 @@ impl Engine {
         wrong: &str,
     ) -> Result<LoginAnswer, AccountError> {
         let by = Principal { organization, actor: "nobody".to_owned(), address: origin.address.clone() };
-        let now = self.inner().clock().now();
-        let target = format!("user:{}", cut(email));
-        let audit = AuditEntry::by(&by, "user.login_refused", target, now, json!({ "wrong": wrong }));
-        self.inner().store().record(vec![audit]).await?;
+        self.note_refused_login(&by, email, wrong).await?;
         Ok(LoginAnswer::Refused)
     }
 }

@@ -16,7 +16,7 @@ use crate::store::{AccountChange, Changed, Listing, Page};
 pub const INVITATION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The longest email address, in bytes.
-const EMAIL_MAX: usize = 254;
+pub(super) const EMAIL_MAX: usize = 254;
 
 /// A user to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! organization, or a session. Owns where a proof may stand in a request; what it proves is the engine's.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
@@ -20,6 +20,7 @@ use super::caller::Authenticated;
 use super::problem::{Code, Problem};
 use super::{Api, cookie};
 use crate::accept::Peer;
+use crate::ingest::client::client;
 use crate::openapi::{Operation, Takes};
 
 /// Parameters of a query by which people send keys where these end up in logs and histories.
@@ -34,9 +35,9 @@ pub(crate) async fn authorize(
     if request.uri().query().is_some_and(has_credential) {
         return Err(unauthorized("a key in the query ends up in logs: send it as `Authorization: Bearer <key>` only"));
     }
-    let address = address(request.extensions());
     let headers = request.headers();
-    let token = match (headers.contains_key(header::AUTHORIZATION), cookie::session(headers)) {
+    let address = address(&api, request.extensions(), headers);
+    let token = match (headers.contains_key(header::AUTHORIZATION), cookie::session(headers, api.sign_in.transport)) {
         (true, _) => bearer(headers),
         (false, Some(session)) => {
             cookie::check_own_page(request.method(), headers)?;
@@ -56,11 +57,14 @@ fn unauthorized(detail: &str) -> Problem {
     Problem::new(Code::Unauthorized, detail)
 }
 
-/// Where a request comes from.
-fn address(extensions: &Extensions) -> String {
-    let address = extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(peer)| peer.ip());
-    address.to_canonical().to_string()
+/// Where a request comes from: the peer, or whom a proxy of ours speaks for.
+fn address(api: &Api, extensions: &Extensions, headers: &HeaderMap) -> String {
+    let peer = extensions.get::<Peer>().map_or(NOWHERE, |Peer(peer)| *peer);
+    client(peer, headers, &api.sign_in.trusted_proxies).address.to_string()
 }
+
+/// The peer of a request that came over no connection: there is none but in a router that is tried by itself.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Where a request comes from that proves nothing yet.
 #[derive(Debug)]
@@ -72,11 +76,11 @@ impl Takes for Sender {
     fn describe(_: &mut Operation<'_>) {}
 }
 
-impl<A: Sync> FromRequestParts<A> for Sender {
+impl FromRequestParts<Arc<Api>> for Sender {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &A) -> Result<Self, Infallible> {
-        Ok(Self { address: address(&parts.extensions) })
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Infallible> {
+        Ok(Self { address: address(api, &parts.extensions, &parts.headers) })
     }
 }
 

@@ -1,13 +1,19 @@
 //! The session of a browser: its cookie, and the proof that a request which changes something comes from a page of our own.
 //! A browser sends its cookies along with whatever any page asks of it.
 
+use std::time::Duration;
+
 use hookward_engine::accounts::{SESSION_MAX, Token};
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::problem::{Code, Problem};
+use crate::oidc::ATTEMPT;
 
 /// The cookie's name.
-const NAME: &str = "hookward_session";
+const SESSION: &str = "hookward_session";
+
+/// What the name of the cookie of an attempt to sign in at a provider begins with.
+const ATTEMPT_PREFIX: &str = "hookward_sign_in_";
 
 /// Whether browsers are to send a cookie over TLS only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,23 +26,46 @@ pub(crate) enum Transport {
 
 impl Transport {
     /// What `Set-Cookie` ends with.
-    pub(crate) fn attribute(self) -> &'static str {
+    fn attribute(self) -> &'static str {
         match self {
             Self::Secure => "; Secure",
             Self::Loopback => "",
+        }
+    }
+
+    /// The name under which a browser keeps a cookie. With `__Host-` it takes one from this host alone, over TLS: no
+    /// neighbour, and nobody on the way, can put another there.
+    fn name(self, name: &str) -> String {
+        match self {
+            Self::Secure => format!("__Host-{name}"),
+            Self::Loopback => name.to_owned(),
         }
     }
 }
 
 /// The cookie that proves a session.
 pub(super) fn set(token: &Token, transport: Transport) -> HeaderValue {
-    let (token, age) = (token.expose(), SESSION_MAX.as_secs());
-    cookie(&format!("{NAME}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{}", transport.attribute()))
+    made(SESSION, token.expose(), "Strict", SESSION_MAX, transport)
 }
 
 /// Takes the cookie back.
 pub(super) fn clear(transport: Transport) -> HeaderValue {
-    cookie(&format!("{NAME}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0{}", transport.attribute()))
+    made(SESSION, "", "Strict", Duration::ZERO, transport)
+}
+
+/// The cookie of an attempt to sign in. `Lax`, because it has to come along when the provider sends the browser back.
+pub(super) fn set_attempt(provider: &str, attempt: &str, transport: Transport) -> HeaderValue {
+    made(&format!("{ATTEMPT_PREFIX}{provider}"), attempt, "Lax", ATTEMPT, transport)
+}
+
+/// Takes it back.
+pub(super) fn clear_attempt(provider: &str, transport: Transport) -> HeaderValue {
+    made(&format!("{ATTEMPT_PREFIX}{provider}"), "", "Lax", Duration::ZERO, transport)
+}
+
+fn made(name: &str, value: &str, same_site: &str, age: Duration, transport: Transport) -> HeaderValue {
+    let (name, age, secure) = (transport.name(name), age.as_secs(), transport.attribute());
+    cookie(&format!("{name}={value}; Path=/; HttpOnly; SameSite={same_site}; Max-Age={age}{secure}"))
 }
 
 fn cookie(text: &str) -> HeaderValue {
@@ -46,12 +75,17 @@ fn cookie(text: &str) -> HeaderValue {
 }
 
 /// The session that a browser claims.
-pub(super) fn session(headers: &HeaderMap) -> Option<&str> {
-    value(headers, NAME)
+pub(super) fn session(headers: &HeaderMap, transport: Transport) -> Option<&str> {
+    value(headers, &transport.name(SESSION))
+}
+
+/// The attempt to sign in at a provider that a browser claims to have begun.
+pub(super) fn attempt<'h>(headers: &'h HeaderMap, provider: &str, transport: Transport) -> Option<&'h str> {
+    value(headers, &transport.name(&format!("{ATTEMPT_PREFIX}{provider}")))
 }
 
 /// The value of one cookie, if there is exactly one of that name.
-pub(crate) fn value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+fn value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut found = pairs.filter(|(found, _)| *found == name).map(|(_, value)| value);
@@ -115,11 +149,16 @@ mod tests {
 
     #[test]
     fn a_cookie_is_found_among_others_and_two_are_none() {
-        assert_eq!(session(&headers(&[("cookie", "a=b; hookward_session=session.x; c=d")])), Some("session.x"));
-        assert_eq!(session(&headers(&[("cookie", "a=b"), ("cookie", "hookward_session=x")])), Some("x"));
-        assert_eq!(session(&headers(&[("cookie", "hookward_session=x; hookward_session=y")])), None);
-        assert_eq!(session(&headers(&[("cookie", "xhookward_session=x")])), None);
-        assert_eq!(session(&headers(&[])), None);
+        let found =
+            |given: &[(&'static str, &'static str)], transport| session(&headers(given), transport).map(str::to_owned);
+        let plain = |given: &[_]| found(given, Transport::Loopback);
+        assert_eq!(plain(&[("cookie", "a=b; hookward_session=session.x; c=d")]).as_deref(), Some("session.x"));
+        assert_eq!(plain(&[("cookie", "a=b"), ("cookie", "hookward_session=x")]).as_deref(), Some("x"));
+        assert_eq!(plain(&[("cookie", "hookward_session=x; hookward_session=y")]), None);
+        assert_eq!(plain(&[("cookie", "xhookward_session=x")]), None);
+        assert_eq!(plain(&[]), None);
+        let planted = ("cookie", "hookward_session=x; __Host-hookward_session=y");
+        assert_eq!(found(&[planted], Transport::Secure).as_deref(), Some("y"), "a neighbour's counts for nothing");
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(crate) async fn login(
 /// `POST /logout`
 pub(crate) async fn logout(State(api): State<Arc<Api>>, person: Person) -> Result<WithCookie<Done>, Problem> {
     api.engine.end_session(&person, person.signed_in, person.signed_in.session).await?;
-    Ok(WithCookie(cookie::clear(api.transport), Done))
+    Ok(WithCookie(cookie::clear(api.sign_in.transport), Done))
 }
 
 /// `POST /invitation`
@@ -97,7 +97,7 @@ pub(crate) async fn accept(
 /// The answer about a session that began: for programs in the body, for browsers in a cookie.
 pub(crate) fn begun(api: &Api, signed_in: SignedIn) -> WithCookie<Json<Begun>> {
     let SignedIn { user, session, token } = signed_in;
-    let set_cookie = cookie::set(&token, api.transport);
+    let set_cookie = cookie::set(&token, api.sign_in.transport);
     let begun = Begun {
         token: Zeroizing::new(token.expose().to_owned()),
         session: me::session(&session, session.id),

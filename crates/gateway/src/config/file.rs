@@ -28,6 +28,7 @@ pub(super) struct File {
     pub(super) source: Vec<Source>,
     pub(super) destination: Vec<Destination>,
     pub(super) scheme: Vec<Spanned<toml::Table>>,
+    pub(super) oidc: Vec<Oidc>,
 }
 
 /// The tables that can also come over the API.
@@ -53,6 +54,7 @@ impl Default for File {
             source: Vec::new(),
             destination: Vec::new(),
             scheme: Vec::new(),
+            oidc: Vec::new(),
         }
     }
 }
@@ -76,12 +78,18 @@ impl Default for Public {
 pub(super) struct Admin {
     pub(super) address: Address,
     pub(super) origin: Option<Spanned<String>>,
+    pub(super) trusted_proxies: Vec<Spanned<Range>>,
     pub(super) commands: bool,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { address: Address(SocketAddr::from(([127, 0, 0, 1], 8081))), origin: None, commands: false }
+        Self {
+            address: Address(SocketAddr::from(([127, 0, 0, 1], 8081))),
+            origin: None,
+            trusted_proxies: vec![],
+            commands: false,
+        }
     }
 }
 
@@ -158,6 +166,24 @@ pub(super) struct Checkouts {
 pub(super) struct Retention {
     pub(super) age: Option<Spanned<Lapse>>,
     pub(super) size: Option<Spanned<Size>>,
+}
+
+/// A list of names.
+pub(super) type Names = Spanned<Vec<Spanned<String>>>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Oidc {
+    pub(super) name: Spanned<String>,
+    pub(super) issuer: Spanned<String>,
+    pub(super) client_id: Spanned<String>,
+    pub(super) client_secret: Spanned<String>,
+    pub(super) organization: Option<String>,
+    pub(super) domains: Option<Vec<Spanned<String>>>,
+    pub(super) create: Option<Spanned<bool>>,
+    pub(super) scopes: Option<Names>,
+    pub(super) claim: Option<Spanned<String>>,
+    pub(super) grants: Option<Spanned<BTreeMap<String, Names>>>,
 }
 
 #[derive(Debug, Deserialize)]

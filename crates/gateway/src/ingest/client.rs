@@ -10,8 +10,8 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The address of a request's sender. Shown with its port where that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Client {
-    pub(super) address: IpAddr,
+pub(crate) struct Client {
+    pub(crate) address: IpAddr,
     port: Option<u16>,
 }
 
@@ -27,7 +27,7 @@ impl std::fmt::Display for Client {
 /// The sender behind `peer`. Each trusted proxy vouches for the entry that it added: from the right, the first that is not trusted
 /// is the sender, and what stands left of it is anybody's. An entry that is not an address ends the search: the last good one is the
 /// sender. Without trust the header says nothing.
-pub(super) fn client(peer: SocketAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Client {
+pub(crate) fn client(peer: SocketAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Client {
     let mut client = Client { address: peer.ip().to_canonical(), port: Some(peer.port()) };
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
     let mut entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));

@@ -14,5 +14,6 @@ mod declaring;
 mod entrance;
 mod handshake;
 mod ingest;
+mod oidc;
 mod serve;
 mod verify;

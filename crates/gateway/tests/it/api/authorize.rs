@@ -29,3 +29,21 @@ async fn nothing_is_answered_without_the_key() {
     let answer = send(gateway.running.admin(), "GET", "/api/v1/sources", &[("authorization", &lower)], b"").await;
     assert_eq!(answer.status, 200);
 }
+
+#[tokio::test]
+async fn the_audit_log_has_whom_a_proxy_of_ours_speaks_for() {
+    let trusting = format!("[admin]\ntrusted_proxies = [\"127.0.0.0/8\"]\n{SOURCES}");
+    for (config, address) in [(trusting.as_str(), "203.0.113.7"), (SOURCES, "127.0.0.1")] {
+        let gateway = Gateway::start(config).await;
+        let key = format!("Bearer {KEY}");
+        let headers = [
+            ("authorization", key.as_str()),
+            ("content-type", "application/json"),
+            ("x-forwarded-for", "198.51.100.1, 203.0.113.7"),
+        ];
+        let body = br#"{"name":"ci","scopes":["read"]}"#;
+        let made = send(gateway.running.admin(), "POST", "/api/v1/keys", &headers, body).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        assert_eq!(gateway.get("/audit?limit=1").await["items"][0]["address"], address);
+    }
+}
