@@ -1,6 +1,7 @@
 //! `cargo xtask bad-inputs`: the corpus of `tests/bad-inputs` against the running binary, one line for each case.
 //! Every case pins one answer; after every case the server is healthy and the next valid request is accepted.
 
+mod admin;
 mod cli;
 mod config;
 mod corpus;
@@ -34,6 +35,7 @@ const PEAK_KIB_MAX: u64 = 400 * 1024;
 pub(crate) fn run(only: Option<&str>) -> Result<()> {
     let mut tally = Tally::default();
     requests(only, &mut tally)?;
+    admin::run(only, &mut tally)?;
     config::run(only, &mut tally)?;
     cli::run(only, &mut tally)?;
     let Tally { cases, failed, skipped } = tally;

@@ -13,6 +13,7 @@ mod readme;
 mod replays;
 mod rotations;
 mod run;
+mod schemathesis;
 mod tidy;
 
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ enum Command {
     Replays(replays::Plan),
     /// Rotates a secret again and again under load, with senders that switch within the grace
     Rotations(rotations::Plan),
+    /// Requests made up from the description of the API, at random and against the rules, at a running server
+    Schemathesis(schemathesis::Plan),
     /// Measures
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Openapi => run::build_server().and_then(|()| openapi::run()),
         Command::Replays(plan) => run::build_server().and_then(|()| replays::run(&plan)),
         Command::Rotations(plan) => run::build_server().and_then(|()| rotations::run(&plan)),
+        Command::Schemathesis(plan) => run::build_server().and_then(|()| schemathesis::run(&plan)),
         Command::Bench(what) => bench::execute(&what),
         Command::Readme => run::build_server().and_then(|()| readme::run()),
         Command::ConstantTime => constant_time::run_all(),

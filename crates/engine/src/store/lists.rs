@@ -57,6 +57,10 @@ pub struct EventFilter {
     pub delivery_id: Option<String>,
     /// Only duplicates, or only originals.
     pub duplicate: Option<bool>,
+    /// Only those received at this time or later.
+    pub from: Option<Timestamp>,
+    /// Only those received before this time.
+    pub until: Option<Timestamp>,
 }
 
 /// Which deliveries to list.
@@ -68,6 +72,10 @@ pub struct DeliveryFilter {
     pub destination: Option<DestinationId>,
     /// Only in this state: `pending`, `leased`, `delivered`, `exhausted`, `cancelled`, `held`.
     pub state: Option<String>,
+    /// Only those made at this time or later.
+    pub from: Option<Timestamp>,
+    /// Only those made before this time.
+    pub until: Option<Timestamp>,
 }
 
 /// Which refused requests to list.

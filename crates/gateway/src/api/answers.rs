@@ -40,6 +40,10 @@ pub(crate) struct Done;
 #[derive(Debug)]
 pub(crate) struct WithCookie<T>(pub(crate) HeaderValue, pub(crate) T);
 
+/// An answer with the version of what it shows, as `ETag`.
+#[derive(Debug)]
+pub(crate) struct Tagged<T>(pub(crate) u32, pub(crate) T);
+
 /// Lines of JSON, which come bit by bit.
 #[derive(Debug)]
 pub(crate) struct Lines(pub(crate) Body);
@@ -111,6 +115,19 @@ impl<T: IntoResponse> IntoResponse for WithCookie<T> {
 impl<T: Answers> Answers for WithCookie<T> {
     fn describe(operation: &mut Operation<'_>) {
         T::describe(operation);
+    }
+}
+
+impl<T: IntoResponse> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        ([(header::ETAG, format!("\"{}\"", self.0))], self.1).into_response()
+    }
+}
+
+impl<T: Answers> Answers for Tagged<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        T::describe(operation);
+        operation.answers_header(StatusCode::OK, "ETag", "The newest version, for `If-Match`.");
     }
 }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::Text;
 use super::caller::{Caller, Read, Redeliver};
+use super::events::moment;
 use super::extract::{Path, Query};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
@@ -36,6 +37,12 @@ pub(crate) struct Filter {
     destination: Option<String>,
     #[schemars(extend("enum" = ["pending", "leased", "delivered", "exhausted", "cancelled", "held"]))]
     state: Option<String>,
+    /// Made at this time or later.
+    #[schemars(extend("format" = "date-time"))]
+    from: Option<String>,
+    /// Made before this time.
+    #[schemars(extend("format" = "date-time"))]
+    until: Option<String>,
 }
 
 /// The states by name.
@@ -117,7 +124,8 @@ pub(crate) async fn list(
         api.engine.destination(caller.organization, &name).map(|destination| destination.id).ok_or_else(missing)
     });
     let event = query.event.map(|id| id.parse::<EventId>()).transpose()?;
-    let filter = DeliveryFilter { event, destination: destination.transpose()?, state: query.state };
+    let (from, until) = (moment("from", query.from)?, moment("until", query.until)?);
+    let filter = DeliveryFilter { event, destination: destination.transpose()?, state: query.state, from, until };
     let listing = api.engine.store().deliveries(caller.organization, filter, page).await?;
     Ok(Json(page::show("deliveries", listing, |delivery| shown(delivery, None))))
 }

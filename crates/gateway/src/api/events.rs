@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use bytes::Bytes;
+use hookward_engine::clock::Timestamp;
 use hookward_engine::ids::EventId;
-use hookward_engine::model::{Event, PassedOver, PassedOverReason, RequestRecord};
-use hookward_engine::store::{DeliveryFilter, EventFilter, Page};
+use hookward_engine::model::{Event, PassedOver, PassedOverReason, Principal, RequestRecord};
+use hookward_engine::store::{DeliveryFilter, EventFilter, Listing, Page, StoreError};
 use hookward_engine::{Publish as Publication, Published};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,8 +19,11 @@ use super::caller::{Caller, Publish, Read, Redeliver};
 use super::extract::{Optional, Path, Query, Unread, parse};
 use super::idempotency::IdempotencyKey;
 use super::page::{self, List};
-use super::problem::Problem;
-use super::{Api, time};
+use super::problem::{Code, Problem};
+use super::{Api, instant, time};
+
+/// The longest text to search for, in bytes.
+const Q_MAX: usize = 1024;
 
 /// Which events.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -34,6 +38,15 @@ pub(crate) struct Filter {
     event_type: Option<String>,
     delivery_id: Option<String>,
     duplicate: Option<bool>,
+    /// Received at this time or later.
+    #[schemars(extend("format" = "date-time"))]
+    from: Option<String>,
+    /// Received before this time.
+    #[schemars(extend("format" = "date-time"))]
+    until: Option<String>,
+    /// An event's id, a delivery id or a type, exactly: whichever of these there is, in this order.
+    #[schemars(length(min = 1, max = 1024))]
+    q: Option<String>,
 }
 
 /// One accepted, committed, immutable fact.
@@ -114,10 +127,56 @@ pub(crate) async fn list(
         Some(name) => Some(api.engine.source_id(caller.organization, name).await?),
         None => None,
     };
-    let Filter { event_type, delivery_id, duplicate, .. } = query;
-    let filter = EventFilter { source, event_type, delivery_id, duplicate };
-    let listing = api.engine.store().events(caller.organization, filter, page).await?;
+    let Filter { event_type, delivery_id, duplicate, from, until, q, .. } = query;
+    let (from, until) = (moment("from", from)?, moment("until", until)?);
+    let filter = EventFilter { source, event_type, delivery_id, duplicate, from, until };
+    let listing = match q {
+        Some(q) => search(&api, &caller, filter, page, q).await?,
+        None => api.engine.store().events(caller.organization, filter, page).await?,
+    };
     Ok(Json(page::show("events", listing, shown)))
+}
+
+/// A time in a query.
+pub(super) fn moment(field: &str, text: Option<String>) -> Result<Option<Timestamp>, Problem> {
+    text.map(|text| instant(field, &text).map_err(Problem::of_query)).transpose()
+}
+
+/// The events that `q` names: one by its id, else those of a delivery id, else those of a type.
+async fn search(
+    api: &Api,
+    caller: &Principal,
+    filter: EventFilter,
+    page: Page,
+    q: String,
+) -> Result<Listing<Event>, Problem> {
+    if filter.event_type.is_some() || filter.delivery_id.is_some() {
+        return Err(Problem::new(Code::InvalidQuery, "`q` stands for `type` and `delivery_id`: give it without them"));
+    }
+    if q.is_empty() || q.len() > Q_MAX {
+        return Err(Problem::new(Code::InvalidQuery, format!("`q` is 1 to {Q_MAX} bytes")));
+    }
+    let store = api.engine.store();
+    if let Ok(id) = q.parse::<EventId>() {
+        let event = match store.event(caller.organization, id).await {
+            Err(StoreError::NotFound { .. }) => None,
+            found => Some(found?),
+        };
+        let items = event.into_iter().filter(|event| matches(event, &filter)).collect();
+        return Ok(Listing { items, next: None });
+    }
+    let by_delivery_id = EventFilter { delivery_id: Some(q.clone()), ..filter.clone() };
+    let first = store.events(caller.organization, by_delivery_id.clone(), Page { before: None, limit: 1 }).await?;
+    let found = if first.items.is_empty() { EventFilter { event_type: Some(q), ..filter } } else { by_delivery_id };
+    Ok(store.events(caller.organization, found, page).await?)
+}
+
+/// Whether an event is among those that a filter without type and delivery id lets through.
+fn matches(event: &Event, filter: &EventFilter) -> bool {
+    filter.source.is_none_or(|source| source == event.source)
+        && filter.duplicate.is_none_or(|duplicate| duplicate == event.duplicate_of.is_some())
+        && filter.from.is_none_or(|from| event.received_at >= from)
+        && filter.until.is_none_or(|until| event.received_at < until)
 }
 
 /// `GET /events/{id}`

@@ -16,7 +16,7 @@ use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_json::{Value, json};
 
@@ -280,6 +280,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// Reads JSON. What cannot be read at all is 400, what says something else than is wanted 422. The reader's own words
 /// may quote a value, which may be a secret: of these only what was expected, and where, is told.
 pub(super) fn parse<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Problem> {
+    // Fields are told by name, never by their place in a list.
+    if body.trim_ascii_start().starts_with(b"[") && serde_json::from_slice::<IgnoredAny>(body).is_ok() {
+        return Err(Problem::new(Code::InvalidRequest, "expected an object (line 1, column 1)"));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         if error.classify() != Category::Data {
@@ -321,6 +325,8 @@ mod tests {
         assert_eq!(told(r#"{"secret":7}"#), invalid("expected a string (line 1, column 11)"));
         assert_eq!(told(r#"{"secret":"x","grace_s":"hunter2"}"#), invalid("expected u64 (line 1, column 33)"));
         assert_eq!(told(r#"{"secret":"x","grace_s":1e99}"#), invalid("expected u64 (line 1, column 28)"));
+        assert_eq!(told(r#" ["x", 1]"#), invalid("expected an object (line 1, column 1)"));
+        assert_eq!(told("["), malformed("line 1, column 1"));
         assert_eq!(told("{}"), invalid("missing field `secret` (line 1, column 2)"));
         let unknown = "unknown field `is_admin`, expected `secret` or `grace_s` (line 1, column 11)";
         assert_eq!(told(r#"{"is_admin":1}"#), invalid(unknown));

@@ -108,7 +108,8 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         return Err(invalid());
     }
     let Some(value) = first else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=KEY_MAX).contains(&key.len()));
+    let is_printable = value.as_bytes().iter().all(|byte| (0x20..0x7f).contains(byte));
+    let key = value.to_str().ok().filter(|key| is_printable && (1..=KEY_MAX).contains(&key.len()));
     key.map(|key| Some(key.to_owned())).ok_or_else(invalid)
 }
 

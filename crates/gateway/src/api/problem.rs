@@ -63,6 +63,7 @@ codes! {
     IdempotencyUnderWay "idempotency_under_way" CONFLICT "the same request is being carried out now";
     IdempotencyUnfinished "idempotency_unfinished" CONFLICT "the same request was interrupted, so that it may or may not have been carried out";
     IdempotencyShownOnce "idempotency_shown_once" CONFLICT "the same request was carried out, and its answer held a secret that is shown once";
+    ConfirmationRequired "confirmation_required" PRECONDITION_REQUIRED "this has to be confirmed, by a body or by `If-Match`";
     Stale "stale" PRECONDITION_FAILED "what `If-Match` names is not the newest any more";
     PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "the body is larger than is taken here";
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "the body is not sent as `application/json`";

@@ -1,27 +1,31 @@
 //! Secrets of sources and destinations: versions without values, a new one, a look at one, the end of one.
 //! A value leaves only through `reveal`, which the audit log has first.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hookward::Secret;
 use hookward_engine::model::{Principal, SecretOwner};
 use hookward_engine::{NewSecret, SecretInfo, Terms};
+use http::request::Parts;
+use http::{HeaderValue, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::answers::Created;
+use super::answers::{Created, Tagged};
 use super::caller::{Caller, Read, Reveal, Rotate};
 use super::extract::{Body, Optional, Path, Segment};
 use super::page::List;
 use super::problem::{Code, Problem};
 use super::{Api, instant, page, time};
+use crate::openapi::{Operation, Takes};
 use hookward_engine::clock::Timestamp;
 use hookward_engine::store::Listing;
 
@@ -143,16 +147,58 @@ pub(crate) struct Revealed {
     encoding: Encoding,
 }
 
+/// Which version a caller takes for the newest: `If-Match`, in the form of the list's `ETag`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfMatch {
+    Absent,
+    /// `*`.
+    Any,
+    Version(u32),
+    /// Something that no list gave.
+    Nothing,
+}
+
+impl<S: Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let mut values = parts.headers.get_all(header::IF_MATCH).iter();
+        Ok(match (values.next().map(HeaderValue::as_bytes), values.next()) {
+            (None, _) => Self::Absent,
+            (Some(b"*"), None) => Self::Any,
+            (Some(value), None) => version(value).map_or(Self::Nothing, Self::Version),
+            (Some(_), Some(_)) => Self::Nothing,
+        })
+    }
+}
+
+fn version(tag: &[u8]) -> Option<u32> {
+    let digits = std::str::from_utf8(tag).ok()?.strip_prefix('"')?.strip_suffix('"')?;
+    digits.parse().ok().filter(|version: &u32| version.to_string() == digits)
+}
+
+impl Takes for IfMatch {
+    fn describe(operation: &mut Operation<'_>) {
+        let description = "The list's `ETag`: nothing is done when another version is the newest by now.";
+        operation
+            .takes_header("If-Match", json!({ "type": "string", "description": description, "examples": ["\"2\""] }));
+        operation.may(Code::Stale);
+        operation.may(Code::ConfirmationRequired);
+    }
+}
+
 /// `GET …/secrets`
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller<Read>,
     Path((owners, name)): Path<(Owners, String)>,
-) -> Result<Json<List<Shown>>, Problem> {
+) -> Result<Tagged<Json<List<Shown>>>, Problem> {
     let owner = owner(&api, &caller, owners, &name)?;
     let items = api.engine.secrets(owner).await?;
     let now = api.clock.now();
-    Ok(Json(page::show("secrets", Listing { items, next: None }, |secret| shown(secret, now))))
+    let newest = items.first().map_or(0, |newest| newest.version);
+    let list = Json(page::show("secrets", Listing { items, next: None }, |secret| shown(secret, now)));
+    Ok(Tagged(newest, list))
 }
 
 /// `POST …/secrets`
@@ -166,7 +212,7 @@ pub(crate) async fn set(
     if new.secret.is_none() {
         return Err(Problem::new(Code::InvalidRequest, "give the value as `secret`; `…/rotate` makes one"));
     }
-    put(&api, &caller, owner, new).await
+    put(&api, &caller, owner, new, None).await
 }
 
 /// `POST …/secrets/rotate`
@@ -174,13 +220,29 @@ pub(crate) async fn rotate(
     State(api): State<Arc<Api>>,
     caller: Caller<Rotate>,
     Path((owners, name)): Path<(Owners, String)>,
+    confirmed: IfMatch,
     Optional(new): Optional<New>,
 ) -> Result<Created<NewVersion>, Problem> {
     let owner = owner(&api, &caller, owners, &name)?;
-    put(&api, &caller, owner, new.unwrap_or_default()).await
+    if new.is_none() && confirmed == IfMatch::Absent {
+        let how = "confirm the rotation: send a body, `{}` at least, or the list's `ETag` as `If-Match`";
+        return Err(Problem::new(Code::ConfirmationRequired, how));
+    }
+    let newest = match confirmed {
+        IfMatch::Absent | IfMatch::Any => None,
+        IfMatch::Version(version) => Some(version),
+        IfMatch::Nothing => return Err(Problem::new(Code::Stale, "`If-Match` is not an `ETag` that the list gave")),
+    };
+    put(&api, &caller, owner, new.unwrap_or_default(), newest).await
 }
 
-async fn put(api: &Api, caller: &Principal, owner: SecretOwner, new: New) -> Result<Created<NewVersion>, Problem> {
+async fn put(
+    api: &Api,
+    caller: &Principal,
+    owner: SecretOwner,
+    new: New,
+    newest: Option<u32>,
+) -> Result<Created<NewVersion>, Problem> {
     let value = match new.secret {
         None => NewSecret::Generated,
         Some(text) => NewSecret::Given(value(&text, new.encoding)?),
@@ -192,7 +254,7 @@ async fn put(api: &Api, caller: &Principal, owner: SecretOwner, new: New) -> Res
         grace: new.grace_s.map(Duration::from_secs),
         not_before: new.not_before.map(|text| instant("not_before", &text)).transpose()?,
         not_after: new.not_after.map(|text| instant("not_after", &text)).transpose()?,
-        newest: None,
+        newest,
     };
     let version = api.engine.put_secret(owner, value, terms, caller).await?;
     Ok(Created(NewVersion { version }))

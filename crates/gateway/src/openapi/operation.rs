@@ -117,6 +117,13 @@ impl Operation<'_> {
         self.described.answers.insert(status.as_u16(), json!({ "description": description }));
     }
 
+    /// An answer of this status has a header.
+    pub(crate) fn answers_header(&mut self, status: StatusCode, name: &str, description: &str) {
+        if let Some(answer) = self.described.answers.get_mut(&status.as_u16()) {
+            answer["headers"][name] = json!({ "description": description, "schema": { "type": "string" } });
+        }
+    }
+
     fn parameter(&mut self, place: &str, name: &str, mut schema: Value, required: bool) {
         let mut parameter = json!({ "in": place, "name": name, "required": required });
         if let Some(description) = schema.as_object_mut().and_then(|schema| schema.remove("description")) {

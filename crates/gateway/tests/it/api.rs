@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 mod audit;
 mod authorize;
+mod events;
 mod idempotency;
 mod jobs;
 mod keys;
@@ -101,7 +102,7 @@ async fn every_problem_has_its_code() {
         ("POST", "/events", "{\"type\":\"a\",\"payload\":{]}", 400, "malformed_request"),
         ("GET", "/sources/nothing/secrets", "", 404, "not_found"),
         ("GET", "/things/github/secrets", "", 404, "not_found"),
-        ("POST", "/sources/open/secrets/rotate", "", 422, "invalid_request"),
+        ("POST", "/sources/open/secrets/rotate", "{}", 422, "invalid_request"),
         ("POST", "/sources/github/secrets", "{\"secret\":\"\"}", 422, "invalid_request"),
         ("POST", "/sources/github/secrets", "{\"secret\":7}", 422, "invalid_request"),
         ("POST", "/sources/github/secrets/x/reveal", "", 404, "not_found"),

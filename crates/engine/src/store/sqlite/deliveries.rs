@@ -5,6 +5,7 @@ use rusqlite::{Connection, Row};
 
 use super::failure::{Failure, Result};
 use super::rows::{self, Cells, all, first};
+use crate::clock::Timestamp;
 use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, OrganizationId};
 use crate::model::{Attempt, Concluded, Delivery};
 use crate::store::{Backlog, DeliveryFilter, Listing, Page};
@@ -51,6 +52,9 @@ pub(super) fn list(
     parameters.extend(event.as_ref().map(|id| (":event", id as &dyn ToSql)));
     parameters.extend(destination.as_ref().map(|id| (":destination", id as &dyn ToSql)));
     parameters.extend(filter.state.as_ref().map(|state| (":state", state as &dyn ToSql)));
+    let (from, until) = (filter.from.map(Timestamp::as_millis), filter.until.map(Timestamp::as_millis));
+    parameters.extend(from.as_ref().map(|at| (":from", at as &dyn ToSql)));
+    parameters.extend(until.as_ref().map(|at| (":until", at as &dyn ToSql)));
     let rows = all(&mut connection.prepare_cached(&selection(organization, filter))?, &parameters[..], parse)?;
     Ok(page.listing(rows))
 }
@@ -70,6 +74,7 @@ fn selection(organization: OrganizationId, filter: &DeliveryFilter) -> String {
         let mark = if place == 0 { "" } else { "+" };
         sql += &format!(" and {mark}{condition}");
     }
+    sql += rows::span("d.created_at_ms", filter.from, filter.until).as_str();
     let is_walked = filter.event.is_some() || filter.destination.is_some() || filter.state.is_some();
     sql += &format!(" and {}", rows::belongs(organization, "d.organization_id", is_walked));
     sql + " order by d.seq desc limit :limit"
@@ -143,6 +148,8 @@ mod tests {
                 event: (bits & 1 != 0).then(|| EventId::from_bytes([1; 16])),
                 destination: (bits & 2 != 0).then(|| DestinationId::from_bytes([1; 16])),
                 state: [None, Some("delivered"), Some("held")][bits / 4].map(str::to_owned),
+                from: (bits & 1 != 0).then(|| Timestamp::from_millis(1)),
+                until: (bits & 2 != 0).then(|| Timestamp::from_millis(2)),
             };
             let plan = plan(&selection(organization, &filter));
             let detour = |step: &String| step.starts_with("SCAN") || step.starts_with("USE TEMP");

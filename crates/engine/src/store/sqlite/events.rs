@@ -6,6 +6,7 @@ use rusqlite::{Connection, Row};
 use super::commit::ID_KINDS;
 use super::failure::{Failure, Result};
 use super::rows::{self, Cells, all, first};
+use crate::clock::Timestamp;
 use crate::dedup;
 use crate::ids::{EventId, OrganizationId, SourceId};
 use crate::model::Event;
@@ -41,6 +42,9 @@ pub(super) fn list(
     parameters.extend(filter.event_type.as_ref().map(|name| (":event_type", name as &dyn ToSql)));
     parameters.extend(source.as_ref().map(|id| (":source_id", id as &dyn ToSql)));
     parameters.extend(delivery_key.as_ref().map(|key| (":delivery_key", key as &dyn ToSql)));
+    let (from, until) = (filter.from.map(Timestamp::as_millis), filter.until.map(Timestamp::as_millis));
+    parameters.extend(from.as_ref().map(|at| (":from", at as &dyn ToSql)));
+    parameters.extend(until.as_ref().map(|at| (":until", at as &dyn ToSql)));
     let rows = all(&mut connection.prepare_cached(&selection(organization, filter))?, &parameters[..], |row| {
         Ok((Cells::new("events", row).get("seq")?, parse(row)?))
     })?;
@@ -58,6 +62,7 @@ fn selection(organization: OrganizationId, filter: &EventFilter) -> String {
         Some(false) => sql += " and duplicate_of is null",
         None => {}
     }
+    sql += rows::span("received_at_ms", filter.from, filter.until).as_str();
     let by_delivery_id = filter.delivery_id.is_some();
     let asked = [
         ("delivery_id", by_delivery_id),
@@ -117,6 +122,8 @@ mod tests {
                 event_type: (bits & 2 != 0).then(String::new),
                 delivery_id: (bits & 4 != 0).then(String::new),
                 duplicate: [None, Some(false), Some(true)][bits / 8],
+                from: (bits & 1 != 0).then(|| Timestamp::from_millis(1)),
+                until: (bits & 2 != 0).then(|| Timestamp::from_millis(2)),
             };
             let plan = plan(&selection(organization, &filter));
             let detour = |step: &String| step.starts_with("SCAN") || step.starts_with("USE TEMP");

@@ -116,6 +116,14 @@ pub(super) fn belongs(organization: OrganizationId, column: &str, is_walked: boo
     }
 }
 
+/// Conditions for a time between `:from` and `:until`, as far as these are given. They only look at what another
+/// condition finds: rows are walked from the newest on.
+pub(super) fn span(column: &str, from: Option<Timestamp>, until: Option<Timestamp>) -> String {
+    let from = from.map(|_| format!(" and +{column} >= :from"));
+    let until = until.map(|_| format!(" and +{column} < :until"));
+    from.unwrap_or_default() + until.as_deref().unwrap_or_default()
+}
+
 /// All rows of a query, parsed.
 pub(super) fn all<T>(
     statement: &mut CachedStatement<'_>,

@@ -1,6 +1,9 @@
 //! Secrets over the API: spans, values that are not text, ends that move, what is in use.
 
-use crate::support::Gateway;
+use serde_json::json;
+
+use super::problem;
+use crate::support::{Gateway, KEY, SOURCES, send};
 
 const CONFIG: &str = r#"
 [[source]]
@@ -58,4 +61,33 @@ async fn a_secret_in_use_is_revoked_when_told_twice() {
     assert!(detail.starts_with("version 1 of source:bearer is in use: it verified a request "), "{detail}");
     assert_eq!(gateway.api("POST", &format!("{SECRETS}/1/revoke"), r#"{"force":true}"#).await.status, 200);
     assert_eq!(gateway.send("POST", "/in/bearer", &[authorization], b"{}").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_rotation_is_confirmed_and_may_name_the_version_that_it_follows() {
+    let gateway = Gateway::start(SOURCES).await;
+    let secrets = "/sources/unset/secrets";
+    let rotate = format!("{secrets}/rotate");
+    assert_eq!(problem(&gateway.api("POST", &rotate, "").await), (428, "confirmation_required".to_owned()));
+    assert_eq!(gateway.api("GET", secrets, "").await.header("etag"), Some("\"0\""));
+    assert_eq!(gateway.api("POST", &rotate, "{}").await.status, 201);
+    let bearer = format!("Bearer {KEY}");
+    let target = format!("/api/v1{rotate}");
+    let follow = async |tag: &str| {
+        let headers = [("authorization", bearer.as_str()), ("if-match", tag)];
+        send(gateway.running.admin(), "POST", &target, &headers, b"").await
+    };
+    for stale in ["\"0\"", "\"2\"", "1", "\"01\"", "W/\"1\"", ""] {
+        assert_eq!(problem(&follow(stale).await), (412, "stale".to_owned()), "{stale}");
+    }
+    let answers = futures_util::future::join_all((0..50).map(|_| follow("\"1\""))).await;
+    let done: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
+    assert_eq!((done.len(), done[0].json()), (1, json!({ "version": 2 })));
+    assert!(answers.iter().all(|answer| matches!(answer.status, 201 | 412)));
+    assert_eq!(gateway.api("GET", secrets, "").await.header("etag"), Some("\"2\""));
+    assert_eq!(follow("*").await.status, 201);
+    for grace in ["-1", "1e99", "\"7d; drop table\"", "99999999999"] {
+        let body = format!(r#"{{"grace_s":{grace}}}"#);
+        assert_eq!(gateway.api("POST", &rotate, &body).await.status, 422, "{grace}");
+    }
 }
