@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use systems::world;
 
 use crate::run::{has_or_installs, run, run_with};
-use crate::{bad_inputs, constant_time, crash, leaks, octokit, readme, replays, rotations, schemathesis, tidy};
+use crate::{bad_inputs, constant_time, crash, leaks, octokit, readme, replays, rewrap, rotations, schemathesis, tidy};
 
 struct Step {
     name: &'static str,
@@ -33,6 +33,7 @@ const STEPS: &[Step] = &[
     Step { name: "constant time", run: constant_time::run_all },
     Step { name: "schemathesis", run: || schemathesis::run(&schemathesis::Plan::short()) },
     Step { name: "leaks", run: leaks::run },
+    Step { name: "rewrap", run: || rewrap::run_all(&rewrap::Plan::short()) },
 ];
 
 /// Runs every step.

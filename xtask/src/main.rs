@@ -11,6 +11,7 @@ mod octokit;
 mod openapi;
 mod readme;
 mod replays;
+mod rewrap;
 mod rotations;
 mod run;
 mod schemathesis;
@@ -50,6 +51,8 @@ enum Command {
     Rotations(rotations::Plan),
     /// Requests made up from the description of the API, at random and against the rules, at a running server
     Schemathesis(schemathesis::Plan),
+    /// Every secret from a local key to a token to AWS's KMS under load, killed half-way each time
+    Rewrap(rewrap::Plan),
     /// Measures
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Replays(plan) => run::build_server().and_then(|()| replays::run(&plan)),
         Command::Rotations(plan) => run::build_server().and_then(|()| rotations::run(&plan)),
         Command::Schemathesis(plan) => run::build_server().and_then(|()| schemathesis::run(&plan)),
+        Command::Rewrap(plan) => rewrap::run_all(&plan),
         Command::Bench(what) => bench::execute(&what),
         Command::Readme => run::build_server().and_then(|()| readme::run()),
         Command::ConstantTime => constant_time::run_all(),

@@ -16,6 +16,8 @@ use ipnet::IpNet;
 use crate::model::Outcome;
 
 pub(crate) use connector::Guard;
+#[cfg(feature = "kms-aws")]
+pub(crate) use connector::tls_config;
 pub use connector::{Connector, HttpClient};
 pub use judge::{Blocked, judge};
 pub use resolve::{Resolve, SystemResolver};

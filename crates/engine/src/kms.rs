@@ -1,11 +1,15 @@
 //! The seam to key management: wrap and unwrap the small data keys that seal secrets.
 //! Owns the sealed form and its associated data; which secret is live is `keyring`.
 
+#[cfg(feature = "kms-aws")]
+pub mod aws;
 pub mod cache;
 pub mod environment;
 pub mod keychain;
 pub mod local;
 mod master;
+#[cfg(feature = "kms-pkcs11")]
+pub mod pkcs11;
 pub mod seal;
 
 use async_trait::async_trait;

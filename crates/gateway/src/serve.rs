@@ -208,12 +208,12 @@ fn parts(
 ) -> Result<Parts, StartError> {
     let start = if data::has_database(&settings.data) { kms::Start::Later } else { kms::Start::First };
     let store = SqliteStore::open(&settings.data)?;
-    let kms = kms::keychain(&settings.kms, &settings.data, start, &entropy)?;
     let key_cache = CachePolicy { ttl: settings.kms.cache_ttl, timeout: settings.kms.timeout };
     let checkouts = settings.checkouts.clone().unwrap_or_else(|| settings.data.join(data::CHECKOUTS_DIRECTORY));
     // Programs run elsewhere, and are told the place in full.
     let checkouts = std::path::absolute(&checkouts).map_err(|cause| StartError::Path { path: checkouts, cause })?;
     let extra_roots_pem = settings.egress_roots.as_deref().map(read).transpose()?;
+    let kms = kms::keychain(&settings.kms, &settings.data, start, &entropy, extra_roots_pem.as_deref())?;
     let egress = EgressPolicy { allow: settings.egress_allow.clone(), extra_roots_pem };
     Ok(Parts { store: Arc::new(store), kms, key_cache, clock, entropy, schemes, egress, supervisor, checkouts })
 }

@@ -30,6 +30,7 @@ pub struct Setup {
     log: PathBuf,
     environment: Vec<(String, String)>,
     file_limit_kib: Option<u32>,
+    start_limit: Duration,
 }
 
 impl Setup {
@@ -49,6 +50,7 @@ impl Setup {
             log: directory.join("server.log"),
             environment: Vec::new(),
             file_limit_kib: None,
+            start_limit: START_LIMIT,
         })
     }
 
@@ -63,6 +65,20 @@ impl Setup {
     #[must_use]
     pub fn file_limit_kib(mut self, kib: u32) -> Self {
         self.file_limit_kib = Some(kib);
+        self
+    }
+
+    /// With another binary than [`binary`].
+    #[must_use]
+    pub fn program(mut self, binary: &Path) -> Self {
+        binary.clone_into(&mut self.binary);
+        self
+    }
+
+    /// With more time for a start that has much to do.
+    #[must_use]
+    pub fn patience(mut self, limit: Duration) -> Self {
+        self.start_limit = limit;
         self
     }
 
@@ -232,7 +248,7 @@ impl Hookward {
     fn wait_until_ready(&mut self, addresses: &Path) -> Result<()> {
         let mut known = false;
         let mut ended = None;
-        let ready = world::until(START_LIMIT, || {
+        let ready = world::until(self.setup.start_limit, || {
             ended = self.child.try_wait().ok().flatten();
             known = known || self.read_addresses(addresses);
             ended.is_some() || (known && self.is_ready())
@@ -243,7 +259,7 @@ impl Hookward {
         let log = fs::read_to_string(&self.setup.log).unwrap_or_default();
         match ended {
             Some(status) => bail!("the server ended at start: {status}\n{log}"),
-            None => bail!("the server was not ready within {START_LIMIT:?}\n{log}"),
+            None => bail!("the server was not ready within {:?}\n{log}", self.setup.start_limit),
         }
     }
 

@@ -232,7 +232,7 @@ fn alternate_families(addresses: &[IpAddr]) -> Vec<IpAddr> {
     (0..turns).flat_map(|turn| [same.get(turn), other.get(turn)]).flatten().copied().take(ADDRESSES_MAX).collect()
 }
 
-fn tls_config(extra_roots_pem: Option<&[u8]>) -> Result<ClientConfig, InvalidDestination> {
+pub(crate) fn tls_config(extra_roots_pem: Option<&[u8]>) -> Result<ClientConfig, InvalidDestination> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(pem) = extra_roots_pem {
         let invalid = |error: &dyn std::fmt::Display| InvalidDestination::Roots(error.to_string());

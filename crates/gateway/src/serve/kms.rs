@@ -11,7 +11,7 @@ use hookward_engine::kms::local::{LocalKms, LocalKmsError, MissingKms};
 
 use super::StartError;
 use super::data::MASTER_KEY_FILE;
-use crate::config::{KeyManagement, KeyProvider};
+use crate::config::{AwsKey, KeyManagement, KeyProvider, Pkcs11Key};
 
 /// Whether this installation may have sealed something before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,15 +20,16 @@ pub(super) enum Start {
     Later,
 }
 
-/// The current key and the previous ones.
+/// The current key and the previous ones. `roots` are trusted besides the public ones, as for destinations.
 pub(super) fn keychain(
     keys: &KeyManagement,
     data: &Path,
     start: Start,
     entropy: &Arc<dyn Entropy>,
+    roots: Option<&[u8]>,
 ) -> Result<Arc<dyn Kms>, StartError> {
-    let current = provider(&keys.current, data, start, entropy)?;
-    let previous = keys.previous.iter().map(|old| provider(old, data, Start::Later, entropy));
+    let current = provider(&keys.current, data, start, entropy, roots)?;
+    let previous = keys.previous.iter().map(|old| provider(old, data, Start::Later, entropy, roots));
     Ok(Arc::new(Keychain::new(current, previous.collect::<Result<_, _>>()?)))
 }
 
@@ -37,6 +38,7 @@ fn provider(
     data: &Path,
     start: Start,
     entropy: &Arc<dyn Entropy>,
+    roots: Option<&[u8]>,
 ) -> Result<Arc<dyn Kms>, StartError> {
     match provider {
         KeyProvider::Local { key_file } => {
@@ -47,8 +49,8 @@ fn provider(
             let kms = EnvironmentKms::new(key, Arc::clone(entropy));
             Ok(Arc::new(kms.map_err(|problem| StartError::Key(format!("the key of `[kms]`: {problem}")))?))
         }
-        KeyProvider::Aws(_) => Err(not_compiled_in("aws")),
-        KeyProvider::Pkcs11(_) => Err(not_compiled_in("pkcs11")),
+        KeyProvider::Aws(key) => aws(key, roots),
+        KeyProvider::Pkcs11(key) => pkcs11(key, entropy),
     }
 }
 
@@ -67,6 +69,35 @@ fn local(key_file: &Path, start: Start, entropy: &Arc<dyn Entropy>) -> Result<Ar
     }
 }
 
-fn not_compiled_in(name: &str) -> StartError {
-    StartError::Key(format!("this hookward was built without the cargo feature `kms-{name}`"))
+#[cfg(feature = "kms-aws")]
+fn aws(key: &AwsKey, roots: Option<&[u8]>) -> Result<Arc<dyn Kms>, StartError> {
+    use hookward_engine::kms::aws::{AwsConfig, AwsKms};
+    let AwsKey { key_id, region, endpoint, access_key_id, secret_access_key, session_token } = key.clone();
+    let extra_roots_pem = roots.map(<[u8]>::to_vec);
+    let config =
+        AwsConfig { key_id, region, endpoint, access_key_id, secret_access_key, session_token, extra_roots_pem };
+    Ok(Arc::new(AwsKms::new(config).map_err(StartError::Key)?))
+}
+
+#[cfg(not(feature = "kms-aws"))]
+fn aws(_: &AwsKey, _: Option<&[u8]>) -> Result<Arc<dyn Kms>, StartError> {
+    Err(StartError::Key("this hookward was built without the cargo feature `kms-aws`".to_owned()))
+}
+
+#[cfg(feature = "kms-pkcs11")]
+fn pkcs11(key: &Pkcs11Key, entropy: &Arc<dyn Entropy>) -> Result<Arc<dyn Kms>, StartError> {
+    use crate::config::Token;
+    use hookward_engine::kms::pkcs11::{Pkcs11Config, Pkcs11Kms, TokenPlace};
+    let Pkcs11Key { module, token, key_label, pin } = key.clone();
+    let token = match token {
+        Token::Label(label) => TokenPlace::Label(label),
+        Token::Slot(slot) => TokenPlace::Slot(slot),
+    };
+    let kms = Pkcs11Kms::new(Pkcs11Config { module, token, key_label, pin }, Arc::clone(entropy));
+    Ok(Arc::new(kms.map_err(StartError::Key)?))
+}
+
+#[cfg(not(feature = "kms-pkcs11"))]
+fn pkcs11(_: &Pkcs11Key, _: &Arc<dyn Entropy>) -> Result<Arc<dyn Kms>, StartError> {
+    Err(StartError::Key("this hookward was built without the cargo feature `kms-pkcs11`".to_owned()))
 }
