@@ -8,7 +8,9 @@ use anyhow::{Context, Result};
 use systems::world;
 
 use crate::run::{has_or_installs, run, run_with};
-use crate::{bad_inputs, constant_time, crash, leaks, octokit, readme, replays, rewrap, rotations, schemathesis, tidy};
+use crate::{
+    bad_inputs, constant_time, crash, leaks, octokit, oidc, readme, replays, rewrap, rotations, schemathesis, tidy,
+};
 
 struct Step {
     name: &'static str,
@@ -29,6 +31,7 @@ const STEPS: &[Step] = &[
     Step { name: "replays", run: || replays::run(&replays::Plan::short()) },
     Step { name: "rotations", run: || rotations::run(&rotations::Plan::short()) },
     Step { name: "octokit", run: octokit::run },
+    Step { name: "oidc", run: oidc::run },
     Step { name: "bad inputs", run: || bad_inputs::run(None) },
     Step { name: "constant time", run: constant_time::run_all },
     Step { name: "schemathesis", run: || schemathesis::run(&schemathesis::Plan::short()) },

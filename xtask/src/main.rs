@@ -8,6 +8,7 @@ mod constant_time;
 mod crash;
 mod leaks;
 mod octokit;
+mod oidc;
 mod openapi;
 mod readme;
 mod replays;
@@ -38,6 +39,8 @@ enum Command {
     Crash(crash::Plan),
     /// GitHub's own payloads and code against the gateway, both ways
     Octokit,
+    /// People sign in by way of a real OpenID Connect provider
+    Oidc,
     /// The corpus of malformed and hostile requests, one line each
     BadInputs {
         /// Only cases whose id contains this
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Crash(plan) => run::build_server().and_then(|()| crash::run(&plan)),
         Command::Octokit => run::build_server().and_then(|()| octokit::run()),
+        Command::Oidc => run::build_server().and_then(|()| oidc::run()),
         Command::BadInputs { only } => run::build_server().and_then(|()| bad_inputs::run(only.as_deref())),
         Command::Openapi => run::build_server().and_then(|()| openapi::run()),
         Command::Replays(plan) => run::build_server().and_then(|()| replays::run(&plan)),

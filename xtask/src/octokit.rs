@@ -34,7 +34,7 @@ pub(crate) fn run() -> Result<()> {
     if !has_or_installs("octokit", "node", "nodejs")? || !has_or_installs("octokit", "npm", "npm")? {
         return Ok(());
     }
-    let script = install()?;
+    let script = install("octokit.mjs")?;
     let directory = tempfile::tempdir()?;
     let mut node = start_node(&script)?;
     let result = drive(&mut node, directory.path());
@@ -48,20 +48,20 @@ pub(crate) fn run() -> Result<()> {
     examples::run(&packages.join("@octokit/webhooks-examples"))
 }
 
-/// The packages of `xtask/js`, installed below `target`, where nothing is committed from.
-fn install() -> Result<PathBuf> {
+/// The packages of `xtask/js`, installed below `target`, where nothing is committed from, with one of its scripts.
+pub(crate) fn install(script: &str) -> Result<PathBuf> {
     let (from, to) = (root().join("xtask/js"), root().join("target/xtask/js"));
     std::fs::create_dir_all(&to)?;
     let lock = std::fs::read(from.join("package-lock.json"))?;
     let installed = std::fs::read(to.join("installed.json")).is_ok_and(|known| known == lock);
-    for file in ["package.json", "package-lock.json", ".npmrc", "octokit.mjs"] {
+    for file in ["package.json", "package-lock.json", ".npmrc", script] {
         std::fs::copy(from.join(file), to.join(file)).with_context(|| format!("cannot copy {file}"))?;
     }
     if !installed {
         run_with(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&to))?;
         std::fs::write(to.join("installed.json"), lock)?;
     }
-    Ok(to.join("octokit.mjs"))
+    Ok(to.join(script))
 }
 
 fn start_node(script: &std::path::Path) -> Result<Child> {
