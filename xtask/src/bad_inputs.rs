@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod corpus;
 mod expand;
+mod kms;
 mod wire;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -38,6 +39,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     admin::run(only, &mut tally)?;
     config::run(only, &mut tally)?;
     cli::run(only, &mut tally)?;
+    kms::run(only, &mut tally)?;
     let Tally { cases, failed, skipped } = tally;
     ensure!(cases + skipped > 0, "no case is called so");
     println!("bad-inputs: {cases} cases, {failed} failed, {skipped} not applicable");

@@ -32,8 +32,10 @@ impl SoftHsm {
         let config = directory.join("softhsm2.conf");
         std::fs::write(&config, format!("directories.tokendir = {}\nlog.level = ERROR\n", tokens.display()))?;
         let key = directory.join("aes.key");
-        let mut random = std::fs::File::open("/dev/urandom")?;
-        std::io::copy(&mut std::io::Read::take(&mut random, 32), &mut std::fs::File::create(&key)?)?;
+        // As text: softhsm2-util reads a key file up to its first zero byte.
+        let mut random = [0; 16];
+        std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut random)?;
+        std::fs::write(&key, hex::encode(random))?;
         let util = |arguments: &[&str]| {
             run_with(Command::new("softhsm2-util").args(arguments).env("SOFTHSM2_CONF", &config).stdout(Stdio::null()))
         };
