@@ -84,6 +84,8 @@ impl Declaring {
         if let Some(taken) = self.taken(&by, Authority::ServedFile, &sources) {
             return Err(EngineError::Conflict(taken));
         }
+        let mut destinations = destinations;
+        destinations.iter_mut().for_each(|destination| stored::without_literals(&mut destination.declared));
         self.engine.declare(&by, Authority::ServedFile, declared(sources, destinations)).await
     }
 

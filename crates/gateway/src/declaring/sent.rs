@@ -121,6 +121,11 @@ impl Declaring {
         }
         for destination in &mut tables.destinations {
             self.settle(by, Kind::Destination, &destination.name, &mut destination.declared);
+            let before = stored::table(&self.engine, by, Kind::Destination, &destination.name);
+            let old = self.engine.destination(by.organization, &destination.name);
+            if let (Some(before), Some(old)) = (before, old) {
+                stored::settle_values(&before, (&old.spec, &destination.spec), &mut destination.declared);
+            }
         }
         self.may(by, Authority::AppliedFile, &tables)?;
         Ok(tables)

@@ -13,6 +13,9 @@ use crate::config::{STORED, is_reference};
 /// Where a table has secrets.
 const SECRETS: [&str; 4] = ["/secret", "/sign/secret", "/token", "/checkout/credential"];
 
+/// Tables in a table whose values may be credentials.
+const GROUPS: [&str; 2] = ["set_headers", "environment"];
+
 /// Where a table has a URL that values are sent to.
 const PLACES: [&str; 3] = ["/url", "/api", "/checkout/base"];
 
@@ -94,8 +97,12 @@ pub(super) fn fill(
     for place in PLACES {
         fill_at(&kept, spec, &mut whole, place, references);
     }
-    let is_elsewhere = PLACES.iter().any(|place| kept.pointer(place) != whole.pointer(place));
-    for group in ["set_headers", "environment"] {
+    let is_same = |place: &str| {
+        let now = whole.pointer(place);
+        kept.pointer(place) == now || now.and_then(Value::as_str).is_some_and(|now| now == in_memory(place))
+    };
+    let is_elsewhere = !PLACES.iter().all(|place| is_same(place));
+    for group in GROUPS {
         let names: Vec<String> =
             whole.get(group).and_then(Value::as_object).into_iter().flat_map(Map::keys).cloned().collect();
         // What is stored is not sent elsewhere; the checks say so, where it stands.
@@ -133,11 +140,60 @@ fn fill_at(
     if text != STORED && (text != before || references.contains_key(text)) {
         return;
     }
+    if before == STORED {
+        if let Some(value) = spec.and_then(|spec| in_force(spec, pointer)) {
+            *text = in_memory(pointer);
+            references.insert(text.clone(), Zeroizing::new(value.to_owned()));
+        }
+        return;
+    }
     text.clone_from(before);
     if is_reference(before)
         && let Some(value) = spec.and_then(|spec| in_force(spec, pointer))
     {
         references.entry(before.clone()).or_insert_with(|| Zeroizing::new(value.to_owned()));
+    }
+}
+
+/// What stands, while a table is checked, for a value that is in force and in no table.
+fn in_memory(pointer: &str) -> String {
+    format!("env:{STORED} {pointer}")
+}
+
+/// What the served file has of a table and may be a credential is kept in no table: `stored` stands for it.
+pub(super) fn without_literals(table: &mut Value) {
+    let is_literal = |text: &str| !is_reference(text);
+    if let Some(Value::String(url)) = table.get_mut("url")
+        && is_literal(url)
+        && url.contains('?')
+    {
+        STORED.clone_into(url);
+    }
+    for group in GROUPS {
+        let values = table.get_mut(group).and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut);
+        for value in values.filter(|value| value.as_str().is_some_and(is_literal)) {
+            *value = Value::from(STORED);
+        }
+    }
+}
+
+/// What is in force and in no table is not in this one either, if it is the same.
+pub(super) fn settle_values(
+    before: &Map<String, Value>,
+    specs: (&DestinationSpec, &DestinationSpec),
+    table: &mut Value,
+) {
+    let before = Value::Object(before.clone());
+    let named = |group: &&str| -> Vec<String> {
+        let names = before.get(*group).and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        names.map(|name| format!("/{group}/{}", name.replace('~', "~0").replace('/', "~1"))).collect()
+    };
+    let pointers = PLACES.iter().map(|place| (*place).to_owned()).chain(GROUPS.iter().flat_map(named));
+    for pointer in pointers.filter(|pointer| before.pointer(pointer).is_some_and(|kept| kept == STORED)) {
+        let (old, new) = (in_force(specs.0, &pointer), in_force(specs.1, &pointer));
+        if let Some(value) = table.pointer_mut(&pointer).filter(|_| old == new) {
+            *value = Value::from(STORED);
+        }
     }
 }
 

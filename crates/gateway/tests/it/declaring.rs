@@ -283,3 +283,25 @@ async fn what_is_wrong_with_a_file_is_told_before_anything_of_it_is_in_force() {
     }
     assert_eq!(gateway.get("/sources").await["items"], json!([]));
 }
+
+#[tokio::test]
+async fn what_the_served_file_says_in_the_clear_is_kept_nowhere_and_planned_all_the_same() {
+    let served = "[[source]]\nname = \"github\"\nscheme = \"github\"\nsecret = \"env:GITHUB_SECRET\"\n\
+                  [[destination]]\nname = \"ci\"\ntype = \"http\"\nurl = \"https://a.test/?key=canary-query\"\n\
+                  set_headers = { \"X-Key\" = \"canary-header\" }\n";
+    let gateway = Gateway::start(served).await;
+    let everything = everything_in(gateway.directory.path());
+    assert!(!everything.windows(7).any(|window| window == b"canary-"), "what the file says is kept");
+    let exported = gateway.ok(&["export"], b"").await;
+    assert!(!exported.contains("canary"), "{exported}");
+    for (file, status) in [
+        (exported.as_str(), 0),
+        (served, 0),
+        (&served.replace("canary-header", "another"), 10),
+        (&served.replace("canary-query", "another"), 10),
+    ] {
+        let plan = gateway.run(&["plan", "-f", "-"], file.as_bytes()).await;
+        assert_eq!(plan.status, status, "{file}\n{plan:?}");
+        assert!(!plan.stdout.contains("canary") && !plan.stdout.contains("another"), "{}", plan.stdout);
+    }
+}
