@@ -80,6 +80,7 @@ pub(crate) async fn commit(
             "delivery_id": fact.delivery_id,
             "event": fact.event_type,
             "event_id": id.to_string(),
+            "destinations": deliveries.len(),
             "key_version": proven_by(&proven, source).map(|(_, version)| version),
         });
         AuditEntry::by(&by, action, format!("source:{}", source.name), now, detail)

@@ -24,8 +24,8 @@ use crate::ids::{DeliveryId, NodeId, OrganizationId, SourceId};
 use crate::kms::Kms;
 use crate::kms::cache::{Bounded, CachePolicy};
 use crate::model::{
-    Declaration, DedupPolicy, Destination, OWN, Organization, Outcome, PUBLISH, Proof, Retention, SecretOwner, Source,
-    SourceSpec,
+    AuditEntry, Declaration, DedupPolicy, Destination, OWN, Organization, Outcome, PUBLISH, Principal, Proof,
+    Retention, SecretOwner, Source, SourceSpec,
 };
 use crate::opening::Opening;
 use crate::refusals::Refusals;
@@ -472,6 +472,8 @@ async fn make_source(
         created_at: now,
         removed_at: None,
     };
-    parts.store.change(vec![Change::PutSource(source.clone())], vec![]).await?;
+    let (by, detail) = (Principal::system(organization), serde_json::json!({}));
+    let audit = AuditEntry::by(&by, "source.create", format!("source:{name}"), now, detail);
+    parts.store.change(vec![Change::PutSource(source.clone())], vec![audit]).await?;
     Ok(source)
 }

@@ -20,7 +20,7 @@ use crate::keyring::{Keyring, Live, LiveSecret, open_secret};
 use crate::kms::cache::{CachePolicy, Cell, Rests};
 use crate::kms::seal::{open, seal};
 use crate::kms::{KmsError, Sealed};
-use crate::model::{Principal, SecretOwner};
+use crate::model::{AuditEntry, Principal, SecretOwner};
 use crate::receive::InboundRequest;
 use crate::redact::Credentials;
 use crate::registry::Registry;
@@ -351,7 +351,10 @@ impl Inner {
         let sealed = seal(self.kms(), self.entropy(), INSTALLATION_KEY_PLACE, key.as_ref()).await?;
         let value = serde_json::to_vec(&json!(sealed)).expect("a sealed value is plain JSON");
         let put = Change::PutMeta { name: INSTALLATION_KEY.to_owned(), value };
-        self.store().change(vec![put], vec![]).await.map_err(store)?;
+        let by = Principal::system(OrganizationId::DEFAULT);
+        let detail = json!({ "key_id": sealed.key_id });
+        let audit = AuditEntry::by(&by, "installation_key.create", "installation", self.clock().now(), detail);
+        self.store().change(vec![put], vec![audit]).await.map_err(store)?;
         Ok(Arc::new(key))
     }
 }

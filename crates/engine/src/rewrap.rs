@@ -221,7 +221,10 @@ impl Engine {
             return Ok(false);
         }
         let put = |name: &str, value| Change::PutMeta { name: name.to_owned(), value };
-        store.change(vec![put(GIVEN_UP, kept), put(INSTALLATION_KEY, vec![])], vec![]).await?;
+        let by = Principal::system(OrganizationId::DEFAULT);
+        let now = self.inner().clock().now();
+        let audit = AuditEntry::by(&by, "installation_key.give_up", "installation", now, json!({}));
+        store.change(vec![put(GIVEN_UP, kept), put(INSTALLATION_KEY, vec![])], vec![audit]).await?;
         self.inner().opening().forget_failure();
         Ok(true)
     }

@@ -76,7 +76,8 @@ impl Engine {
         let key = TotpKey::new(self.inner().entropy());
         let sealed = seal(self.inner().kms(), self.inner().entropy(), &totp_aad(&user), key.as_bytes()).await?;
         let changes = vec![AccountChange::SetTotp(user.id, Some(sealed))];
-        self.inner().store().change_accounts(user.organization, changes, vec![]).await?;
+        let audit = user_audit(by, "user.totp_start", &user, self.inner().clock().now(), json!({}));
+        self.inner().store().change_accounts(user.organization, changes, vec![audit]).await?;
         Ok(TotpStart { uri: key.uri("Hookward", &user.email) })
     }
 

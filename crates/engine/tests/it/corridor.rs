@@ -122,6 +122,7 @@ async fn gone_disables_the_destination_and_resuming_it_drains_what_was_held() {
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 1);
     assert!(matches!(rig.engine.destination(ORG, "ci").unwrap().state, DestinationState::Disabled { .. }));
+    assert_eq!(rig.audit().await.iter().filter(|action| *action == "destination.disable").count(), 1);
     assert!(rig.deliveries().await.iter().all(|delivery| matches!(delivery.state, DeliveryState::Held { .. })));
     rig.engine.set_destination_state("ci", DestinationState::Active, &by("test")).await.unwrap();
     rig.engine.run_until_idle().await;

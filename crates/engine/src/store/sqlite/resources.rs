@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
+use serde_json::json;
 
 use super::audit;
 use super::failure::{Failure, Result};
@@ -13,8 +14,8 @@ use crate::clock::Timestamp;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::kms::Sealed;
 use crate::model::{
-    AuditEntry, Declaration, Destination, DestinationKind, DestinationState, Manager, Organization, SealedSecret,
-    SecretOwner, Source,
+    AuditEntry, Declaration, Destination, DestinationKind, DestinationState, Manager, Organization, Principal,
+    SealedSecret, SecretOwner, Source,
 };
 use crate::store::{Change, Resources};
 
@@ -140,13 +141,19 @@ fn set_state(
 }
 
 /// Disables a destination that no longer wants anything. One that is disabled already keeps its first reason.
-pub(super) fn disable(connection: &Connection, id: DestinationId, reason: &str, at: Timestamp) -> Result<()> {
-    connection
-        .prepare_cached(
-            "update destinations set state = 'disabled', disabled_reason = ?2 where id = ?1 and state <> 'disabled'",
-        )?
-        .execute(params![id.as_bytes(), reason])?;
-    hold_pending(connection, id, Some(at))
+/// What an attempt found out about its destination; told once.
+pub(super) fn disable(tx: &Tx<'_>, id: DestinationId, reason: &str, at: Timestamp) -> Result<()> {
+    let sql = "update destinations set state = 'disabled', disabled_reason = ?2 where id = ?1 and state <> 'disabled'
+               returning organization_id, name";
+    let disabled = first(tx.connection, sql, params![id.as_bytes(), reason], |row| {
+        let cells = Cells::new("destinations", row);
+        let organization = cells.id("organization_id", OrganizationId::from_bytes)?;
+        Ok((organization, cells.get::<String>("name")?))
+    })?;
+    hold_pending(tx.connection, id, Some(at))?;
+    let Some((organization, name)) = disabled else { return Ok(()) };
+    let (by, detail) = (Principal::system(organization), json!({ "reason": reason }));
+    audit::append(tx, &AuditEntry::by(&by, "destination.disable", format!("destination:{name}"), at, detail))
 }
 
 fn hold_pending(connection: &Connection, id: DestinationId, at: Option<Timestamp>) -> Result<()> {

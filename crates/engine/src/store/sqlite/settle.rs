@@ -20,9 +20,8 @@ pub(super) fn write(
     outputs: &[Option<PackedOutput>],
 ) -> Result<Vec<Settled>> {
     let with_outputs = settlements.iter().zip(outputs);
-    let settled: Vec<_> = with_outputs
-        .map(|(settlement, output)| settle_one(tx.connection, settlement, output.as_ref()))
-        .collect::<Result<_>>()?;
+    let settled: Vec<_> =
+        with_outputs.map(|(settlement, output)| settle_one(tx, settlement, output.as_ref())).collect::<Result<_>>()?;
     for (settlement, settled) in settlements.iter().zip(&settled) {
         if *settled == Settled::Written {
             let owner = SecretOwner::Destination(settlement.claim.destination());
@@ -34,7 +33,8 @@ pub(super) fn write(
     Ok(settled)
 }
 
-fn settle_one(connection: &Connection, settlement: &Settlement, output: Option<&PackedOutput>) -> Result<Settled> {
+fn settle_one(tx: &Tx<'_>, settlement: &Settlement, output: Option<&PackedOutput>) -> Result<Settled> {
+    let connection = tx.connection;
     let claim = &settlement.claim;
     let Some(leased) = leased(connection, claim)? else { return Ok(Settled::LeaseLost) };
     let seq = leased.seq;
@@ -45,7 +45,7 @@ fn settle_one(connection: &Connection, settlement: &Settlement, output: Option<&
         outputs::put(connection, seq, claim.number(), output)?;
     }
     if let Some(reason) = &settlement.disable {
-        disable(connection, claim.destination(), reason, ended_at)?;
+        disable(tx, claim.destination(), reason, ended_at)?;
     }
     let next = if leased.called_off && settlement.next != Next::Delivered { Next::Cancelled } else { settlement.next };
     let (state, due_at) = match next {
