@@ -71,9 +71,9 @@ codes! {
     InvalidLimit "invalid_limit" UNPROCESSABLE_ENTITY "`limit` is out of its range";
     InvalidCursor "invalid_cursor" UNPROCESSABLE_ENTITY "`cursor` is not one that this list gave";
     InvalidRequest "invalid_request" UNPROCESSABLE_ENTITY "the body or a header says something that cannot be done";
-    TooOften "too_often" TOO_MANY_REQUESTS "this was done too often lately; try again later";
-    Inconsistent "inconsistent" INTERNAL_SERVER_ERROR "kept data breaks its own rules; an operator must look";
-    Unavailable "unavailable" SERVICE_UNAVAILABLE "the store or the key service does not answer now; try again";
+    TooOften "too_often" TOO_MANY_REQUESTS "this was done too often lately: try again later";
+    Inconsistent "inconsistent" INTERNAL_SERVER_ERROR "kept data breaks its own rules, and an operator must look";
+    Unavailable "unavailable" SERVICE_UNAVAILABLE "the store or the key service does not answer now: try again";
 }
 
 impl Code {

@@ -161,9 +161,10 @@ impl Page<'_> {
         self.code(operation.path);
         self.raw("</p>\n");
         self.paragraph(text(&operation.says["description"]));
-        match operation.scope() {
-            Some(scope) => self.paragraph(&format!("Needs the scope `{scope}`.")),
-            None => self.paragraph("Needs no key."),
+        match (operation.is_open(), operation.scope()) {
+            (true, _) => self.paragraph("Needs no key."),
+            (false, Some(scope)) => self.paragraph(&format!("Needs the scope `{scope}`.")),
+            (false, None) => self.paragraph("Needs no scope."),
         }
         self.parameters(&operation.says["parameters"]);
         let body = &operation.says["requestBody"]["content"]["application/json"];
@@ -236,6 +237,10 @@ impl Operation<'_> {
         anchor(text(&self.says["operationId"]))
     }
 
+    fn is_open(&self) -> bool {
+        self.says["security"].as_array().is_none_or(Vec::is_empty)
+    }
+
     fn scope(&self) -> Option<&str> {
         self.says["security"][0]["bearer"][0].as_str()
     }
@@ -254,7 +259,7 @@ impl Operation<'_> {
         if self.method != "get" {
             let _ = write!(command, " -X {}", self.method.to_uppercase());
         }
-        if self.scope().is_some() {
+        if !self.is_open() {
             command += " -H \"Authorization: Bearer $HOOKWARD_API_KEY\"";
         }
         if let Some(media) = self.says["requestBody"]["content"].get("application/json") {
@@ -272,4 +277,40 @@ fn anchor(name: &str) -> String {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whatever_the_document_says_is_text() {
+        let hostile = "<script>alert(1)</script> \"&\" `<b>`";
+        let page = page(&json!({
+            "info": { "description": hostile },
+            "tags": [{ "name": hostile, "description": hostile }],
+            "paths": { "/<i>": { "get": {
+                "operationId": hostile, "tags": [hostile], "summary": hostile, "description": hostile,
+                "security": [{ "bearer": ["read"] }],
+                "parameters": [{ "name": hostile, "in": "query", "schema": { "type": hostile }, "description": hostile }],
+                "responses": { "200": { "description": hostile, "content": {
+                    "application/json": { "schema": { "type": "string" }, "example": hostile },
+                } } },
+            } } },
+            "components": { "schemas": { "<u>": { "description": hostile, "enum": [hostile] } } },
+        }));
+        for tag in ["<script", "<b>", "<i>", "<u>"] {
+            assert!(!page.contains(tag), "{tag}");
+        }
+        assert!(page.contains("<code>&lt;b&gt;</code>") && page.contains("Needs the scope <code>read</code>"));
+    }
+
+    #[test]
+    fn the_page_asks_nobody_else() {
+        let page = page(&json!({ "info": {}, "tags": [], "paths": {}, "components": { "schemas": {} } }));
+        assert_eq!(page.matches("href=\"").count(), page.matches("href=\"#").count() + 1, "one stylesheet");
+        assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("src="));
+    }
 }
