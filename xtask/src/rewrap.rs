@@ -40,7 +40,7 @@ impl Plan {
 
 /// Goes from key to key.
 pub(crate) fn run_all(plan: &Plan) -> Result<()> {
-    for (program, package) in [("softhsm2-util", "softhsm2"), ("python3", "python3")] {
+    for (program, package) in [("softhsm2-util", "softhsm2"), ("python3", "python3-venv")] {
         if !has_or_installs("rewrap", program, package)? {
             return Ok(());
         }

@@ -125,7 +125,7 @@ impl Kms for Pkcs11Kms {
         if key_id != self.id {
             return Err(KmsError::WrongKey { sealed_under: key_id.to_owned(), holds: self.id.clone() });
         }
-        data_key(&*self.call(What::Unwrap(wrapped.to_vec()), aad).await?)
+        data_key(&self.call(What::Unwrap(wrapped.to_vec()), aad).await?)
     }
 }
 
