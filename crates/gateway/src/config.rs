@@ -100,6 +100,8 @@ pub struct Settings {
     pub egress_allow: Vec<IpNet>,
     /// Whether such a range may be all of them.
     pub egress_allow_everything: bool,
+    /// How often the audit log's head is told as an event; never when absent.
+    pub publish_head: Option<Duration>,
     /// PEM certificates trusted besides the public ones.
     pub egress_roots: Option<PathBuf>,
 }
@@ -255,6 +257,9 @@ struct Given {
     destination: Vec<Value>,
 }
 
+/// How often the audit log's head may be told: often enough for a use, seldom enough for a log.
+const PUBLISH_HEAD: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(30 * 86_400);
+
 /// A configuration on its way to becoming declarations: collects everything that is wrong instead of stopping at the
 /// first.
 struct Check<'a> {
@@ -377,6 +382,7 @@ impl<'a> Check<'a> {
             },
             egress_allow: settings::reachable(self, &file.egress.allow, file.egress.allow_everything),
             egress_allow_everything: file.egress.allow_everything,
+            publish_head: file.audit.publish_head.as_ref().map(|every| self.publish_head(every)),
             egress_roots: file.egress.extra_roots.clone(),
         }
     }
@@ -428,6 +434,14 @@ impl<'a> Check<'a> {
     }
 
     /// A timeout must leave time for something.
+    fn publish_head(&mut self, value: &toml::Spanned<values::Lapse>) -> Duration {
+        let every = value.get_ref().0;
+        if !PUBLISH_HEAD.contains(&every) {
+            self.problem(value, "`publish_head` is 1m to 30d; leave it out to publish none");
+        }
+        every
+    }
+
     fn timeout(&mut self, value: &toml::Spanned<values::Lapse>, what: &str) -> Duration {
         let duration = value.get_ref().0;
         if duration.is_zero() {

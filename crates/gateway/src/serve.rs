@@ -194,6 +194,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     tasks.spawn(accept::serve(admin, limits.clone(), service, stop.clone()));
     let dispatching = (engine.clone(), stop.clone());
     tasks.spawn(async move { dispatching.0.run(dispatching.1).await });
+    if let Some(every) = settings.publish_head {
+        let publishing = (engine.clone(), stop.clone());
+        tasks.spawn(async move { publishing.0.publish_heads(every, &publishing.1).await });
+    }
     tasks.close();
     let (public, admin, drain_timeout) = (public_address, admin_address, limits.drain_timeout);
     Ok(Running { engine, declaring, settings, schemes, public, admin, api_key_file, drain_timeout, stop, tasks })

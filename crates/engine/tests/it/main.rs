@@ -4,6 +4,7 @@
 
 mod accounts;
 mod alert;
+mod audit;
 mod backup;
 mod chain;
 mod clock;

@@ -23,6 +23,7 @@ pub(super) struct File {
     pub(super) egress: Egress,
     pub(super) kms: Kms,
     pub(super) checkouts: Checkouts,
+    pub(super) audit: Audit,
     pub(super) retention: Retention,
     pub(super) unmatched: Vec<Unmatched>,
     pub(super) source: Vec<Source>,
@@ -49,6 +50,7 @@ impl Default for File {
             egress: Egress::default(),
             kms: Kms::default(),
             checkouts: Checkouts::default(),
+            audit: Audit::default(),
             retention: Retention::default(),
             unmatched: Vec::new(),
             source: Vec::new(),
@@ -159,6 +161,12 @@ pub(super) struct Kms {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Checkouts {
     pub(super) directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Audit {
+    pub(super) publish_head: Option<Spanned<Lapse>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -252,7 +252,7 @@ fn every_accepted_delivery_is_in_the_audit_log() {
 
 #[test]
 fn the_first_secret_comes_from_the_command_line() {
-    let world = World::start_with(&[("ACME_WEB_SECRET", "")]);
+    let world = World::start_with(&[]);
     let commit = world.commit("acme/web", &[("README", "nothing")]);
     let push = || world.push("acme/web", WEB_SECRET, "d-1", "refs/heads/main", &commit);
     assert_answer(&push(), 401, UNAUTHORIZED);

@@ -22,6 +22,16 @@ fn all_addresses_are_reached_only_by_saying_so_twice() {
 }
 
 #[test]
+fn a_head_is_published_now_and_then_or_not_at_all() {
+    assert_eq!(parse("").unwrap().settings.publish_head, None);
+    for (every, fits) in [("1m", true), ("30d", true), ("59s", false), ("31d", false)] {
+        assert_eq!(parse(&format!("[audit]\npublish_head = \"{every}\"\n")).is_ok(), fits, "{every}");
+    }
+    insta::assert_snapshot!(problems("[audit]\npublish_head = \"5s\"\n"), @"hookward.toml:2:16: `publish_head` is 1m to 30d; leave it out to publish none");
+    insta::assert_snapshot!(problems("[audit]\npublish_heads = \"1h\"\n"), @"hookward.toml:2:1: unknown key `publish_heads` in [audit]; did you mean `publish_head`?");
+}
+
+#[test]
 fn not_everybody_is_a_proxy() {
     insta::assert_snapshot!(problems("[public]\ntrusted_proxies = [\"::/0\"]\n"), @"hookward.toml:2:20: anybody could speak for anybody: `::/0` is wider than any network of proxies");
 }

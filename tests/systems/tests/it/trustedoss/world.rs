@@ -41,10 +41,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn start() -> Self {
-        Self::start_with(&[])
+        Self::start_with(&[("ACME_WEB_SECRET", WEB_SECRET), ("ACME_INFRA_TOKEN", INFRA_TOKEN)])
     }
 
-    pub(super) fn start_with(environment: &[(&str, &str)]) -> Self {
+    /// With these secrets of `web` and `infra`.
+    pub(super) fn start_with(secrets: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let git = GitServer::start(None).unwrap();
         let told: Arc<Mutex<Told>> = Arc::default();
@@ -62,13 +63,11 @@ impl World {
         .unwrap();
         let setup = Setup::with_config_file(directory.path(), &repository("examples/trustedoss/hookward.toml"))
             .unwrap()
-            .env("ACME_WEB_SECRET", WEB_SECRET)
             .env("ACME_API_SECRET", API_SECRET)
-            .env("ACME_INFRA_TOKEN", INFRA_TOKEN)
             .env("GITHUB_API_URL", &host.url("/api"))
             .env("GITHUB_TOKEN", GITHUB_TOKEN)
             .env("HOOKWARD_LOG", "debug");
-        let setup = environment.iter().fold(setup, |setup, (name, value)| setup.env(name, value));
+        let setup = secrets.iter().fold(setup, |setup, (name, value)| setup.env(name, value));
         let server = setup.start().unwrap();
         Self { server, git, told, directory, _host: host }
     }
