@@ -7,10 +7,12 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use hookward_engine::Engine;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::time::timeout;
 
 use crate::answer::{Prepared, Whole};
+use crate::api::authorize::Sender;
+use crate::api::problem::Problem;
 use crate::api::{Api, time};
 use crate::config::Answer;
 
@@ -78,9 +80,14 @@ fn ready_and_notices(engine: &Engine) -> serde_json::Value {
 }
 
 /// `/metrics`.
-pub(crate) async fn metrics(State(api): State<Arc<Api>>) -> Response {
+pub(crate) async fn metrics(
+    State(api): State<Arc<Api>>,
+    sender: Sender,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    api.may_see_metrics(&sender, &headers).await?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], api.render_metrics().await).into_response()
+    Ok(([(header::CONTENT_TYPE, kind)], api.render_metrics().await).into_response())
 }
 
 async fn store_answers(engine: &Engine) -> Result<(), String> {

@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use hookward_engine::accounts::{BOOTSTRAP, Proven};
 use hookward_engine::ids::OrganizationId;
-use hookward_engine::model::{Principal, Scopes};
+use hookward_engine::model::{Principal, Scope, Scopes};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, header};
 use sha2::{Digest, Sha256};
@@ -85,6 +85,21 @@ impl FromRequestParts<Arc<Api>> for Sender {
 }
 
 impl Api {
+    /// Lets everybody see the metrics while there is one organization. Where there are more, they name the sources of all
+    /// of them: then it takes a key of who operates the installation.
+    pub(crate) async fn may_see_metrics(&self, sender: &Sender, headers: &HeaderMap) -> Result<(), Problem> {
+        if self.engine.organizations().len() <= 1 {
+            return Ok(());
+        }
+        let proven = match bearer(headers) {
+            Some(token) => self.prove(&token, &sender.address).await?,
+            None => None,
+        };
+        let may = |who: &Authenticated| who.principal.operates() && who.scopes.contains(Scope::Read);
+        let problem = "there are several organizations: send a key of the default one, with the scope `read`";
+        if proven.as_ref().is_some_and(may) { Ok(()) } else { Err(unauthorized(problem)) }
+    }
+
     /// Whom `token` proves.
     async fn prove(&self, token: &[u8], address: &str) -> Result<Option<Authenticated>, Problem> {
         // Digests are compared, in constant time: neither length nor content of the key shows.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::problem;
-use crate::support::{Gateway, SOURCES};
+use crate::support::{Gateway, KEY, SOURCES, send};
 
 /// A gateway with an organization `acme` beside the default one, and the key with which that administers itself.
 async fn with_acme() -> (Gateway, String, String) {
@@ -80,4 +80,17 @@ async fn only_who_operates_the_installation_makes_and_erases_organizations() {
     assert_eq!(gateway.api_as(&acme, "GET", "/sources", "").await.status, 401, "its keys end at once");
     let default = gateway.get("/organizations").await["items"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(gateway.api("DELETE", &format!("/organizations/{default}"), "").await.status, 409);
+}
+
+#[tokio::test]
+async fn metrics_name_everybodys_sources_so_with_several_organizations_they_take_the_operators_key() {
+    let (gateway, _, acme) = with_acme().await;
+    let ask = async |key: Option<&str>| {
+        let bearer = key.map(|key| format!("Bearer {key}"));
+        let headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
+        send(gateway.running.admin(), "GET", "/metrics", &headers, b"").await.status
+    };
+    assert_eq!([ask(None).await, ask(Some(&acme)).await, ask(Some(KEY)).await], [401, 401, 200]);
+    let alone = Gateway::start(SOURCES).await;
+    assert_eq!(send(alone.running.admin(), "GET", "/metrics", &[], b"").await.status, 200);
 }
