@@ -86,7 +86,7 @@ async fn sign(
     now: Timestamp,
 ) -> Result<Signature, String> {
     let Some(signer) = &live.signer else {
-        return match &live.destination.spec.signing {
+        return match live.destination.spec.signing.first() {
             None => Ok((vec![], vec![])),
             Some(signing) => Err(format!("no scheme `{}`", signing.scheme)),
         };
@@ -94,7 +94,7 @@ async fn sign(
     let url = match &live.destination.spec.kind {
         DestinationKind::Http(http) => http.url.as_str(),
         DestinationKind::Report(report) => report.api_url.as_str(),
-        DestinationKind::Command(_) | DestinationKind::Pull(_) => "",
+        DestinationKind::Command(_) | DestinationKind::Pull(_) | DestinationKind::Slack(_) => "",
     };
     let id = event.id.to_string();
     let draft = Draft { id: &id, event_type: &event.event_type, method: "POST", url, body };

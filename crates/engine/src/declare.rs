@@ -252,7 +252,7 @@ impl Engine {
             ("source", &source.name, scheme, &source.secret)
         });
         let destinations = declared.destinations.iter().map(|destination| {
-            let scheme = destination.spec.signing.as_ref().map(|signing| &signing.scheme);
+            let scheme = destination.spec.signing.first().map(|signing| &signing.scheme);
             ("destination", &destination.name, scheme, &destination.secret)
         });
         for (kind, name, scheme, secret) in sources.chain(destinations) {
@@ -286,7 +286,7 @@ fn keep_less(changes: &mut Vec<Change>, declared: &Declared, existing: &Resource
             ids.push((destination.id, spec));
         } else if let Some(old) = existing.destinations.iter().find(|old| old.name == *name) {
             if old.spec == *spec && kept(spec) != *spec && !before.has(old.id) {
-                changes.push(Change::PutDestination(Destination { spec: kept(spec), ..old.clone() }));
+                changes.push(Change::PutDestination(Box::new(Destination { spec: kept(spec), ..old.clone() })));
             }
             ids.push((old.id, spec));
         }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Timestamp;
 use crate::egress::{Blocked, UrlProblem};
 use crate::ids::{DeliveryId, EventId};
-use crate::model::{Concluded, KeptOutput, Outcome, RequestRecord};
+use crate::model::{Concluded, Exchange, KeptOutput, Outcome, RequestRecord};
 use crate::output::Output;
 
 /// Settings of a destination that can never work: whoever wrote them has to change them.
@@ -100,6 +100,8 @@ pub struct Report {
     pub detail: String,
     /// What the program wrote, if one was started.
     pub output: Option<KeptOutput>,
+    /// What was sent and what came back, where a request was made.
+    pub exchange: Option<Exchange>,
 }
 
 impl Report {
@@ -113,6 +115,7 @@ impl Report {
             excerpt: Bytes::new(),
             detail: detail.into(),
             output: None,
+            exchange: None,
         }
     }
 }

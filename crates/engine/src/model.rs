@@ -21,11 +21,14 @@ pub use audit::AuditEntry;
 pub use chain::{Broken, ChainHash, ChainRow, Checked, Facts, Head, InvalidHead, Verifier, Why};
 pub use declaration::{Declaration, Manager};
 pub use delivery::{
-    Attempt, Concluded, Delivery, DeliveryCause, DeliveryState, KeptOutput, Outcome, RESPONSE_EXCERPT_MAX,
+    Attempt, Concluded, Delivery, DeliveryCause, DeliveryState, Exchange, KeptOutput, Outcome, RESPONSE_EXCERPT_MAX,
+    Timings,
 };
 pub use destination::{
-    CheckoutSpec, CommandSpec, Destination, DestinationKind, DestinationSpec, DestinationState, HttpSpec, OUTPUT_BYTES,
-    PullSpec, ReportProvider, ReportSpec, RetrySchedule, Rules, Signing,
+    BreakerSpec, CheckoutSpec, CommandSpec, Condition, Destination, DestinationKind, DestinationSpec, DestinationState,
+    ENVIRONMENT, HEADERS, Health, HttpSpec, Limits, MTLS, MtlsSpec, OAUTH2, OAuth2ClientAuth, OAuth2Spec, OUTPUT_BYTES,
+    OnHeadFailure, OpenBreaker, Ordering, PullSpec, ReportProvider, ReportSpec, RetrySchedule, Rules, SignWith,
+    Signing, SlackSpec, URL,
 };
 pub use event::{Event, PassedOver, PassedOverReason, REDACTED, RequestRecord};
 pub use job::{JobRange, JobSpec, JobState, RedeliveryJob};

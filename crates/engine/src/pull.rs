@@ -218,6 +218,8 @@ impl Engine {
             exit_code: None,
             excerpt: Bytes::new(),
             detail: if outcome == Outcome::Success { String::new() } else { "the consumer gave it back".to_owned() },
+            node: None,
+            exchange: None,
         };
         Ok(Settlement { claim: held.claim.clone(), attempt, output: None, next, then, disable: None })
     }

@@ -137,6 +137,7 @@ impl Runner {
                 }
             }
             DestinationKind::Pull(_) => Self::Broken("a consumer has to ask for it".to_owned()),
+            DestinationKind::Slack(_) => Self::Broken("nothing is posted to Slack yet".to_owned()),
             DestinationKind::Command(command) => {
                 match CommandDestination::new(command, spec.timeout, parts.supervisor.clone(), &parts.checkouts()) {
                     Ok(command) => Self::Command(Box::new(command)),
@@ -242,7 +243,7 @@ impl Registry {
                     (Arc::new(Runner::new(&destination.spec, parts)), Arc::new(rules))
                 }
             };
-            let scheme = destination.spec.signing.as_ref().and_then(|signing| schemes.find(&signing.scheme));
+            let scheme = destination.spec.signing.first().and_then(|signing| schemes.find(&signing.scheme));
             let signer = match scheme {
                 None => None,
                 Some(scheme) => {

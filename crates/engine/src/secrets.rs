@@ -318,6 +318,8 @@ impl Inner {
             first_used_at: None,
             last_used_at: None,
             uses: 0,
+            purpose: purpose_of(owner, scheme),
+            last_accepted_at: None,
         };
         // It counts as soon as it is in force, whether or not it was opened by then.
         self.fingerprints().add(owner, version, &secret);
@@ -360,4 +362,12 @@ fn not_declared(owner: SecretOwner) -> EngineError {
         SecretOwner::Source(id) => format!("source `{id}`"),
         SecretOwner::Destination(id) => format!("destination `{id}`"),
     })
+}
+
+/// What a version of `owner`'s secret is for: a source has one scheme, so there is nothing to tell apart.
+fn purpose_of(owner: SecretOwner, scheme: &Scheme) -> String {
+    match owner {
+        SecretOwner::Source(_) => String::new(),
+        SecretOwner::Destination(_) => scheme.name().to_owned(),
+    }
 }

@@ -45,6 +45,8 @@ pub fn conclude(
         exit_code: report.exit_code,
         excerpt: report.excerpt.slice(..excerpt_len),
         detail: report.detail,
+        node: Some(claim.node()),
+        exchange: report.exchange,
     };
     Settlement { claim, attempt, output: report.output, next: verdict.next, then, disable: verdict.disable }
 }

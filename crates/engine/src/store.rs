@@ -221,7 +221,7 @@ pub enum Change {
     /// Insert the source, or replace the spec and `removed_at` of the one with this id.
     PutSource(Source),
     /// Insert the destination, or replace the spec of the one with this id. Its state is not touched.
-    PutDestination(Destination),
+    PutDestination(Box<Destination>),
     /// Change a destination's state. Leaving `Active` holds its pending deliveries; entering it makes the held ones due at once.
     SetDestinationState(DestinationId, DestinationState),
     /// Insert a version of a secret.

@@ -11,8 +11,8 @@ use crate::engine::{Engine, EngineError};
 use crate::handshake::Tokens;
 use crate::ids::{DestinationId, SourceId};
 use crate::model::{
-    AuditEntry, Declaration, Destination, DestinationSpec, DestinationState, Manager, OWN, PUBLISH, Principal, Proof,
-    SecretOwner, Source,
+    AuditEntry, Condition, Declaration, Destination, DestinationSpec, DestinationState, Manager, OWN, PUBLISH,
+    Principal, Proof, SecretOwner, Source,
 };
 use crate::store::{Change, Resources};
 
@@ -179,7 +179,7 @@ impl Engine {
         may(authority, Kind::Destination, name, live.map(|live| &live.declaration))?;
         let id = old.map_or_else(|| DestinationId::new(now, self.inner().entropy()), |old| old.id);
         let owner = SecretOwner::Destination(id);
-        let scheme = spec.signing.as_ref().map(|signing| signing.scheme.as_str());
+        let scheme = spec.signing.first().map(|signing| signing.scheme.as_str());
         let seed = self.seed(owner, format!("destination:{name}"), scheme, spec.grace, secret.as_ref()).await?;
         let before = live.map(|live| &live.declaration);
         // At the first look after a start what is not kept of the served file cannot be compared.
@@ -194,15 +194,16 @@ impl Engine {
         {
             outline.forget(owner, existing, now);
         }
-        outline.changes.push(Change::PutDestination(Destination {
+        outline.changes.push(Change::PutDestination(Box::new(Destination {
             id,
             organization: by.organization,
             name: name.clone(),
             spec: spec.clone(),
             declaration,
             state: DestinationState::Active,
+            condition: Condition::default(),
             created_at: old.map_or(now, |old| old.created_at),
-        }));
+        })));
         if old.is_some() && live.is_none() {
             outline.changes.push(Change::SetDestinationState(id, DestinationState::Active));
         }
@@ -212,7 +213,7 @@ impl Engine {
     /// Whether the stored secret itself would be sent somewhere else than it was entered for.
     fn would_tell(&self, old: &Destination, new: &DeclaredDestination) -> bool {
         let moved = place(&old.spec) != place(&new.spec) || old.spec.signing != new.spec.signing;
-        let scheme = new.spec.signing.as_ref().and_then(|signing| self.inner().schemes().find(&signing.scheme));
+        let scheme = new.spec.signing.first().and_then(|signing| self.inner().schemes().find(&signing.scheme));
         moved && scheme.is_some_and(|scheme| is_sent_itself(&scheme))
     }
 

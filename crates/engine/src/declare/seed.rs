@@ -36,7 +36,7 @@ pub(super) fn place(spec: &DestinationSpec) -> Option<&str> {
         DestinationKind::Http(http) => Some(&http.url),
         DestinationKind::Report(report) => Some(&report.api_url),
         DestinationKind::Command(command) => command.checkout.as_ref().and_then(|checkout| checkout.base.as_deref()),
-        DestinationKind::Pull(_) => None,
+        DestinationKind::Pull(_) | DestinationKind::Slack(_) => None,
     }
 }
 

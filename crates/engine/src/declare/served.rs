@@ -45,7 +45,7 @@ pub(super) fn kept(spec: &DestinationSpec) -> DestinationSpec {
             &mut http.set_headers
         }
         DestinationKind::Command(command) => &mut command.environment,
-        DestinationKind::Report(_) | DestinationKind::Pull(_) => return spec,
+        DestinationKind::Report(_) | DestinationKind::Pull(_) | DestinationKind::Slack(_) => return spec,
     };
     pairs.iter_mut().for_each(|(_, value)| *value = ELSEWHERE.to_owned());
     spec
@@ -56,7 +56,7 @@ pub(crate) fn is_incomplete(spec: &DestinationSpec) -> bool {
     let (url, pairs) = match &spec.kind {
         DestinationKind::Http(http) => (http.url.as_str(), &http.set_headers),
         DestinationKind::Command(command) => ("", &command.environment),
-        DestinationKind::Report(_) | DestinationKind::Pull(_) => return false,
+        DestinationKind::Report(_) | DestinationKind::Pull(_) | DestinationKind::Slack(_) => return false,
     };
     url.ends_with(ELSEWHERE) || pairs.iter().any(|(_, value)| value == ELSEWHERE)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::durations::optional_micros;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId};
 
@@ -31,6 +32,10 @@ pub struct Delivery {
     pub cancel_at: Option<Timestamp>,
     /// The newer event that made it superfluous.
     pub superseded_by: Option<EventId>,
+    /// How many deliveries of its order key were given up since the last that was delivered.
+    pub skipped: u32,
+    /// How many of its attempts looked whether the destination is back: they do not count for the schedule.
+    pub probes: u32,
 }
 
 /// Where a delivery stands.
@@ -63,8 +68,13 @@ pub enum DeliveryState {
         /// When.
         at: Timestamp,
     },
-    /// Its destination is paused or disabled: kept, and drained on resume.
+    /// Its destination is paused, disabled or left alone for a while: kept, and drained on resume.
     Held {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// An earlier delivery of its order key is not over.
+    Waiting {
         /// Since when.
         since: Timestamp,
     },
@@ -112,6 +122,41 @@ pub struct Attempt {
     pub excerpt: Bytes,
     /// One sentence: what went wrong, empty on success.
     pub detail: String,
+    /// Who made it; `None` for what is not known any more.
+    pub node: Option<NodeId>,
+    /// What was sent and what came back, where requests are made.
+    pub exchange: Option<Exchange>,
+}
+
+/// One request and the head of its answer, without credentials.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// Where the request went, without its query.
+    pub target: String,
+    /// The request's headers; credentials in them are redacted.
+    pub request_headers: Vec<(String, Bytes)>,
+    /// The answer's headers, as many as are kept; empty when none came.
+    pub response_headers: Vec<(String, Bytes)>,
+    /// How long each stage took.
+    pub timings: Timings,
+}
+
+/// How long the stages of an exchange took, as far as they were reached. A connection that was kept from an earlier
+/// exchange has none of the first three.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Finding the addresses.
+    #[serde(default, rename = "resolve_us", with = "optional_micros", skip_serializing_if = "Option::is_none")]
+    pub resolve: Option<Duration>,
+    /// TCP.
+    #[serde(default, rename = "connect_us", with = "optional_micros", skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Duration>,
+    /// TLS.
+    #[serde(default, rename = "tls_us", with = "optional_micros", skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Duration>,
+    /// From the request's last byte, or its first where the answer was earlier, to the answer's first.
+    #[serde(default, rename = "first_byte_us", with = "optional_micros", skip_serializing_if = "Option::is_none")]
+    pub first_byte: Option<Duration>,
 }
 
 /// How a delivery ended, for whoever tells of it.

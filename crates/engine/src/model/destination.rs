@@ -5,8 +5,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::Declaration;
-use super::durations::{millis, seconds};
+use super::durations::{millis, optional_millis, optional_seconds, seconds};
+use super::{Declaration, Rate};
 use crate::clock::Timestamp;
 use crate::ids::{DestinationId, OrganizationId};
 
@@ -25,6 +25,8 @@ pub struct Destination {
     pub declaration: Declaration,
     /// Whether deliveries go out now.
     pub state: DestinationState,
+    /// How it has fared lately.
+    pub condition: Condition,
     /// When it was first declared.
     pub created_at: Timestamp,
 }
@@ -55,6 +57,27 @@ impl DestinationState {
     }
 }
 
+/// How a destination has fared: what its attempts have shown, and what follows from it. Kept beside what is declared;
+/// declaring a destination anew does not touch it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// The first failure since the last success.
+    pub failing_since: Option<Timestamp>,
+    /// Its breaker, if that is open: nothing goes out but a probe, everything else is held.
+    pub open: Option<OpenBreaker>,
+}
+
+/// An open breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenBreaker {
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is looked whether the destination is back.
+    pub probe_at: Timestamp,
+    /// How often it opened in a row, at least 1.
+    pub opens: u32,
+}
+
 /// How a destination behaves. Stored as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,12 +100,120 @@ pub struct DestinationSpec {
     /// The deadline of one attempt.
     #[serde(rename = "timeout_ms", with = "millis")]
     pub timeout: Duration,
-    /// How deliveries are signed anew, if they are.
+    /// Limits besides these two.
+    #[serde(default, skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
+    /// What becomes of it when it fails.
     #[serde(default)]
-    pub signing: Option<Signing>,
+    pub health: Health,
+    /// Whether deliveries of a key go out one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Ordering>,
+    /// How deliveries are signed anew: with each of these schemes, the main one first. Empty: they are not.
+    #[serde(default)]
+    pub signing: Vec<Signing>,
     /// How long the previous secret goes on signing or stays acceptable after a rotation.
     #[serde(rename = "grace_s", with = "seconds")]
     pub grace: Duration,
+}
+
+/// Limits of a destination besides its deadline and its concurrency.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// How long a connection may take to stand, TLS included.
+    #[serde(rename = "connect_ms", with = "optional_millis", skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Duration>,
+    /// How long the first byte of the answer may take once the request was sent.
+    #[serde(rename = "first_byte_ms", with = "optional_millis", skip_serializing_if = "Option::is_none")]
+    pub first_byte: Option<Duration>,
+    /// How many attempts may begin in a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+}
+
+impl Limits {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What becomes of a destination when it fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// When to leave it alone for a while; absent: never.
+    pub breaker: Option<BreakerSpec>,
+    /// After how long of nothing but failures it is disabled, in seconds; absent: never.
+    #[serde(rename = "disable_after_s", with = "optional_seconds")]
+    pub disable_after: Option<Duration>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { breaker: Some(BreakerSpec::default()), disable_after: Some(Duration::from_secs(5 * 86_400)) }
+    }
+}
+
+/// When a destination's breaker opens, and how it closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakerSpec {
+    /// It opens when so many of a hundred attempts within the window failed, 1 to 100.
+    pub failure_percent: u8,
+    /// Fewer attempts than this within the window say nothing, at least 1.
+    pub min_attempts: u32,
+    /// How far back attempts count.
+    #[serde(rename = "window_ms", with = "millis")]
+    pub window: Duration,
+    /// How long it is open before the first probe; twice as long after each probe that failed.
+    #[serde(rename = "open_for_ms", with = "millis")]
+    pub open_for: Duration,
+    /// The longest that it is open before a probe.
+    #[serde(rename = "open_for_max_ms", with = "millis")]
+    pub open_for_max: Duration,
+    /// Over how long deliveries come back to their full pace once it closed.
+    #[serde(rename = "slow_start_ms", with = "millis")]
+    pub slow_start: Duration,
+}
+
+impl Default for BreakerSpec {
+    fn default() -> Self {
+        let s = Duration::from_secs;
+        Self {
+            failure_percent: 50,
+            min_attempts: 20,
+            window: s(60),
+            open_for: s(30),
+            open_for_max: s(600),
+            slow_start: s(60),
+        }
+    }
+}
+
+/// Deliveries whose events have the same key go out one after the other, in the order of commits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ordering {
+    /// An expression: the key, or null for an event that waits for nobody.
+    pub key: String,
+    /// What becomes of those behind a delivery that fails.
+    pub on_failure: OnHeadFailure,
+}
+
+/// What becomes of the deliveries of a key when the first of them fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnHeadFailure {
+    /// They wait. The first is tried again at its schedule's last wait until it is delivered or called off.
+    Block,
+    /// After so many failed attempts (at least 1) the first is held, and the next one goes on.
+    Park {
+        /// How many.
+        after: u32,
+    },
+    /// Once the schedule is used up the first is exhausted, and the next one goes on, marked.
+    Skip,
 }
 
 /// Expressions (see [`crate::expression`]) that decide about each event. One that fails leaves the event recorded, and
@@ -114,7 +245,31 @@ pub enum DestinationKind {
     Report(ReportSpec),
     /// Keeps events until a consumer leases them over the API.
     Pull(PullSpec),
+    /// Posts a text made of the event to a Slack incoming webhook.
+    Slack(SlackSpec),
 }
+
+/// The settings of a `slack` destination. Its URL is a secret, of purpose [`URL`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlackSpec {
+    /// What is posted.
+    pub template: String,
+    /// Address ranges that this destination may reach although they are not public.
+    #[serde(default)]
+    pub allow_addresses: Vec<IpNet>,
+}
+
+/// The purpose of a version that is the URL of its destination, or its query.
+pub const URL: &str = "url";
+/// The purpose of a version that holds the values of the headers that its destination sets.
+pub const HEADERS: &str = "headers";
+/// The purpose of a version that holds the values of a program's variables.
+pub const ENVIRONMENT: &str = "environment";
+/// The purpose of a version that is an OAuth 2 client's secret.
+pub const OAUTH2: &str = "oauth2";
+/// The purpose of a version that is the private key of a client certificate.
+pub const MTLS: &str = "mtls";
 
 /// The settings of a `pull` destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +294,48 @@ pub struct HttpSpec {
     /// Address ranges that this destination may reach although they are not public.
     #[serde(default)]
     pub allow_addresses: Vec<IpNet>,
+    /// How an access token is had, if one is sent. The client's secret has the purpose [`OAUTH2`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth2: Option<Box<OAuth2Spec>>,
+    /// The certificate that is shown, if one is. Its private key has the purpose [`MTLS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtls: Option<MtlsSpec>,
+}
+
+/// The OAuth 2 client credentials grant (RFC 6749, section 4.4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OAuth2Spec {
+    /// Where tokens are given.
+    pub token_url: String,
+    /// Who asks.
+    pub client_id: String,
+    /// What for.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// For whom, where the server wants to know.
+    #[serde(default)]
+    pub audience: Option<String>,
+    /// How the client proves itself.
+    pub auth: OAuth2ClientAuth,
+}
+
+/// How an OAuth 2 client proves itself (RFC 6749, section 2.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OAuth2ClientAuth {
+    /// By HTTP Basic.
+    Basic,
+    /// By parameters in the body.
+    Body,
+}
+
+/// A client certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MtlsSpec {
+    /// The certificate and those that lead to its root, PEM.
+    pub certificate: String,
 }
 
 /// The settings of a `command` destination.
@@ -243,10 +440,35 @@ impl Default for RetrySchedule {
     }
 }
 
-/// How a destination's deliveries are signed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One scheme by which a destination's deliveries are signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signing {
-    /// The scheme's name.
+    /// The scheme's name; also the purpose of its secrets.
     pub scheme: String,
+    /// When it signs no more.
+    #[serde(default, rename = "until_ms", skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// With which secret, where only one can sign; absent: [`SignWith::Adaptive`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_with: Option<SignWith>,
+}
+
+impl Signing {
+    /// By this scheme, without an end.
+    pub fn by(scheme: impl Into<String>) -> Self {
+        Self { scheme: scheme.into(), until: None, sign_with: None }
+    }
+}
+
+/// Which of several secrets signs under a scheme whose header holds one signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignWith {
+    /// The newest.
+    Newest,
+    /// The one before the newest, while its grace runs.
+    Previous,
+    /// The one that this receiver last accepted; when it answers 401 or 403, at once the other one.
+    Adaptive,
 }

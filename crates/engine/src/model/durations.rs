@@ -1,4 +1,4 @@
-//! Durations in stored JSON: whole seconds or milliseconds, as the field's suffix says.
+//! Durations in stored JSON: whole seconds, milliseconds or microseconds, as the field's suffix says.
 
 use std::time::Duration;
 
@@ -45,5 +45,45 @@ pub(super) mod optional_seconds {
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
+    }
+}
+
+pub(super) mod optional_millis {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+
+    pub(in crate::model) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.serialize_some(&u64::try_from(value.as_millis()).unwrap_or(u64::MAX)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in crate::model) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
+    }
+}
+
+pub(super) mod optional_micros {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+
+    pub(in crate::model) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.serialize_some(&u64::try_from(value.as_micros()).unwrap_or(u64::MAX)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in crate::model) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_micros))
     }
 }

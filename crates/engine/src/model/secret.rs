@@ -20,6 +20,9 @@ pub struct SealedSecret {
     pub owner: SecretOwner,
     /// 1 for the owner's first; rises.
     pub version: u32,
+    /// What it is for: the name of the scheme that it is a key of, or the setting of a destination that it holds
+    /// ([`super::URL`] and its like). Empty at a source, which has one scheme.
+    pub purpose: String,
     /// The value under envelope encryption.
     pub sealed: Sealed,
     /// Valid from.
@@ -38,6 +41,8 @@ pub struct SealedSecret {
     pub last_used_at: Option<Timestamp>,
     /// How many requests it verified or attempts it signed.
     pub uses: u64,
+    /// When an attempt that it signed last succeeded.
+    pub last_accepted_at: Option<Timestamp>,
 }
 
 impl SealedSecret {

@@ -28,7 +28,7 @@ fn named(name: &str) -> DeclaredSource {
 /// Sends its secret itself.
 fn bearer_to(url: &str, secret: Option<&str>) -> DeclaredDestination {
     let mut destination = http_to("ci", url.to_owned());
-    destination.spec.signing = Some(Signing { scheme: "bearer".to_owned() });
+    destination.spec.signing = vec![Signing::by("bearer")];
     destination.secret = secret.map(|secret| Secret::new(secret).unwrap());
     destination
 }
@@ -146,10 +146,10 @@ async fn a_secret_that_is_sent_itself_is_sent_nowhere_else() {
     assert_eq!(rig.usable_secrets("ci").await, 1);
     // Not by way of a scheme that only signs, either, nor by removing it and making it anew.
     let mut signing = bearer_to("https://b.test/", None);
-    signing.spec.signing = Some(Signing { scheme: "github".to_owned() });
+    signing.spec.signing = vec![Signing::by("github")];
     rig.says(Authority::Alteration, only_to(signing)).await.unwrap();
     let mut moved = bearer_to("https://evil.test/", None);
-    moved.spec.signing = Some(Signing { scheme: "github".to_owned() });
+    moved.spec.signing = vec![Signing::by("github")];
     rig.says(Authority::Alteration, only_to(moved)).await.unwrap();
     assert_eq!(rig.usable_secrets("ci").await, 1, "a signature tells nothing");
     rig.says(Authority::Alteration, only_to(bearer_to("https://evil.test/", None))).await.unwrap();

@@ -24,7 +24,7 @@ fn report(name: &str, host: &CodeHost, provider: ReportProvider) -> DeclaredDest
         comment: true,
         allow_addresses: vec!["127.0.0.0/8".parse().unwrap()],
     });
-    destination.spec.signing = Some(Signing { scheme: "bearer".to_owned() });
+    destination.spec.signing = vec![Signing::by("bearer")];
     destination.secret = Some(Secret::new(TOKEN).unwrap());
     destination
 }

@@ -205,6 +205,7 @@ pub(super) fn state(state: &DeliveryState) -> (&'static str, Timestamp) {
         DeliveryState::Exhausted { at } => ("exhausted", at),
         DeliveryState::Cancelled { at } => ("cancelled", at),
         DeliveryState::Held { since } => ("held", since),
+        DeliveryState::Waiting { since } => ("waiting", since),
     }
 }
 

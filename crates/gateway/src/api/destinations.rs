@@ -87,6 +87,9 @@ enum Kind {
     Pull {
         ordered: bool,
     },
+    Slack {
+        template: String,
+    },
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -197,7 +200,7 @@ fn shown(destination: Destination) -> Shown {
         retry: Retry { waits_s: spec.retry.waits_s, jitter_percent: spec.retry.jitter_percent },
         concurrency: spec.concurrency,
         timeout_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),
-        signing_scheme: spec.signing.map(|signing| signing.scheme),
+        signing_scheme: spec.signing.into_iter().next().map(|signing| signing.scheme),
         grace_s: spec.grace.as_secs(),
         managed_by: destination.declaration.manager.name(),
         declared: hookward_engine::shown(&destination.declaration.table),
@@ -223,6 +226,7 @@ fn kind(kind: DestinationKind) -> Kind {
             check_run: report.check_run,
             comment: report.comment,
         },
+        DestinationKind::Slack(slack) => Kind::Slack { template: slack.template },
         DestinationKind::Command(command) => {
             Kind::Command { argv: command.argv, directory: command.directory, environment: names(command.environment) }
         }

@@ -97,7 +97,7 @@ pub(super) fn credential(
 ) -> Result<Option<Signs>, Absent> {
     let Some(file::Checkout::Yes(table)) = checkout.map(Spanned::get_ref) else { return Ok(None) };
     let Some(credential) = &table.credential else { return Ok(None) };
-    let signing = Some(Signing { scheme: SCHEME.to_owned() });
+    let signing = Some(Signing::by(SCHEME));
     let Some(value) = resolve_secret(check, credential)? else { return Ok(Some((signing, None))) };
     let value = if value.expose().contains(&b':') {
         value

@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use hookward_engine::model::{DestinationKind, DestinationSpec, HttpSpec, PullSpec, RetrySchedule, Rules, Signing};
+use hookward_engine::model::{
+    DestinationKind, DestinationSpec, Health, HttpSpec, Limits, PullSpec, RetrySchedule, Rules, Signing,
+};
 use hookward_engine::{OWN, PUBLISH};
 use serde_json::Value;
 use toml::Spanned;
@@ -87,8 +89,20 @@ fn destination(
     };
     let Some(kind) = kind else { return Ok(None) };
     let concurrency = u32::try_from(concurrency).unwrap_or(1);
-    let spec =
-        DestinationSpec { kind, sources: heard, event_types, rules, retry, concurrency, timeout, signing, grace };
+    let spec = DestinationSpec {
+        kind,
+        sources: heard,
+        event_types,
+        rules,
+        retry,
+        concurrency,
+        timeout,
+        limits: Limits::default(),
+        health: Health::default(),
+        order: None,
+        signing: signing.into_iter().collect(),
+        grace,
+    };
     Ok(Some(DestinationDeclaration { name, spec, declared, secret }))
 }
 
@@ -194,6 +208,8 @@ fn http(check: &mut Check<'_>, file: file::Destination) -> Result<Option<HttpSpe
         forward_headers: forward_headers.into_iter().map(Spanned::into_inner).collect(),
         set_headers,
         allow_addresses,
+        oauth2: None,
+        mtls: None,
     }))
 }
 
@@ -224,7 +240,7 @@ fn sign_with(check: &mut Check<'_>, sign: file::Sign) -> Result<Signs, Absent> {
             value
         }
     };
-    Ok((scheme.map(|scheme| Signing { scheme }), secret))
+    Ok((scheme.map(Signing::by), secret))
 }
 
 fn heard(check: &mut Check<'_>, names: &[Spanned<String>], sources: &[String]) -> Vec<String> {

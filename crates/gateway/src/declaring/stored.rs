@@ -209,7 +209,7 @@ fn in_force<'s>(spec: &'s DestinationSpec, pointer: &str) -> Option<&'s str> {
         (DestinationKind::Report(report), "api") => Some(&report.api_url),
         (DestinationKind::Command(command), "checkout/base") => command.checkout.as_ref()?.base.as_deref(),
         (DestinationKind::Command(command), rest) => named(&command.environment, rest.strip_prefix("environment/")?),
-        (DestinationKind::Report(_) | DestinationKind::Pull(_), _) => None,
+        (DestinationKind::Report(_) | DestinationKind::Pull(_) | DestinationKind::Slack(_), _) => None,
     }
 }
 

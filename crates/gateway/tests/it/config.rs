@@ -340,7 +340,7 @@ fn a_report_names_a_destination_a_host_and_something_to_say() {
     let whole = "of = \"scan\"\nprovider = \"gitlab\"\ntoken = \"env:SET\"\ncomment = true\n";
     let config = parse(&report(whole)).unwrap();
     assert_eq!(config.destinations.len(), 2);
-    assert_eq!(config.destinations[1].spec.signing.as_ref().unwrap().scheme, "bearer");
+    assert_eq!(config.destinations[1].spec.signing[0].scheme, "bearer");
     // Without its token it is left out, not sent without.
     assert_eq!(parse(&report(&whole.replace("env:SET", "env:NOT_SET"))).unwrap().destinations.len(), 1);
     insta::assert_snapshot!(problems(&report("comment = true\n")), @"hookward.toml:7:8: a destination of type `report` needs `of` (a destination's name) and a `provider`");
@@ -417,14 +417,14 @@ fn a_checkouts_credential_is_a_secret_of_its_own_and_its_base_may_have_a_default
     let config = parse(&checkout("{ base = \"env:NOT_SET:-https://git.test/x\", credential = \"env:SET\" }")).unwrap();
     let destination = &config.destinations[0];
     assert_eq!(destination.secret.as_ref().unwrap().expose(), b"x-access-token:a-value-long-enough");
-    assert_eq!(destination.spec.signing.as_ref().unwrap().scheme, "basic");
+    assert_eq!(destination.spec.signing[0].scheme, "basic");
     let DestinationKind::Command(command) = &destination.spec.kind else { panic!("{:?}", destination.spec.kind) };
     assert_eq!(command.checkout.as_ref().unwrap().base.as_deref(), Some("https://git.test/x"));
     let absent = parse(&checkout("{ credential = \"env:NOT_SET\" }")).unwrap();
     insta::assert_snapshot!(absent.notices.join("\n"), @"destination `a` is left out: NOT_SET is not set");
     for none in ["false", "true"] {
         let config = parse(&checkout(none)).unwrap();
-        assert_eq!((config.destinations[0].spec.signing.is_none(), config.notices.len()), (true, 0));
+        assert_eq!((config.destinations[0].spec.signing.is_empty(), config.notices.len()), (true, 0));
     }
 }
 

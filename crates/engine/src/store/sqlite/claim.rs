@@ -37,6 +37,8 @@ pub(super) struct Outstanding {
     /// When its lease began, if it is leased.
     pub(super) leased_at: Option<Timestamp>,
     pub(super) due_at: Timestamp,
+    /// Whose lease it is, if it is leased.
+    node: Option<NodeId>,
     /// It was called off while it was leased.
     pub(super) called_off: bool,
 }
@@ -100,6 +102,7 @@ pub(super) fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
         attempts: cells.unsigned("attempts")?,
         leased_at: if cells.text("state")? == "leased" { Some(cells.time("state_at_ms")?) } else { None },
         due_at: cells.time("due_at_ms")?,
+        node: cells.optional_id("node", NodeId::from_bytes)?,
         called_off: cells.optional_time("cancel_at_ms")?.is_some(),
     })
 }
@@ -142,6 +145,8 @@ pub(super) fn keep_lost_attempt(connection: &Connection, lost: &Outstanding, now
         exit_code: None,
         excerpt: bytes::Bytes::new(),
         detail: "the process ended, or lost its lease, before the attempt did".to_owned(),
+        node: lost.node,
+        exchange: None,
     };
     insert_attempt(connection, lost.seq, &attempt)
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row};
 use super::failure::{Failure, Result};
 use super::rows::{self, Cells, all, first};
 use crate::clock::Timestamp;
-use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, OrganizationId};
+use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId, OrganizationId};
 use crate::model::{Attempt, Concluded, Delivery};
 use crate::store::{Backlog, DeliveryFilter, Listing, Page};
 
@@ -114,6 +114,8 @@ fn parse(row: &Row<'_>) -> Result<(i64, Delivery)> {
         created_at: cells.time("created_at_ms")?,
         cancel_at: cells.optional_time("cancel_at_ms")?,
         superseded_by: cells.optional_id("superseded_by", EventId::from_bytes)?,
+        skipped: cells.unsigned("skipped")?,
+        probes: cells.unsigned("probes")?,
     };
     Ok((cells.get("seq")?, delivery))
 }
@@ -131,6 +133,8 @@ fn parse_attempt(row: &Row<'_>) -> Result<Attempt> {
         exit_code: cells.get("exit_code")?,
         excerpt: cells.bytes("excerpt")?,
         detail: cells.get("detail")?,
+        node: cells.optional_id("node", NodeId::from_bytes)?,
+        exchange: rows::exchange(&cells)?,
     })
 }
 

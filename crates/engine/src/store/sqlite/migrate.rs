@@ -21,6 +21,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "audit_chain", sql: include_str!("../../../migrations/sqlite/0005_audit_chain.sql") },
     Migration { name: "declared", sql: include_str!("../../../migrations/sqlite/0006_declared.sql") },
     Migration { name: "idempotency", sql: include_str!("../../../migrations/sqlite/0007_idempotency.sql") },
+    Migration { name: "outbound", sql: include_str!("../../../migrations/sqlite/0008_outbound.sql") },
 ];
 
 /// What a migration does that cannot be said in SQL; it comes after the SQL.
@@ -95,12 +96,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_log_from_before_there_was_a_chain_is_chained_in_its_order() {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch("create table migrations (number integer primary key, name text not null)").unwrap();
-        let unchained = number_of("audit_chain") as usize - 1;
-        for (number, migration) in (1..).zip(&MIGRATIONS[..unchained]) {
-            apply(&connection, number, migration).unwrap();
-        }
+        let connection = before("audit_chain");
         let insert = "insert into audit (at_ms, actor, action, target, detail, address)
                       values (?1, 'key:bootstrap', 'secret.reveal', 'source:github', '{\"version\":1}', '192.0.2.7')";
         (0..1_000).for_each(|n| assert_eq!(connection.execute(insert, [n]).unwrap(), 1));
@@ -114,6 +110,41 @@ pub(super) mod tests {
         }
         let checked = verifier.finish().unwrap();
         assert_eq!((checked.rows, checked.head), (1_000, audit::head(&connection).unwrap()));
+    }
+
+    /// A database as it was before the migration of this name.
+    fn before(name: &str) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("create table migrations (number integer primary key, name text not null)").unwrap();
+        for (number, migration) in (1..number_of(name)).zip(MIGRATIONS) {
+            apply(&connection, number, migration).unwrap();
+        }
+        connection
+    }
+
+    #[test]
+    fn what_signed_goes_on_signing_as_one_of_several() {
+        let connection = before("outbound");
+        connection
+            .execute_batch(
+                r#"insert into destinations (id, organization_id, name, spec, state, created_at_ms) values
+                    (zeroblob(16), zeroblob(16), 'signing', '{"signing":{"scheme":"github"},"grace_s":1}', 'active', 0),
+                    (x'01010101010101010101010101010101', zeroblob(16), 'bare', '{"signing":null}', 'active', 0);
+                   insert into secrets (owner_kind, owner_id, version, key_id, wrapped_key, ciphertext, not_before_ms,
+                        created_at_ms, origin)
+                   values ('destination', zeroblob(16), 1, '', x'', x'', 0, 0, ''),
+                        ('destination', x'01010101010101010101010101010101', 1, '', x'', x'', 0, 0, ''),
+                        ('source', zeroblob(16), 1, '', x'', x'', 0, 0, '');"#,
+            )
+            .unwrap();
+        run(&connection, Path::new("in memory")).unwrap();
+        let texts = |sql: &str| -> Vec<String> {
+            let mut statement = connection.prepare(sql).unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        let specs = texts("select spec from destinations order by name desc");
+        assert_eq!(specs, [r#"{"signing":[{"scheme":"github"}],"grace_s":1}"#, r#"{"signing":[]}"#]);
+        assert_eq!(texts("select purpose from secrets order by purpose desc"), ["github", "", ""]);
     }
 
     #[test]

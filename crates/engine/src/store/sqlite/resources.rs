@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::audit;
 use super::failure::{Failure, Result};
-use super::rows::{Cells, all, destination_state, destination_state_columns, first, integer, json_text};
+use super::rows::{Cells, all, condition, destination_state, destination_state_columns, first, integer, json_text};
 use super::writer::{Tx, Uses};
 use crate::clock::Timestamp;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
@@ -184,8 +184,9 @@ fn put_secret(connection: &Connection, secret: &SealedSecret) -> Result<()> {
     connection
         .prepare_cached(
             "insert into secrets (owner_kind, owner_id, version, key_id, wrapped_key, ciphertext, not_before_ms,
-                not_after_ms, revoked_at_ms, created_at_ms, origin, first_used_at_ms, last_used_at_ms, uses)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                not_after_ms, revoked_at_ms, created_at_ms, origin, first_used_at_ms, last_used_at_ms, uses, purpose,
+                last_accepted_at_ms)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             kind,
@@ -202,6 +203,8 @@ fn put_secret(connection: &Connection, secret: &SealedSecret) -> Result<()> {
             secret.first_used_at.map(Timestamp::as_millis),
             secret.last_used_at.map(Timestamp::as_millis),
             integer(secret.uses),
+            secret.purpose,
+            secret.last_accepted_at.map(Timestamp::as_millis),
         ])?;
     Ok(())
 }
@@ -325,6 +328,7 @@ fn destinations(connection: &Connection) -> Result<Vec<Destination>> {
             spec: cells.json("spec")?,
             declaration: declaration(&cells)?,
             state: destination_state(&cells)?,
+            condition: condition(&cells)?,
             created_at: cells.time("created_at_ms")?,
         })
     })
@@ -355,6 +359,8 @@ fn secrets(connection: &Connection) -> Result<Vec<SealedSecret>> {
             first_used_at: cells.optional_time("first_used_at_ms")?,
             last_used_at: cells.optional_time("last_used_at_ms")?,
             uses: cells.unsigned("uses")?,
+            purpose: cells.get("purpose")?,
+            last_accepted_at: cells.optional_time("last_accepted_at_ms")?,
         })
     })
 }

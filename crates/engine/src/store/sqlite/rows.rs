@@ -11,7 +11,9 @@ use super::failure::{Failure, Result};
 use super::headers;
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, OrganizationId};
-use crate::model::{DeliveryCause, DeliveryState, DestinationState, Outcome, RequestRecord};
+use crate::model::{
+    Condition, DeliveryCause, DeliveryState, DestinationState, Exchange, OpenBreaker, Outcome, RequestRecord,
+};
 
 /// A row on its way into the model, with what an error has to say about it.
 pub(super) struct Cells<'r, 's> {
@@ -171,6 +173,7 @@ pub(super) fn delivery_state(cells: &Cells<'_, '_>) -> Result<DeliveryState> {
         "delivered" => DeliveryState::Delivered { at },
         "exhausted" => DeliveryState::Exhausted { at },
         "cancelled" => DeliveryState::Cancelled { at },
+        "held" if cells.get("behind")? => DeliveryState::Waiting { since: at },
         "held" => DeliveryState::Held { since: at },
         other => return Err(cells.problem(format!("column `state` is `{other}`, which means nothing"))),
     })
@@ -212,6 +215,25 @@ pub(super) fn destination_state(cells: &Cells<'_, '_>) -> Result<DestinationStat
         "disabled" => DestinationState::Disabled { reason: cells.get("disabled_reason")? },
         other => return Err(cells.problem(format!("column `state` is `{other}`, which means nothing"))),
     })
+}
+
+pub(super) fn condition(cells: &Cells<'_, '_>) -> Result<Condition> {
+    let opened = cells.optional_time("opened_at_ms")?.zip(cells.optional_time("probe_at_ms")?);
+    let opens = cells.unsigned("opens")?;
+    let open = opened.map(|(since, probe_at)| OpenBreaker { since, probe_at, opens });
+    Ok(Condition { failing_since: cells.optional_time("failing_since_ms")?, open })
+}
+
+/// What was exchanged in an attempt. One that was made before this was kept, or that made no request, has no target.
+pub(super) fn exchange(cells: &Cells<'_, '_>) -> Result<Option<Exchange>> {
+    let Some(target) = cells.get::<Option<String>>("target")? else { return Ok(None) };
+    let headers = |column| headers::decode(cells.bytes(column)?).map_err(|problem| cells.problem(problem));
+    Ok(Some(Exchange {
+        target,
+        request_headers: headers("request_headers")?,
+        response_headers: headers("response_headers")?,
+        timings: cells.json("timings")?,
+    }))
 }
 
 pub(super) fn outcome_text(outcome: Outcome) -> &'static str {

@@ -5,11 +5,13 @@ use rusqlite::{Connection, params};
 
 use super::commit::{insert_delivery, is_active, takes_deliveries};
 use super::failure::Result;
+use super::headers;
 use super::outputs::{self, PackedOutput};
 use super::resources::disable;
 use super::rows::{Cells, first, integer, json_text, outcome_text};
 use super::writer::Tx;
 use crate::clock::Timestamp;
+use crate::ids::NodeId;
 use crate::model::{Attempt, SecretOwner};
 use crate::store::{Claim, Next, Settled, Settlement};
 
@@ -101,11 +103,12 @@ fn leased(connection: &Connection, claim: &Claim) -> Result<Option<Leased>> {
 }
 
 pub(super) fn insert_attempt(connection: &Connection, delivery_seq: i64, attempt: &Attempt) -> Result<()> {
+    let exchange = attempt.exchange.as_ref();
     connection
         .prepare_cached(
             "insert into attempts (delivery_seq, number, id, started_at_ms, duration_ms, outcome, signed_by, status,
-                exit_code, excerpt, detail)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                exit_code, excerpt, detail, node, target, request_headers, response_headers, timings)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             delivery_seq,
@@ -119,6 +122,11 @@ pub(super) fn insert_attempt(connection: &Connection, delivery_seq: i64, attempt
             attempt.exit_code,
             &attempt.excerpt[..],
             attempt.detail,
+            attempt.node.as_ref().map(NodeId::as_bytes),
+            exchange.map(|exchange| &exchange.target),
+            exchange.map(|exchange| headers::encode(&exchange.request_headers)),
+            exchange.map(|exchange| headers::encode(&exchange.response_headers)),
+            exchange.map(|exchange| json_text(&exchange.timings)),
         ])?;
     Ok(())
 }

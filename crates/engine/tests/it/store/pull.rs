@@ -19,7 +19,7 @@ fn pulled() -> Destination {
 /// Commits events 1 to `count`, each owed to destination 1, later ones due earlier.
 async fn owe(store: &Shared, count: u32) {
     declare(store, 1).await;
-    store.change(vec![Change::PutDestination(pulled())], vec![]).await.unwrap();
+    store.change(vec![Change::PutDestination(Box::new(pulled()))], vec![]).await.unwrap();
     for n in 1..=count {
         let mut new = owing(new_event(n), n, 1);
         new.deliveries[0].due_at = at(100 - i64::from(n));
@@ -184,11 +184,11 @@ pub(crate) async fn a_destination_that_comes_to_be_pulled_from_takes_along_what_
     }
     assert_eq!(got(store, 100, 9, PullOrder::Strict).await, [0_u32; 0]);
     let claimed = store.claim(request(at(100), &[(1, 1)])).await.unwrap();
-    store.change(vec![Change::PutDestination(pulled())], vec![]).await.unwrap();
+    store.change(vec![Change::PutDestination(Box::new(pulled()))], vec![]).await.unwrap();
     // The attempt under way is an earlier lease like any other.
     assert_eq!(got(store, 200, 9, PullOrder::Strict).await, [0_u32; 0]);
     settle(store, &claimed[0].claim, 300, Next::Again { due_at: at(300) }).await;
     assert_eq!(got(store, 400, 9, PullOrder::Strict).await, [1, 2]);
-    store.change(vec![Change::PutDestination(destination(1))], vec![]).await.unwrap();
+    store.change(vec![Change::PutDestination(Box::new(destination(1)))], vec![]).await.unwrap();
     assert_eq!(store.claim(request(at(40_000), &[(1, 9)])).await.unwrap().len(), 2);
 }

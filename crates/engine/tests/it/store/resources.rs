@@ -22,6 +22,8 @@ pub(crate) async fn what_is_declared_comes_back(store: &Shared) {
         forward_headers: vec!["x-github-*".to_owned()],
         set_headers: vec![("X-Organization-Id".to_owned(), "acme".to_owned())],
         allow_addresses: vec!["127.0.0.0/8".parse().unwrap()],
+        oauth2: None,
+        mtls: None,
     });
     http.state = DestinationState::Disabled { reason: "not declared".to_owned() };
     let mut used = secret(SecretOwner::Source(source_id(1)), 2);
@@ -30,6 +32,8 @@ pub(crate) async fn what_is_declared_comes_back(store: &Shared) {
     used.first_used_at = Some(at(1));
     used.last_used_at = Some(at(3));
     used.uses = 7;
+    used.purpose = "github".to_owned();
+    used.last_accepted_at = Some(at(2));
     let default = Organization {
         id: ORG,
         name: "default".to_owned(),
@@ -55,7 +59,7 @@ pub(crate) async fn what_is_declared_comes_back(store: &Shared) {
         ],
     };
     let sources = expected.sources.iter().cloned().map(Change::PutSource);
-    let destinations = expected.destinations.iter().cloned().map(Change::PutDestination);
+    let destinations = expected.destinations.iter().cloned().map(Box::new).map(Change::PutDestination);
     let secrets = expected.secrets.iter().cloned().map(Change::PutSecret);
     let entry = audit("config.apply", at(1));
     let organization = [Change::PutOrganization(other)];
@@ -76,7 +80,7 @@ pub(crate) async fn putting_again_replaces_only_what_is_declared(store: &Shared)
     again.created_at = at(7);
     let mut destination = destination(1);
     destination.spec.concurrency = 9;
-    store.change(vec![Change::PutSource(again), Change::PutDestination(destination)], vec![]).await.unwrap();
+    store.change(vec![Change::PutSource(again), Change::PutDestination(Box::new(destination))], vec![]).await.unwrap();
     let kept = load(store).await;
     assert_eq!((kept.sources[0].spec.grace, kept.sources[0].removed_at), (Duration::from_secs(5), Some(at(8))));
     assert_eq!(kept.sources[0].created_at, at(0));

@@ -108,7 +108,10 @@ fn a_newer_schema_is_refused() {
 async fn what_was_answered_is_there_after_reopening() {
     let fixture = Fixture::new();
     let store = &fixture.store;
-    store.change(vec![Change::PutSource(source(1)), Change::PutDestination(destination(1))], vec![]).await.unwrap();
+    store
+        .change(vec![Change::PutSource(source(1)), Change::PutDestination(Box::new(destination(1)))], vec![])
+        .await
+        .unwrap();
     store.commit(with_key(owing(new_event(1), 1, 1), DedupKind::Body, b"k")).await.unwrap();
     let claimed = store.claim(request_of(1, at(10), &[(1, 1)])).await.unwrap();
     let fixture = fixture.reopened();

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hookward_engine::clock::Timestamp;
 use hookward_engine::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId, OrganizationId, SourceId};
 use hookward_engine::model::*;
-use hookward_engine::store::sqlite::{Limits, SqliteStore};
+use hookward_engine::store::sqlite::{Limits as StoreLimits, SqliteStore};
 use hookward_engine::store::*;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -35,10 +35,10 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        Self::with(&Limits::default())
+        Self::with(&StoreLimits::default())
     }
 
-    pub(crate) fn with(limits: &Limits) -> Self {
+    pub(crate) fn with(limits: &StoreLimits) -> Self {
         let dir = TempDir::new().unwrap();
         Self { store: SqliteStore::open_with(dir.path(), limits).unwrap(), dir }
     }
@@ -120,11 +120,15 @@ pub(crate) fn destination(n: u32) -> Destination {
             retry: RetrySchedule::default(),
             concurrency: 4,
             timeout: Duration::from_secs(15),
-            signing: None,
+            limits: Limits::default(),
+            health: Health::default(),
+            order: None,
+            signing: vec![],
             grace: Duration::from_secs(86_400),
         },
         declaration: Declaration { table: json!({ "type": "command" }), manager: Manager::File },
         state: DestinationState::Active,
+        condition: Condition::default(),
         created_at: at(0),
     }
 }
@@ -146,6 +150,8 @@ pub(crate) fn secret(owner: SecretOwner, version: u32) -> SealedSecret {
         first_used_at: None,
         last_used_at: None,
         uses: 0,
+        purpose: String::new(),
+        last_accepted_at: None,
     }
 }
 
@@ -250,7 +256,7 @@ pub(crate) async fn declare(store: &Shared, destinations: u32) {
     let mut changes =
         vec![Change::PutSource(source(1)), Change::PutSecret(secret(SecretOwner::Source(source_id(1)), 1))];
     for n in 1..=destinations {
-        changes.push(Change::PutDestination(destination(n)));
+        changes.push(Change::PutDestination(Box::new(destination(n))));
         changes.push(Change::PutSecret(secret(SecretOwner::Destination(destination_id(n)), 1)));
     }
     store.change(changes, vec![]).await.unwrap();
@@ -270,6 +276,16 @@ pub(crate) fn request_of(node: u32, now: Timestamp, room: &[(u32, u32)]) -> Clai
     }
 }
 
+/// What was sent and what came back.
+pub(crate) fn exchange() -> Exchange {
+    Exchange {
+        target: "https://example.com/hook".to_owned(),
+        request_headers: vec![("content-type".to_owned(), Bytes::from_static(b"application/json"))],
+        response_headers: vec![("x-note".to_owned(), Bytes::from_static(b"\xff not text"))],
+        timings: Timings { first_byte: Some(Duration::from_micros(1234)), ..Timings::default() },
+    }
+}
+
 /// The end of a claimed attempt that took 7 ms.
 pub(crate) fn settlement(claim: &Claim, started_at: Timestamp, next: Next) -> Settlement {
     let success = next == Next::Delivered;
@@ -286,6 +302,8 @@ pub(crate) fn settlement(claim: &Claim, started_at: Timestamp, next: Next) -> Se
             exit_code: None,
             excerpt: Bytes::from_static(b"an answer"),
             detail: String::new(),
+            node: Some(claim.node()),
+            exchange: success.then(exchange),
         },
         output: None,
         next,

@@ -21,7 +21,8 @@ use hookward_engine::kms::Kms;
 use hookward_engine::kms::cache::CachePolicy;
 use hookward_engine::kms::local::LocalKms;
 use hookward_engine::model::{
-    DedupPolicy, DestinationKind, DestinationSpec, HttpSpec, JobSpec, Proof, RetrySchedule, Rules, Signing, SourceSpec,
+    DedupPolicy, DestinationKind, DestinationSpec, Health, HttpSpec, JobSpec, Limits, Proof, RetrySchedule, Rules,
+    Signing, SourceSpec,
 };
 use hookward_engine::store::sqlite::SqliteStore;
 use hookward_engine::store::{DeliveryFilter, EventFilter, Page, Store};
@@ -154,6 +155,8 @@ pub(crate) fn http_to(name: &str, url: String) -> DeclaredDestination {
                 forward_headers: vec!["x-hub-signature-256".to_owned(), "x-github-*".to_owned()],
                 set_headers: vec![],
                 allow_addresses: vec!["127.0.0.0/8".parse().expect("a range")],
+                oauth2: None,
+                mtls: None,
             }),
             sources: vec![],
             event_types: vec![],
@@ -161,7 +164,10 @@ pub(crate) fn http_to(name: &str, url: String) -> DeclaredDestination {
             retry: RetrySchedule { jitter_percent: 0, ..RetrySchedule::default() },
             concurrency: 4,
             timeout: Duration::from_secs(5),
-            signing: None,
+            limits: Limits::default(),
+            health: Health::default(),
+            order: None,
+            signing: vec![],
             grace: Duration::from_secs(86_400),
         },
         table: serde_json::Value::Null,
@@ -172,7 +178,7 @@ pub(crate) fn http_to(name: &str, url: String) -> DeclaredDestination {
 /// The same destination, signing with Standard Webhooks.
 pub(crate) fn signing_to(name: &str, url: String) -> DeclaredDestination {
     let mut destination = http_to(name, url);
-    destination.spec.signing = Some(Signing { scheme: "standard-webhooks".to_owned() });
+    destination.spec.signing = vec![Signing::by("standard-webhooks")];
     destination.secret = Some(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("not empty"));
     destination
 }

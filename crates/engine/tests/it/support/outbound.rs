@@ -258,6 +258,8 @@ pub(crate) fn spec(url: &str) -> HttpSpec {
         forward_headers: Vec::new(),
         set_headers: Vec::new(),
         allow_addresses: nets(&["127.0.0.0/8"]),
+        oauth2: None,
+        mtls: None,
     }
 }
 
