@@ -4,7 +4,7 @@
 mod examples;
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -36,14 +36,7 @@ pub(crate) fn run() -> Result<()> {
     }
     let script = install("octokit.mjs")?;
     let directory = tempfile::tempdir()?;
-    let mut node = start_node(&script)?;
-    let result = drive(&mut node, directory.path());
-    if result.is_err() {
-        drop(node.kill());
-    }
-    let status = node.wait()?;
-    result?;
-    ensure!(status.success(), "octokit.mjs ended with {status}");
+    with_node(&script, |node| drive(node, directory.path()))?;
     let packages = script.parent().context("a file has a directory")?.join("node_modules");
     examples::run(&packages.join("@octokit/webhooks-examples"))
 }
@@ -64,12 +57,23 @@ pub(crate) fn install(script: &str) -> Result<PathBuf> {
     Ok(to.join(script))
 }
 
-fn start_node(script: &std::path::Path) -> Result<Child> {
-    Command::new("node").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("cannot start node")
+/// Runs a script, with which `drive` talks over its standard input and output, to its end.
+pub(crate) fn with_node(script: &Path, drive: impl FnOnce(&mut Child) -> Result<()>) -> Result<()> {
+    let mut node = Command::new("node");
+    node.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut node = node.spawn().context("cannot start node")?;
+    let result = drive(&mut node);
+    if result.is_err() {
+        drop(node.kill());
+    }
+    let status = node.wait()?;
+    result?;
+    ensure!(status.success(), "{} ended with {status}", script.display());
+    Ok(())
 }
 
 /// Tells the script where the gateway is, once each knows the other, and passes its findings on.
-fn drive(node: &mut Child, directory: &std::path::Path) -> Result<()> {
+fn drive(node: &mut Child, directory: &Path) -> Result<()> {
     let mut said = BufReader::new(node.stdout.take().context("standard output was asked for")?).lines();
     let url = said.next().context("octokit.mjs said nothing")??;
     let setup = Setup::new(directory, CONFIG)?.env("INTEROP_SECRET", SECRET).env("INTEROP_RECEIVER_URL", &url);

@@ -3,12 +3,12 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use anyhow::{Context, Result, ensure};
 use systems::Setup;
 
-use crate::octokit::install;
+use crate::octokit::{install, with_node};
 use crate::run::has_or_installs;
 
 const SECRET: &str = "interop-client-secret-of-some-length";
@@ -31,15 +31,7 @@ pub(crate) fn run() -> Result<()> {
     }
     let script = install("oidc.mjs")?;
     let directory = tempfile::tempdir()?;
-    let mut node = Command::new("node").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let result = drive(&mut node, directory.path());
-    if result.is_err() {
-        drop(node.kill());
-    }
-    let status = node.wait()?;
-    result?;
-    ensure!(status.success(), "oidc.mjs ended with {status}");
-    Ok(())
+    with_node(&script, |node| drive(node, directory.path()))
 }
 
 /// Starts the gateway once the provider says where it is, tells the script where that is, and passes its findings on.

@@ -94,7 +94,7 @@ fn install() -> Result<PathBuf> {
     let is_there = program.exists()
         && output(&program.display().to_string(), &["--version"]).is_ok_and(|version| version.contains(VERSION));
     if !is_there {
-        run_with(Command::new("python3").args(["-m", "venv"]).arg(&place))?;
+        run_with(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&place))?;
         let package = format!("schemathesis=={VERSION}");
         run_with(Command::new(place.join("bin/pip")).args(["install", "--quiet", &package]))?;
     }

@@ -8,7 +8,6 @@ use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hookward::Secret;
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::master::{KEY_LEN, MasterKey, is_random};
@@ -43,10 +42,7 @@ impl EnvironmentKms {
     /// [`EnvironmentKmsError`] if it is not 32 random bytes.
     pub fn new(text: &Secret, entropy: Arc<dyn Entropy>) -> Result<Self, EnvironmentKmsError> {
         let key = decode(text.expose().trim_ascii())?;
-        let fingerprint =
-            Sha256::new().chain_update(b"hookward/environment-kms/fingerprint/v1\0").chain_update(key.as_ref());
-        let key_id = format!("environment:{}", hex::encode(&fingerprint.finalize()[..4]));
-        Ok(Self { key: MasterKey::new(key_id, &key, entropy) })
+        Ok(Self { key: MasterKey::new("environment", &key, entropy) })
     }
 }
 

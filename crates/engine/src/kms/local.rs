@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::master::{KEY_LEN, MasterKey, is_random};
@@ -83,9 +82,7 @@ impl LocalKms {
     /// [`LocalKmsError`] if it is missing, or is not a key that only its owner can read.
     pub fn open_existing(key_file: &Path, entropy: Arc<dyn Entropy>) -> Result<Self, LocalKmsError> {
         let key = read(key_file)?;
-        let fingerprint = Sha256::new().chain_update(b"hookward/local-kms/fingerprint/v1\0").chain_update(key.as_ref());
-        let key_id = format!("local:{}", hex::encode(&fingerprint.finalize()[..4]));
-        Ok(Self { key: MasterKey::new(key_id, &key, entropy) })
+        Ok(Self { key: MasterKey::new("local", &key, entropy) })
     }
 }
 

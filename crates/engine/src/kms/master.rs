@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::LessSafeKey;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::KmsError;
@@ -27,8 +28,12 @@ pub(super) fn is_random(key: &[u8; KEY_LEN]) -> bool {
 }
 
 impl MasterKey {
-    pub(super) fn new(id: String, key: &[u8; KEY_LEN], entropy: Arc<dyn Entropy>) -> Self {
-        Self { id, cipher: cipher(key), entropy }
+    /// The key of a provider, named after it and after a fingerprint of itself. The name stands beside whatever the key
+    /// sealed, so what it is made of never changes.
+    pub(super) fn new(provider: &str, key: &[u8; KEY_LEN], entropy: Arc<dyn Entropy>) -> Self {
+        let tag = format!("hookward/{provider}-kms/fingerprint/v1\0");
+        let fingerprint = Sha256::new().chain_update(tag).chain_update(key).finalize();
+        Self { id: format!("{provider}:{}", hex::encode(&fingerprint[..4])), cipher: cipher(key), entropy }
     }
 
     pub(super) fn id(&self) -> &str {
