@@ -14,7 +14,7 @@ use crate::error::EngineError;
 use crate::expression::Expression;
 use crate::fanout;
 use crate::ids::{DeliveryId, JobId, OrganizationId};
-use crate::model::{AuditEntry, DeliveryCause, Destination, JobSpec, JobState, Principal, RedeliveryJob};
+use crate::model::{AuditEntry, DeliveryCause, Destination, JobSpec, JobState, Principal, Recovery, RedeliveryJob};
 use crate::redeliver::named;
 use crate::routing::LiveRules;
 use crate::store::{JobChange, JobStep, LookedAt, NewDelivery, StoreError};
@@ -125,6 +125,9 @@ impl Engine {
         }
         if !(1..=RATE_MAX).contains(&spec.rate_per_s) {
             return Err(EngineError::Invalid(format!("the rate is from 1 to {RATE_MAX} events a second")));
+        }
+        if spec.recover.is_some() && (spec.destination.is_none() || spec.state.is_some()) {
+            return Err(EngineError::Invalid("say which destination recovers, and no state".to_owned()));
         }
         if spec.from.zip(spec.to).is_some_and(|(from, to)| from >= to) {
             return Err(EngineError::Invalid("there is no time from `from` on that is before `to`".to_owned()));
@@ -239,7 +242,10 @@ impl Engine {
         targets: &'t [Destination],
     ) -> Result<Vec<&'t Destination>, EngineError> {
         let mut owed: Vec<_> = targets.iter().filter(|to| is_meant(to, spec, event)).collect();
-        if owed.is_empty() || (filter.is_none() && spec.destination.is_some()) {
+        if spec.recover == Some(Recovery::Missing) && !self.passes_on(event) {
+            owed.clear();
+        }
+        if owed.is_empty() || (filter.is_none() && (names(spec) || self.wants_all(event, &owed))) {
             return Ok(owed);
         }
         let decided = async {
@@ -249,10 +255,7 @@ impl Engine {
             {
                 return Ok(Some(vec![]));
             }
-            match spec.destination {
-                Some(_) => Ok(None),
-                None => self.wanting(&kept).await.map(Some),
-            }
+            if names(spec) { Ok(None) } else { self.wanting(&kept).await.map(Some) }
         };
         match decided.await {
             Ok(Some(wanting)) => owed.retain(|to| wanting.iter().any(|wanting| wanting.id == to.id)),
@@ -262,6 +265,19 @@ impl Engine {
             Err(error) => return Err(error),
         }
         Ok(owed)
+    }
+
+    /// Whether the event's source passes events like it on today; one that is gone did so then.
+    fn passes_on(&self, event: &LookedAt) -> bool {
+        let registry = self.inner().registry();
+        registry.source(event.source_id).is_none_or(|live| fanout::passes_on(&live.source.spec, &event.event_type))
+    }
+
+    /// Whether no expression has a say in who wants the event: then nothing of it need be read.
+    fn wants_all(&self, event: &LookedAt, hearing: &[&Destination]) -> bool {
+        let registry = self.inner().registry();
+        registry.source(event.source_id).is_none_or(|live| live.rules.is_empty())
+            && hearing.iter().all(|to| registry.destination(to.id).is_some_and(|live| live.rules.is_empty()))
     }
 
     async fn fail(&self, job: &RedeliveryJob, problem: String) -> Result<bool, StoreError> {
@@ -276,10 +292,15 @@ fn filter_of(spec: &JobSpec) -> Option<Arc<LiveRules>> {
     spec.filter.as_deref().map(|text| Arc::new(LiveRules::of_source(Some(text))))
 }
 
+/// Whether a job names whom it owes, whatever their filters say. What is missing is what they want today.
+fn names(spec: &JobSpec) -> bool {
+    spec.destination.is_some() && spec.recover != Some(Recovery::Missing)
+}
+
 /// Whether a job may owe an event to `to`, as far as no expression has a say.
 fn is_meant(to: &Destination, spec: &JobSpec, event: &LookedAt) -> bool {
-    let is_meant = spec.destination.is_some() || fanout::hears(&to.spec, &event.source, &event.event_type);
-    is_meant && event.in_state.as_ref().is_none_or(|destinations| destinations.contains(&to.id))
+    let is_meant = names(spec) || fanout::hears(&to.spec, &event.source, &event.event_type);
+    is_meant && event.at.as_ref().is_none_or(|destinations| destinations.contains(&to.id))
 }
 
 fn audit(job: JobId, verb: &str, by: &Principal, at: Timestamp, detail: serde_json::Value) -> AuditEntry {

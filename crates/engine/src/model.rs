@@ -31,7 +31,7 @@ pub use destination::{
     Signing, SlackSpec, URL,
 };
 pub use event::{Event, PassedOver, PassedOverReason, REDACTED, RequestRecord};
-pub use job::{JobRange, JobSpec, JobState, RedeliveryJob};
+pub use job::{JobRange, JobSpec, JobState, Recovery, RedeliveryJob};
 pub use organization::Organization;
 pub use principal::{Principal, Scope, Scopes, UnknownScope};
 pub use refused::{RefusedAt, RefusedRequest};

@@ -23,6 +23,7 @@ pub(crate) mod oidc;
 pub(crate) mod organizations;
 mod page;
 pub(crate) mod problem;
+pub(crate) mod recovery;
 pub(crate) mod refusals;
 pub(crate) mod secrets;
 pub(crate) mod sources;

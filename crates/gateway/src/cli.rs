@@ -15,6 +15,7 @@ mod kms;
 mod organization;
 mod print;
 mod pull;
+mod recovery;
 mod refusals;
 mod remote;
 mod resources;
@@ -125,6 +126,13 @@ enum Command {
     Redeliver {
         #[command(flatten)]
         redelivery: jobs::Redelivery,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Bring back what a destination failed to take, or never got
+    Recover {
+        #[command(flatten)]
+        recover: recovery::Recover,
         #[command(flatten)]
         remote: Remote,
     },
@@ -292,6 +300,7 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Delivery { what, remote } => deliveries::run(what, &remote.open()?).await?,
         Command::Refusal { what, remote } => refusals::run(what, &remote.open()?).await?,
         Command::Redeliver { redelivery, remote } => jobs::redeliver(redelivery, &remote.open()?).await?,
+        Command::Recover { recover, remote } => recovery::run(recover, &remote.open()?).await?,
         Command::Job { what, remote } => jobs::run(what, &remote.open()?).await?,
         Command::Key { what, remote } => keys::run(what, &remote.open()?).await?,
         Command::User { what, remote } => users::run(what, &remote.open()?).await?,

@@ -13,7 +13,7 @@ use crate::answer::Whole;
 use crate::api::problem::Code::{Forbidden, NotFound, NotPossible, SecondFactorNeeded, TooOften, Unauthorized};
 use crate::api::{
     self, Api, audit, backup, configuration, deliveries, destinations, events, jobs, keys, kms, leases, login, me,
-    oidc, organizations, refusals, secrets, sources, users,
+    oidc, organizations, recovery, refusals, secrets, sources, users,
 };
 use crate::health;
 use crate::ingest::Ingest;
@@ -152,6 +152,7 @@ fn records(routes: Routes) -> Routes {
         .post("/redeliveries/{id}/pause", jobs::pause, "Pauses a redelivery job").or(NotPossible)
         .post("/redeliveries/{id}/resume", jobs::resume, "Resumes a redelivery job").or(NotPossible)
         .post("/redeliveries/{id}/cancel", jobs::cancel, "Cancels a redelivery job").or(NotPossible)
+        .creates("/destinations/{name}/recover", recovery::recover, "Recovers what a destination failed to take or never got: makes a redelivery job, or counts what it would be about")
         .section("Refusals", "Requests that were not believed, for finding out why.")
         .get("/refusals", refusals::list, "Lists refused requests").or(NotFound)
         .get("/refusals/{id}", refusals::show, "Shows a refused request: with its headers and the start of its body")

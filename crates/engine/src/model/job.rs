@@ -62,10 +62,10 @@ pub struct JobSpec {
     pub source: Option<String>,
     /// Only this type.
     pub event_type: Option<String>,
-    /// Only those received at this time or later.
+    /// Only those received at this time or later; of what failed, only what did so at this time or later.
     #[serde(rename = "from_ms")]
     pub from: Option<Timestamp>,
-    /// Only those received before this time.
+    /// Only those received, or failed, before this time.
     #[serde(rename = "to_ms")]
     pub to: Option<Timestamp>,
     /// Only duplicates, or only originals.
@@ -77,8 +77,23 @@ pub struct JobSpec {
     /// Only those for which this expression is true; one for which it fails is left alone.
     #[serde(default)]
     pub filter: Option<String>,
+    /// Only what this says of events and the destination, which is named then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recover: Option<Recovery>,
     /// At most this many events in a second, at least 1.
     pub rate_per_s: u32,
+}
+
+/// What a job brings back to its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recovery {
+    /// What failed: events whose latest delivery there is exhausted.
+    Failed,
+    /// What it lacks: originals that it wants today and was neither given nor owes anybody: no delivery of theirs was
+    /// delivered or is outstanding, and the latest one, if there is any, was not called off. An event whose value ran with
+    /// another event (`once_per`) is not lacking.
+    Missing,
 }
 
 /// Whether a job goes on.

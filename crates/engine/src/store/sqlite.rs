@@ -43,6 +43,7 @@ mod operate;
 mod outputs;
 mod pull;
 mod readers;
+mod recovery;
 mod refused;
 mod resources;
 mod retention;

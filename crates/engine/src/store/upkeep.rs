@@ -23,12 +23,15 @@ pub struct Look {
 pub struct LookedAt {
     /// The event.
     pub event: EventId,
+    /// Its source.
+    pub source_id: SourceId,
     /// Its source's name.
     pub source: String,
     /// Its type.
     pub event_type: String,
-    /// The destinations at which its latest delivery is in the state that the job asks for; `None` when it asks for none.
-    pub in_state: Option<Vec<DestinationId>>,
+    /// The destinations at which its deliveries are as the job asks (a state, or what it recovers); `None` when it asks
+    /// nothing of them.
+    pub at: Option<Vec<DestinationId>>,
 }
 
 /// One step of a job, from one look.
@@ -133,8 +136,8 @@ pub trait Upkeep: Send + Sync + std::fmt::Debug {
         matches: u32,
     ) -> Result<Look, StoreError>;
 
-    /// Makes a step's deliveries and moves the job on, in one transaction. Where the job asks for a state, it is looked at
-    /// again. `None` when the job does not stand where the step began or does not run: nothing was written.
+    /// Makes a step's deliveries and moves the job on, in one transaction. What the job asks of an event's deliveries is
+    /// looked at again. `None` when the job does not stand where the step began or does not run: nothing was written.
     async fn advance(&self, step: JobStep) -> Result<Option<RedeliveryJob>, StoreError>;
 
     /// Changes a job's state. `Ok(false)` when it is in none of the states from which it may.

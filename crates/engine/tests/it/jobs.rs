@@ -28,7 +28,7 @@ async fn rig(receiver: &Receiver, events: u32) -> Rig {
 
 impl Rig {
     /// Runs the engine until `enough`, moving the clock on by `tick` whenever nothing happens.
-    async fn run_until(&self, tick: Duration, enough: impl AsyncFn(&Self) -> bool) {
+    pub(crate) async fn run_until(&self, tick: Duration, enough: impl AsyncFn(&Self) -> bool) {
         let stop = CancellationToken::new();
         let (engine, stopping) = (self.engine.clone(), stop.clone());
         let running = tokio::spawn(async move { engine.run(stopping).await });
@@ -42,7 +42,7 @@ impl Rig {
         running.await.unwrap();
     }
 
-    async fn job(&self, job: &RedeliveryJob) -> RedeliveryJob {
+    pub(crate) async fn job(&self, job: &RedeliveryJob) -> RedeliveryJob {
         self.engine.store().job(ORG, job.id).await.unwrap()
     }
 

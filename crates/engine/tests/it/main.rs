@@ -19,6 +19,7 @@ mod opening;
 mod organizations;
 mod pull;
 mod receive;
+mod recovery;
 mod refusals;
 mod report;
 mod retention;

@@ -13,6 +13,7 @@ mod model;
 mod offline;
 mod operate;
 mod pull;
+mod recovery;
 mod refused;
 mod resources;
 mod retention;
@@ -117,6 +118,10 @@ mod on_sqlite {
             a_step_is_written_once_and_only_where_the_job_stands
             a_job_changes_state_only_from_where_it_may
             a_job_over_nothing_is_done_at_its_first_step;
+        recovery:
+            what_failed_is_found_by_when_it_failed
+            what_is_missing_was_neither_given_nor_called_off_nor_is_owed
+            what_is_recovered_meanwhile_is_not_recovered_again;
         retention:
             an_old_event_is_stripped_to_its_row
             what_is_owed_is_never_stripped

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use hookward_engine::ids::JobId;
 use hookward_engine::jobs::JobAction;
-use hookward_engine::model::{JobSpec, JobState, Principal, RedeliveryJob};
+use hookward_engine::model::{JobSpec, JobState, Principal, Recovery, RedeliveryJob};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ use super::{Api, instant, time};
 use crate::openapi::{Answers, Operation};
 
 /// Events in a second when the caller does not say.
-const RATE: u32 = 50;
+pub(super) const RATE: u32 = 50;
 
 /// What to redeliver.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -74,6 +74,9 @@ pub(crate) struct Shown {
     destination: Option<String>,
     in_state: Option<String>,
     filter: Option<String>,
+    /// What it brings back to its destination, if it recovers.
+    #[schemars(with = "Option<String>", extend("enum" = ["failed", "missing", null]))]
+    recovers: Option<Recovery>,
     rate_per_s: u32,
     looked_at: u64,
     matched: u64,
@@ -122,12 +125,16 @@ pub(crate) async fn create(
 ) -> Result<Made, Problem> {
     let wanted = wanted.unwrap_or_default();
     let dry_run = wanted.dry_run;
-    let spec = spec(wanted)?;
+    make(&api, &caller, spec(wanted)?, dry_run).await
+}
+
+/// Makes a job, or only counts.
+pub(super) async fn make(api: &Api, caller: &Principal, spec: JobSpec, dry_run: bool) -> Result<Made, Problem> {
     if dry_run {
         let matched = api.engine.count_redeliveries(caller.organization, spec).await?;
         return Ok(Made::Dry(Matched { matched }));
     }
-    let job = api.engine.create_job(spec, &caller).await?;
+    let job = api.engine.create_job(spec, caller).await?;
     Ok(Made::Job(Box::new(shown(job))))
 }
 
@@ -202,12 +209,13 @@ fn spec(wanted: Wanted) -> Result<JobSpec, Problem> {
         destination: wanted.destination,
         state: wanted.state,
         filter: wanted.filter,
+        recover: None,
         rate_per_s: wanted.rate_per_s.unwrap_or(RATE),
     })
 }
 
 fn shown(job: RedeliveryJob) -> Shown {
-    let JobSpec { source, event_type, from, to, duplicate, destination, state, filter, rate_per_s } = job.spec;
+    let JobSpec { source, event_type, from, to, duplicate, destination, state, filter, recover, rate_per_s } = job.spec;
     Shown {
         id: job.id.to_string(),
         state: job.state,
@@ -220,6 +228,7 @@ fn shown(job: RedeliveryJob) -> Shown {
         destination,
         in_state: state,
         filter,
+        recovers: recover,
         rate_per_s,
         looked_at: job.looked_at,
         matched: job.matched,

@@ -81,9 +81,10 @@ pub(super) enum What {
     },
 }
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     ("ID", "id"),
     ("STATE", "state"),
+    ("RECOVERS", "recovers"),
     ("SOURCE", "source"),
     ("DESTINATION", "destination"),
     ("DONE %", "percent"),

@@ -12,6 +12,7 @@ mod keys;
 mod leases;
 mod organizations;
 mod outputs;
+mod recovery;
 mod refusals;
 mod resources;
 mod retention;

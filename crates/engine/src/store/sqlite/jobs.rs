@@ -8,11 +8,12 @@ use super::audit;
 use super::commit::{insert_delivery, takes_deliveries};
 use super::failure::{Failure, Result};
 use super::operate::latest;
+use super::recovery::Asked;
 use super::rows::{Cells, all, belongs, first, integer, json_text};
 use super::writer::Tx;
 use crate::clock::Timestamp;
-use crate::ids::{DestinationId, EventId, JobId, OrganizationId};
-use crate::model::{AuditEntry, DeliveryCause, JobRange, JobSpec, JobState, RedeliveryJob};
+use crate::ids::{EventId, JobId, OrganizationId, SourceId};
+use crate::model::{AuditEntry, DeliveryCause, JobRange, JobSpec, JobState, Recovery, RedeliveryJob};
 use crate::store::{JobChange, JobStep, Listing, Look, LookedAt, NewDelivery, Page};
 
 pub(super) fn range(connection: &Connection) -> Result<JobRange> {
@@ -83,10 +84,13 @@ struct Seen {
 
 impl Seen {
     fn matches(&self, spec: &JobSpec) -> bool {
+        // When something failed is asked of its delivery.
+        let is_within = spec.recover == Some(Recovery::Failed)
+            || (spec.from.is_none_or(|from| self.received_at >= from)
+                && spec.to.is_none_or(|to| self.received_at < to));
         !self.is_stripped
             && spec.event_type.as_ref().is_none_or(|event_type| *event_type == self.looked_at.event_type)
-            && spec.from.is_none_or(|from| self.received_at >= from)
-            && spec.to.is_none_or(|to| self.received_at < to)
+            && is_within
             && spec.duplicate.is_none_or(|duplicate| duplicate == self.is_duplicate)
     }
 }
@@ -110,6 +114,7 @@ pub(super) fn look(
     parameters.extend(spec.source.as_ref().map(|source| (":source", source as &dyn ToSql)));
     let seen =
         all(&mut snapshot.prepare_cached(&selection(organization, spec.source.is_some()))?, &parameters[..], see)?;
+    let asked = Asked::by(&snapshot, organization, spec)?;
     let whole = seen.len() < rows as usize;
     let mut look = Look { events: Vec::new(), looked_at: 0, next: range.end.saturating_add(1) };
     for seen in seen {
@@ -124,9 +129,9 @@ pub(super) fn look(
         if !seen.matches(spec) {
             continue;
         }
-        let in_state = spec.state.as_ref().map(|state| in_state(&snapshot, seen.seq, state)).transpose()?;
-        if in_state.as_ref().is_none_or(|destinations| !destinations.is_empty()) {
-            look.events.push(LookedAt { in_state, ..seen.looked_at });
+        let at = asked.answer(&snapshot, seen.seq)?;
+        if at.as_ref().is_none_or(|destinations| !destinations.is_empty()) {
+            look.events.push(LookedAt { at, ..seen.looked_at });
         }
     }
     Ok(look)
@@ -141,7 +146,7 @@ fn selection(organization: OrganizationId, of_source: bool) -> String {
     };
     let belongs = belongs(organization, "organization_id", !of_source.is_empty());
     format!(
-        "select seq, id, source_name, event_type, received_at_ms, duplicate_of is not null as is_duplicate,
+        "select seq, id, source_id, source_name, event_type, received_at_ms, duplicate_of is not null as is_duplicate,
              stripped_at_ms is not null as is_stripped
          from events where seq >= :next and seq <= :end {of_source}and {belongs} order by seq limit :rows"
     )
@@ -151,9 +156,10 @@ fn see(row: &Row<'_>) -> Result<Seen> {
     let cells = Cells::new("events", row);
     let looked_at = LookedAt {
         event: cells.id("id", EventId::from_bytes)?,
+        source_id: cells.id("source_id", SourceId::from_bytes)?,
         source: cells.get("source_name")?,
         event_type: cells.get("event_type")?,
-        in_state: None,
+        at: None,
     };
     Ok(Seen {
         seq: cells.get("seq")?,
@@ -164,30 +170,16 @@ fn see(row: &Row<'_>) -> Result<Seen> {
     })
 }
 
-/// The destinations at which the event's latest delivery is in this state.
-fn in_state(connection: &Connection, event_seq: i64, state: &str) -> Result<Vec<DestinationId>> {
-    let sql = "select seq, destination_id, state from deliveries where event_seq = ?1 order by seq";
-    let states = all(&mut connection.prepare_cached(sql)?, [event_seq], |row| {
-        let cells = Cells::new("deliveries", row);
-        Ok((cells.id("destination_id", DestinationId::from_bytes)?, cells.text("state")? == state))
-    })?;
-    let mut latest: Vec<(DestinationId, bool)> = Vec::new();
-    for (destination, is_it) in states {
-        latest.retain(|(other, _)| *other != destination);
-        latest.push((destination, is_it));
-    }
-    Ok(latest.into_iter().filter(|(_, is_it)| *is_it).map(|(destination, _)| destination).collect())
-}
-
 pub(super) fn advance(tx: &Tx<'_>, step: &JobStep) -> Result<Option<RedeliveryJob>> {
     let organization = step.audit_done.organization;
     let job = one(tx.connection, organization, step.job)?;
     if job.state != JobState::Running || job.range.next != step.from {
         return Ok(None);
     }
+    let asked = Asked::by(tx.connection, organization, &job.spec)?;
     let (mut matched, mut redelivered) = (0_u64, 0_u64);
     for (event, deliveries) in &step.deliveries {
-        let made = redeliver(tx.connection, &job.spec, *event, deliveries, step.now)?;
+        let made = redeliver(tx.connection, &asked, *event, deliveries, step.now)?;
         matched += u64::from(made > 0);
         redelivered += made;
     }
@@ -221,7 +213,7 @@ pub(super) fn advance(tx: &Tx<'_>, step: &JobStep) -> Result<Option<RedeliveryJo
 /// Returns how many deliveries it made.
 fn redeliver(
     connection: &Connection,
-    spec: &JobSpec,
+    asked: &Asked<'_>,
     event: EventId,
     deliveries: &[NewDelivery],
     now: Timestamp,
@@ -230,7 +222,7 @@ fn redeliver(
     // What retention took since the look is not there to be redelivered.
     let found = first(connection, sql, [event.as_bytes()], |row| Cells::new("events", row).get::<i64>("seq"))?;
     let Some(event_seq) = found else { return Ok(0) };
-    let wanted = spec.state.as_ref().map(|state| in_state(connection, event_seq, state)).transpose()?;
+    let wanted = asked.answer(connection, event_seq)?;
     let is_wanted =
         |delivery: &&NewDelivery| wanted.as_ref().is_none_or(|wanted| wanted.contains(&delivery.destination));
     let deliveries: Vec<NewDelivery> = deliveries.iter().filter(is_wanted).cloned().collect();

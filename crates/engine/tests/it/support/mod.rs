@@ -194,6 +194,7 @@ pub(crate) fn every_event(rate_per_s: u32) -> JobSpec {
         destination: None,
         state: None,
         filter: None,
+        recover: None,
         rate_per_s,
     }
 }

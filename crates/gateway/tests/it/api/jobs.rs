@@ -23,7 +23,7 @@ async fn gateway(events: u32) -> Gateway {
     gateway
 }
 
-async fn done(gateway: &Gateway, id: &str) -> Value {
+pub(super) async fn done(gateway: &Gateway, id: &str) -> Value {
     loop {
         let job = gateway.get(&format!("/redeliveries/{id}")).await;
         if job["state"] == "done" {
@@ -59,6 +59,7 @@ async fn all_that_match_are_redelivered_after_a_dry_run() {
   "percent": 100,
   "problem": null,
   "rate_per_s": 1000,
+  "recovers": null,
   "redelivered": 3,
   "source": "open",
   "state": "done",
