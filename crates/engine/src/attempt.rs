@@ -20,7 +20,7 @@ const SETTLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Carries out the attempt that `claimed` stands for and settles it, before the lease ends at `until`.
 pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, claimed: Claimed, until: Timestamp) {
-    let Claimed { claim, event, body, concluded } = claimed;
+    let Claimed { claim, event, body, concluded, probe, probes } = claimed;
     let started_at = inner.clock().now();
     let started = inner.clock().elapsed();
     let under_way = inner.running().begin(claim.delivery(), claim.number(), live.runner.output_bytes());
@@ -48,7 +48,7 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
     let duration = inner.clock().elapsed().saturating_sub(started);
     inner.count(report.outcome);
     let id = AttemptId::new(started_at, inner.entropy());
-    let ran = Ran { id, started_at, duration, signed_by };
+    let ran = Ran { id, started_at, duration, signed_by, probe, counted: claim.number().saturating_sub(probes) };
     let mut random = [0; 8];
     inner.entropy().fill(&mut random);
     let then = told(&inner, &live, &event, claim.delivery());

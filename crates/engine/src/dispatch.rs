@@ -142,7 +142,7 @@ impl Dispatcher {
         let longest = longest.map(|live| live.destination.spec.timeout).max().unwrap_or_default();
         let now = self.inner.clock().now();
         let until = now.plus(longest + LEASE_MARGIN);
-        let request = ClaimRequest { node: self.inner.node(), now, until, room };
+        let request = ClaimRequest { node: self.inner.node(), now, until, room, probes: Vec::new() };
         let claimed = self.inner.store().claim(request).await?;
         let count = claimed.len();
         for claimed in claimed {

@@ -27,6 +27,7 @@ mod redact;
 mod routing;
 
 mod attempt;
+pub mod breaker;
 pub mod destination;
 mod dispatch;
 pub mod egress;

@@ -27,8 +27,8 @@ pub use delivery::{
 pub use destination::{
     BreakerSpec, CheckoutSpec, CommandSpec, Condition, Destination, DestinationKind, DestinationSpec, DestinationState,
     ENVIRONMENT, HEADERS, Health, HttpSpec, Limits, MTLS, MtlsSpec, OAUTH2, OAuth2ClientAuth, OAuth2Spec, OUTPUT_BYTES,
-    OnHeadFailure, OpenBreaker, Ordering, PullSpec, ReportProvider, ReportSpec, RetrySchedule, Rules, SignWith,
-    Signing, SlackSpec, URL,
+    OnHeadFailure, OpenBreaker, Ordering, PullSpec, Recovering, ReportProvider, ReportSpec, RetrySchedule, Rules,
+    SignWith, Signing, SlackSpec, URL,
 };
 pub use event::{Event, PassedOver, PassedOverReason, REDACTED, RequestRecord};
 pub use job::{JobRange, JobSpec, JobState, Recovery, RedeliveryJob};

@@ -1,5 +1,5 @@
-//! How fast a source's senders may go: the generic cell rate algorithm, a bucket that fills with each request and leaks
-//! steadily. Pure: what is limited, and what a sender is told, is `receive`'s.
+//! How fast a source's senders may go, and how fast a destination is tried: the generic cell rate algorithm, a bucket that
+//! fills with each request and leaks steadily. Pure: what is limited is `receive`'s and `dispatch`'s to say.
 
 use std::time::Duration;
 
@@ -30,6 +30,22 @@ impl Bucket {
             }
             Some(wait) => Err(wait),
         }
+    }
+
+    /// Takes as many as there is room for, at most `most`. Returns how many.
+    pub fn take_up_to(&mut self, rate: &Rate, now: Duration, most: u32) -> u32 {
+        let taken = (0..most).take_while(|_| self.take(rate, now).is_ok()).count();
+        u32::try_from(taken).unwrap_or(most)
+    }
+
+    /// Takes one for what happens in any case; what comes after it waits the longer.
+    pub fn take_in_debt(&mut self, rate: &Rate, now: Duration) {
+        self.empty_at = self.empty_at.max(now).saturating_add(rate.per / rate.requests.max(1));
+    }
+
+    /// How long it is until there is room for one.
+    pub fn wait(&self, rate: &Rate, now: Duration) -> Duration {
+        { *self }.take(rate, now).err().unwrap_or_default()
     }
 
     /// Undoes one `take` at the same rate.
@@ -93,6 +109,20 @@ mod tests {
         let mut bucket = Bucket::default();
         taken(&mut bucket, START);
         assert_eq!(taken(&mut bucket, ms(1_000_000)), 5);
+    }
+
+    #[test]
+    fn what_is_taken_in_debt_is_waited_for() {
+        let smooth = Rate { burst: 1, ..RATE };
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.take_up_to(&smooth, START, 7), 1);
+        assert_eq!(bucket.wait(&smooth, START), Duration::from_millis(100));
+        bucket.take_in_debt(&smooth, START);
+        assert_eq!(bucket.wait(&smooth, START), Duration::from_millis(200));
+        bucket.give_back(&smooth);
+        assert_eq!((bucket.take_up_to(&smooth, ms(99), 7), bucket.take_up_to(&smooth, ms(100), 7)), (0, 1));
+        assert_eq!(bucket.wait(&smooth, ms(10_000)), Duration::ZERO);
+        assert_eq!(Bucket::default().take_up_to(&RATE, START, 3), 3);
     }
 
     #[test]

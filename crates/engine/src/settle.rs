@@ -7,7 +7,7 @@ use crate::destination::Report;
 use crate::ids::AttemptId;
 use crate::model::{Attempt, RESPONSE_EXCERPT_MAX, RetrySchedule};
 use crate::retry;
-use crate::store::{Claim, NewDelivery, Settlement};
+use crate::store::{Claim, NewDelivery, Next, Settlement};
 
 /// When an attempt ran, and who signed it.
 #[derive(Debug, Clone)]
@@ -20,6 +20,10 @@ pub struct Ran {
     pub duration: Duration,
     /// Versions of the secrets that signed it.
     pub signed_by: Vec<u32>,
+    /// Whether it looked how the destination is.
+    pub probe: bool,
+    /// How many of the delivery's attempts, this one included, count for the schedule.
+    pub counted: u32,
 }
 
 /// The settlement of the attempt that `claim` stands for; `then` is owed if the delivery ends with it.
@@ -32,7 +36,11 @@ pub fn conclude(
     random: u64,
 ) -> Settlement {
     let ended_at = ran.started_at.plus(ran.duration);
-    let verdict = retry::decide(schedule, claim.number(), &report, ended_at, random);
+    let mut verdict = retry::decide(schedule, ran.counted.max(1), &report, ended_at, random);
+    // A probe used up nothing: its delivery stands where it stood.
+    if ran.probe && matches!(verdict.next, Next::Again { .. } | Next::Exhausted) {
+        verdict.next = Next::Again { due_at: ended_at };
+    }
     let excerpt_len = report.excerpt.len().min(RESPONSE_EXCERPT_MAX);
     let attempt = Attempt {
         id: ran.id,

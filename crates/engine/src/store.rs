@@ -15,6 +15,7 @@ mod accounts;
 mod audit;
 mod backup;
 mod claims;
+mod conditions;
 mod erasure;
 mod idempotency;
 mod lists;
@@ -28,6 +29,7 @@ pub use backup::{Backups, Copied};
 pub use claims::{
     Cancel, Claim, ClaimRequest, Claimed, Held, Next, PullOrder, PullRequest, Pulled, Settled, Settlement,
 };
+pub use conditions::{Conditions, Drain, Owed};
 pub use erasure::Erasure;
 pub use idempotency::{Idempotency, KeptAnswer, Known, NewRequest, RequestKey};
 pub use lists::{Backlog, DeliveryFilter, EventFilter, Listing, Page, RefusedFilter};
@@ -317,7 +319,7 @@ pub trait Records: AuditLog {
 /// What keeps the engine's data: the pipeline's verbs; housekeeping is [`Upkeep`]'s, who may is [`Accounts`]'. One suite of tests holds every
 /// implementation to these words.
 #[async_trait]
-pub trait Store: Records + Upkeep + Accounts + Backups + Erasure + SealedValues + Idempotency {
+pub trait Store: Records + Upkeep + Accounts + Backups + Conditions + Erasure + SealedValues + Idempotency {
     /// Commits an event, its dedup keys, the deliveries it owes and its audit entry in one transaction, grouped with
     /// whatever else is waiting. Returns after the sync.
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError>;

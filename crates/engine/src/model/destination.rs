@@ -65,6 +65,17 @@ pub struct Condition {
     pub failing_since: Option<Timestamp>,
     /// Its breaker, if that is open: nothing goes out but a probe, everything else is held.
     pub open: Option<OpenBreaker>,
+    /// Its breaker, if that was open and the slow start is not over.
+    pub recovering: Option<Recovering>,
+}
+
+/// A breaker that is closed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovering {
+    /// Since when.
+    pub since: Timestamp,
+    /// How often it had opened in a row.
+    pub opens: u32,
 }
 
 /// An open breaker.

@@ -54,6 +54,10 @@ pub struct Claimed {
     pub body: Bytes,
     /// The end that this delivery tells of, if its cause is another's outcome.
     pub concluded: Option<Concluded>,
+    /// Whether this attempt looks how the destination is.
+    pub probe: bool,
+    /// How many of the attempts up to this one did so: they do not count for the schedule.
+    pub probes: u32,
 }
 
 /// What a node asks for when it claims.
@@ -67,6 +71,9 @@ pub struct ClaimRequest {
     pub until: Timestamp,
     /// How many more attempts each destination has room for.
     pub room: Vec<(DestinationId, u32)>,
+    /// Destinations whose breaker is open, and that want one held delivery to see how they are. One for which it is not
+    /// time yet, or that has none, gets nothing.
+    pub probes: Vec<DestinationId>,
 }
 
 /// What a consumer asks for.

@@ -28,6 +28,7 @@ mod bodies;
 mod checkpoint;
 mod claim;
 mod commit;
+mod conditions;
 mod connection;
 mod deliveries;
 mod directory;

@@ -245,8 +245,13 @@ async fn an_attempt_that_a_crash_cut_short_is_on_record_and_made_again() {
     let destination = rig.engine.destination(ORG, "ci").unwrap().id;
     let node = hookward_engine::ids::NodeId::from_bytes([9; 16]);
     let now = rig.clock.now();
-    let request =
-        hookward_engine::store::ClaimRequest { node, now, until: now.plus(DAY), room: vec![(destination, 1)] };
+    let request = hookward_engine::store::ClaimRequest {
+        node,
+        now,
+        until: now.plus(DAY),
+        room: vec![(destination, 1)],
+        probes: vec![],
+    };
     assert_eq!(rig.store.claim(request).await.unwrap().len(), 1);
     rig = rig.restart().await;
     rig.engine.run_until_idle().await;

@@ -24,6 +24,8 @@ pub(super) struct Lease {
     event_seq: i64,
     /// The delivery whose end this one tells of.
     tells_of: Option<DeliveryId>,
+    probe: bool,
+    probes: u32,
 }
 
 /// An outstanding delivery as `lease` and `recover` find it.
@@ -34,6 +36,7 @@ pub(super) struct Outstanding {
     pub(super) event_seq: i64,
     tells_of: Option<DeliveryId>,
     pub(super) attempts: u32,
+    probes: u32,
     /// When its lease began, if it is leased.
     pub(super) leased_at: Option<Timestamp>,
     pub(super) due_at: Timestamp,
@@ -54,7 +57,28 @@ pub(super) fn lease(tx: &Tx<'_>, request: &ClaimRequest) -> Result<Vec<Lease>> {
             }
         }
     }
+    for &destination in &request.probes {
+        leases.extend(lease_probe(tx.connection, destination, request)?);
+    }
     Ok(leases)
+}
+
+/// Of what an open breaker holds, the delivery that was due first.
+pub(super) const PROBE: &str = "select d.* from deliveries d join destinations n on n.id = d.destination_id
+    where d.destination_id = ?1 and d.state = 'held' and d.behind = 0 and d.resume_at_ms is not null
+        and n.state = 'active' and n.opened_at_ms is not null and n.probe_at_ms <= ?2
+    order by d.resume_at_ms limit 1";
+
+/// Until its lease ends there is no other: that is what the next probe waits for, whatever becomes of this process.
+fn lease_probe(connection: &Connection, destination: DestinationId, request: &ClaimRequest) -> Result<Option<Lease>> {
+    let parameters = params![destination.as_bytes(), request.now.as_millis()];
+    let Some(held) = first(connection, PROBE, parameters, outstanding)? else { return Ok(None) };
+    connection
+        .prepare_cached("update destinations set probe_at_ms = ?2 where id = ?1")?
+        .execute(params![destination.as_bytes(), request.until.as_millis()])?;
+    connection.prepare_cached("update deliveries set probes = probes + 1 where seq = ?1")?.execute([held.seq])?;
+    let lease = take(connection, &held, request.node, request.now, request.until)?;
+    Ok(Some(Lease { probe: true, probes: held.probes + 1, ..lease }))
 }
 
 /// What was called off takes no room: whoever asks gets as many as there are.
@@ -100,8 +124,10 @@ pub(super) fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
             DeliveryCause::Event | DeliveryCause::Redelivery { .. } | DeliveryCause::Test => None,
         },
         attempts: cells.unsigned("attempts")?,
+        probes: cells.unsigned("probes")?,
         leased_at: if cells.text("state")? == "leased" { Some(cells.time("state_at_ms")?) } else { None },
-        due_at: cells.time("due_at_ms")?,
+        // What is held has none.
+        due_at: cells.optional_time("due_at_ms")?.unwrap_or(Timestamp::from_millis(i64::MIN)),
         node: cells.optional_id("node", NodeId::from_bytes)?,
         called_off: cells.optional_time("cancel_at_ms")?.is_some(),
     })
@@ -128,7 +154,8 @@ pub(super) fn take(
         )?
         .execute(params![due.seq, now.as_millis(), until.as_millis(), node.as_bytes(), number])?;
     let (delivery, destination, event_seq) = (due.id, due.destination, due.event_seq);
-    Ok(Lease { delivery, destination, node, number, event_seq, tells_of: due.tells_of })
+    let (tells_of, probes) = (due.tells_of, due.probes);
+    Ok(Lease { delivery, destination, node, number, event_seq, tells_of, probe: false, probes })
 }
 
 /// What a lease that ended by itself leaves behind: an attempt of which nothing is known but that it began.
@@ -173,7 +200,8 @@ pub(super) fn end_lease(connection: &Connection, lost: &Outstanding, rest: Rest,
     };
     connection
         .prepare_cached(
-            "update deliveries set state = ?2, state_at_ms = ?3, due_at_ms = ?4, node = null where seq = ?1",
+            "update deliveries set state = ?2, state_at_ms = ?3, due_at_ms = ?4, node = null, resume_at_ms = ?3
+             where seq = ?1",
         )?
         .execute(params![lost.seq, state, now.as_millis(), due_at])?;
     if rest == Rest::Exhausted {
@@ -202,7 +230,8 @@ fn load_one(connection: &Connection, lease: &Lease) -> Result<Claimed> {
     let (event, body_seq) = events::at(connection, lease.event_seq)?;
     let claim = Claim::new(lease.delivery, lease.destination, lease.node, lease.number);
     let concluded = lease.tells_of.map(|of| deliveries::concluded(connection, event.organization, of)).transpose()?;
-    Ok(Claimed { claim, event, body: bodies::at(connection, body_seq)?, concluded })
+    let (probe, probes) = (lease.probe, lease.probes);
+    Ok(Claimed { claim, event, body: bodies::at(connection, body_seq)?, concluded, probe, probes })
 }
 
 pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) -> Result<Option<Timestamp>> {

@@ -215,6 +215,7 @@ fn remember(connection: &Connection, source: SourceId, key: &DedupKey, event_seq
 /// What the store knows of a destination when a delivery to it is made.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Taker {
+    /// It takes deliveries now: it is active, and its breaker is not open.
     pub(super) active: bool,
     /// Its consumers lease what they are owed.
     pub(super) pulled: bool,
@@ -232,7 +233,7 @@ pub(super) fn is_active(connection: &Connection, destination: DestinationId) -> 
 }
 
 pub(super) fn taker(connection: &Connection, destination: DestinationId) -> Result<Taker> {
-    let sql = "select state = 'active' as active, pulled, organization_id from destinations where id = ?1";
+    let sql = "select state = 'active' and opened_at_ms is null as active, pulled, organization_id from destinations where id = ?1";
     let found = first(connection, sql, [destination.as_bytes()], |row| {
         let cells = Cells::new("destinations", row);
         let organization = cells.get("organization_id")?;
@@ -256,8 +257,8 @@ pub(super) fn insert_delivery(
         .prepare_cached(
             "insert into deliveries
                 (id, event_seq, destination_id, cause, cause_of, created_at_ms, state, state_at_ms, due_at_ms, latest_key,
-                pulled, organization_id)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8, ?9, ?10, ?11)",
+                pulled, organization_id, resume_at_ms)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             delivery.id.as_bytes(),
@@ -271,6 +272,7 @@ pub(super) fn insert_delivery(
             delivery.latest.as_ref().map(<[u8; 32]>::as_slice),
             taker.pulled,
             taker.organization,
+            (!taker.active).then(|| delivery.due_at.as_millis()),
         ])?;
     Ok(connection.last_insert_rowid())
 }

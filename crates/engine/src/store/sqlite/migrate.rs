@@ -22,6 +22,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "declared", sql: include_str!("../../../migrations/sqlite/0006_declared.sql") },
     Migration { name: "idempotency", sql: include_str!("../../../migrations/sqlite/0007_idempotency.sql") },
     Migration { name: "outbound", sql: include_str!("../../../migrations/sqlite/0008_outbound.sql") },
+    Migration { name: "held", sql: include_str!("../../../migrations/sqlite/0009_held.sql") },
 ];
 
 /// What a migration does that cannot be said in SQL; it comes after the SQL.

@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use serde_json::json;
 
 use super::audit;
+use super::conditions::{forget_condition, hold_pending, release};
 use super::failure::{Failure, Result};
 use super::rows::{Cells, all, condition, destination_state, destination_state_columns, first, integer, json_text};
 use super::writer::{Tx, Uses};
@@ -135,7 +136,10 @@ fn set_state(
         return Err(Failure::not_found(format!("destination `{id}`")));
     }
     match state {
-        DestinationState::Active => release(connection, id, at),
+        DestinationState::Active => {
+            forget_condition(connection, id)?;
+            release(connection, id, at).map(drop)
+        }
         DestinationState::Paused | DestinationState::Disabled { .. } => hold_pending(connection, id, at),
     }
 }
@@ -154,29 +158,6 @@ pub(super) fn disable(tx: &Tx<'_>, id: DestinationId, reason: &str, at: Timestam
     let Some((organization, name)) = disabled else { return Ok(()) };
     let (by, detail) = (Principal::system(organization), json!({ "reason": reason }));
     audit::append(tx, &AuditEntry::by(&by, "destination.disable", format!("destination:{name}"), at, detail))
-}
-
-fn hold_pending(connection: &Connection, id: DestinationId, at: Option<Timestamp>) -> Result<()> {
-    connection
-        .prepare_cached(
-            "update deliveries set state = 'held', state_at_ms = coalesce(?2, state_at_ms), due_at_ms = null
-             where destination_id = ?1 and due_at_ms is not null and +state = 'pending'",
-        )?
-        .execute(params![id.as_bytes(), at.map(Timestamp::as_millis)])?;
-    Ok(())
-}
-
-/// Held deliveries are due in the order in which they were held; each of those times has passed.
-fn release(connection: &Connection, id: DestinationId, at: Option<Timestamp>) -> Result<()> {
-    connection
-        .prepare_cached(
-            "update deliveries
-             set state = 'pending', due_at_ms = min(state_at_ms, coalesce(?2, state_at_ms)),
-                 state_at_ms = coalesce(?2, state_at_ms)
-             where +destination_id = ?1 and state = 'held'",
-        )?
-        .execute(params![id.as_bytes(), at.map(Timestamp::as_millis)])?;
-    Ok(())
 }
 
 fn put_secret(connection: &Connection, secret: &SealedSecret) -> Result<()> {

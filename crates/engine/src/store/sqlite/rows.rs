@@ -12,7 +12,8 @@ use super::headers;
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, OrganizationId};
 use crate::model::{
-    Condition, DeliveryCause, DeliveryState, DestinationState, Exchange, OpenBreaker, Outcome, RequestRecord,
+    Condition, DeliveryCause, DeliveryState, DestinationState, Exchange, OpenBreaker, Outcome, Recovering,
+    RequestRecord,
 };
 
 /// A row on its way into the model, with what an error has to say about it.
@@ -221,7 +222,8 @@ pub(super) fn condition(cells: &Cells<'_, '_>) -> Result<Condition> {
     let opened = cells.optional_time("opened_at_ms")?.zip(cells.optional_time("probe_at_ms")?);
     let opens = cells.unsigned("opens")?;
     let open = opened.map(|(since, probe_at)| OpenBreaker { since, probe_at, opens });
-    Ok(Condition { failing_since: cells.optional_time("failing_since_ms")?, open })
+    let recovering = cells.optional_time("closed_at_ms")?.map(|since| Recovering { since, opens });
+    Ok(Condition { failing_since: cells.optional_time("failing_since_ms")?, open, recovering })
 }
 
 /// What was exchanged in an attempt. One that was made before this was kept, or that made no request, has no target.

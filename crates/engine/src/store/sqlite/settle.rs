@@ -58,11 +58,17 @@ fn settle_one(tx: &Tx<'_>, settlement: &Settlement, output: Option<&PackedOutput
         Next::Again { due_at } if is_active(connection, claim.destination())? => ("pending", Some(due_at)),
         Next::Again { .. } => ("held", None),
     };
+    // What is held only because of its destination is due then when that takes deliveries again.
+    let resume_at = match next {
+        Next::Again { due_at } => Some(due_at.as_millis()),
+        _ => None,
+    };
     connection
         .prepare_cached(
-            "update deliveries set state = ?2, state_at_ms = ?3, due_at_ms = ?4, node = null where seq = ?1",
+            "update deliveries set state = ?2, state_at_ms = ?3, due_at_ms = ?4, node = null, resume_at_ms = ?5
+             where seq = ?1",
         )?
-        .execute(params![seq, state, ended_at.as_millis(), due_at.map(Timestamp::as_millis)])?;
+        .execute(params![seq, state, ended_at.as_millis(), due_at.map(Timestamp::as_millis), resume_at])?;
     if leased.keyed && !matches!(next, Next::Again { .. } | Next::Held) {
         connection.prepare_cached("update deliveries set latest_key = null where seq = ?1")?.execute([seq])?;
     }

@@ -273,6 +273,7 @@ pub(crate) fn request_of(node: u32, now: Timestamp, room: &[(u32, u32)]) -> Clai
         now,
         until: now.plus(Duration::from_secs(30)),
         room: room.iter().map(|&(destination, room)| (destination_id(destination), room)).collect(),
+        probes: vec![],
     }
 }
 
