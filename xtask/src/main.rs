@@ -11,6 +11,7 @@ mod octokit;
 mod oidc;
 mod openapi;
 mod readme;
+mod receivers;
 mod replays;
 mod rewrap;
 mod rotations;
@@ -41,6 +42,11 @@ enum Command {
     Octokit,
     /// People sign in by way of a real OpenID Connect provider
     Oidc,
+    /// Deliveries as real receivers see them, before, during and after a rotation
+    Receivers {
+        /// Only courses whose name contains this: the examples', `packages`
+        only: Option<String>,
+    },
     /// The corpus of malformed and hostile requests, one line each
     BadInputs {
         /// Only cases whose id contains this
@@ -74,6 +80,7 @@ fn main() -> ExitCode {
         Command::Crash(plan) => run::build_server().and_then(|()| crash::run(&plan)),
         Command::Octokit => run::build_server().and_then(|()| octokit::run()),
         Command::Oidc => run::build_server().and_then(|()| oidc::run()),
+        Command::Receivers { only } => run::build_server().and_then(|()| receivers::run(only.as_deref())),
         Command::BadInputs { only } => run::build_server().and_then(|()| bad_inputs::run(only.as_deref())),
         Command::Openapi => run::build_server().and_then(|()| openapi::run()),
         Command::Replays(plan) => run::build_server().and_then(|()| replays::run(&plan)),

@@ -78,6 +78,7 @@ impl Engine {
     }
 }
 
-fn is_key_prefix(text: &str) -> bool {
+/// Whether the keys of an organization may begin with this.
+pub fn is_key_prefix(text: &str) -> bool {
     (1..=KEY_PREFIX_MAX).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
 }

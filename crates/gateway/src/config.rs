@@ -25,6 +25,7 @@ use hookward::{Scheme, Secret};
 use hookward_engine::destination::command::Supervisor;
 use hookward_engine::expression::Expression;
 use hookward_engine::model::{DestinationSpec, Retention, SourceSpec};
+use hookward_engine::organizations::{KEY_PREFIX_MAX, is_key_prefix};
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::Value;
@@ -94,6 +95,8 @@ pub struct Settings {
     pub admin_trusted_proxies: Vec<IpNet>,
     /// Whether destinations that run programs may be declared over the API.
     pub commands_over_api: bool,
+    /// What new API keys of the default organization begin with; what it was when absent.
+    pub key_prefix: Option<String>,
     /// What a connection or request may cost.
     pub limits: Limits,
     /// Address ranges that are not public and may be reached all the same.
@@ -369,6 +372,7 @@ impl<'a> Check<'a> {
             admin_origin: file.admin.origin.as_ref().map(|origin| self.admin_origin(origin)),
             admin_trusted_proxies: self.trusted_proxies(&file.admin.trusted_proxies),
             commands_over_api: file.admin.commands,
+            key_prefix: file.admin.key_prefix.as_ref().map(|prefix| self.key_prefix(prefix)),
             limits: Limits {
                 body_bytes: limits.body_bytes.get_ref().0,
                 bodies_bytes: limits.bodies_bytes.get_ref().0,
@@ -433,7 +437,16 @@ impl<'a> Check<'a> {
         text.to_owned()
     }
 
-    /// A timeout must leave time for something.
+    fn key_prefix(&mut self, prefix: &toml::Spanned<String>) -> String {
+        if !is_key_prefix(prefix.get_ref()) {
+            self.problem(
+                prefix,
+                format!("`key_prefix` is 1 to {KEY_PREFIX_MAX} characters of `a-z 0-9`; a `_` follows it"),
+            );
+        }
+        prefix.get_ref().clone()
+    }
+
     fn publish_head(&mut self, value: &toml::Spanned<values::Lapse>) -> Duration {
         let every = value.get_ref().0;
         if !PUBLISH_HEAD.contains(&every) {
@@ -442,6 +455,7 @@ impl<'a> Check<'a> {
         every
     }
 
+    /// A timeout must leave time for something.
     fn timeout(&mut self, value: &toml::Spanned<values::Lapse>, what: &str) -> Duration {
         let duration = value.get_ref().0;
         if duration.is_zero() {

@@ -15,6 +15,7 @@ use hookward_engine::destination::command::Supervisor;
 use hookward_engine::egress::EgressPolicy;
 use hookward_engine::kms::cache::CachePolicy;
 use hookward_engine::kms::local::LocalKmsError;
+use hookward_engine::model::Principal;
 use hookward_engine::store::sqlite::{OpenError, SqliteStore};
 use hookward_engine::{Engine, EngineError, Parts};
 use hyper::service::service_fn;
@@ -174,6 +175,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if is_file {
         declaring.serve(sources, destinations).await?;
     }
+    if let Some(prefix) = &settings.key_prefix {
+        begin_keys_with(&engine, prefix).await?;
+    }
     engine.warm().await;
     engine.declare_inner_retention(retention).await?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -201,6 +205,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     tasks.close();
     let (public, admin, drain_timeout) = (public_address, admin_address, limits.drain_timeout);
     Ok(Running { engine, declaring, settings, schemes, public, admin, api_key_file, drain_timeout, stop, tasks })
+}
+
+/// What the file says of the default organization's keys is so from the next one on.
+async fn begin_keys_with(engine: &Engine, prefix: &str) -> Result<(), EngineError> {
+    let by = Principal::config();
+    match engine.organization(by.organization) {
+        Some(organization) if organization.key_prefix == prefix => Ok(()),
+        _ => engine.set_key_prefix(&by, by.organization, prefix).await.map(drop),
+    }
 }
 
 fn parts(

@@ -2,6 +2,7 @@
 //! Shares no code with the product, so that a mistake there is not repeated here; what is checked lives in the tests.
 
 pub mod canary;
+pub mod clock;
 pub mod git;
 pub mod github;
 pub mod http;
@@ -10,6 +11,7 @@ pub mod server;
 pub mod world;
 
 pub use canary::Canary;
+pub use clock::MovableClock;
 pub use git::GitServer;
 pub use http::{Client, Request, Response};
 pub use receiver::{Received, Receiver, Reply};

@@ -82,6 +82,7 @@ pub(super) struct Admin {
     pub(super) origin: Option<Spanned<String>>,
     pub(super) trusted_proxies: Vec<Spanned<Range>>,
     pub(super) commands: bool,
+    pub(super) key_prefix: Option<Spanned<String>>,
 }
 
 impl Default for Admin {
@@ -91,6 +92,7 @@ impl Default for Admin {
             origin: None,
             trusted_proxies: vec![],
             commands: false,
+            key_prefix: None,
         }
     }
 }

@@ -83,6 +83,29 @@ async fn without_a_key_one_is_made_and_kept() {
 }
 
 #[tokio::test]
+async fn keys_begin_with_what_the_file_says() {
+    const NAMED: &str = "[admin]\nkey_prefix = \"qlens\"\n";
+    let made = async |gateway: &Gateway, name: &str| {
+        let wanted = json!({ "name": name, "scopes": ["read"] }).to_string();
+        gateway.api("POST", "/keys", &wanted).await.json()["key"].as_str().unwrap().to_owned()
+    };
+    let gateway = Gateway::start("").await;
+    let first = made(&gateway, "first").await;
+    let gateway = gateway.restart(NAMED).await;
+    assert!(made(&gateway, "second").await.starts_with("qlens_"));
+    let bearer = format!("Bearer {first}");
+    let answer = send(gateway.running.admin(), "GET", "/api/v1/sources", &[("authorization", &bearer)], b"").await;
+    assert_eq!(answer.status, 200, "one that was made before is as good as ever");
+    // Saying it again is no change; saying nothing leaves it.
+    let gateway = gateway.restart(NAMED).await;
+    let gateway = gateway.restart("").await;
+    assert!(made(&gateway, "third").await.starts_with("qlens_"));
+    let audit = gateway.get("/audit").await;
+    let changes = audit["items"].as_array().unwrap().iter().filter(|row| row["action"] == "organization.update");
+    assert_eq!(changes.count(), 1);
+}
+
+#[tokio::test]
 async fn a_start_that_cannot_be_names_what_to_look_at() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a-file");

@@ -6,6 +6,8 @@ mod backup;
 mod checkout;
 mod contracts;
 mod disk;
+mod qflow;
+mod qualitypilot;
 mod quantgov;
 mod triggers;
 mod trustedoss;

@@ -32,6 +32,19 @@ fn a_head_is_published_now_and_then_or_not_at_all() {
 }
 
 #[test]
+fn keys_begin_with_what_is_written_in_plain_letters() {
+    assert_eq!(parse("").unwrap().settings.key_prefix, None);
+    for (prefix, fits) in [("q", true), ("qlens", true), ("a123456789012345", true), ("a1234567890123456", false)] {
+        assert_eq!(parse(&format!("[admin]\nkey_prefix = \"{prefix}\"\n")).is_ok(), fits, "{prefix}");
+    }
+    for prefix in ["", "qlens_", "QLens", "é"] {
+        assert!(parse(&format!("[admin]\nkey_prefix = \"{prefix}\"\n")).is_err(), "{prefix}");
+    }
+    insta::assert_snapshot!(problems("[admin]\nkey_prefix = \"qlens_\"\n"), @"hookward.toml:2:14: `key_prefix` is 1 to 16 characters of `a-z 0-9`; a `_` follows it");
+    insta::assert_snapshot!(problems("[admin]\nkey_prefi = \"q\"\n"), @"hookward.toml:2:1: unknown key `key_prefi` in [admin]; did you mean `key_prefix`?");
+}
+
+#[test]
 fn not_everybody_is_a_proxy() {
     insta::assert_snapshot!(problems("[public]\ntrusted_proxies = [\"::/0\"]\n"), @"hookward.toml:2:20: anybody could speak for anybody: `::/0` is wider than any network of proxies");
 }
