@@ -81,7 +81,7 @@ impl Inner {
         for secret in &exposed.secrets {
             let owner = self.owner_name(secret.owner);
             // Whose secret it is has to know, and nobody else.
-            let Some((owns, _)) = registry.scheme_of(secret.owner) else { continue };
+            let Some(owns) = registry.organization_of(secret.owner) else { continue };
             let door = if owns == organization { door.as_str() } else { "a door of another organization" };
             *self.alerts().seen.lock().unwrap_or_else(PoisonError::into_inner).entry(owner.clone()).or_default() += 1;
             let place = &secret.place[..secret.place.floor_char_boundary(PLACE_MAX)];

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookward::{Draft, UnixTime};
+use hookward::Draft;
+use tokio::time::timeout;
 
 use crate::clock::Timestamp;
 use crate::destination::{Parcel, Report};
@@ -13,6 +14,7 @@ use crate::ids::{AttemptId, DeliveryId};
 use crate::model::{DeliveryCause, DestinationKind, Event, Outcome};
 use crate::registry::LiveDestination;
 use crate::settle::{Ran, conclude};
+use crate::signing::{Plan, Try, is_refusal};
 use crate::store::{Claimed, NewDelivery, Settled, Settlement, StoreError};
 
 /// How long to wait before a settlement that the store could not take is offered again.
@@ -23,27 +25,27 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
     let Claimed { claim, event, body, concluded, probe, probes } = claimed;
     let started_at = inner.clock().now();
     let started = inner.clock().elapsed();
+    let event_id = event.id.to_string();
     let under_way = inner.running().begin(claim.delivery(), claim.number(), live.runner.output_bytes());
-    let (report, signed_by) = match sign(&inner, &live, &event, &body, started_at).await {
+    let parcel = |signature| Parcel {
+        event: event.id,
+        delivery: claim.delivery(),
+        number: claim.number(),
+        event_type: &event.event_type,
+        source: &event.source_name,
+        delivery_id: event.delivery_id.as_deref(),
+        received_at: event.received_at,
+        request: &event.request,
+        body: body.clone(),
+        signature,
+        concluded: concluded.as_ref(),
+        called_off: under_way.called_off(),
+        output: under_way.output(),
+    };
+    let draft = draft(&live, &event, &body, &event_id);
+    let (report, signed_by) = match Plan::new(&inner, &live, claim.number(), started_at).await {
+        Ok(plan) => attempt(&inner, &live, &plan, &draft, parcel, started_at).await,
         Err(problem) => (Report::failed(Outcome::Unusable, problem), vec![]),
-        Ok((signature, signed_by)) => {
-            let parcel = Parcel {
-                event: event.id,
-                delivery: claim.delivery(),
-                number: claim.number(),
-                event_type: &event.event_type,
-                source: &event.source_name,
-                delivery_id: event.delivery_id.as_deref(),
-                received_at: event.received_at,
-                request: &event.request,
-                body,
-                signature,
-                concluded: concluded.as_ref(),
-                called_off: under_way.called_off(),
-                output: under_way.output(),
-            };
-            (live.runner.attempt(parcel, inner.clock()).await, signed_by)
-        }
     };
     let duration = inner.clock().elapsed().saturating_sub(started);
     inner.count(report.outcome);
@@ -75,36 +77,47 @@ pub(crate) fn told(inner: &Inner, live: &LiveDestination, event: &Event, of: Del
         .collect()
 }
 
-type Signature = (Vec<(String, String)>, Vec<u32>);
-
-/// The headers of a new signature and the versions that made it; nothing for a destination that signs nothing.
-async fn sign(
-    inner: &Inner,
-    live: &LiveDestination,
-    event: &Event,
-    body: &[u8],
-    now: Timestamp,
-) -> Result<Signature, String> {
-    let Some(signer) = &live.signer else {
-        return match live.destination.spec.signing.first() {
-            None => Ok((vec![], vec![])),
-            Some(signing) => Err(format!("no scheme `{}`", signing.scheme)),
-        };
-    };
+/// What is signed.
+fn draft<'a>(live: &'a LiveDestination, event: &'a Event, body: &'a [u8], id: &'a str) -> Draft<'a> {
     let url = match &live.destination.spec.kind {
         DestinationKind::Http(http) => http.url.as_str(),
         DestinationKind::Report(report) => report.api_url.as_str(),
         DestinationKind::Command(_) | DestinationKind::Pull(_) | DestinationKind::Slack(_) => "",
     };
-    let id = event.id.to_string();
-    let draft = Draft { id: &id, event_type: &event.event_type, method: "POST", url, body };
-    // The dispatcher claims nothing for whoever cannot sign; between the claim and now a key's time may have ended.
-    let keys = inner.opened(&signer.keyring, now).await;
-    if let Some(problem) = keys.problem() {
-        return Err(problem);
+    Draft { id, event_type: &event.event_type, method: "POST", url, body }
+}
+
+/// Makes the attempt, and at once a second try with another secret if the receiver refuses the first and may know that
+/// one. Both together have the time of one attempt. Gives the report of the try that counts, and the versions that signed it.
+async fn attempt<'p>(
+    inner: &Inner,
+    live: &LiveDestination,
+    plan: &Plan<'_>,
+    draft: &Draft<'_>,
+    parcel: impl Fn(Vec<(String, String)>) -> Parcel<'p>,
+    started_at: Timestamp,
+) -> (Report, Vec<u32>) {
+    let clock = inner.clock();
+    let started = clock.elapsed();
+    let unusable = |problem| (Report::failed(Outcome::Unusable, problem), vec![]);
+    let first = match plan.sign(Try::First, draft, started_at) {
+        Ok(signature) => signature,
+        Err(problem) => return unusable(problem),
+    };
+    let report = live.runner.attempt(parcel(first.headers), clock).await;
+    plan.learn(Try::First, &report);
+    let left = live.destination.spec.timeout.saturating_sub(clock.elapsed().saturating_sub(started));
+    let now = clock.now();
+    if !is_refusal(&report) || left.is_zero() || !plan.has_second(inner, now) {
+        return (report, first.signed_by);
     }
-    let signed = signer.scheme.sign(&draft, &keys.keys, UnixTime::from_millis(now.as_millis()));
-    signed.map(|signed| (signed.headers, signed.signed_by)).map_err(|error| error.to_string())
+    let Ok(second) = plan.sign(Try::Second, draft, now) else { return (report, first.signed_by) };
+    let again = live.runner.attempt(parcel(second.headers), clock);
+    let again = timeout(left, again).await;
+    let again = again.unwrap_or_else(|_| Report::failed(Outcome::Timeout, "no answer in the time that was left"));
+    plan.learn(Try::Second, &again);
+    let detail = plan.told(&report, &again);
+    (Report { detail, ..again }, second.signed_by)
 }
 
 /// Writes the settlement down; while the store cannot, offers it again until the lease is over. After that the delivery

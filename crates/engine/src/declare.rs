@@ -5,6 +5,7 @@ mod outline;
 mod seed;
 pub(crate) mod served;
 mod shown;
+mod signing;
 pub(crate) mod waiting;
 
 use hookward::Secret;
@@ -23,6 +24,8 @@ pub use shown::{Difference, HIDDEN, shown};
 
 use outline::{Outline, not_declared};
 use served::{Served, kept};
+use signing::check_signing;
+pub use signing::{SIGNING_MAX, check_schemes};
 
 /// What is to be in force. What a file managed and does not name any more is retired: sources are removed, destinations
 /// disabled with their deliveries held, so that nothing is lost when they come back.
@@ -64,8 +67,24 @@ pub struct DeclaredDestination {
     pub spec: DestinationSpec,
     /// The table that this comes from, without secrets.
     pub table: Value,
-    /// Its signing secret from the environment or a file, as for a source.
-    pub secret: Option<Secret>,
+    /// Its secrets from the environment or a file, as for a source; at most one for each purpose.
+    pub secrets: Vec<DeclaredSecret>,
+}
+
+/// A secret of a way out, as declared.
+#[derive(Debug, Clone)]
+pub struct DeclaredSecret {
+    /// The scheme that it is a key of, or the setting that it holds.
+    pub purpose: String,
+    /// Its value.
+    pub value: Secret,
+}
+
+impl DeclaredSecret {
+    /// One for this purpose.
+    pub fn new(purpose: impl Into<String>, value: Secret) -> Self {
+        Self { purpose: purpose.into(), value }
+    }
 }
 
 /// By whose word something is declared.
@@ -139,7 +158,7 @@ impl Engine {
         let outline = self.outline(by, authority, declared, &existing).await?;
         let Outline { planned, mut changes, mut audit, seeds, tokens } = outline;
         for seed in seeds {
-            let (change, entry) = self.enter(by, authority, seed, &existing).await?;
+            let (change, entry) = self.enter(by, authority, seed, &existing, &changes).await?;
             changes.extend(change);
             audit.push(entry);
         }
@@ -244,29 +263,19 @@ impl Engine {
 
     fn check(&self, declared: &Declared) -> Result<(), EngineError> {
         check_rules(declared)?;
-        let sources = declared.sources.iter().map(|source| {
-            let scheme = match &source.spec.proof {
-                Proof::Scheme { name } => Some(name),
-                Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
-            };
-            ("source", &source.name, scheme, &source.secret)
-        });
-        let destinations = declared.destinations.iter().map(|destination| {
-            let scheme = destination.spec.signing.first().map(|signing| &signing.scheme);
-            ("destination", &destination.name, scheme, &destination.secret)
-        });
-        for (kind, name, scheme, secret) in sources.chain(destinations) {
-            if !is_name(name) || name == PUBLISH || name == OWN {
-                return Err(EngineError::Invalid(format!(
-                    "{kind} `{name}`: a name is 1 to 64 characters of `a-z 0-9 -`, and not `{PUBLISH}` or `{OWN}`"
-                )));
-            }
-            let Some(scheme) = scheme else { continue };
-            let found = self.inner().schemes().find(scheme);
-            let found = found.ok_or_else(|| EngineError::Invalid(format!("{kind} `{name}`: no scheme `{scheme}`")))?;
+        for DeclaredSource { name, spec, secret, .. } in &declared.sources {
+            check_name("source", name)?;
+            let Proof::Scheme { name: scheme } = &spec.proof else { continue };
+            let problem = |problem: String| EngineError::Invalid(format!("source `{name}`: {problem}"));
+            let found = self.inner().schemes().find(scheme).ok_or_else(|| problem(format!("no scheme `{scheme}`")))?;
             if let Some(secret) = secret {
-                found.check_new(secret).map_err(|error| EngineError::Invalid(format!("{kind} `{name}`: {error}")))?;
+                found.check_new(secret).map_err(|error| problem(error.to_string()))?;
             }
+        }
+        for DeclaredDestination { name, spec, secrets, .. } in &declared.destinations {
+            check_name("destination", name)?;
+            let problem = |problem: String| EngineError::Invalid(format!("destination `{name}`: {problem}"));
+            check_signing(&spec.signing, self.inner().schemes(), secrets).map_err(problem)?;
         }
         Ok(())
     }
@@ -313,6 +322,15 @@ fn check_rules(declared: &Declared) -> Result<(), EngineError> {
         }
     }
     Ok(())
+}
+
+fn check_name(kind: &str, name: &str) -> Result<(), EngineError> {
+    if is_name(name) && name != PUBLISH && name != OWN {
+        return Ok(());
+    }
+    Err(EngineError::Invalid(format!(
+        "{kind} `{name}`: a name is 1 to 64 characters of `a-z 0-9 -`, and not `{PUBLISH}` or `{OWN}`"
+    )))
 }
 
 pub(crate) fn is_name(name: &str) -> bool {

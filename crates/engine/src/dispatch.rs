@@ -172,7 +172,7 @@ impl Dispatcher {
         let (now, elapsed) = (self.inner.clock().now(), self.inner.clock().elapsed());
         // Whoever cannot sign now is owed it until the secret is open: that costs no attempt.
         let can_sign = |live: &&Arc<LiveDestination>| {
-            live.signer.as_ref().is_none_or(|signer| signer.keyring.live_at(now, elapsed).shut.is_empty())
+            live.keyrings_at(now).all(|keyring| keyring.live_at(now, elapsed).shut.is_empty())
         };
         let active = registry.destinations().filter(|live| live.destination.state == DestinationState::Active);
         let active = active.filter(can_sign).map(|live| &live.destination);

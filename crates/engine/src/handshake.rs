@@ -114,7 +114,7 @@ impl Engine {
             return Ok(false);
         }
         let (version, changes) =
-            self.inner().secret_changes(owner, NewSecret::Given(secret), Terms::default(), ORIGIN).await?;
+            self.inner().secret_changes(owner, None, NewSecret::Given(secret), Terms::default(), ORIGIN).await?;
         let by = door(live, remote);
         let detail = json!({ "version": version, "origin": ORIGIN });
         let audit = AuditEntry::by(&by, "secret.rotate", by.actor.clone(), self.inner().clock().now(), detail);

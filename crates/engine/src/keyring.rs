@@ -15,21 +15,37 @@ use crate::kms::seal::{associated_data, open};
 use crate::kms::{Kms, KmsError, Sealed};
 use crate::model::{SealedSecret, SecretOwner};
 
-/// A version of a secret that is not revoked: sealed, and for a time its key. Outlives the snapshots that it is in.
+/// A version of a secret that is not revoked: sealed, and for a time open. Outlives the snapshots that it is in.
 #[derive(Debug)]
 pub(crate) struct LiveSecret {
     pub(crate) organization: OrganizationId,
     pub(crate) owner: SecretOwner,
     pub(crate) version: u32,
-    pub(crate) scheme: Arc<Scheme>,
+    /// `None` for a version whose value is itself what is used.
+    pub(crate) scheme: Option<Arc<Scheme>>,
     sealed: ArcSwap<Sealed>,
-    /// `None` for a value that opens and cannot be a key of the scheme: it proves nothing and signs nothing.
-    pub(crate) key: Cell<Option<Key>>,
+    pub(crate) key: Cell<Opened>,
     told: AtomicBool,
 }
 
+/// What a version is once it is opened.
+#[derive(Debug, Clone)]
+pub(crate) enum Opened {
+    /// A key of its scheme.
+    Key(Key),
+    /// It cannot be a key of its scheme: it proves nothing and signs nothing.
+    NoKey,
+    /// The value, of a version that has no scheme.
+    Value(Arc<Secret>),
+}
+
 impl LiveSecret {
-    pub(crate) fn new(organization: OrganizationId, secret: &SealedSecret, scheme: Arc<Scheme>, ttl: Duration) -> Self {
+    pub(crate) fn new(
+        organization: OrganizationId,
+        secret: &SealedSecret,
+        scheme: Option<Arc<Scheme>>,
+        ttl: Duration,
+    ) -> Self {
         Self {
             organization,
             owner: secret.owner,
@@ -59,7 +75,7 @@ impl LiveSecret {
     }
 }
 
-/// Secrets with their validity, newest first.
+/// The versions of a secret that are for one purpose, with their validity, newest first.
 #[derive(Debug, Default)]
 pub(crate) struct Keyring {
     versions: Vec<Version>,
@@ -82,6 +98,8 @@ pub(crate) struct Live {
     open_until: Duration,
     /// Newest first.
     pub(crate) keys: Vec<Key>,
+    /// The versions that have no scheme, newest first.
+    pub(crate) values: Vec<(u32, Arc<Secret>)>,
     /// Those that may be used and are not open: what the keys do not prove, one of these might.
     pub(crate) shut: Vec<Arc<LiveSecret>>,
 }
@@ -141,6 +159,7 @@ impl Keyring {
             until: edges().filter(|edge| *edge > now).min().unwrap_or(Timestamp::from_millis(i64::MAX)),
             open_until: Duration::MAX,
             keys: Vec::new(),
+            values: Vec::new(),
             shut: Vec::new(),
         };
         let valid = |version: &&Version| version.not_before <= now && version.not_after.is_none_or(|end| now < end);
@@ -148,7 +167,11 @@ impl Keyring {
             match version.secret.key.get(elapsed) {
                 Some((key, until)) => {
                     live.open_until = live.open_until.min(until);
-                    live.keys.extend(key);
+                    match key {
+                        Opened::Key(key) => live.keys.push(key),
+                        Opened::NoKey => {}
+                        Opened::Value(value) => live.values.push((version.secret.version, value)),
+                    }
                 }
                 None => live.shut.push(Arc::clone(&version.secret)),
             }

@@ -40,6 +40,7 @@ mod retention;
 pub mod retry;
 mod running;
 pub mod settle;
+mod signing;
 
 pub mod accounts;
 pub mod audit;
@@ -58,8 +59,8 @@ pub mod store;
 
 pub use crate::alert::SECRET_EXPOSED;
 pub use crate::declare::{
-    Act, Authority, Declared, DeclaredDestination, DeclaredSource, Difference, HIDDEN, Kind, Planned, managed_by_file,
-    shown,
+    Act, Authority, Declared, DeclaredDestination, DeclaredSecret, DeclaredSource, Difference, HIDDEN, Kind, Planned,
+    managed_by_file, shown,
 };
 pub use crate::engine::{Engine, Parts};
 pub use crate::error::EngineError;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use hookward::Secret;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -16,14 +17,14 @@ use crate::declare::waiting::Waiting;
 use crate::engine::{Engine, EngineError, Inner};
 use crate::exposure::Exposed;
 use crate::ids::OrganizationId;
-use crate::keyring::{Keyring, Live, LiveSecret, open_secret};
+use crate::keyring::{Keyring, Live, LiveSecret, Opened, open_secret};
 use crate::kms::cache::{CachePolicy, Cell, Rests};
 use crate::kms::seal::{open, seal};
 use crate::kms::{KmsError, Sealed};
 use crate::model::{AuditEntry, Principal, SecretOwner};
 use crate::receive::InboundRequest;
 use crate::redact::Credentials;
-use crate::registry::Registry;
+use crate::registry::{LiveDestination, Registry};
 use crate::store::Change;
 
 /// The event type of the alert that a sealed secret does not open: it was damaged, or moved from another place.
@@ -247,6 +248,27 @@ impl Inner {
         keyring.live_at(now, self.clock().elapsed())
     }
 
+    /// What `live` has sealed for `purpose`, which is no scheme: the version in force, opened under the rules that keys
+    /// are opened under, and which it is. `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the attempt that needs it, while it cannot be opened.
+    #[expect(dead_code, reason = "no kind of destination has a sealed setting yet")]
+    pub(crate) async fn sealed_value(
+        &self,
+        live: &LiveDestination,
+        purpose: &str,
+        now: Timestamp,
+    ) -> Result<Option<(u32, Arc<Secret>)>, String> {
+        let Some(keyring) = live.sealed(purpose) else { return Ok(None) };
+        let opened = self.opened(keyring, now).await;
+        match opened.problem() {
+            Some(problem) => Err(problem),
+            None => Ok(opened.values.first().cloned()),
+        }
+    }
+
     /// Opens a secret anew that is due.
     async fn renew(&self, secret: &LiveSecret) -> Result<(), KmsError> {
         let renewed = secret.key.renew(self.clock(), self.unseal(secret)).await;
@@ -260,18 +282,21 @@ impl Inner {
         }
     }
 
-    async fn unseal(&self, secret: &LiveSecret) -> Result<Option<hookward::Key>, KmsError> {
+    async fn unseal(&self, secret: &LiveSecret) -> Result<Opened, KmsError> {
         let sealed = secret.sealed();
         let place = (secret.owner, secret.version);
         let opening = open_secret(self.kms(), secret.organization, place, &sealed);
         let value = self.asking(&sealed.key_id, opening).await?;
         self.fingerprints().add(secret.owner, secret.version, &value);
-        let key = secret.scheme.key(secret.version, &value);
-        if let Err(error) = &key {
-            let (owner, version) = (self.owner_name(secret.owner), secret.version);
-            tracing::error!(owner, version, %error, "a secret cannot be used: it is no key of its scheme");
-        }
-        Ok(key.ok())
+        let Some(scheme) = &secret.scheme else { return Ok(Opened::Value(Arc::new(value))) };
+        Ok(scheme.key(secret.version, &value).map_or_else(
+            |error| {
+                let (owner, version) = (self.owner_name(secret.owner), secret.version);
+                tracing::error!(owner, version, %error, "a secret cannot be used: it is no key of its scheme");
+                Opened::NoKey
+            },
+            Opened::Key,
+        ))
     }
 
     /// Asks the KMS, unless it is known not to answer.

@@ -20,11 +20,12 @@ use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::keyring::{Keyring, LiveSecret};
 use crate::model::{
     Destination, DestinationKind, DestinationSpec, Organization, Outcome, Proof, RefusedAt, SealedSecret, SecretOwner,
-    Source,
+    Source, is_setting,
 };
 use crate::rate::Bucket;
 use crate::redact::Credentials;
 use crate::routing::LiveRules;
+use crate::signing::Signer;
 use crate::store::Resources;
 
 /// The schemes that sources and destinations may name: the operator's own first, then the catalog.
@@ -98,14 +99,23 @@ pub(crate) struct LiveDestination {
     pub(crate) destination: Destination,
     pub(crate) runner: Arc<Runner>,
     pub(crate) rules: Arc<LiveRules>,
-    pub(crate) signer: Option<Signer>,
+    /// One for each scheme that it is declared to sign with, in that order.
+    pub(crate) signers: Vec<Signer>,
+    /// Its sealed settings, by purpose.
+    sealed: Vec<(String, Keyring)>,
 }
 
-/// How a destination's attempts are signed.
-#[derive(Debug)]
-pub(crate) struct Signer {
-    pub(crate) scheme: Arc<Scheme>,
-    pub(crate) keyring: Keyring,
+impl LiveDestination {
+    /// The versions that hold this setting, if there are any. See [`Inner::sealed_value`](crate::engine::Inner).
+    pub(crate) fn sealed(&self, purpose: &str) -> Option<&Keyring> {
+        self.sealed.iter().find(|(own, _)| own == purpose).map(|(_, keyring)| keyring)
+    }
+
+    /// All keyrings that an attempt at `now` may need.
+    pub(crate) fn keyrings_at(&self, now: Timestamp) -> impl Iterator<Item = &Keyring> {
+        let signers = self.signers.iter().filter(move |signer| signer.signing.signs_at(now));
+        signers.map(|signer| &signer.keyring).chain(self.sealed.iter().map(|(_, keyring)| keyring))
+    }
 }
 
 /// What carries out an attempt.
@@ -215,7 +225,10 @@ impl Registry {
                 Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
             };
             let owner = SecretOwner::Source(source.id);
-            let keyring = keyrings.keyring(source.organization, owner, scheme.as_ref());
+            let keyring = match &scheme {
+                Some(_) => keyrings.keyring((source.organization, owner), None, scheme.as_ref()),
+                None => Keyring::default(),
+            };
             let places = |list: Option<Vec<&str>>| list.unwrap_or_default().into_iter().map(str::to_owned).collect();
             let credential_headers = places(scheme.as_deref().map(Scheme::credential_headers));
             let credential_query = places(scheme.as_deref().map(Scheme::credential_query));
@@ -243,17 +256,17 @@ impl Registry {
                     (Arc::new(Runner::new(&destination.spec, parts)), Arc::new(rules))
                 }
             };
-            let scheme = destination.spec.signing.first().and_then(|signing| schemes.find(&signing.scheme));
-            let signer = match scheme {
-                None => None,
-                Some(scheme) => {
-                    let owner = SecretOwner::Destination(destination.id);
-                    let organization = destination.organization;
-                    let keyring = keyrings.keyring(organization, owner, Some(&scheme));
-                    Some(Signer { scheme, keyring })
-                }
-            };
-            destinations.insert(destination.id, Arc::new(LiveDestination { destination, runner, rules, signer }));
+            let (organization, owner) = (destination.organization, SecretOwner::Destination(destination.id));
+            let signers = destination.spec.signing.iter().map(|signing| {
+                let scheme = schemes.find(&signing.scheme);
+                let keyring = keyrings.keyring((organization, owner), Some(&signing.scheme), scheme.as_ref());
+                let versions = keyrings.secrets.get(&owner).map_or(&[][..], Vec::as_slice);
+                Signer::new(signing, scheme, keyring, versions, kept.map_or(&[], |kept| &kept.signers))
+            });
+            let signers = signers.collect();
+            let sealed = keyrings.settings(organization, owner);
+            let live = LiveDestination { destination, runner, rules, signers, sealed };
+            destinations.insert(live.destination.id, Arc::new(live));
         }
         let live_secrets = keyrings.live_secrets;
         Self { organizations, sources, doors, destinations, secrets, live_secrets }
@@ -289,8 +302,11 @@ impl Registry {
 
     /// All keyrings of every organization.
     pub(crate) fn keyrings(&self) -> impl Iterator<Item = &Keyring> {
-        let signers = self.destinations.values().filter_map(|live| live.signer.as_ref());
-        self.sources.values().map(|live| &live.keyring).chain(signers.map(|signer| &signer.keyring))
+        let ways_out = self.destinations.values().flat_map(|live| {
+            let signers = live.signers.iter().map(|signer| &signer.keyring);
+            signers.chain(live.sealed.iter().map(|(_, keyring)| keyring))
+        });
+        self.sources.values().map(|live| &live.keyring).chain(ways_out)
     }
 
     /// Every secret that may be used at `now` or later.
@@ -328,13 +344,11 @@ impl Registry {
         self.secrets.get(&owner).into_iter().flatten().collect()
     }
 
-    /// The scheme that shapes the owner's secrets, if it has one, and whose the secrets are.
-    pub(crate) fn scheme_of(&self, owner: SecretOwner) -> Option<(OrganizationId, Option<&Arc<Scheme>>)> {
+    /// Whose the owner's secrets are.
+    pub(crate) fn organization_of(&self, owner: SecretOwner) -> Option<OrganizationId> {
         match owner {
-            SecretOwner::Source(id) => self.source(id).map(|live| (live.source.organization, live.scheme.as_ref())),
-            SecretOwner::Destination(id) => self
-                .destination(id)
-                .map(|live| (live.destination.organization, live.signer.as_ref().map(|signer| &signer.scheme))),
+            SecretOwner::Source(id) => self.source(id).map(|live| live.source.organization),
+            SecretOwner::Destination(id) => self.destination(id).map(|live| live.destination.organization),
         }
     }
 }
@@ -348,21 +362,47 @@ struct Keyrings<'a> {
 }
 
 impl Keyrings<'_> {
-    fn keyring(&mut self, organization: OrganizationId, owner: SecretOwner, scheme: Option<&Arc<Scheme>>) -> Keyring {
+    /// The versions for `purpose` (every one, of an owner that has but one); none of a scheme that is not there.
+    fn keyring(
+        &mut self,
+        (organization, owner): (OrganizationId, SecretOwner),
+        purpose: Option<&str>,
+        scheme: Option<&Arc<Scheme>>,
+    ) -> Keyring {
         let mut keyring = Keyring::default();
-        let Some(scheme) = scheme else { return keyring };
+        if scheme.is_none() && !purpose.is_some_and(is_setting) {
+            return keyring;
+        }
         let versions = self.secrets.get(&owner).into_iter().flatten();
+        let versions = versions.filter(|secret| purpose.is_none_or(|purpose| secret.purpose == purpose));
         for sealed in versions.filter(|secret| secret.revoked_at.is_none()) {
             let place = (owner, sealed.version);
             let kept = self.before.and_then(|before| before.live_secrets.get(&place));
-            let secret = match kept.filter(|kept| kept.scheme.name() == scheme.name()) {
+            let is_same = |kept: &&Arc<LiveSecret>| {
+                kept.scheme.as_ref().map(|scheme| scheme.name()) == scheme.map(|scheme| scheme.name())
+            };
+            let secret = match kept.filter(is_same) {
                 Some(kept) => Arc::clone(kept),
-                None => Arc::new(LiveSecret::new(organization, sealed, Arc::clone(scheme), self.ttl)),
+                None => Arc::new(LiveSecret::new(organization, sealed, scheme.cloned(), self.ttl)),
             };
             secret.reseal(&sealed.sealed);
             self.live_secrets.insert(place, Arc::clone(&secret));
             keyring.add(sealed, secret);
         }
         keyring
+    }
+
+    /// The keyrings of all settings that the owner has sealed.
+    fn settings(&mut self, organization: OrganizationId, owner: SecretOwner) -> Vec<(String, Keyring)> {
+        let versions = self.secrets.get(&owner).into_iter().flatten();
+        let mut purposes: Vec<_> =
+            versions.map(|secret| &secret.purpose).filter(|purpose| is_setting(purpose)).cloned().collect();
+        purposes.sort();
+        purposes.dedup();
+        let keyrings = purposes.into_iter().map(|purpose| {
+            let keyring = self.keyring((organization, owner), Some(&purpose), None);
+            (purpose, keyring)
+        });
+        keyrings.collect()
     }
 }

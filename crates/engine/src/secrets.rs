@@ -1,6 +1,7 @@
 //! What an operator does with secrets: set, rotate, reveal, revoke. Every act is in the audit log.
 //! Owns grace; which key is live at a moment is `keyring`, the sealing `kms::seal`, the shapes of keys the schemes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hookward::{Scheme, Secret};
@@ -13,7 +14,7 @@ use crate::error::EngineError;
 use crate::ids::OrganizationId;
 use crate::keyring::open_secret;
 use crate::kms::seal::{associated_data, seal};
-use crate::model::{AuditEntry, Principal, Rate, SealedSecret, SecretOwner};
+use crate::model::{AuditEntry, Principal, Proof, Rate, SealedSecret, SecretOwner, is_setting};
 use crate::store::Change;
 
 /// The longest reason for a reveal, in bytes.
@@ -78,22 +79,24 @@ impl Engine {
     ///
     /// [`EngineError::NotFound`] when nothing of that id is declared; [`EngineError::Unavailable`].
     pub async fn secrets(&self, owner: SecretOwner) -> Result<Vec<SecretInfo>, EngineError> {
-        self.inner().registry().scheme_of(owner).ok_or_else(|| not_declared(owner))?;
+        self.inner().registry().organization_of(owner).ok_or_else(|| not_declared(owner))?;
         let resources = self.inner().store().load().await?;
         let mut secrets: Vec<_> = resources.secrets.into_iter().filter(|secret| secret.owner == owner).collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.version));
         Ok(secrets)
     }
 
-    /// Gives the owner a new secret under `terms` and returns its version.
+    /// Gives the owner a new secret under `terms` and returns its version. `purpose` says for which of a destination's
+    /// schemes, or for which setting; absent: the main one.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Invalid`] when the value cannot be a key of the owner's scheme, the owner has no scheme, or the
-    /// terms leave no time; [`EngineError::Stale`] when another version is the newest.
+    /// [`EngineError::Invalid`] when the value cannot be a key of the scheme, the owner has no such scheme, or the terms
+    /// leave no time; [`EngineError::Stale`] when another version is the newest.
     pub async fn put_secret(
         &self,
         owner: SecretOwner,
+        purpose: Option<&str>,
         value: NewSecret,
         terms: Terms,
         by: &Principal,
@@ -101,7 +104,7 @@ impl Engine {
         let _one_at_a_time = self.inner().administration().await;
         self.owned(owner, by)?;
         let origin = value.origin();
-        let (version, changes) = self.inner().secret_changes(owner, value, terms, origin).await?;
+        let (version, changes) = self.inner().secret_changes(owner, purpose, value, terms, origin).await?;
         let audit = self.secret_audit(owner, "secret.rotate", by, told_of(version, origin, &changes));
         self.inner().store().change(changes, vec![audit]).await?;
         self.inner().refresh().await?;
@@ -219,8 +222,7 @@ impl Engine {
 
     /// Whose secrets these are; an error unless that is `by`'s organization.
     fn owned(&self, owner: SecretOwner, by: &Principal) -> Result<OrganizationId, EngineError> {
-        let registry = self.inner().registry();
-        let organization = registry.scheme_of(owner).map(|(organization, _)| organization);
+        let organization = self.inner().registry().organization_of(owner);
         organization.filter(|organization| *organization == by.organization).ok_or_else(|| not_declared(owner))
     }
 
@@ -241,17 +243,46 @@ impl Engine {
     }
 }
 
-/// Whose keyring gets a new version.
+/// Whose keyring gets a new version, and what for.
 pub(crate) struct Keyholder<'a> {
     pub(crate) owner: SecretOwner,
     pub(crate) organization: OrganizationId,
     /// As the audit log says it.
     pub(crate) name: &'a str,
-    pub(crate) scheme: &'a Scheme,
+    pub(crate) purpose: Purpose,
     /// How long its secrets stay valid after a rotation, unless that says otherwise.
     pub(crate) grace: Duration,
-    /// What it had until now, newest first.
+    /// What it had until now, for whatever purpose, newest first.
     pub(crate) before: Vec<&'a SealedSecret>,
+}
+
+/// What a version is for.
+#[derive(Debug, Clone)]
+pub(crate) enum Purpose {
+    /// It is a key of a source's scheme, the only one.
+    Sole(Arc<Scheme>),
+    /// It is a key of one of a destination's schemes.
+    Scheme(Arc<Scheme>),
+    /// It is a setting of a destination, of this name.
+    Setting(String),
+}
+
+impl Purpose {
+    /// As it is kept with the version.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Sole(_) => "",
+            Self::Scheme(scheme) => scheme.name(),
+            Self::Setting(name) => name,
+        }
+    }
+
+    fn scheme(&self) -> Option<&Scheme> {
+        match self {
+            Self::Sole(scheme) | Self::Scheme(scheme) => Some(scheme),
+            Self::Setting(_) => None,
+        }
+    }
 }
 
 impl Inner {
@@ -259,17 +290,52 @@ impl Inner {
     pub(crate) async fn secret_changes(
         &self,
         owner: SecretOwner,
+        purpose: Option<&str>,
         value: NewSecret,
         terms: Terms,
         origin: &str,
     ) -> Result<(u32, Vec<Change>), EngineError> {
         let registry = self.registry();
-        let (organization, scheme) = registry.scheme_of(owner).ok_or_else(|| not_declared(owner))?;
+        let organization = registry.organization_of(owner).ok_or_else(|| not_declared(owner))?;
         let name = self.owner_name(owner);
-        let scheme = scheme.ok_or_else(|| EngineError::Invalid(format!("{name} uses no secret")))?;
+        let purpose = self.purpose(owner, &name, purpose)?;
         let (grace, before) = (self.grace_of(owner), registry.secrets(owner));
-        let keyholder = Keyholder { owner, organization, name: &name, scheme, grace, before };
+        let keyholder = Keyholder { owner, organization, name: &name, purpose, grace, before };
         self.new_version(keyholder, value, terms, origin).await
+    }
+
+    /// What a new secret of the owner is for, if it was said to be for `wanted`.
+    fn purpose(&self, owner: SecretOwner, name: &str, wanted: Option<&str>) -> Result<Purpose, EngineError> {
+        let registry = self.registry();
+        let none = || EngineError::Invalid(format!("{name} uses no secret"));
+        let found = |scheme: &str| {
+            let missing = || EngineError::Invalid(format!("{name}: no scheme `{scheme}`"));
+            self.schemes().find(scheme).ok_or_else(missing)
+        };
+        match owner {
+            SecretOwner::Source(id) => match registry.source(id).map(|live| &live.source.spec.proof) {
+                Some(Proof::Scheme { name: own }) => match wanted.filter(|wanted| wanted != own) {
+                    None => Ok(Purpose::Sole(found(own)?)),
+                    Some(_) => Err(EngineError::Invalid(format!("{name} has one scheme, `{own}`"))),
+                },
+                _ => Err(none()),
+            },
+            SecretOwner::Destination(id) => {
+                let live = registry.destination(id).ok_or_else(|| not_declared(owner))?;
+                let purposes = live.destination.spec.purposes();
+                let Some(main) = purposes.first() else { return Err(none()) };
+                let wanted = wanted.unwrap_or(main);
+                if !purposes.contains(&wanted) {
+                    let (wanted, all) = (wanted.escape_debug(), purposes.join("`, `"));
+                    let problem = format!("{name} has no secret for `{wanted}`; those that it has are for `{all}`");
+                    return Err(EngineError::Invalid(problem));
+                }
+                match is_setting(wanted) {
+                    true => Ok(Purpose::Setting(wanted.to_owned())),
+                    false => Ok(Purpose::Scheme(found(wanted)?)),
+                }
+            }
+        }
     }
 
     /// The same for an owner that need not be in force yet.
@@ -280,35 +346,34 @@ impl Inner {
         terms: Terms,
         origin: &str,
     ) -> Result<(u32, Vec<Change>), EngineError> {
-        let Keyholder { owner, organization, name, scheme, grace, before } = keyholder;
+        let Keyholder { owner, organization, name, purpose, grace, before } = keyholder;
         let newest = before.first().map_or(0, |newest| newest.version);
         if terms.newest.is_some_and(|known| known != newest) {
             return Err(EngineError::Stale(format!("the newest secret of {name} is version {newest}")));
         }
         let version = newest + 1;
-        let secret = match value {
-            NewSecret::Given(secret) => secret,
-            NewSecret::Generated => scheme
-                .generate(&mut |bytes| self.entropy().fill(bytes))
-                .map_err(|error| EngineError::Invalid(format!("{name}: {error}")))?,
-        };
-        scheme.check_new(&secret).map_err(|error| EngineError::Invalid(format!("{name}: {error}")))?;
+        let secret = self.value_for(name, &purpose, value)?;
         let now = self.clock().now();
         let begin = terms.not_before.map_or(now, |begin| begin.max(now));
         if terms.not_after.is_some_and(|end| end <= begin) {
             return Err(EngineError::Invalid(format!("{name}: a secret ends after it begins, and not in the past")));
         }
-        let end = begin.plus(terms.grace.unwrap_or(grace));
-        let retire = before.into_iter().filter(|old| old.is_live(begin)).map(|old| Change::RetireSecret {
+        // Of a setting one value is in force: there is nothing that two could be used for side by side.
+        let grace = if purpose.scheme().is_some() { terms.grace.unwrap_or(grace) } else { Duration::ZERO };
+        let end = begin.plus(grace);
+        let same_purpose = before.into_iter().filter(|old| old.purpose == purpose.name());
+        let retire = same_purpose.filter(|old| old.is_live(begin)).map(|old| Change::RetireSecret {
             owner,
             version: old.version,
             not_after: Some(old.not_after.map_or(end, |already| already.min(end))),
             revoked_at: None,
         });
+        let retire: Vec<_> = retire.collect();
         let aad = associated_data(organization, owner, version);
         let sealed = SealedSecret {
             owner,
             version,
+            purpose: purpose.name().to_owned(),
             sealed: seal(self.kms(), self.entropy(), &aad, secret.expose()).await?,
             not_before: begin,
             not_after: terms.not_after,
@@ -318,12 +383,29 @@ impl Inner {
             first_used_at: None,
             last_used_at: None,
             uses: 0,
-            purpose: purpose_of(owner, scheme),
             last_accepted_at: None,
         };
         // It counts as soon as it is in force, whether or not it was opened by then.
         self.fingerprints().add(owner, version, &secret);
-        Ok((version, retire.chain([Change::PutSecret(sealed)]).collect()))
+        Ok((version, retire.into_iter().chain([Change::PutSecret(sealed)]).collect()))
+    }
+
+    /// The value, made if it is to be, once it is known to do for its purpose.
+    fn value_for(&self, name: &str, purpose: &Purpose, value: NewSecret) -> Result<Secret, EngineError> {
+        let secret = match (value, purpose.scheme()) {
+            (NewSecret::Given(secret), _) => secret,
+            (NewSecret::Generated, Some(scheme)) => scheme
+                .generate(&mut |bytes| self.entropy().fill(bytes))
+                .map_err(|error| EngineError::Invalid(format!("{name}: {error}")))?,
+            (NewSecret::Generated, None) => {
+                let problem = format!("{name}: a value for `{}` comes from elsewhere: give it", purpose.name());
+                return Err(EngineError::Invalid(problem));
+            }
+        };
+        if let Some(scheme) = purpose.scheme() {
+            scheme.check_new(&secret).map_err(|error| EngineError::Invalid(format!("{name}: {error}")))?;
+        }
+        Ok(secret)
     }
 
     /// The owner's own grace after a rotation.
@@ -347,6 +429,9 @@ pub(crate) fn told_of(version: u32, origin: &str, changes: &[Change]) -> serde_j
                 ends.insert(version.to_string(), json!(not_after));
             }
             Change::PutSecret(secret) => {
+                if !secret.purpose.is_empty() {
+                    detail["purpose"] = json!(secret.purpose);
+                }
                 detail["not_before_ms"] = json!(secret.not_before);
                 detail["not_after_ms"] = json!(secret.not_after);
             }
@@ -362,12 +447,4 @@ fn not_declared(owner: SecretOwner) -> EngineError {
         SecretOwner::Source(id) => format!("source `{id}`"),
         SecretOwner::Destination(id) => format!("destination `{id}`"),
     })
-}
-
-/// What a version of `owner`'s secret is for: a source has one scheme, so there is nothing to tell apart.
-fn purpose_of(owner: SecretOwner, scheme: &Scheme) -> String {
-    match owner {
-        SecretOwner::Source(_) => String::new(),
-        SecretOwner::Destination(_) => scheme.name().to_owned(),
-    }
 }

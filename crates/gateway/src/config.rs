@@ -14,6 +14,7 @@ mod reference;
 mod report;
 mod sent;
 mod settings;
+mod sign;
 mod sources;
 mod values;
 
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hookward::{Scheme, Secret};
+use hookward_engine::DeclaredSecret;
 use hookward_engine::destination::command::Supervisor;
 use hookward_engine::expression::Expression;
 use hookward_engine::model::{DestinationSpec, Retention, SourceSpec};
@@ -165,8 +167,8 @@ pub struct DestinationDeclaration {
     pub spec: DestinationSpec,
     /// Its table as it was given, as for a source.
     pub declared: Value,
-    /// Its signing secret as the environment or a file has it now.
-    pub secret: Option<Secret>,
+    /// Its secrets as the environment or a file has them now.
+    pub secrets: Vec<DeclaredSecret>,
 }
 
 impl Config {

@@ -233,8 +233,8 @@ fn declared(sources: Vec<SourceDeclaration>, destinations: Vec<DestinationDeclar
         DeclaredSource { name, spec, table: declared, secret, handshake_token }
     };
     let destination = |destination: DestinationDeclaration| {
-        let DestinationDeclaration { name, spec, declared, secret } = destination;
-        DeclaredDestination { name, spec, table: declared, secret }
+        let DestinationDeclaration { name, spec, declared, secrets } = destination;
+        DeclaredDestination { name, spec, table: declared, secrets }
     };
     Declared {
         sources: sources.into_iter().map(source).collect(),

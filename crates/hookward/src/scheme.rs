@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::handshake::Rule;
 use crate::key::{self, Key, SecretError};
 use crate::place::Place;
-use crate::proof::Proof;
+use crate::proof::{Proof, Unit};
 use crate::refusal::Refusal;
 use crate::secret::Secret;
 use crate::template::Part;
@@ -159,6 +159,36 @@ impl Scheme {
         }))
     }
 
+    /// Whether a request can carry a signature of each key, so that a receiver that knows any one of them accepts it.
+    /// Otherwise it carries one alone, and who sends has to know which key the receiver has.
+    pub fn carries_every_signature(&self) -> bool {
+        let mut sent = self.proofs.iter().filter(|proof| !proof.verify_only);
+        sent.all(|proof| proof.signature.separator.is_some() && !proof.algorithm.is_credential())
+    }
+
+    /// A header that signing by this scheme and by `other` would give two values. Both may write the id, the event type
+    /// or the same kind of time: these are the same for both.
+    pub fn clashes_with<'a>(&'a self, other: &'a Scheme) -> Option<&'a str> {
+        let theirs: Vec<_> = other.written().collect();
+        let clashes = |(name, part): &(&str, Written)| {
+            let mut same_name = theirs.iter().filter(|(their_name, _)| their_name.eq_ignore_ascii_case(name));
+            same_name.any(|(_, their_part)| their_part != part || *part == Written::Proof)
+        };
+        self.written().find(clashes).map(|(name, _)| name)
+    }
+
+    /// The headers that signing writes, with what.
+    fn written(&self) -> impl Iterator<Item = (&str, Written)> {
+        self.proofs.iter().filter(|proof| !proof.verify_only).flat_map(|proof| {
+            let time = proof.timestamp.as_ref().map(|spec| (&spec.at, Written::Time(spec.unit)));
+            let proofs = proof.signature.at.first().map(|at| (at, Written::Proof));
+            let id = proof.id.first().map(|at| (at, Written::Id));
+            let event_type = proof.event_type.first().map(|at| (at, Written::EventType));
+            let places = [proofs, time, id, event_type].into_iter().flatten();
+            places.filter_map(|(place, part)| Some((place.header()?, part)))
+        })
+    }
+
     /// Where the part of a request stands that `refusal` is about, written as in a scheme file: `header:X-Hub-Signature-256`,
     /// `authorization:Bearer`, `query:token`. Every place that would do; none for a refusal that is about no one place.
     pub fn places_of(&self, refusal: &Refusal) -> Vec<String> {
@@ -188,6 +218,16 @@ impl Scheme {
     pub(crate) fn shared_name(&self) -> &Arc<str> {
         &self.name
     }
+}
+
+/// What signing writes into a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// The signature or the credential.
+    Proof,
+    Time(Unit),
+    Id,
+    EventType,
 }
 
 /// Where one proof has the part that a refusal is about.

@@ -1,19 +1,22 @@
 //! What a declaration changes: held against what there is, thing by thing. Nothing is written here, and no secret is sealed.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use super::seed::{Seed, is_sent_itself, place, seed_name};
+use super::seed::{Seed, is_sent_itself, place, seed_name_of};
 use super::served::{is_incomplete, kept};
 use super::shown::{Difference, differences, shown};
-use super::{Authority, Declared, DeclaredDestination, DeclaredSource};
+use super::{Authority, Declared, DeclaredDestination, DeclaredSecret, DeclaredSource};
 use crate::clock::Timestamp;
 use crate::engine::{Engine, EngineError};
 use crate::handshake::Tokens;
 use crate::ids::{DestinationId, SourceId};
 use crate::model::{
-    AuditEntry, Condition, Declaration, Destination, DestinationSpec, DestinationState, Manager, OWN, PUBLISH,
-    Principal, Proof, SecretOwner, Source,
+    AuditEntry, Condition, Declaration, Destination, DestinationSpec, DestinationState, ENVIRONMENT, HEADERS, Manager,
+    OWN, PUBLISH, Principal, Proof, SecretOwner, Source, URL,
 };
+use crate::secrets::Purpose;
 use crate::store::{Change, Resources};
 
 const NOT_DECLARED: &str = "it is not declared any more";
@@ -142,11 +145,18 @@ impl Engine {
         let id = old.map_or_else(|| SourceId::new(now, self.inner().entropy()), |old| old.id);
         let owner = SecretOwner::Source(id);
         outline.tokens.extend(handshake_token.clone().map(|token| (id, token)));
-        let scheme = match &spec.proof {
-            Proof::Scheme { name } => Some(name.as_str()),
-            Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
+        let seed = match secret {
+            None => None,
+            Some(secret) => {
+                let target = format!("source:{name}");
+                let scheme = match &spec.proof {
+                    Proof::Scheme { name } => self.inner().schemes().find(name),
+                    Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
+                };
+                let scheme = scheme.ok_or_else(|| EngineError::Invalid(format!("{target} uses no secret")))?;
+                self.seed((owner, target), Purpose::Sole(scheme), spec.grace, secret, existing).await?
+            }
         };
-        let seed = self.seed(owner, format!("source:{name}"), scheme, spec.grace, secret.as_ref()).await?;
         let before = live.map(|live| &live.declaration);
         let same_spec = live.is_some_and(|live| live.spec == *spec);
         let compared = Compared { kind: Kind::Source, name, before, table, same_spec, secret: seed.is_some() };
@@ -172,27 +182,34 @@ impl Engine {
         declared: &'d DeclaredDestination,
         existing: &Resources,
     ) -> Result<(), EngineError> {
-        let DeclaredDestination { name, spec, table, secret } = declared;
+        let DeclaredDestination { name, spec, table, secrets } = declared;
         let now = self.inner().clock().now();
         let old = existing.destinations.iter().find(|destination| destination.name == *name);
         let live = old.filter(|old| !old.is_retired());
         may(authority, Kind::Destination, name, live.map(|live| &live.declaration))?;
         let id = old.map_or_else(|| DestinationId::new(now, self.inner().entropy()), |old| old.id);
         let owner = SecretOwner::Destination(id);
-        let scheme = spec.signing.first().map(|signing| signing.scheme.as_str());
-        let seed = self.seed(owner, format!("destination:{name}"), scheme, spec.grace, secret.as_ref()).await?;
+        let mut seeds = Vec::new();
+        for DeclaredSecret { purpose, value } in secrets {
+            let purpose = match self.inner().schemes().find(purpose) {
+                Some(scheme) => Purpose::Scheme(scheme),
+                None => Purpose::Setting(purpose.clone()),
+            };
+            let target = format!("destination:{name}");
+            seeds.extend(self.seed((owner, target), purpose, spec.grace, value, existing).await?);
+        }
         let before = live.map(|live| &live.declaration);
         // At the first look after a start what is not kept of the served file cannot be compared.
         let is_same = |old: &DestinationSpec| old == spec || (is_incomplete(old) && *old == kept(spec));
         let same_spec = live.is_some_and(|live| is_same(&live.spec));
-        let compared = Compared { kind: Kind::Destination, name, before, table, same_spec, secret: seed.is_some() };
-        outline.seeds.extend(seed);
+        let has_seeds = !seeds.is_empty();
+        let compared = Compared { kind: Kind::Destination, name, before, table, same_spec, secret: has_seeds };
+        outline.seeds.extend(seeds);
         let Some(declaration) = outline.add(by, authority, compared, now) else { return Ok(()) };
-        if let (Some(old), None) = (old, secret)
-            && authority != Authority::ServedFile
-            && self.would_tell(old, declared)
-        {
-            outline.forget(owner, existing, now);
+        if let Some(old) = old {
+            for purpose in self.ended_purposes(old, declared, authority, existing) {
+                outline.forget(owner, &purpose, existing, now);
+            }
         }
         outline.changes.push(Change::PutDestination(Box::new(Destination {
             id,
@@ -210,11 +227,29 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether the stored secret itself would be sent somewhere else than it was entered for.
-    fn would_tell(&self, old: &Destination, new: &DeclaredDestination) -> bool {
-        let moved = place(&old.spec) != place(&new.spec) || old.spec.signing != new.spec.signing;
-        let scheme = new.spec.signing.first().and_then(|signing| self.inner().schemes().find(&signing.scheme));
-        moved && scheme.is_some_and(|scheme| is_sent_itself(&scheme))
+    /// What secrets are for that end with this change: schemes and settings that it has no more, and those whose stored
+    /// secret itself would be sent somewhere else than it was entered for. Whoever writes the served file knows its
+    /// secrets anyway.
+    fn ended_purposes(
+        &self,
+        old: &Destination,
+        new: &DeclaredDestination,
+        authority: Authority,
+        existing: &Resources,
+    ) -> BTreeSet<String> {
+        let moved = authority != Authority::ServedFile && place(&old.spec) != place(&new.spec);
+        let is_sent =
+            |purpose: &str| self.inner().schemes().find(purpose).is_some_and(|scheme| is_sent_itself(&scheme));
+        let is_given = |purpose: &str| new.secrets.iter().any(|secret| secret.purpose == purpose);
+        let kept = new.spec.purposes();
+        let owner = SecretOwner::Destination(old.id);
+        let purposes = existing.secrets.iter().filter(|secret| secret.owner == owner).map(|secret| &secret.purpose);
+        let ended = purposes.filter(|purpose| match kept.contains(&purpose.as_str()) {
+            true => moved && is_sent(purpose) && !is_given(purpose),
+            // The others of a declaration's own are ended by what it says of them.
+            false => ![URL, HEADERS, ENVIRONMENT].contains(&purpose.as_str()),
+        });
+        ended.cloned().collect()
     }
 
     /// What a file managed and names no more.
@@ -285,16 +320,18 @@ impl Outline<'_> {
         self.planned.push(planned);
     }
 
-    /// Ends every secret of `owner` at once, so that it is told to nobody else. Should its file bring it again, it is new.
-    fn forget(&mut self, owner: SecretOwner, existing: &Resources, now: Timestamp) {
-        let kept = existing.secrets.iter().filter(|secret| secret.owner == owner && secret.revoked_at.is_none());
+    /// Ends every secret of `owner` for `purpose` at once, so that it is told to nobody else. Should its file bring it
+    /// again, it is new.
+    fn forget(&mut self, owner: SecretOwner, purpose: &str, existing: &Resources, now: Timestamp) {
+        let own = existing.secrets.iter().filter(|secret| secret.owner == owner && secret.purpose == purpose);
+        let kept = own.filter(|secret| secret.revoked_at.is_none());
         self.changes.extend(kept.map(|secret| Change::RetireSecret {
             owner,
             version: secret.version,
             not_after: secret.not_after,
             revoked_at: Some(now),
         }));
-        self.changes.push(Change::PutMeta { name: seed_name(owner), value: Vec::new() });
+        self.changes.push(Change::PutMeta { name: seed_name_of(owner, purpose), value: Vec::new() });
     }
 
     fn tell(&mut self, by: &Principal, kind: Kind, verb: &str, name: &str, now: Timestamp, detail: Value) {

@@ -1,6 +1,5 @@
 //! Secrets that come with a declaration: each value enters its keyring once, and is recognised when it comes again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hookward::{Scheme, Secret};
@@ -8,7 +7,7 @@ use hookward::{Scheme, Secret};
 use super::Authority;
 use crate::engine::{Engine, EngineError};
 use crate::model::{AuditEntry, DestinationKind, DestinationSpec, Manager, Principal, SecretOwner};
-use crate::secrets::{Keyholder, NewSecret, Terms, told_of};
+use crate::secrets::{Keyholder, NewSecret, Purpose, Terms, told_of};
 use crate::store::{Change, Resources};
 
 /// A secret that is to enter a keyring.
@@ -16,17 +15,25 @@ pub(super) struct Seed<'d> {
     owner: SecretOwner,
     /// As the audit log says it.
     name: String,
-    scheme: Arc<Scheme>,
+    purpose: Purpose,
     grace: Duration,
     secret: &'d Secret,
     fingerprint: Vec<u8>,
 }
 
-/// Under what its owner's last seed is remembered.
+/// Under what the last seed of a source is remembered, and that of a destination was while it had one scheme at most.
 pub(super) fn seed_name(owner: SecretOwner) -> String {
     match owner {
         SecretOwner::Source(id) => format!("seed:{id}"),
         SecretOwner::Destination(id) => format!("seed:{id}"),
+    }
+}
+
+/// Under what the last seed of a purpose is remembered.
+pub(super) fn seed_name_of(owner: SecretOwner, purpose: &str) -> String {
+    match purpose {
+        "" => seed_name(owner),
+        purpose => format!("{}:{purpose}", seed_name(owner)),
     }
 }
 
@@ -49,44 +56,55 @@ impl Engine {
     /// What enters the keyring of `owner`: nothing when the value did so before, whatever was rotated since.
     pub(super) async fn seed<'d>(
         &self,
-        owner: SecretOwner,
-        name: String,
-        scheme: Option<&str>,
+        (owner, name): (SecretOwner, String),
+        purpose: Purpose,
         grace: Duration,
-        secret: Option<&'d Secret>,
+        secret: &'d Secret,
+        existing: &Resources,
     ) -> Result<Option<Seed<'d>>, EngineError> {
-        let Some(secret) = secret else { return Ok(None) };
-        let meta = seed_name(owner);
-        let fingerprint = self.inner().fingerprinter().await?.of(&meta, secret.expose());
-        if self.inner().store().meta(&meta).await?.is_some_and(|seen| seen == fingerprint) {
-            return Ok(None);
-        }
-        let scheme = scheme.and_then(|scheme| self.inner().schemes().find(scheme));
-        let scheme = scheme.ok_or_else(|| EngineError::Invalid(format!("{name} uses no secret")))?;
-        Ok(Some(Seed { owner, name, scheme, grace, secret, fingerprint }))
+        let meta = seed_name_of(owner, purpose.name());
+        let fingerprinter = self.inner().fingerprinter().await?;
+        let fingerprint = fingerprinter.of(&meta, secret.expose());
+        let was_seen = match self.inner().store().meta(&meta).await? {
+            Some(seen) => seen == fingerprint,
+            // One from before a destination had several schemes is known by its owner's name alone.
+            None => {
+                let had_any = existing.secrets.iter().any(|kept| kept.owner == owner && kept.purpose == purpose.name());
+                let before = seed_name(owner);
+                had_any && self.inner().store().meta(&before).await? == Some(fingerprinter.of(&before, secret.expose()))
+            }
+        };
+        Ok((!was_seen).then_some(Seed { owner, name, purpose, grace, secret, fingerprint }))
     }
 
-    /// What writes a seed: a new version, the ends of those before it, and that it was there. Not yet written.
+    /// What writes a seed: a new version, the ends of those before it, and that it was there. Not yet written. `entered`
+    /// is what enters beside it.
     pub(super) async fn enter(
         &self,
         by: &Principal,
         authority: Authority,
         seed: Seed<'_>,
         existing: &Resources,
+        entered: &[Change],
     ) -> Result<(Vec<Change>, AuditEntry), EngineError> {
-        let Seed { owner, name, scheme, grace, secret, fingerprint } = seed;
+        let Seed { owner, name, purpose, grace, secret, fingerprint } = seed;
         let origin = match authority.manager() {
             Manager::File => "config",
             Manager::Api => "import",
         };
-        let mut before: Vec<_> = existing.secrets.iter().filter(|kept| kept.owner == owner).collect();
+        let beside = entered.iter().filter_map(|change| match change {
+            Change::PutSecret(secret) => Some(secret),
+            _ => None,
+        });
+        let mut before: Vec<_> = existing.secrets.iter().chain(beside).filter(|kept| kept.owner == owner).collect();
         before.sort_by_key(|kept| std::cmp::Reverse(kept.version));
         let organization = by.organization;
-        let keyholder = Keyholder { owner, organization, name: &name, scheme: &scheme, grace, before };
+        let meta = seed_name_of(owner, purpose.name());
+        let keyholder = Keyholder { owner, organization, name: &name, purpose, grace, before };
         let value = NewSecret::Given(secret.clone());
         let (version, mut changes) = self.inner().new_version(keyholder, value, Terms::default(), origin).await?;
         let detail = told_of(version, origin, &changes);
-        changes.push(Change::PutMeta { name: seed_name(owner), value: fingerprint });
+        changes.push(Change::PutMeta { name: meta, value: fingerprint });
         Ok((changes, AuditEntry::by(by, "secret.rotate", name, self.inner().clock().now(), detail)))
     }
 }

@@ -76,6 +76,7 @@ fn shown_at(above: &[&str], key: &str, value: &Value) -> Value {
             let member = |(key, value): (&String, &Value)| (key.clone(), shown_at(&above, key, value));
             Value::Object(members.iter().map(member).collect())
         }
+        Value::Array(items) => items.iter().map(|item| shown_at(above, key, item)).collect(),
         Value::String(text) => Value::from(shown_text(above, key, text)),
         other => other.clone(),
     }
@@ -106,11 +107,13 @@ mod tests {
             "name": "ci", "url": "https://x.test/a?key=1", "secret": "hunter2", "sign": { "scheme": "github", "secret": "env:S" },
             "set_headers": { "Authorization": "Bearer x", "X-Org": "env:ORG", "X-Key": "env:KEY:-hunter2" }, "concurrency": 8,
             "environment": { "TOKEN": "x" }, "checkout": { "base": "https://git.test", "credential": "x" }, "filter": "a ? b : c",
+            "list": [{ "scheme": "github", "secret": "x" }, { "secret": "env:S" }, "x"],
         });
         let expected = json!({
             "name": "ci", "url": "https://x.test/a?…", "secret": "…", "sign": { "scheme": "github", "secret": "env:S" },
             "set_headers": { "Authorization": "…", "X-Org": "env:ORG", "X-Key": "env:KEY:-…" }, "concurrency": 8,
             "environment": { "TOKEN": "…" }, "checkout": { "base": "https://git.test", "credential": "…" }, "filter": "a ? b : c",
+            "list": [{ "scheme": "github", "secret": "…" }, { "secret": "env:S" }, "x"],
         });
         assert_eq!(shown(&table), expected);
     }

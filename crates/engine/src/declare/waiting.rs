@@ -18,7 +18,7 @@ impl Engine {
         let whole = declared.clone();
         let mut declared = declared;
         declared.sources.iter_mut().for_each(|source| source.secret = None);
-        declared.destinations.iter_mut().for_each(|destination| destination.secret = None);
+        declared.destinations.iter_mut().for_each(|destination| destination.secrets.clear());
         let planned = self.put(by, Authority::ServedFile, &declared).await?;
         tracing::error!(problem, "secrets of the configuration are not entered yet: they wait for the KMS");
         self.inner().opening().wait_with((by.clone(), whole));

@@ -159,7 +159,7 @@ async fn the_old_secret_verifies_until_the_last_millisecond_of_its_grace() {
     let rig = rig_to(&receiver).await;
     let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
     let new = NewSecret::Given(Secret::new("the new one").unwrap());
-    assert_eq!(rig.engine.put_secret(owner, new, grace(DAY), &by("test")).await, Ok(2));
+    assert_eq!(rig.engine.put_secret(owner, None, new, grace(DAY), &by("test")).await, Ok(2));
     assert!(matches!(rig.send(push("the new one", "n", "{\"n\":1}")).await, Receipt::Accepted(_)));
     rig.clock.advance(DAY - Duration::from_millis(1));
     assert!(matches!(rig.send(push(SECRET, "o", "{\"n\":2}")).await, Receipt::Accepted(_)));
@@ -173,7 +173,8 @@ async fn the_old_secret_verifies_until_the_last_millisecond_of_its_grace() {
 async fn with_no_grace_the_old_secret_ends_at_once_and_revoking_the_last_refuses_everything() {
     let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
     let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
-    let version = rig.engine.put_secret(owner, NewSecret::Generated, grace(Duration::ZERO), &by("test")).await.unwrap();
+    let version =
+        rig.engine.put_secret(owner, None, NewSecret::Generated, grace(Duration::ZERO), &by("test")).await.unwrap();
     assert!(matches!(rig.send(push(SECRET, "d", "{}")).await, Receipt::Refused(Refusal::SignatureMismatch)));
     rig.engine.revoke(owner, version, false, &by("test")).await.unwrap();
     assert!(matches!(rig.send(push(SECRET, "d", "{}")).await, Receipt::Refused(Refusal::NoUsableSecret)));
@@ -183,7 +184,7 @@ async fn with_no_grace_the_old_secret_ends_at_once_and_revoking_the_last_refuses
 async fn a_configured_secret_enters_its_keyring_once() {
     let mut rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
     let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
-    rig.engine.put_secret(owner, NewSecret::Generated, grace(Duration::ZERO), &by("test")).await.unwrap();
+    rig.engine.put_secret(owner, None, NewSecret::Generated, grace(Duration::ZERO), &by("test")).await.unwrap();
     rig = rig.restart().await;
     rig.engine
         .declare(

@@ -3,7 +3,7 @@
 use hookward::Secret;
 use hookward_engine::model::{DestinationKind, DestinationState, Manager, Principal, SecretOwner, Signing};
 use hookward_engine::{
-    Act, Authority, Declared, DeclaredDestination, DeclaredSource, EngineError, Kind, Planned, Receipt,
+    Act, Authority, Declared, DeclaredDestination, DeclaredSecret, DeclaredSource, EngineError, Kind, Planned, Receipt,
 };
 use serde_json::{Value, json};
 
@@ -29,7 +29,8 @@ fn named(name: &str) -> DeclaredSource {
 fn bearer_to(url: &str, secret: Option<&str>) -> DeclaredDestination {
     let mut destination = http_to("ci", url.to_owned());
     destination.spec.signing = vec![Signing::by("bearer")];
-    destination.secret = secret.map(|secret| Secret::new(secret).unwrap());
+    destination.secrets =
+        secret.into_iter().map(|secret| DeclaredSecret::new("bearer", Secret::new(secret).unwrap())).collect();
     destination
 }
 
@@ -151,7 +152,7 @@ async fn a_secret_that_is_sent_itself_is_sent_nowhere_else() {
     let mut moved = bearer_to("https://evil.test/", None);
     moved.spec.signing = vec![Signing::by("github")];
     rig.says(Authority::Alteration, only_to(moved)).await.unwrap();
-    assert_eq!(rig.usable_secrets("ci").await, 1, "a signature tells nothing");
+    assert_eq!(rig.usable_secrets("ci").await, 0, "it was for another scheme");
     rig.says(Authority::Alteration, only_to(bearer_to("https://evil.test/", None))).await.unwrap();
     assert_eq!(rig.usable_secrets("ci").await, 0);
     rig.says(Authority::Alteration, only_to(bearer_to("https://b.test/", Some("token")))).await.unwrap();

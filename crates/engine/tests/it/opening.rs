@@ -112,7 +112,7 @@ async fn a_secret_is_opened_once_and_stays_open_whatever_else_is_changed() {
         assert!(moody.accepts("github", &format!("d-{n}")).await);
         moody
             .engine()
-            .put_secret(moody.owner("other"), NewSecret::Generated, Terms::default(), &by("test"))
+            .put_secret(moody.owner("other"), None, NewSecret::Generated, Terms::default(), &by("test"))
             .await
             .unwrap();
     }
@@ -183,7 +183,7 @@ async fn while_the_kms_is_away_what_is_open_goes_on_until_its_time_is_over() {
     let away = |error: EngineError| matches!(error, EngineError::Unavailable(_));
     assert!(away(moody.engine().reveal(owner, 1, &by("test"), "a test").await.unwrap_err()));
     assert!(away(
-        moody.engine().put_secret(owner, NewSecret::Generated, Terms::default(), &by("test")).await.unwrap_err()
+        moody.engine().put_secret(owner, None, NewSecret::Generated, Terms::default(), &by("test")).await.unwrap_err()
     ));
     moody.rig.clock.advance(Duration::from_millis(1));
     for secret in [SECRET, "another secret"] {
@@ -327,7 +327,7 @@ async fn a_secret_copied_over_anothers_opens_at_neither() {
     // An operator enters it again: the new version serves, and once the damaged one has ended there is nothing to say.
     let owner = moody.owner("github");
     let again = NewSecret::Given(Secret::new("entered again").unwrap());
-    moody.engine().put_secret(owner, again, AT_ONCE, &by("test")).await.unwrap();
+    moody.engine().put_secret(owner, None, again, AT_ONCE, &by("test")).await.unwrap();
     assert!(matches!(moody.send_to("github", "entered again", "b").await, Ok(Receipt::Accepted(_))));
     assert!(matches!(moody.send_to("github", SECRET, "c").await, Ok(Receipt::Refused(_))));
     assert_eq!(moody.shut(), []);
@@ -338,7 +338,7 @@ async fn a_newer_secret_serves_while_an_older_one_in_its_grace_is_damaged() {
     let moody = Moody::new(Declared { sources: vec![github()], destinations: vec![] }).await;
     let owner = moody.owner("github");
     let newer = NewSecret::Given(Secret::new("newer").unwrap());
-    moody.engine().put_secret(owner, newer, Terms::default(), &by("test")).await.unwrap();
+    moody.engine().put_secret(owner, None, newer, Terms::default(), &by("test")).await.unwrap();
     moody.change_row("update secrets set ciphertext = x'' where version = 1 and owner_id = ?1", "github");
     let moody = moody.restart(Mood::Answers).await;
     assert!(matches!(moody.send_to("github", "newer", "a").await, Ok(Receipt::Accepted(_))));
@@ -400,7 +400,7 @@ async fn data_without_its_key_starts_degraded_and_lists_what_has_to_be_entered_a
     // Entered again, it works again.
     let again = NewSecret::Given(Secret::new("entered again").unwrap());
     let owner = SecretOwner::Source(source);
-    rig.engine.put_secret(owner, again, AT_ONCE, &by("test")).await.unwrap();
+    rig.engine.put_secret(owner, None, again, AT_ONCE, &by("test")).await.unwrap();
     assert!(matches!(rig.send(push("entered again", "c", "{\"c\":1}")).await, Receipt::Accepted(_)));
     assert!(!rig.engine.shut_secrets().iter().any(|shut| shut.owner == "source:github"));
     let after = sealed_rows(rig.dir.path());

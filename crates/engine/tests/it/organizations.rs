@@ -116,7 +116,7 @@ async fn nobody_acts_on_what_is_anothers() {
     is_not_found(rig.engine.reveal(owner, 1, acme, "curious").await.unwrap_err());
     is_not_found(rig.engine.revoke(owner, 1, true, acme).await.unwrap_err());
     is_not_found(rig.engine.set_end(owner, 1, None, true, acme).await.unwrap_err());
-    is_not_found(rig.engine.put_secret(owner, NewSecret::Generated, Terms::default(), acme).await.unwrap_err());
+    is_not_found(rig.engine.put_secret(owner, None, NewSecret::Generated, Terms::default(), acme).await.unwrap_err());
     assert_eq!(rig.engine.count_redeliveries(acme.organization, every_event(1)).await, Ok(0));
 }
 

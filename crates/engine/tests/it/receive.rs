@@ -49,7 +49,7 @@ async fn what_is_over_the_rate_is_not_kept_and_what_proves_nothing_takes_none_of
     // A change of what is declared does not make room.
     let owner = SecretOwner::Source(rig.engine.source(ORG, "github").expect("declared").id);
     rig.engine
-        .put_secret(owner, NewSecret::Generated, hookward_engine::Terms::default(), &by("test"))
+        .put_secret(owner, None, NewSecret::Generated, hookward_engine::Terms::default(), &by("test"))
         .await
         .expect("a new secret");
     rig.clock.advance(Duration::from_millis(9_999));

@@ -7,7 +7,7 @@ use hookward::Secret;
 use hookward_engine::model::{
     Delivery, DeliveryCause, DeliveryState, DestinationKind, Outcome, ReportProvider, ReportSpec, Signing,
 };
-use hookward_engine::{Declared, DeclaredDestination};
+use hookward_engine::{Declared, DeclaredDestination, DeclaredSecret};
 
 use crate::support::code_host::{CodeHost, Host, SHA, TOKEN};
 use crate::support::receiver::Receiver;
@@ -25,7 +25,7 @@ fn report(name: &str, host: &CodeHost, provider: ReportProvider) -> DeclaredDest
         allow_addresses: vec!["127.0.0.0/8".parse().unwrap()],
     });
     destination.spec.signing = vec![Signing::by("bearer")];
-    destination.secret = Some(Secret::new(TOKEN).unwrap());
+    destination.secrets = vec![DeclaredSecret::new("bearer", Secret::new(TOKEN).unwrap())];
     destination
 }
 

@@ -63,11 +63,11 @@ async fn rig_with(versions: u32) -> Rig {
     let rig = Rig::new(declared()).await;
     let owner = owner(&rig);
     for _ in 1..versions {
-        rig.engine.put_secret(owner, NewSecret::Generated, Terms::default(), &by("test")).await.unwrap();
+        rig.engine.put_secret(owner, None, NewSecret::Generated, Terms::default(), &by("test")).await.unwrap();
     }
     rig.engine.revoke(owner, 1, true, &by("test")).await.unwrap();
     let secret = NewSecret::Given(Secret::new(SECRET).unwrap());
-    rig.engine.put_secret(owner, secret, Terms::default(), &by("test")).await.unwrap();
+    rig.engine.put_secret(owner, None, secret, Terms::default(), &by("test")).await.unwrap();
     rig
 }
 
@@ -134,7 +134,7 @@ async fn a_rewrap_that_was_killed_goes_on_in_the_next_process() {
         assert_eq!(under_new, rewrap.done + rotations, "what is said to be done is done");
         rig = with(rig, Arc::clone(&both)).await;
         // A rotation in between is under the new key from the start, and stays what it is.
-        rig.engine.put_secret(owner(&rig), NewSecret::Generated, Terms::default(), &by("test")).await.unwrap();
+        rig.engine.put_secret(owner(&rig), None, NewSecret::Generated, Terms::default(), &by("test")).await.unwrap();
         rotations += 1;
     }
     assert!(rotations > 0, "it was stopped half-way at least once");

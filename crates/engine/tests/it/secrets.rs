@@ -47,7 +47,7 @@ async fn a_secret_is_valid_from_its_beginning_until_its_end_to_the_millisecond()
         not_after: Some(now.plus(4 * HOUR)),
         newest: Some(1),
     };
-    assert_eq!(rig.engine.put_secret(owner, given("the next one"), terms, &by("test")).await, Ok(2));
+    assert_eq!(rig.engine.put_secret(owner, None, given("the next one"), terms, &by("test")).await, Ok(2));
     let both = [SECRET, "the next one"];
     assert_eq!(believed(&rig, &both, "a").await, [true, false]);
     rig.clock.advance(2 * HOUR - MILLISECOND);
@@ -65,7 +65,7 @@ async fn a_secret_is_valid_from_its_beginning_until_its_end_to_the_millisecond()
 #[tokio::test]
 async fn a_clock_that_jumps_back_and_forth_changes_nothing_but_the_time() {
     let (rig, owner) = rig().await;
-    rig.engine.put_secret(owner, given("newer"), grace(HOUR), &by("test")).await.unwrap();
+    rig.engine.put_secret(owner, None, given("newer"), grace(HOUR), &by("test")).await.unwrap();
     let both = [SECRET, "newer"];
     assert_eq!(believed(&rig, &both, "a").await, [true, true]);
     rig.clock.advance(2 * HOUR);
@@ -82,7 +82,7 @@ async fn a_clock_that_jumps_back_and_forth_changes_nothing_but_the_time() {
 #[tokio::test]
 async fn a_key_in_use_ends_only_when_told_twice() {
     let (rig, owner) = rig().await;
-    rig.engine.put_secret(owner, given("newer"), grace(24 * HOUR), &by("test")).await.unwrap();
+    rig.engine.put_secret(owner, None, given("newer"), grace(24 * HOUR), &by("test")).await.unwrap();
     assert_eq!(believed(&rig, &[SECRET], "a").await, [true]);
     rig.clock.advance(IN_USE - MILLISECOND);
     let refused = rig.engine.revoke(owner, 1, false, &by("test")).await.unwrap_err();
@@ -106,7 +106,7 @@ async fn a_key_in_use_ends_only_when_told_twice() {
 #[tokio::test]
 async fn an_end_moves_both_ways_and_a_revocation_does_not() {
     let (rig, owner) = rig().await;
-    rig.engine.put_secret(owner, given("newer"), grace(HOUR), &by("test")).await.unwrap();
+    rig.engine.put_secret(owner, None, given("newer"), grace(HOUR), &by("test")).await.unwrap();
     let now = rig.engine.secrets(owner).await.unwrap()[0].created_at;
     rig.engine.set_end(owner, 1, Some(now.plus(3 * HOUR)), false, &by("test")).await.unwrap();
     rig.clock.advance(3 * HOUR - MILLISECOND);
@@ -127,7 +127,7 @@ async fn of_rotations_from_the_same_version_one_happens() {
     let (rig, owner) = rig().await;
     let terms = Terms { newest: Some(1), ..grace(HOUR) };
     let who = by("test");
-    let rotations = (0..20).map(|_| rig.engine.put_secret(owner, NewSecret::Generated, terms, &who));
+    let rotations = (0..20).map(|_| rig.engine.put_secret(owner, None, NewSecret::Generated, terms, &who));
     let mut done = Vec::new();
     for rotation in rotations {
         done.push(rotation.await);
@@ -166,7 +166,7 @@ async fn each_secret_knows_what_it_verified_or_signed() {
     rig.engine.run_until_idle().await;
     rig.clock.advance(HOUR);
     assert_eq!(believed(&rig, &[SECRET], "b").await, [true]);
-    rig.engine.put_secret(destination, NewSecret::Generated, grace(HOUR), &by("test")).await.unwrap();
+    rig.engine.put_secret(destination, None, NewSecret::Generated, grace(HOUR), &by("test")).await.unwrap();
     rig.engine.run_until_idle().await;
     let uses = async |owner| {
         let secrets = rig.engine.secrets(owner).await.unwrap();

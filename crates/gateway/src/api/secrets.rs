@@ -256,7 +256,7 @@ async fn put(
         not_after: new.not_after.map(|text| instant("not_after", &text)).transpose()?,
         newest,
     };
-    let version = api.engine.put_secret(owner, value, terms, caller).await?;
+    let version = api.engine.put_secret(owner, None, value, terms, caller).await?;
     Ok(Created(NewVersion { version }))
 }
 

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use hookward::Secret;
+use hookward_engine::DeclaredSecret;
 use hookward_engine::model::{CheckoutSpec, CommandSpec, OUTPUT_BYTES, Signing};
 use toml::Spanned;
 
-use super::settings::{Absent, Signs, allow_addresses, bounded, pairs, refuse, resolve, resolve_secret, url_problem};
+use super::settings::{Absent, allow_addresses, bounded, pairs, refuse, resolve, resolve_secret, url_problem};
+use super::sign::Signs;
 use super::{Check, file};
 
 /// The most output that can be kept of an attempt, in bytes. It is in memory while the program runs.
@@ -97,15 +99,15 @@ pub(super) fn credential(
 ) -> Result<Option<Signs>, Absent> {
     let Some(file::Checkout::Yes(table)) = checkout.map(Spanned::get_ref) else { return Ok(None) };
     let Some(credential) = &table.credential else { return Ok(None) };
-    let signing = Some(Signing::by(SCHEME));
-    let Some(value) = resolve_secret(check, credential)? else { return Ok(Some((signing, None))) };
+    let signing = vec![Signing::by(SCHEME)];
+    let Some(value) = resolve_secret(check, credential)? else { return Ok(Some((signing, vec![]))) };
     let value = if value.expose().contains(&b':') {
         value
     } else {
         Secret::new([TOKEN_USER, value.expose()].concat()).expect("it has a user at least")
     };
     check.key(SCHEME, credential, &value);
-    Ok(Some((signing, Some(value))))
+    Ok(Some((signing, vec![DeclaredSecret::new(SCHEME, value)])))
 }
 
 /// The settings of this type in a destination of another.

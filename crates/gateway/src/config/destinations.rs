@@ -5,16 +5,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use hookward_engine::model::{
-    DestinationKind, DestinationSpec, Health, HttpSpec, Limits, PullSpec, RetrySchedule, Rules, Signing,
+    DestinationKind, DestinationSpec, Health, HttpSpec, Limits, PullSpec, RetrySchedule, Rules,
 };
 use hookward_engine::{OWN, PUBLISH};
 use serde_json::Value;
 use toml::Spanned;
 
-use super::settings::{
-    Absent, Signs, allow_addresses, bounded, event_types, name, pairs, refuse, resolve, resolve_secret, url_problem,
-};
-use super::{Check, DestinationDeclaration, command, file, problems, report, values};
+use super::settings::{Absent, allow_addresses, bounded, event_types, name, pairs, refuse, resolve, url_problem};
+use super::{Check, DestinationDeclaration, command, file, problems, report, sign, values};
 
 const GRACE: Duration = Duration::from_secs(86_400);
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -82,10 +80,10 @@ fn destination(
     let name = file.name.get_ref().clone();
     let credential = command::credential(check, file.checkout.as_ref())?;
     let kind = kind(check, file)?;
-    let (signing, secret) = match (signing, credential) {
-        (Some(sign), _) => sign_with(check, sign)?,
+    let (signing, secrets) = match (signing, credential) {
+        (Some(sign), _) => sign::signs(check, sign)?,
         (None, Some(credential)) => credential,
-        (None, None) => (None, None),
+        (None, None) => (vec![], vec![]),
     };
     let Some(kind) = kind else { return Ok(None) };
     let concurrency = u32::try_from(concurrency).unwrap_or(1);
@@ -100,10 +98,10 @@ fn destination(
         limits: Limits::default(),
         health: Health::default(),
         order: None,
-        signing: signing.into_iter().collect(),
+        signing,
         grace,
     };
-    Ok(Some(DestinationDeclaration { name, spec, declared, secret }))
+    Ok(Some(DestinationDeclaration { name, spec, declared, secrets }))
 }
 
 /// The deadline of one attempt: time for something, and less than anybody would wait for.
@@ -161,14 +159,14 @@ fn refuse_http(check: &mut Check<'_>, file: &file::Destination, kind: &str) {
 }
 
 /// What only a `pull` destination has, and what it has no use for.
-fn pull_settings(check: &mut Check<'_>, file: &file::Destination, sign: Option<&file::Sign>) {
+fn pull_settings(check: &mut Check<'_>, file: &file::Destination, sign: Option<&file::Signs>) {
     let kind = file.kind.get_ref().as_str();
     if kind != "pull" {
         return refuse(check, file.ordered.as_ref(), "ordered", kind);
     }
     refuse(check, file.timeout.as_ref(), "timeout", kind);
     refuse(check, file.concurrency.as_ref(), "concurrency", kind);
-    refuse(check, sign.map(|sign| &sign.scheme), "sign", kind);
+    refuse(check, sign.and_then(|sign| sign.0.first()).map(|sign| &sign.scheme), "sign", kind);
 }
 
 fn http(check: &mut Check<'_>, file: file::Destination) -> Result<Option<HttpSpec>, Absent> {
@@ -226,21 +224,6 @@ fn header_problem(name: &str, value: &str) -> Option<String> {
     http::HeaderValue::from_str(value)
         .is_err()
         .then(|| format!("the value of header `{name}` has characters a header cannot"))
-}
-
-fn sign_with(check: &mut Check<'_>, sign: file::Sign) -> Result<Signs, Absent> {
-    let scheme = check.scheme(&sign.scheme).map(|scheme| scheme.name().to_owned());
-    let secret = match sign.secret {
-        None => None,
-        Some(secret) => {
-            let value = resolve_secret(check, &secret)?;
-            if let (Some(scheme), Some(value)) = (&scheme, &value) {
-                check.key(scheme, &secret, value);
-            }
-            value
-        }
-    };
-    Ok((scheme.map(Signing::by), secret))
 }
 
 fn heard(check: &mut Check<'_>, names: &[Spanned<String>], sources: &[String]) -> Vec<String> {

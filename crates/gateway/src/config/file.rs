@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
@@ -291,7 +291,7 @@ pub(super) struct Destination {
     pub(super) retry: Retry,
     pub(super) timeout: Option<Spanned<Lapse>>,
     pub(super) concurrency: Option<Spanned<Size>>,
-    pub(super) sign: Option<Sign>,
+    pub(super) sign: Option<Signs>,
     pub(super) grace: Option<Lapse>,
     pub(super) ordered: Option<Spanned<bool>>,
     pub(super) of: Option<Spanned<String>>,
@@ -357,4 +357,34 @@ pub(super) struct Retry {
 pub(super) struct Sign {
     pub(super) scheme: Spanned<String>,
     pub(super) secret: Option<Spanned<String>>,
+    pub(super) sign_with: Option<Spanned<String>>,
+    pub(super) until: Option<Spanned<String>>,
+}
+
+/// A table for one scheme, or a list of such tables.
+#[derive(Debug)]
+pub(super) struct Signs(pub(super) Vec<Sign>);
+
+impl<'de> Deserialize<'de> for Signs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SignsVisitor)
+    }
+}
+
+struct SignsVisitor;
+
+impl<'de> Visitor<'de> for SignsVisitor {
+    type Value = Signs;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a table like { scheme = \"standard-webhooks\" }, or a list of such tables")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Signs, A::Error> {
+        Deserialize::deserialize(MapAccessDeserializer::new(map)).map(|one| Signs(vec![one]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Signs, A::Error> {
+        Deserialize::deserialize(SeqAccessDeserializer::new(list)).map(Signs)
+    }
 }

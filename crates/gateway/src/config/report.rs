@@ -25,10 +25,12 @@ pub(super) fn token_as_signature(check: &mut Check<'_>, file: &mut file::Destina
     }
     let Some(token) = file.token.take() else { return };
     if let Some(sign) = &file.sign {
-        check.problem(&sign.scheme, "a destination of type `report` has a `token` instead of `sign`");
+        let at = sign.0.first().map_or_else(|| token.span(), |sign| sign.scheme.span());
+        check.problem(&Spanned::new(at, ()), "a destination of type `report` has a `token` instead of `sign`");
     }
     let scheme = Spanned::new(token.span(), "bearer".to_owned());
-    file.sign = Some(file::Sign { scheme, secret: Some(token) });
+    let sign = file::Sign { scheme, secret: Some(token), sign_with: None, until: None };
+    file.sign = Some(file::Signs(vec![sign]));
 }
 
 pub(super) fn report(check: &mut Check<'_>, file: file::Destination) -> Result<Option<ReportSpec>, Absent> {

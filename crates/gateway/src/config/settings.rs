@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hookward::Secret;
-use hookward_engine::model::Signing;
 use ipnet::IpNet;
 use toml::Spanned;
 
@@ -13,9 +12,6 @@ use super::{Check, values};
 
 /// A variable that is not set: the destination is left out.
 pub(super) struct Absent(pub(super) String);
-
-/// How a destination signs, and with which first secret.
-pub(super) type Signs = (Option<Signing>, Option<Secret>);
 
 /// A setting of the other type of destination.
 pub(super) fn refuse<T>(check: &mut Check<'_>, value: Option<&Spanned<T>>, key: &str, kind: &str) {

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::config::{STORED, is_reference};
 
-/// Where a table has secrets.
-const SECRETS: [&str; 4] = ["/secret", "/sign/secret", "/token", "/checkout/credential"];
+/// Where a table has secrets, besides those of the schemes that it signs with.
+const SECRETS: [&str; 3] = ["/secret", "/token", "/checkout/credential"];
 
 /// Tables in a table whose values may be credentials.
 const GROUPS: [&str; 2] = ["set_headers", "environment"];
@@ -40,10 +40,31 @@ pub(super) fn members(table: Value) -> Map<String, Value> {
     }
 }
 
+/// Every place of `table` that has a secret: what for, which is the same in another table, and the pointer to it.
+fn secrets_of(table: &Value) -> Vec<(String, String)> {
+    let alone = SECRETS.iter().map(|pointer| ((*pointer).to_owned(), (*pointer).to_owned()));
+    let scheme = |sign: &Value| sign["scheme"].as_str().unwrap_or_default().to_owned();
+    let signs: Vec<_> = match table.get("sign") {
+        Some(Value::Array(list)) => {
+            list.iter().enumerate().map(|(index, sign)| (scheme(sign), format!("/sign/{index}/secret"))).collect()
+        }
+        Some(sign) => vec![(scheme(sign), "/sign/secret".to_owned())],
+        None => vec![],
+    };
+    let signs = signs.into_iter().map(|(scheme, pointer)| (format!("sign {scheme}"), pointer));
+    alone.chain(signs).filter(|(_, pointer)| table.pointer(pointer).is_some()).collect()
+}
+
+/// The secret in `table` for the same.
+fn secret_for<'t>(table: &'t Value, purpose: &str) -> Option<&'t Value> {
+    let (_, pointer) = secrets_of(table).into_iter().find(|(own, _)| own == purpose)?;
+    table.pointer(&pointer)
+}
+
 /// Secrets that were sent go into the keyring, never into what is kept of the table.
 pub(super) fn take_secrets_out(table: &mut Value) {
-    for pointer in SECRETS {
-        if let Some(secret) = table.pointer_mut(pointer) {
+    for (_, pointer) in secrets_of(table) {
+        if let Some(secret) = table.pointer_mut(&pointer) {
             *secret = Value::from(STORED);
         }
     }
@@ -51,14 +72,15 @@ pub(super) fn take_secrets_out(table: &mut Value) {
 
 /// Whether a table says where its secret comes from.
 pub(super) fn has_referred_secret(table: &Value) -> bool {
-    SECRETS.iter().any(|pointer| table.pointer(pointer).and_then(Value::as_str).is_some_and(is_reference))
+    let is_referred = |pointer: &str| table.pointer(pointer).and_then(Value::as_str).is_some_and(is_reference);
+    secrets_of(table).iter().any(|(_, pointer)| is_referred(pointer))
 }
 
 /// How a secret is referred to is no difference between two tables: what it is, is compared otherwise.
 pub(super) fn settle_secrets(before: &Map<String, Value>, table: &mut Value) {
     let before = Value::Object(before.clone());
-    for pointer in SECRETS {
-        if let (Some(kept), Some(secret)) = (before.pointer(pointer), table.pointer_mut(pointer)) {
+    for (purpose, pointer) in secrets_of(table) {
+        if let (Some(kept), Some(secret)) = (secret_for(&before, &purpose), table.pointer_mut(&pointer)) {
             *secret = kept.clone();
         }
     }
@@ -111,9 +133,9 @@ pub(super) fn fill(
             fill_at(&kept, spec, &mut whole, &pointer, references);
         }
     }
-    for pointer in SECRETS {
-        let same = |text: &str| kept.pointer(pointer).and_then(Value::as_str) == Some(text);
-        if let Some(Value::String(text)) = whole.pointer_mut(pointer)
+    for (purpose, pointer) in secrets_of(&whole) {
+        let same = |text: &str| secret_for(&kept, &purpose).and_then(Value::as_str) == Some(text);
+        if let Some(Value::String(text)) = whole.pointer_mut(&pointer)
             && is_reference(text)
             && !references.contains_key(text)
             && same(text)
@@ -223,6 +245,7 @@ fn hide(shown: &Value) -> Value {
         Value::Object(members) => {
             Value::Object(members.iter().map(|(key, value)| (key.clone(), hide(value))).collect())
         }
+        Value::Array(items) => items.iter().map(hide).collect(),
         Value::String(text) if text == HIDDEN || text.ends_with(&format!("?{HIDDEN}")) => Value::from(STORED),
         other => other.clone(),
     }

@@ -416,7 +416,7 @@ fn a_checkout_is_checked() {
 fn a_checkouts_credential_is_a_secret_of_its_own_and_its_base_may_have_a_default() {
     let config = parse(&checkout("{ base = \"env:NOT_SET:-https://git.test/x\", credential = \"env:SET\" }")).unwrap();
     let destination = &config.destinations[0];
-    assert_eq!(destination.secret.as_ref().unwrap().expose(), b"x-access-token:a-value-long-enough");
+    assert_eq!(destination.secrets[0].value.expose(), b"x-access-token:a-value-long-enough");
     assert_eq!(destination.spec.signing[0].scheme, "basic");
     let DestinationKind::Command(command) = &destination.spec.kind else { panic!("{:?}", destination.spec.kind) };
     assert_eq!(command.checkout.as_ref().unwrap().base.as_deref(), Some("https://git.test/x"));

@@ -56,7 +56,8 @@ pub(super) fn rest(tx: &Tx<'_>, organization: OrganizationId) -> Result<()> {
             "delete from secrets where owner_id = ?1",
             "delete from source_totals where source_id = ?1",
             "delete from once where source_id = ?1 or destination_id = ?1",
-            "delete from meta where name in ('seed:src_' || lower(hex(?1)), 'seed:dst_' || lower(hex(?1)))",
+            "delete from meta where name in ('seed:src_' || lower(hex(?1)), 'seed:dst_' || lower(hex(?1)))
+             or name glob 'seed:dst_' || lower(hex(?1)) || ':*'",
         ] {
             tx.connection.prepare_cached(sql)?.execute([&owner])?;
         }

@@ -225,10 +225,19 @@ pub(super) fn write_uses(connection: &Connection, uses: &HashMap<(SecretOwner, u
             .prepare_cached(
                 "update secrets
                  set uses = uses + ?4, first_used_at_ms = min(coalesce(first_used_at_ms, ?5), ?5),
-                     last_used_at_ms = max(coalesce(last_used_at_ms, ?6), ?6)
+                     last_used_at_ms = max(coalesce(last_used_at_ms, ?6), ?6),
+                     last_accepted_at_ms = max(coalesce(last_accepted_at_ms, ?7), coalesce(?7, last_accepted_at_ms))
                  where owner_kind = ?1 and owner_id = ?2 and version = ?3",
             )?
-            .execute(params![kind, id, version, uses.count, uses.first.as_millis(), uses.last.as_millis()])?;
+            .execute(params![
+                kind,
+                id,
+                version,
+                uses.count,
+                uses.first.as_millis(),
+                uses.last.as_millis(),
+                uses.accepted.map(Timestamp::as_millis),
+            ])?;
     }
     Ok(())
 }

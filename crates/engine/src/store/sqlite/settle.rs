@@ -12,7 +12,7 @@ use super::rows::{Cells, first, integer, json_text, outcome_text};
 use super::writer::Tx;
 use crate::clock::Timestamp;
 use crate::ids::NodeId;
-use crate::model::{Attempt, SecretOwner};
+use crate::model::{Attempt, Outcome, SecretOwner};
 use crate::store::{Claim, Next, Settled, Settlement};
 
 /// Settles each with its packed output.
@@ -29,6 +29,10 @@ pub(super) fn write(
             let owner = SecretOwner::Destination(settlement.claim.destination());
             for &version in &settlement.attempt.signed_by {
                 tx.count_use(owner, version, settlement.attempt.started_at);
+                if settlement.attempt.outcome == Outcome::Success {
+                    let ended_at = settlement.attempt.started_at.plus(settlement.attempt.duration);
+                    tx.count_accepted(owner, version, ended_at);
+                }
             }
         }
     }

@@ -46,6 +46,8 @@ pub(super) struct Uses {
     pub(super) count: u32,
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
+    /// The last of them that a receiver accepted.
+    pub(super) accepted: Option<Timestamp>,
 }
 
 impl Tx<'_> {
@@ -58,10 +60,18 @@ impl Tx<'_> {
 
     /// Counts a use of a secret; written once for the whole group. Called last in a verb, when it can no longer fail.
     pub(super) fn count_use(&mut self, owner: SecretOwner, version: u32, at: Timestamp) {
-        let uses = self.uses.entry((owner, version)).or_insert(Uses { count: 0, first: at, last: at });
+        let uses = self.uses.entry((owner, version));
+        let uses = uses.or_insert(Uses { count: 0, first: at, last: at, accepted: None });
         uses.count += 1;
         uses.first = uses.first.min(at);
         uses.last = uses.last.max(at);
+    }
+
+    /// A use that was counted, and that a receiver accepted.
+    pub(super) fn count_accepted(&mut self, owner: SecretOwner, version: u32, at: Timestamp) {
+        if let Some(uses) = self.uses.get_mut(&(owner, version)) {
+            uses.accepted = uses.accepted.max(Some(at));
+        }
     }
 }
 

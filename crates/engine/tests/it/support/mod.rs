@@ -26,7 +26,9 @@ use hookward_engine::model::{
 };
 use hookward_engine::store::sqlite::SqliteStore;
 use hookward_engine::store::{DeliveryFilter, EventFilter, Page, Store};
-use hookward_engine::{Authority, Declared, DeclaredDestination, DeclaredSource, Engine, InboundRequest, Parts};
+use hookward_engine::{
+    Authority, Declared, DeclaredDestination, DeclaredSecret, DeclaredSource, Engine, InboundRequest, Parts,
+};
 
 use self::world::FakeClock;
 
@@ -171,7 +173,7 @@ pub(crate) fn http_to(name: &str, url: String) -> DeclaredDestination {
             grace: Duration::from_secs(86_400),
         },
         table: serde_json::Value::Null,
-        secret: None,
+        secrets: vec![],
     }
 }
 
@@ -179,7 +181,8 @@ pub(crate) fn http_to(name: &str, url: String) -> DeclaredDestination {
 pub(crate) fn signing_to(name: &str, url: String) -> DeclaredDestination {
     let mut destination = http_to(name, url);
     destination.spec.signing = vec![Signing::by("standard-webhooks")];
-    destination.secret = Some(Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("not empty"));
+    let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("not empty");
+    destination.secrets = vec![DeclaredSecret::new("standard-webhooks", secret)];
     destination
 }
 
