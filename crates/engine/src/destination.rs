@@ -3,7 +3,9 @@
 
 pub mod command;
 pub mod http;
+pub mod oauth2;
 pub mod report;
+pub mod slack;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,10 +14,12 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
-use crate::egress::{Blocked, UrlProblem};
+use crate::egress::{Blocked, CertificateProblem, UrlProblem};
 use crate::ids::{DeliveryId, EventId};
 use crate::model::{Concluded, Exchange, KeptOutput, Outcome, RequestRecord};
 use crate::output::Output;
+
+use slack::template::TemplateError;
 
 /// Settings of a destination that can never work: whoever wrote them has to change them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,10 +44,19 @@ pub enum InvalidDestination {
     /// The command or its environment cannot be handed to the operating system.
     #[error("command: {0}")]
     Command(String),
+    /// No access token can be had.
+    #[error("oauth2: {0}")]
+    OAuth2(String),
+    /// The certificate cannot be shown.
+    #[error("mtls: {0}")]
+    Certificate(#[from] CertificateProblem),
+    /// What is to be posted cannot be made.
+    #[error("template: {0}")]
+    Template(TemplateError),
 }
 
 /// What one attempt has to carry.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Parcel<'a> {
     /// The event's identity.
     pub event: EventId,
@@ -118,4 +131,10 @@ impl Report {
             exchange: None,
         }
     }
+}
+
+/// A time as people and programs read it: RFC 3339, to the millisecond.
+fn rfc3339(time: Timestamp) -> String {
+    let time = jiff::Timestamp::from_millisecond(time.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{time:.3}")
 }

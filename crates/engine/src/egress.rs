@@ -6,6 +6,7 @@
 //! One forbidden address among several refuses them all, because a name that points both ways is either an attack or
 //! a mistake that somebody should see. Redirects are not followed, and proxy variables are not read.
 
+mod client_certificate;
 mod connector;
 mod judge;
 mod resolve;
@@ -15,6 +16,8 @@ use ipnet::IpNet;
 
 use crate::model::Outcome;
 
+pub(crate) use client_certificate::is_alert;
+pub use client_certificate::{CertificateProblem, ClientCertificate, PEM_MAX, check_certificate};
 pub(crate) use connector::Guard;
 #[cfg(feature = "kms-aws")]
 pub(crate) use connector::tls_config;

@@ -14,6 +14,12 @@ use crate::refusal::Refusal;
 use crate::secret::Secret;
 use crate::template::Part;
 
+/// What the name of a scheme begins with whose secret stands in a header.
+const OF_HEADER: &str = "header:";
+
+/// The longest name of such a header.
+const MAX_HEADER_NAME: usize = 64;
+
 /// How one provider proves its requests, as data. Read it from TOML, or take one from the [`catalog`](crate::catalog).
 ///
 /// It deserializes from any TOML document, so that a configuration file can hold private schemes in the same syntax.
@@ -86,6 +92,33 @@ impl Scheme {
     /// Reads a scheme file.
     pub fn from_toml(text: &str) -> Result<Self, SchemeError> {
         toml::from_str(text).map_err(|error| SchemeError::new(text, &error))
+    }
+
+    /// The scheme of requests that carry the secret itself in the header `name`, and prove nothing else. It is called
+    /// `header:NAME` in lower case, which no scheme file can be. `None` for what is no header's name.
+    pub fn of_header(name: &str) -> Option<Self> {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || name.len() > MAX_HEADER_NAME || !name.bytes().all(is_token) {
+            return None;
+        }
+        let quoted = toml::Value::from(format!("header:{name}"));
+        let proof = format!(
+            "algorithm = \"token\"\nkey = {{ generate = {{ bytes = 32, encoding = \"hex\" }} }}\nsignature = {{ at = [{quoted}] }}"
+        );
+        let proof = toml::from_str(&proof).expect("a token in a header is a proof");
+        Some(Self {
+            name: format!("{OF_HEADER}{}", name.to_ascii_lowercase()).into(),
+            title: format!("A secret in the header {name}"),
+            docs: None,
+            body_is_unique: false,
+            proofs: vec![proof],
+            handshakes: Vec::new(),
+        })
+    }
+
+    /// The scheme that [`Scheme::of_header`] calls so.
+    pub fn of_header_named(scheme: &str) -> Option<Self> {
+        Self::of_header(scheme.strip_prefix(OF_HEADER)?).filter(|found| found.name() == scheme)
     }
 
     /// The short name, as in `--scheme NAME`.

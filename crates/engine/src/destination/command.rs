@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::{InvalidDestination, Parcel, Report};
-use crate::clock::Timestamp;
+use super::{InvalidDestination, Parcel, Report, rfc3339};
 use crate::model::{CommandSpec, Outcome};
 
 use checkout::{Checkout, Ready};
@@ -191,11 +190,6 @@ fn value(text: &str) -> String {
     let mut value = text.replace('\0', "\u{fffd}");
     value.truncate(value.floor_char_boundary(VALUE_MAX));
     value
-}
-
-fn rfc3339(time: Timestamp) -> String {
-    let time = jiff::Timestamp::from_millisecond(time.as_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!("{time:.3}")
 }
 
 fn signal_name(number: i32) -> String {

@@ -16,9 +16,10 @@ use tokio::time::timeout;
 
 use super::{InvalidDestination, Parcel, Report};
 use crate::clock::{Clock, Timestamp};
-use crate::egress::{Connector, EgressError, EgressPolicy, Endpoint, HttpClient, Resolve};
+use crate::egress::{ClientCertificate, Connector, EgressError, EgressPolicy, Endpoint, HttpClient, Resolve, is_alert};
 use crate::model::{HttpSpec, Outcome, RESPONSE_EXCERPT_MAX};
 
+pub(super) use headers::HOP;
 use headers::HeaderPlan;
 
 /// How many gateways an event may pass: one that arrives with this many hops is not sent on.
@@ -46,8 +47,23 @@ impl HttpDestination {
         policy: &EgressPolicy,
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, InvalidDestination> {
+        Self::showing(None, spec, timeout, policy, resolver)
+    }
+
+    /// The same with a certificate that is shown to the receiver.
+    ///
+    /// # Errors
+    ///
+    /// Likewise.
+    pub fn showing(
+        certificate: Option<ClientCertificate>,
+        spec: &HttpSpec,
+        timeout: Duration,
+        policy: &EgressPolicy,
+        resolver: Arc<dyn Resolve>,
+    ) -> Result<Self, InvalidDestination> {
         let endpoint = Endpoint::parse(&spec.url)?;
-        let connector = Connector::new(policy, &spec.allow_addresses, timeout, resolver)?;
+        let connector = Connector::showing(certificate, policy, &spec.allow_addresses, timeout, resolver)?;
         connector.check(&endpoint)?;
         Ok(Self { endpoint, headers: HeaderPlan::new(spec)?, client: connector.into_client(), timeout })
     }
@@ -57,6 +73,11 @@ impl HttpDestination {
     /// The answer's head decides: a 2xx is a success even if its body breaks off or never ends. The body is not
     /// decoded, not read beyond [`RESPONSE_EXCERPT_MAX`], and not waited for beyond the deadline.
     pub async fn attempt(&self, parcel: Parcel<'_>, clock: &dyn Clock) -> Report {
+        self.attempt_within(self.timeout, parcel, clock).await
+    }
+
+    /// The same with another deadline.
+    pub(super) async fn attempt_within(&self, limit: Duration, parcel: Parcel<'_>, clock: &dyn Clock) -> Report {
         let request = match self.request(parcel) {
             Ok(request) => request,
             Err(problem) => return Report::failed(Outcome::Unusable, problem),
@@ -68,12 +89,19 @@ impl HttpDestination {
             answer.read(response.into_body()).await;
             Ok::<(), hyper_util::client::legacy::Error>(())
         };
-        let ended = timeout(self.timeout, exchange).await;
+        let ended = timeout(limit, exchange).await;
         match (answer, ended) {
             (Some(answer), _) => answer.into_report(),
             (None, Ok(Err(error))) => failure(&error),
-            (None, _) => Report::failed(Outcome::Timeout, format!("no answer within {:?}", self.timeout)),
+            (None, _) => Report::failed(Outcome::Timeout, format!("no answer within {limit:?}")),
         }
+    }
+
+    /// Where it sends to, without the path, which may be a secret.
+    pub(super) fn origin(&self) -> String {
+        let uri = self.endpoint.uri();
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        format!("{}://{authority}", uri.scheme_str().unwrap_or_default())
     }
 
     fn request(&self, parcel: Parcel<'_>) -> Result<Request<Full<Bytes>>, String> {
@@ -135,6 +163,9 @@ pub(super) fn failure(error: &(dyn Error + 'static)) -> Report {
     let chain: Vec<&(dyn Error + 'static)> = std::iter::successors(Some(error), |&error| error.source()).collect();
     if let Some(error) = chain.iter().find_map(|error| error.downcast_ref::<EgressError>()) {
         return Report::failed(error.outcome(), error.to_string());
+    }
+    if chain.iter().any(|error| is_alert(*error)) {
+        return Report::failed(Outcome::Tls, "the receiver ended the TLS session: it wants another certificate");
     }
     // The first link only says that something failed.
     let causes: Vec<String> = chain.iter().skip(1).map(ToString::to_string).collect();

@@ -16,13 +16,16 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ipnet::IpNet;
+use rustls::client::WantsClientCert;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use super::client_certificate::{CertificateProblem, ClientCertificate};
 use super::judge::{Blocked, is_web_port, judge, judge_port};
 use super::{EgressError, EgressPolicy, Endpoint, Host, Resolve, UrlProblem};
 use crate::destination::InvalidDestination;
@@ -64,9 +67,31 @@ impl Connector {
         deadline: Duration,
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, InvalidDestination> {
+        Self::showing(None, policy, allow, deadline, resolver)
+    }
+
+    /// The same with a certificate that is shown to whoever asks for one.
+    ///
+    /// # Errors
+    ///
+    /// Likewise.
+    pub fn showing(
+        certificate: Option<ClientCertificate>,
+        policy: &EgressPolicy,
+        allow: &[IpNet],
+        deadline: Duration,
+        resolver: Arc<dyn Resolve>,
+    ) -> Result<Self, InvalidDestination> {
         let guard = Arc::new(Guard::new(policy, allow, deadline, resolver));
         let dialer = Dialer(Arc::clone(&guard));
-        let tls = tls_config(policy.extra_roots_pem.as_deref())?;
+        let roots = policy.extra_roots_pem.as_deref();
+        let tls = match certificate {
+            None => tls_config(roots)?,
+            Some(ClientCertificate { chain, key }) => {
+                let with_key = verifying(roots)?.with_client_auth_cert(chain, key);
+                with_key.map_err(|_| InvalidDestination::Certificate(CertificateProblem::Mismatch))?
+            }
+        };
         let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
         Ok(Self { https: https.wrap_connector(dialer), guard })
     }
@@ -233,6 +258,17 @@ fn alternate_families(addresses: &[IpAddr]) -> Vec<IpAddr> {
 }
 
 pub(crate) fn tls_config(extra_roots_pem: Option<&[u8]>) -> Result<ClientConfig, InvalidDestination> {
+    Ok(verifying(extra_roots_pem)?.with_no_client_auth())
+}
+
+/// What does the cryptography of every session.
+pub(super) fn provider() -> CryptoProvider {
+    rustls::crypto::aws_lc_rs::default_provider()
+}
+
+fn verifying(
+    extra_roots_pem: Option<&[u8]>,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, InvalidDestination> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(pem) = extra_roots_pem {
         let invalid = |error: &dyn std::fmt::Display| InvalidDestination::Roots(error.to_string());
@@ -246,9 +282,8 @@ pub(crate) fn tls_config(extra_roots_pem: Option<&[u8]>) -> Result<ClientConfig,
             return Err(invalid(&"no PEM certificate in it"));
         }
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider supports the protocol versions it was built with");
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    Ok(builder.with_root_certificates(roots))
 }

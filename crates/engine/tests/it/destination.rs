@@ -5,3 +5,5 @@ mod command;
 mod hostile;
 mod http;
 mod http_headers;
+mod oauth2;
+mod slack;

@@ -199,3 +199,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_header_of_anybodys_choice_is_a_scheme_that_no_file_can_be() {
+    let scheme = Scheme::of_header("X-Api-Key").unwrap();
+    assert_eq!((scheme.name(), scheme.credential_headers()), ("header:x-api-key", vec!["X-Api-Key"]));
+    assert_eq!(Scheme::of_header_named("header:x-api-key").unwrap().name(), scheme.name());
+    for not_one in ["header:X-Api-Key", "header:", "x-api-key", "header:a b", "bearer"] {
+        assert!(Scheme::of_header_named(not_one).is_none(), "{not_one}");
+    }
+    for not_a_name in ["", "X Y", "X:Y", "X\r\nY", "\"", "é", &"x".repeat(65)] {
+        assert!(Scheme::of_header(not_a_name).is_none(), "{not_a_name:?}");
+    }
+    assert!(Scheme::of_header(&"x".repeat(64)).is_some());
+    assert!(error(&GOOD.replace("mine", "header:mine")).contains("must be of lower-case letters, digits and hyphens"));
+}

@@ -176,3 +176,13 @@ fn a_public_key_verifies_what_the_private_one_signed() {
     request.body.push(b' ');
     assert_eq!(request.verify(ed25519, &keys(ed25519, &[&public]), NOW).unwrap_err(), Refusal::SignatureMismatch);
 }
+
+#[test]
+fn a_secret_in_a_header_of_its_own_is_sent_as_it_is_and_made_anew() {
+    let scheme = Scheme::of_header("X-Api-Key").unwrap();
+    let made = generated(&scheme, 7);
+    assert_eq!(made.len(), 64);
+    let signed = scheme.sign(&draft("id", b"{}"), &keys(&scheme, &[&made]), NOW).unwrap();
+    assert_eq!(signed.headers, [("X-Api-Key".to_owned(), String::from_utf8(made).unwrap())]);
+    assert!(scheme.check_new(&hookward::Secret::new("a\nb").unwrap()).is_err());
+}

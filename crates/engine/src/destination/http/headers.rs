@@ -12,7 +12,8 @@ use super::HOPS_MAX;
 use crate::destination::{InvalidDestination, Parcel};
 use crate::model::{HttpSpec, REDACTED};
 
-const HOP: HeaderName = HeaderName::from_static("hookward-hop");
+/// How many gateways the event has passed.
+pub(in crate::destination) const HOP: HeaderName = HeaderName::from_static("hookward-hop");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 

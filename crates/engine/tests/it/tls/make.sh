@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the certificates of the TLS tests: a root, and under it one certificate for `receiver.test` and one that has
-# expired. They prove nothing to anybody: the root is trusted by the tests only.
+# expired; a root of clients, a client's certificate under it, and one of a stranger's own making. They prove nothing to
+# anybody: the roots are trusted by the tests only.
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
@@ -27,6 +28,8 @@ keyUsage = critical, keyCertSign
 [leaf]
 subjectAltName = DNS:receiver.test
 extendedKeyUsage = serverAuth
+[client]
+extendedKeyUsage = clientAuth
 CONF
 key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1"; }
 sign() { # KEY SUBJECT SECTION NOT_BEFORE NOT_AFTER OUT [SIGNER…]
@@ -41,3 +44,10 @@ key server.key
 sign "$work/root.key" 'Hookward test root' root 20250101000000Z 21250101000000Z root.pem -selfsign
 sign server.key receiver.test leaf 20250101000000Z 21250101000000Z server.pem -cert root.pem
 sign server.key receiver.test leaf 20250101000000Z 20250102000000Z expired.pem -cert root.pem
+key "$work/clients.key"
+key client.key
+key stranger.key
+sign "$work/clients.key" 'Hookward test clients' root 20250101000000Z 21250101000000Z clients.pem \
+    -keyfile "$work/clients.key" -selfsign
+sign client.key sender.test client 20250101000000Z 21250101000000Z client.pem -cert clients.pem -keyfile "$work/clients.key"
+sign stranger.key stranger.test client 20250101000000Z 21250101000000Z stranger.pem -keyfile stranger.key -selfsign
