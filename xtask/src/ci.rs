@@ -9,7 +9,8 @@ use systems::world;
 
 use crate::run::{has_or_installs, run, run_with};
 use crate::{
-    bad_inputs, constant_time, crash, leaks, octokit, oidc, readme, replays, rewrap, rotations, schemathesis, tidy,
+    bad_inputs, constant_time, crash, leaks, octokit, oidc, readme, receivers, replays, rewrap, rotations,
+    schemathesis, tidy,
 };
 
 struct Step {
@@ -32,6 +33,7 @@ const STEPS: &[Step] = &[
     Step { name: "rotations", run: || rotations::run(&rotations::Plan::short()) },
     Step { name: "octokit", run: octokit::run },
     Step { name: "oidc", run: oidc::run },
+    Step { name: "receivers", run: || receivers::run(None) },
     Step { name: "bad inputs", run: || bad_inputs::run(None) },
     Step { name: "constant time", run: constant_time::run_all },
     Step { name: "schemathesis", run: || schemathesis::run(&schemathesis::Plan::short()) },

@@ -7,6 +7,7 @@ mod checkout;
 mod contracts;
 mod disk;
 mod qflow;
+mod qualifio;
 mod qualitypilot;
 mod quantgov;
 mod triggers;
