@@ -1,5 +1,6 @@
 //! `cargo xtask bench …`: measured figures, always of release builds. Each benchmark is a module below.
 
+mod deliver;
 mod flood;
 mod ingest;
 mod load;
@@ -20,6 +21,11 @@ pub(crate) enum Bench {
     Ingest(ingest::Plan),
     /// A good sender alone, and beside a flood of bad signatures and slow connections
     Flood(flood::Plan),
+    /// Events published until they are received, beside a bare client that sends the same requests
+    Deliver(deliver::Plan),
+    /// The bare client of `deliver`
+    #[command(hide = true)]
+    Bare(deliver::Bare),
     /// Verification, beside a bare HMAC of the same bytes and the crates standardwebhooks and svix
     Verify,
 }
@@ -34,6 +40,8 @@ pub(crate) fn execute(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Ingest(plan) => ingest::run(plan),
         Bench::Flood(plan) => flood::run(plan),
+        Bench::Deliver(plan) => deliver::run(plan),
+        Bench::Bare(plan) => deliver::run_bare(plan),
         Bench::Verify => verify::run_all(),
     }
 }
