@@ -130,7 +130,7 @@ async fn settle(inner: &Inner, settlement: Settlement, until: Timestamp) {
                 tracing::warn!(%delivery, "the lease was lost before the attempt could be settled");
                 return;
             }
-            Ok(_) => return,
+            Ok(_) => return inner.tell_followers(),
             Err(StoreError::Unavailable(problem)) if inner.clock().now() < until => {
                 tracing::error!(%delivery, problem, "an attempt cannot be settled yet");
                 inner.clock().sleep_until(inner.clock().now().plus(SETTLE_PAUSE)).await;

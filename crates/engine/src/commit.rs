@@ -72,6 +72,30 @@ pub(crate) async fn commit(
     fact: Fact,
     now: Timestamp,
 ) -> Result<Committed, StoreError> {
+    let event = prepare(inner, registry, source, proven, fact, now).await;
+    let committed = inner.store().commit(event).await?;
+    is_committed(inner, &committed);
+    Ok(committed)
+}
+
+/// What follows from a commit at once: what it superseded ends, what it owes is looked at, who follows is told.
+pub(crate) fn is_committed(inner: &Inner, committed: &Committed) {
+    inner.cancel_running(committed.superseded());
+    if committed.owed() > 0 {
+        inner.nudge();
+    }
+    inner.tell_followers();
+}
+
+/// All that a commit of a proven fact puts into the store.
+pub(crate) async fn prepare(
+    inner: &Inner,
+    registry: &Registry,
+    source: &Source,
+    proven: Proven<'_>,
+    fact: Fact,
+    now: Timestamp,
+) -> NewEvent {
     let id = EventId::new(now, inner.entropy());
     let Routed { deliveries, failed, named } = route(inner, registry, source, &fact, now).await;
     let by = principal(&proven, source, &fact.request.remote);
@@ -110,26 +134,18 @@ pub(crate) async fn commit(
         duplicate_of: None,
         stripped_at: None,
     };
-    let committed = inner
-        .store()
-        .commit(NewEvent {
-            event,
-            body: fact.body,
-            dedup: fact.dedup,
-            on_duplicate: fact.on_duplicate,
-            deliveries,
-            failed,
-            proven_by: proven_by(&proven, source),
-            audit_accepted,
-            audit_failed,
-            audit_duplicate,
-        })
-        .await?;
-    inner.cancel_running(committed.superseded());
-    if committed.owed() > 0 {
-        inner.nudge();
+    NewEvent {
+        event,
+        body: fact.body,
+        dedup: fact.dedup,
+        on_duplicate: fact.on_duplicate,
+        deliveries,
+        failed,
+        proven_by: proven_by(&proven, source),
+        audit_accepted,
+        audit_failed,
+        audit_duplicate,
     }
-    Ok(committed)
 }
 
 /// What an event comes to at the destinations that hear it.

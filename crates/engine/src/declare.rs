@@ -1,6 +1,7 @@
 //! What is declared comes into force: sources and destinations appear, change and go; their first secrets enter their
 //! keyrings once. Nothing else puts anything in force. Reading a configuration is the gateway's.
 
+mod event_types;
 mod outline;
 mod seed;
 pub(crate) mod served;
@@ -19,6 +20,7 @@ use crate::model::{
 };
 use crate::store::{Change, Resources};
 
+pub use event_types::DeclaredEventType;
 pub use outline::{Act, Kind, Planned, managed_by_file};
 pub use shown::{Difference, HIDDEN, shown};
 
@@ -35,11 +37,13 @@ pub struct Declared {
     pub sources: Vec<DeclaredSource>,
     /// Ways out.
     pub destinations: Vec<DeclaredDestination>,
+    /// Types of events.
+    pub event_types: Vec<DeclaredEventType>,
 }
 
 impl Declared {
     fn is_empty(&self) -> bool {
-        self.sources.is_empty() && self.destinations.is_empty()
+        self.sources.is_empty() && self.destinations.is_empty() && self.event_types.is_empty()
     }
 }
 
@@ -219,6 +223,7 @@ impl Engine {
                 let destination = destination.ok_or_else(missing)?;
                 (Change::SetDestinationState(destination.id, not_declared()), destination.declaration)
             }
+            Kind::EventType => self.without_event_type(by, name).ok_or_else(missing)?,
         };
         if declaration.manager == Manager::File {
             return Err(managed_by_file(kind, name));
@@ -256,6 +261,7 @@ impl Engine {
         let mut existing = self.inner().store().load().await?;
         existing.sources.retain(|source| source.organization == by.organization);
         existing.destinations.retain(|destination| destination.organization == by.organization);
+        existing.event_types.retain(|event_type| event_type.organization == by.organization);
         let served = self.inner().served();
         existing.destinations.iter_mut().for_each(|destination| served.complete(destination));
         Ok(existing)
@@ -263,6 +269,7 @@ impl Engine {
 
     fn check(&self, declared: &Declared) -> Result<(), EngineError> {
         check_rules(declared)?;
+        event_types::check(declared)?;
         for DeclaredSource { name, spec, secret, .. } in &declared.sources {
             check_name("source", name)?;
             let Proof::Scheme { name: scheme } = &spec.proof else { continue };

@@ -17,6 +17,7 @@ use crate::declare::served::Served;
 use crate::destination::command::{self, Checkouts, Supervisor};
 use crate::egress::{EgressPolicy, SystemResolver};
 pub(crate) use crate::error::EngineError;
+use crate::event_types::Undeclared;
 use crate::exposure::Fingerprints;
 use crate::handshake::Tokens;
 use crate::idempotency::UnderWay;
@@ -55,6 +56,8 @@ pub struct Parts {
     pub egress: EgressPolicy,
     /// What runs programs.
     pub supervisor: Supervisor,
+    /// What becomes of a published event whose type nobody declared.
+    pub undeclared: Undeclared,
     /// How long opened secrets are kept.
     pub key_cache: CachePolicy,
     /// Where commits are checked out for programs. Nobody else's: what an earlier process left there is removed.
@@ -93,6 +96,7 @@ pub(crate) struct Inner {
     running: Running,
     work: Notify,
     pulls: Notify,
+    followers: Notify,
     jobs: Notify,
     erasure: Notify,
     pub(crate) requests_under_way: UnderWay,
@@ -134,6 +138,7 @@ impl Engine {
                 running: Running::default(),
                 work: Notify::new(),
                 pulls: Notify::new(),
+                followers: Notify::new(),
                 jobs: Notify::new(),
                 erasure: Notify::new(),
                 requests_under_way: UnderWay::default(),
@@ -343,6 +348,21 @@ impl Inner {
     /// What consumers that wait are told by: there may be something to lease now.
     pub(crate) fn pulls(&self) -> &Notify {
         &self.pulls
+    }
+
+    /// There is something new in a feed.
+    pub(crate) fn tell_followers(&self) {
+        self.followers.notify_waiters();
+    }
+
+    /// What those who follow a feed are told by.
+    pub(crate) fn followers(&self) -> &Notify {
+        &self.followers
+    }
+
+    /// What becomes of a published event whose type nobody declared.
+    pub(crate) fn undeclared(&self) -> Undeclared {
+        self.parts.undeclared
     }
 
     /// Completes after a nudge.

@@ -15,9 +15,11 @@ pub mod organizations;
 mod alert;
 mod commit;
 pub mod dedup;
+pub mod event_types;
 mod exposure;
 pub mod expression;
 pub mod fanout;
+pub mod feed;
 pub mod handshake;
 pub mod idempotency;
 pub mod publish;
@@ -59,14 +61,14 @@ pub mod store;
 
 pub use crate::alert::SECRET_EXPOSED;
 pub use crate::declare::{
-    Act, Authority, Declared, DeclaredDestination, DeclaredSecret, DeclaredSource, Difference, HIDDEN, Kind, Planned,
-    managed_by_file, shown,
+    Act, Authority, Declared, DeclaredDestination, DeclaredEventType, DeclaredSecret, DeclaredSource, Difference,
+    HIDDEN, Kind, Planned, managed_by_file, shown,
 };
 pub use crate::engine::{Engine, Parts};
 pub use crate::error::EngineError;
 pub use crate::model::{OWN, PUBLISH};
 pub use crate::opening::{SECRET_DAMAGED, ShutSecret};
 pub use crate::output::{Follow, Output};
-pub use crate::publish::{Publish, PublishError, Published};
+pub use crate::publish::{BATCH_MAX, Publish, PublishError, Published};
 pub use crate::receive::{InboundRequest, Receipt, TurnedAway, Unavailable};
 pub use crate::secrets::{IN_USE, NewSecret, SecretInfo, Terms};

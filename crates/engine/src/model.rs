@@ -9,6 +9,7 @@ mod delivery;
 mod destination;
 mod durations;
 mod event;
+mod event_type;
 mod job;
 mod organization;
 mod principal;
@@ -32,6 +33,7 @@ pub use destination::{
     SignWith, Signing, SlackSpec, URL,
 };
 pub use event::{Event, PassedOver, PassedOverReason, REDACTED, RequestRecord};
+pub use event_type::{EventType, EventTypeSpec};
 pub use job::{JobRange, JobSpec, JobState, Recovery, RedeliveryJob};
 pub use organization::Organization;
 pub use principal::{Principal, Scope, Scopes, UnknownScope};

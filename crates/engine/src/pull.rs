@@ -181,6 +181,7 @@ impl Engine {
         let written = settled.iter().filter(|settled| **settled == Settled::Written).count();
         (0..written).for_each(|_| self.inner().count(outcome));
         self.inner().nudge();
+        self.inner().tell_followers();
         Ok(answers(&held, settled, |place| match ends[place] {
             Next::Delivered => Answer::Acknowledged,
             Next::Exhausted => Answer::Exhausted,

@@ -15,6 +15,7 @@ use crate::destination::report::ReportDestination;
 use crate::destination::{Parcel, Report};
 use crate::egress::SystemResolver;
 use crate::engine::Parts;
+use crate::event_types::{EventTypes, in_force};
 use crate::handshake::Listing;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::keyring::{Keyring, LiveSecret};
@@ -195,6 +196,7 @@ pub(crate) struct Registry {
     sources: HashMap<SourceId, LiveSource>,
     doors: HashMap<OrganizationId, InnerDoors>,
     destinations: HashMap<DestinationId, Arc<LiveDestination>>,
+    event_types: EventTypes,
     secrets: HashMap<SecretOwner, Vec<SealedSecret>>,
     live_secrets: HashMap<(SecretOwner, u32), Arc<LiveSecret>>,
 }
@@ -268,8 +270,8 @@ impl Registry {
             let live = LiveDestination { destination, runner, rules, signers, sealed };
             destinations.insert(live.destination.id, Arc::new(live));
         }
-        let live_secrets = keyrings.live_secrets;
-        Self { organizations, sources, doors, destinations, secrets, live_secrets }
+        let (live_secrets, event_types) = (keyrings.live_secrets, in_force(resources.event_types, before));
+        Self { organizations, sources, doors, destinations, event_types, secrets, live_secrets }
     }
 
     pub(crate) fn source(&self, id: SourceId) -> Option<&LiveSource> {
@@ -327,6 +329,11 @@ impl Registry {
 
     pub(crate) fn destination(&self, id: DestinationId) -> Option<&Arc<LiveDestination>> {
         self.destinations.get(&id)
+    }
+
+    /// The types of events of every organization.
+    pub(crate) fn event_types(&self) -> &EventTypes {
+        &self.event_types
     }
 
     /// Those of every organization.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
 use crate::model::{
-    Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, KeptOutput, Organization,
-    PassedOver, RedeliveryJob, RefusedRequest, SealedSecret, SecretOwner, Source,
+    Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, EventType, KeptOutput,
+    Organization, PassedOver, RedeliveryJob, RefusedRequest, SealedSecret, SecretOwner, Source,
 };
 
 mod accounts;
@@ -17,6 +17,7 @@ mod backup;
 mod claims;
 mod conditions;
 mod erasure;
+mod feed;
 mod idempotency;
 mod lists;
 mod sealed;
@@ -31,6 +32,7 @@ pub use claims::{
 };
 pub use conditions::{Conditions, Drain, Owed};
 pub use erasure::Erasure;
+pub use feed::{FeedFilter, Feeds, FollowedAttempt, Stretch};
 pub use idempotency::{Idempotency, KeptAnswer, Known, NewRequest, RequestKey};
 pub use lists::{Backlog, DeliveryFilter, EventFilter, Listing, Page, RefusedFilter};
 pub use sealed::{Resealed, RewrapNote, SealedPlace, SealedValue, SealedValues};
@@ -211,6 +213,8 @@ pub struct Resources {
     pub sources: Vec<Source>,
     /// All destinations.
     pub destinations: Vec<Destination>,
+    /// All types of events.
+    pub event_types: Vec<EventType>,
     /// All versions of all secrets.
     pub secrets: Vec<SealedSecret>,
 }
@@ -226,6 +230,10 @@ pub enum Change {
     PutDestination(Box<Destination>),
     /// Change a destination's state. Leaving `Active` holds its pending deliveries; entering it makes the held ones due at once.
     SetDestinationState(DestinationId, DestinationState),
+    /// Insert the type of event, or replace the one of this name.
+    PutEventType(EventType),
+    /// Remove an organization's type of event.
+    RemoveEventType(OrganizationId, String),
     /// Insert a version of a secret.
     PutSecret(SealedSecret),
     /// Change a version's end, or revoke it.
@@ -251,7 +259,7 @@ pub enum Change {
 /// What a store has to show: everything here only reads, so it is what the API and the dashboard are given.
 /// Whoever asks says for which organization: what is another's is not found.
 #[async_trait]
-pub trait Records: AuditLog {
+pub trait Records: AuditLog + Feeds {
     /// One event.
     async fn event(&self, organization: OrganizationId, id: EventId) -> Result<Event, StoreError>;
 
@@ -323,6 +331,9 @@ pub trait Store: Records + Upkeep + Accounts + Backups + Conditions + Erasure + 
     /// Commits an event, its dedup keys, the deliveries it owes and its audit entry in one transaction, grouped with
     /// whatever else is waiting. Returns after the sync.
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError>;
+
+    /// Commits several events in one transaction, as if one came after the other. Answers are in the order given.
+    async fn commit_all(&self, events: Vec<NewEvent>) -> Result<Vec<Committed>, StoreError>;
 
     /// Leases due deliveries to a node, oldest due first, within each destination's room.
     /// Leases that have run out count as due; the attempt they lost is kept as `Interrupted`. A delivery that was called

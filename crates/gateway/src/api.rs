@@ -5,13 +5,16 @@ pub(crate) mod answers;
 pub(crate) mod audit;
 pub(crate) mod authorize;
 pub(crate) mod backup;
+pub(crate) mod batch;
 pub(crate) mod caller;
 pub(crate) mod configuration;
 pub(crate) mod cookie;
 pub(crate) mod deliveries;
 pub(crate) mod destinations;
+pub(crate) mod event_types;
 pub(crate) mod events;
 pub(crate) mod extract;
+pub(crate) mod feeds;
 pub(crate) mod idempotency;
 pub(crate) mod jobs;
 pub(crate) mod keys;
@@ -48,6 +51,9 @@ use problem::{Code, Problem};
 
 /// Room for the rest of a publish request around its payload.
 const ENVELOPE: usize = 64 << 10;
+
+/// The largest batch of events, in bytes.
+const BATCH_BYTES: usize = 32 << 20;
 
 /// What the endpoints share.
 #[derive(Debug)]

@@ -5,13 +5,17 @@ mod audit;
 mod backup;
 mod config;
 mod deliveries;
+mod echo;
+mod event_types;
 mod events;
 mod exit;
 mod files;
 mod filter;
+mod follow;
 mod jobs;
 mod keys;
 mod kms;
+mod listen;
 mod organization;
 mod print;
 mod pull;
@@ -23,6 +27,7 @@ mod schemes;
 mod secret;
 mod serve;
 mod sign;
+mod tail;
 mod users;
 mod verify;
 
@@ -171,6 +176,26 @@ enum Command {
         #[command(flatten)]
         remote: Remote,
     },
+    /// What types of events are published, and which payloads fit them
+    EventType {
+        #[command(subcommand)]
+        what: event_types::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    Listen {
+        #[command(flatten)]
+        listen: Box<listen::Listen>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    Tail {
+        #[command(flatten)]
+        tail: tail::Tail,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    Echo(echo::Echo),
     /// Expressions that decide what goes where
     Filter {
         #[command(subcommand)]
@@ -306,6 +331,10 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::User { what, remote } => users::run(what, &remote.open()?).await?,
         Command::Pull { pull, remote } => pull::run(pull, &remote.open()?).await?,
         Command::Publish { publish, remote } => events::publish(publish, &remote.open()?).await?,
+        Command::EventType { what, remote } => event_types::run(what, remote).await?,
+        Command::Listen { listen, remote } => listen::run(*listen, remote.open()?).await?,
+        Command::Tail { tail, remote } => tail::run(tail, &remote.open()?).await?,
+        Command::Echo(command) => echo::run(command).await?,
         Command::Organization { what, remote } => organization::run(what, &remote.open()?).await?,
         Command::Kms { what, remote } => kms::run(what, &remote.open()?).await?,
         Command::Secret { what, remote } => secret::run(what, &remote.open()?).await?,

@@ -17,7 +17,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 
 /// How long a request may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The largest answer that is read, in bytes.
 const ANSWER_MAX: usize = 256 << 20;
@@ -85,10 +85,13 @@ fn request(
     request.body(Full::new(body)).context("not a request that can be sent")
 }
 
-/// A client for a service that the operator named, with less patience and less room than a command has.
+/// A client that keeps its connections: for a service that the operator named, with less patience and less room than a
+/// command has, or for a command that asks often.
 #[derive(Debug)]
 pub(crate) struct Client {
     inner: HyperClient<Connector, Full<Bytes>>,
+    patience: Duration,
+    answer_max: usize,
 }
 
 /// How long a service may take.
@@ -100,7 +103,13 @@ const SERVICE_ANSWER_MAX: usize = 1 << 20;
 impl Client {
     /// A client that trusts the PEM certificates in `extra_roots` besides the public authorities.
     pub(crate) fn new(extra_roots: Option<&[u8]>) -> anyhow::Result<Self> {
-        Ok(Self { inner: HyperClient::builder(TokioExecutor::new()).build(connector(extra_roots)?) })
+        let inner = HyperClient::builder(TokioExecutor::new()).build(connector(extra_roots)?);
+        Ok(Self { inner, patience: SERVICE_PATIENCE, answer_max: SERVICE_ANSWER_MAX })
+    }
+
+    /// A client for a command, which waits so long for an answer.
+    pub(crate) fn patient(patience: Duration) -> anyhow::Result<Self> {
+        Ok(Self { patience, answer_max: ANSWER_MAX, ..Self::new(None)? })
     }
 
     /// Sends one request and reads the whole answer.
@@ -114,12 +123,12 @@ impl Client {
         let exchange = async {
             let response = self.inner.request(request(method, url, headers, body)?).await?;
             let status = response.status().as_u16();
-            let body = Limited::new(response.into_body(), SERVICE_ANSWER_MAX).collect().await;
+            let body = Limited::new(response.into_body(), self.answer_max).collect().await;
             let body = body.map_err(|error| anyhow::anyhow!("the answer did not come whole: {error}"))?.to_bytes();
             anyhow::Ok(Answer { status, body })
         };
-        let late = || format!("`{url}` does not answer within {} s", SERVICE_PATIENCE.as_secs());
-        let answer = timeout(SERVICE_PATIENCE, exchange).await.with_context(late)?;
+        let late = || format!("`{url}` does not answer within {} s", self.patience.as_secs());
+        let answer = timeout(self.patience, exchange).await.with_context(late)?;
         answer.with_context(|| format!("`{url}` cannot be asked"))
     }
 }

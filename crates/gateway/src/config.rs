@@ -6,6 +6,7 @@ mod command;
 mod destinations;
 mod document;
 mod door;
+mod event_types;
 mod file;
 mod kms;
 mod oidc;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use hookward::{Scheme, Secret};
 use hookward_engine::DeclaredSecret;
 use hookward_engine::destination::command::Supervisor;
+use hookward_engine::event_types::Undeclared;
 use hookward_engine::expression::Expression;
 use hookward_engine::model::{DestinationSpec, Retention, SourceSpec};
 use hookward_engine::organizations::{KEY_PREFIX_MAX, is_key_prefix};
@@ -33,13 +35,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use door::{Answer, Answers, Door};
+pub use event_types::EventTypeDeclaration;
+pub(crate) use event_types::in_text;
 pub use kms::{AwsKey, KeyManagement, KeyProvider, Pkcs11Key, Token};
 pub(crate) use oidc::is_dialable;
 pub use oidc::{Grants, OidcDeclaration};
 pub use problems::{ConfigError, Problem};
 pub use reference::Environment;
 pub(crate) use reference::{References, STORED, from_file, is_reference, look_up_here, without_newline};
-pub(crate) use sent::{SentProblem, SentTable, Surroundings, Tables, check_sent};
+pub(crate) use sent::{SentProblem, SentTable, SentTables, Surroundings, Tables, check_sent};
 pub(crate) use values::parse_lapse;
 
 use crate::{supervise, world};
@@ -60,6 +64,8 @@ pub struct Config {
     pub sources: Vec<SourceDeclaration>,
     /// The ways out.
     pub destinations: Vec<DestinationDeclaration>,
+    /// Types of events.
+    pub event_types: Vec<EventTypeDeclaration>,
     /// Private schemes.
     pub schemes: Vec<Scheme>,
     /// Providers by way of which people sign in.
@@ -105,6 +111,8 @@ pub struct Settings {
     pub egress_allow: Vec<IpNet>,
     /// Whether such a range may be all of them.
     pub egress_allow_everything: bool,
+    /// What becomes of a published event whose type nobody declared.
+    pub undeclared_types: Undeclared,
     /// How often the audit log's head is told as an event; never when absent.
     pub publish_head: Option<Duration>,
     /// PEM certificates trusted besides the public ones.
@@ -223,7 +231,9 @@ impl Config {
         let oidc = oidc::providers(&mut check, std::mem::take(&mut file.oidc));
         let unmatched = door::unmatched(&mut check, std::mem::take(&mut file.unmatched));
         check.around.retention = sources::retention(&mut check, &file.retention);
-        let (sources, destinations) = check.tables(file.source, file.destination, given);
+        let settings = Settings { undeclared_types: event_types::undeclared(&mut check, &file.publishing), ..settings };
+        let tables = file::Tables { source: file.source, destination: file.destination, event_type: file.event_type };
+        let Everything { sources, destinations, event_types } = check.tables(tables, given);
         if !check.problems.is_empty() {
             return Err(ConfigError::new(name, check.problems));
         }
@@ -234,6 +244,7 @@ impl Config {
             retention,
             sources,
             destinations,
+            event_types,
             schemes,
             oidc,
             notices,
@@ -244,14 +255,14 @@ impl Config {
     }
 }
 
-/// The sources and destinations in `text` as they are written, for sending them to a gateway that checks them.
+/// The sources, destinations and event types in `text` as they are written, for sending them to a gateway that checks them.
 ///
 /// # Errors
 /// When it is not TOML.
 pub(crate) fn tables(text: &str, name: &str) -> Result<Value, ConfigError> {
     let unreadable = |error| ConfigError::new(name, vec![problems::from_toml(text, &error)]);
-    let Given { source, destination } = toml::from_str(text).map_err(unreadable)?;
-    Ok(serde_json::json!({ "source": source, "destination": destination }))
+    let Given { source, destination, event_type } = toml::from_str(text).map_err(unreadable)?;
+    Ok(serde_json::json!({ "source": source, "destination": destination, "event_type": event_type }))
 }
 
 /// Tables as they were written.
@@ -260,6 +271,14 @@ pub(crate) fn tables(text: &str, name: &str) -> Result<Value, ConfigError> {
 struct Given {
     source: Vec<Value>,
     destination: Vec<Value>,
+    event_type: Vec<Value>,
+}
+
+/// Everything that tables come to.
+struct Everything {
+    sources: Vec<SourceDeclaration>,
+    destinations: Vec<DestinationDeclaration>,
+    event_types: Vec<EventTypeDeclaration>,
 }
 
 /// How often the audit log's head may be told: often enough for a use, seldom enough for a log.
@@ -284,17 +303,15 @@ impl<'a> Check<'a> {
         Self { text, directory: None, references, around, problems, notices, schemes }
     }
 
-    fn tables(
-        &mut self,
-        sources: Vec<file::Source>,
-        destinations: Vec<file::Destination>,
-        given: Given,
-    ) -> (Vec<SourceDeclaration>, Vec<DestinationDeclaration>) {
+    fn tables(&mut self, tables: file::Tables, given: Given) -> Everything {
+        let file::Tables { source: sources, destination: destinations, event_type } = tables;
+        let event_types = event_types::event_types(self, event_type.into_iter().zip(given.event_type).collect());
         let names = sources.iter().map(|source| source.name.get_ref().clone());
         let names: Vec<String> = names.chain(self.around.sources.iter().map(|(name, _)| name.clone())).collect();
         let sources = sources::sources(self, sources.into_iter().zip(given.source).collect());
         let destinations = destinations.into_iter().zip(given.destination).collect();
-        (sources, destinations::destinations(self, destinations, &names))
+        let destinations = destinations::destinations(self, destinations, &names);
+        Everything { sources, destinations, event_types }
     }
 
     fn problem<T>(&mut self, at: &toml::Spanned<T>, message: impl Into<String>) {
@@ -388,6 +405,7 @@ impl<'a> Check<'a> {
             },
             egress_allow: settings::reachable(self, &file.egress.allow, file.egress.allow_everything),
             egress_allow_everything: file.egress.allow_everything,
+            undeclared_types: Undeclared::Accept,
             publish_head: file.audit.publish_head.as_ref().map(|every| self.publish_head(every)),
             egress_roots: file.egress.extra_roots.clone(),
         }

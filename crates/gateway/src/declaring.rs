@@ -8,13 +8,17 @@ use hookward::Scheme;
 use hookward_engine::ids::OrganizationId;
 use hookward_engine::model::{Declaration, DestinationKind, Manager, Principal, Retention, Source};
 use hookward_engine::{
-    Authority, Declared, DeclaredDestination, DeclaredSource, Engine, EngineError, Kind, Planned, managed_by_file,
+    Authority, Declared, DeclaredDestination, DeclaredEventType, DeclaredSource, Engine, EngineError, Kind, Planned,
+    managed_by_file,
 };
 use serde_json::{Map, Value};
 
-use crate::config::{DestinationDeclaration, Door, SentProblem, Settings, SourceDeclaration, Surroundings, Tables};
+use crate::config::{
+    DestinationDeclaration, Door, EventTypeDeclaration, SentProblem, Settings, SourceDeclaration, Surroundings, Tables,
+    in_text,
+};
 
-pub(crate) use sent::{File, Plan};
+pub(crate) use sent::{File, Plan, Tabled};
 
 /// Why something was not declared.
 #[derive(Debug)]
@@ -78,6 +82,7 @@ impl Declaring {
         &self,
         sources: Vec<SourceDeclaration>,
         destinations: Vec<DestinationDeclaration>,
+        event_types: Vec<EventTypeDeclaration>,
     ) -> Result<Vec<Planned>, EngineError> {
         let _one_at_a_time = self.one_at_a_time.lock().await;
         let by = Principal::config();
@@ -86,12 +91,16 @@ impl Declaring {
         }
         let mut destinations = destinations;
         destinations.iter_mut().for_each(|destination| stored::without_literals(&mut destination.declared));
-        self.engine.declare(&by, Authority::ServedFile, declared(sources, destinations)).await
+        self.engine.declare(&by, Authority::ServedFile, declared(sources, destinations, event_types)).await
     }
 
     /// Makes a new thing of what was sent.
     pub(crate) async fn create(&self, by: &Principal, kind: Kind, table: Map<String, Value>) -> Result<(), Refused> {
         let _one_at_a_time = self.one_at_a_time.lock().await;
+        let mut table = table;
+        if kind == Kind::EventType {
+            in_text(&mut table);
+        }
         self.put_one(by, Authority::Creation, kind, table).await
     }
 
@@ -111,6 +120,10 @@ impl Declaring {
             return Err(managed_by_file(kind, name).into());
         }
         let before = stored::members(before);
+        let mut patch = patch;
+        if kind == Kind::EventType {
+            in_text(&mut patch);
+        }
         if patch.get("name").is_some_and(|new| new != name) {
             return Err(problem("/name", "a name is for ever: make another one, and remove this"));
         }
@@ -138,7 +151,8 @@ impl Declaring {
         let destinations = tables.destinations.iter_mut().map(|destination| &mut destination.declared);
         sources.chain(destinations).for_each(stored::take_secrets_out);
         self.may(by, authority, &tables)?;
-        self.engine.declare(by, authority, declared(tables.sources, tables.destinations)).await?;
+        let declared = declared(tables.sources, tables.destinations, tables.event_types);
+        self.engine.declare(by, authority, declared).await?;
         Ok(())
     }
 
@@ -227,7 +241,11 @@ fn problem(pointer: &str, message: &str) -> Refused {
     Refused::Problems(vec![SentProblem { pointer, is_conflict: false, message }])
 }
 
-fn declared(sources: Vec<SourceDeclaration>, destinations: Vec<DestinationDeclaration>) -> Declared {
+fn declared(
+    sources: Vec<SourceDeclaration>,
+    destinations: Vec<DestinationDeclaration>,
+    event_types: Vec<EventTypeDeclaration>,
+) -> Declared {
     let source = |source: SourceDeclaration| {
         let SourceDeclaration { name, spec, declared, secret, handshake_token } = source;
         DeclaredSource { name, spec, table: declared, secret, handshake_token }
@@ -236,9 +254,14 @@ fn declared(sources: Vec<SourceDeclaration>, destinations: Vec<DestinationDeclar
         let DestinationDeclaration { name, spec, declared, secrets } = destination;
         DeclaredDestination { name, spec, table: declared, secrets }
     };
+    let event_type = |event_type: EventTypeDeclaration| {
+        let EventTypeDeclaration { name, spec, declared } = event_type;
+        DeclaredEventType { name, spec, table: declared }
+    };
     Declared {
         sources: sources.into_iter().map(source).collect(),
         destinations: destinations.into_iter().map(destination).collect(),
+        event_types: event_types.into_iter().map(event_type).collect(),
     }
 }
 

@@ -5,6 +5,7 @@ mod cli;
 pub mod config;
 mod declaring;
 mod demo;
+mod echo;
 mod serve;
 
 mod router;

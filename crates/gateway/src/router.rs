@@ -10,10 +10,13 @@ use http::Request;
 use hyper::body::Incoming;
 
 use crate::answer::Whole;
-use crate::api::problem::Code::{Forbidden, NotFound, NotPossible, SecondFactorNeeded, TooOften, Unauthorized};
+use crate::api::problem::Code::{
+    Forbidden, InvalidCursor, InvalidLimit, InvalidRequest, NotFound, NotPossible, PayloadRefused, SecondFactorNeeded,
+    TooOften, Unauthorized,
+};
 use crate::api::{
-    self, Api, audit, backup, configuration, deliveries, destinations, events, jobs, keys, kms, leases, login, me,
-    oidc, organizations, recovery, refusals, secrets, sources, users,
+    self, Api, audit, backup, batch, configuration, deliveries, destinations, event_types, events, feeds, jobs, keys,
+    kms, leases, login, me, oidc, organizations, recovery, refusals, secrets, sources, users,
 };
 use crate::health;
 use crate::ingest::Ingest;
@@ -108,6 +111,13 @@ fn declared(routes: Routes) -> Routes {
         .delete("/destinations/{name}", destinations::remove, "Removes a destination").or(NotPossible)
         .post("/destinations/{name}/pause", destinations::pause, "Pauses a destination: what it is owed is held")
         .post("/destinations/{name}/resume", destinations::resume, "Resumes a destination: what was held is due at once")
+        .section("Event types", "What an organization publishes: for people who receive it, and with a schema for who sends it.")
+        .get("/event-types", event_types::list, "Lists event types")
+        .creates("/event-types", event_types::create, "Makes an event type: from the settings that an `[[event_type]]` table has").or(NotPossible)
+        .post("/event-types/check", event_types::check, "Checks a payload: whether it fits its type; nothing is published").or(NotFound)
+        .get("/event-types/{name}", event_types::show, "Shows an event type")
+        .patch("/event-types/{name}", event_types::change, "Changes an event type: the settings given, and no others; null takes one away").or(NotPossible)
+        .delete("/event-types/{name}", event_types::remove, "Removes an event type: events of it are like those of any type that nobody declared").or(NotPossible)
         .section("Configuration", "A whole file at once: what it would change, changing it, and taking out what there is.")
         .post("/config/plan", configuration::plan, "Plans a configuration: what applying it would change").or(NotPossible)
         .post("/config/apply", configuration::apply, "Applies a configuration: what it does not have is removed, unless the API made it").or(NotPossible)
@@ -136,10 +146,14 @@ fn records(routes: Routes) -> Routes {
     routes
         .section("Events", "Accepted, committed, immutable facts.")
         .get("/events", events::list, "Lists events").or(NotFound)
-        .post("/events", events::publish, "Publishes an event: it is on disk when this is answered").or(NotPossible)
+        .post("/events", events::publish, "Publishes an event: it is on disk when this is answered").or(NotPossible).or(PayloadRefused)
+        .post("/events/batch", batch::publish, "Publishes many events: each is judged by itself; 207 when not all of them were published")
         .get("/events/{id}", events::show, "Shows an event: with what it owes and whom it passed over")
         .get("/events/{id}/body", events::body, "Gives an event's body: the exact bytes")
         .creates("/events/{id}/redeliver", events::redeliver, "Redelivers an event: to everyone who hears such events today, or to one destination")
+        .section("Feeds", "Following what happens, in the order in which it was committed; whoever follows keeps the position.")
+        .get("/feeds/events", feeds::events, "Follows events: oldest first, those after a position").or(NotFound).or(InvalidCursor).or(InvalidLimit).or(InvalidRequest)
+        .get("/feeds/attempts", feeds::attempts, "Follows attempts: in the order in which they ended").or(NotFound).or(InvalidCursor).or(InvalidLimit).or(InvalidRequest)
         .section("Deliveries", "One event owed to one destination, and each try of it.")
         .get("/deliveries", deliveries::list, "Lists deliveries").or(NotFound)
         .get("/deliveries/{id}", deliveries::show, "Shows a delivery: with its attempts")

@@ -117,16 +117,16 @@ impl Running {
     /// # Errors
     /// When it cannot be declared: then everything stays as it is.
     pub async fn reload(&self, config: Config) -> Result<(), StartError> {
-        let Config { mut settings, sources, destinations, schemes, .. } = config;
+        let Config { mut settings, sources, destinations, event_types, schemes, .. } = config;
         // The command line's own word on these is not in the file.
         settings.data.clone_from(&self.settings.data);
         (settings.public, settings.admin) = (self.settings.public, self.settings.admin);
         if settings != self.settings || !schemes.iter().map(Scheme::name).eq(self.schemes.iter().map(Scheme::name)) {
             tracing::warn!(
-                "the configuration says more that is new than sources and destinations: that needs a restart"
+                "the configuration says more that is new than sources, destinations and event types: that needs a restart"
             );
         }
-        let changes = self.declaring.serve(sources, destinations).await?;
+        let changes = self.declaring.serve(sources, destinations, event_types).await?;
         tracing::info!(changes = changes.len(), "the configuration was read again");
         Ok(())
     }
@@ -154,6 +154,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         retention,
         sources,
         destinations,
+        event_types,
         schemes,
         oidc,
         api_key,
@@ -173,7 +174,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let engine = Engine::open(parts).await?;
     let declaring = Arc::new(Declaring::new(engine.clone(), rules));
     if is_file {
-        declaring.serve(sources, destinations).await?;
+        declaring.serve(sources, destinations, event_types).await?;
     }
     if let Some(prefix) = &settings.key_prefix {
         begin_keys_with(&engine, prefix).await?;
@@ -232,7 +233,9 @@ fn parts(
     let extra_roots_pem = settings.egress_roots.as_deref().map(read).transpose()?;
     let kms = kms::keychain(&settings.kms, &settings.data, start, &entropy, extra_roots_pem.as_deref())?;
     let egress = EgressPolicy { allow: settings.egress_allow.clone(), extra_roots_pem };
-    Ok(Parts { store: Arc::new(store), kms, key_cache, clock, entropy, schemes, egress, supervisor, checkouts })
+    let undeclared = settings.undeclared_types;
+    let store = Arc::new(store);
+    Ok(Parts { store, kms, key_cache, clock, entropy, schemes, egress, supervisor, checkouts, undeclared })
 }
 
 /// How people sign in at the admin listener, which is at `address`.

@@ -7,6 +7,8 @@ pub mod git;
 pub mod github;
 pub mod http;
 pub mod receiver;
+pub mod relay;
+pub mod running;
 pub mod server;
 pub mod world;
 
@@ -15,4 +17,6 @@ pub use clock::MovableClock;
 pub use git::GitServer;
 pub use http::{Client, Request, Response};
 pub use receiver::{Received, Receiver, Reply};
+pub use relay::Relay;
+pub use running::Running;
 pub use server::{Hookward, Setup};

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::seed::{Seed, is_sent_itself, place, seed_name_of};
 use super::served::{is_incomplete, kept};
 use super::shown::{Difference, differences, shown};
-use super::{Authority, Declared, DeclaredDestination, DeclaredSecret, DeclaredSource};
+use super::{Authority, Declared, DeclaredDestination, DeclaredSecret, DeclaredSource, event_types};
 use crate::clock::Timestamp;
 use crate::engine::{Engine, EngineError};
 use crate::handshake::Tokens;
@@ -28,6 +28,8 @@ pub enum Kind {
     Source,
     /// A way out.
     Destination,
+    /// A type of events.
+    EventType,
 }
 
 impl Kind {
@@ -36,6 +38,7 @@ impl Kind {
         match self {
             Self::Source => "source",
             Self::Destination => "destination",
+            Self::EventType => "event_type",
         }
     }
 }
@@ -81,14 +84,14 @@ pub(super) struct Outline<'d> {
 }
 
 /// A thing as it is and as it is to be, whichever kind it is of.
-struct Compared<'a> {
-    kind: Kind,
-    name: &'a str,
+pub(super) struct Compared<'a> {
+    pub(super) kind: Kind,
+    pub(super) name: &'a str,
     /// Absent for one that is new or comes back.
-    before: Option<&'a Declaration>,
-    table: &'a Value,
-    same_spec: bool,
-    secret: bool,
+    pub(super) before: Option<&'a Declaration>,
+    pub(super) table: &'a Value,
+    pub(super) same_spec: bool,
+    pub(super) secret: bool,
 }
 
 /// What whoever would change it elsewhere is told.
@@ -123,6 +126,7 @@ impl Engine {
         for destination in &declared.destinations {
             self.outline_destination(&mut outline, by, authority, destination, existing).await?;
         }
+        event_types::outline(&mut outline, by, authority, (declared, existing), self.inner().clock().now())?;
         if authority.is_whole() {
             self.outline_leavers(&mut outline, by, declared, existing);
         }
@@ -274,7 +278,7 @@ impl Engine {
 
 impl Outline<'_> {
     /// Takes note of a thing that is declared. `None` when nothing about it changes.
-    fn add(
+    pub(super) fn add(
         &mut self,
         by: &Principal,
         authority: Authority,
@@ -307,7 +311,7 @@ impl Outline<'_> {
         is_put.then(|| Declaration { table: table.clone(), manager: authority.manager() })
     }
 
-    fn remove(&mut self, by: &Principal, kind: Kind, name: &str, old: &Declaration, now: Timestamp) {
+    pub(super) fn remove(&mut self, by: &Principal, kind: Kind, name: &str, old: &Declaration, now: Timestamp) {
         self.tell(by, kind, "remove", name, now, json!({ "before": shown(&old.table) }));
         let planned = Planned {
             kind,
@@ -341,7 +345,12 @@ impl Outline<'_> {
 }
 
 /// Whether something may be declared where this is.
-fn may(authority: Authority, kind: Kind, name: &str, there: Option<&Declaration>) -> Result<(), EngineError> {
+pub(super) fn may(
+    authority: Authority,
+    kind: Kind,
+    name: &str,
+    there: Option<&Declaration>,
+) -> Result<(), EngineError> {
     match (authority, there) {
         (Authority::Creation, Some(_)) => {
             Err(EngineError::Conflict(format!("there is a {} `{name}` already", kind.name())))

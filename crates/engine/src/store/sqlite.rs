@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Backlog, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, DeliveryFilter, Erasure, EventFilter, Held,
-    JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Page, PullRequest, Pulled, Records,
-    RefusedFilter, Resources, Retained, Settled, Settlement, Store, StoreError, Strip, Upkeep,
+    Backlog, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, DeliveryFilter, Erasure, EventFilter, FeedFilter,
+    Feeds, FollowedAttempt, Held, JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Page,
+    PullRequest, Pulled, Records, RefusedFilter, Resources, Retained, Settled, Settlement, Store, StoreError, Stretch,
+    Strip, Upkeep,
 };
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
@@ -33,8 +34,10 @@ mod connection;
 mod deliveries;
 mod directory;
 mod erasure;
+mod event_types;
 mod events;
 mod failure;
+mod feed;
 mod headers;
 mod idempotency;
 mod jobs;
@@ -298,6 +301,37 @@ impl Records for SqliteStore {
 }
 
 #[async_trait]
+impl Feeds for SqliteStore {
+    async fn events_after(
+        &self,
+        organization: OrganizationId,
+        filter: FeedFilter,
+        after: i64,
+        limit: u32,
+    ) -> Result<Stretch<Event>, StoreError> {
+        self.readers.read(move |connection| feed::events_after(connection, organization, &filter, after, limit)).await
+    }
+
+    async fn attempts_after(
+        &self,
+        organization: OrganizationId,
+        filter: FeedFilter,
+        after: i64,
+        limit: u32,
+    ) -> Result<Stretch<FollowedAttempt>, StoreError> {
+        self.readers.read(move |connection| feed::attempts_after(connection, organization, &filter, after, limit)).await
+    }
+
+    async fn event_position(&self, from: Option<Timestamp>) -> Result<i64, StoreError> {
+        self.readers.read(move |connection| feed::event_position(connection, from)).await
+    }
+
+    async fn attempt_position(&self) -> Result<i64, StoreError> {
+        self.readers.read(feed::attempt_end).await
+    }
+}
+
+#[async_trait]
 impl Store for SqliteStore {
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError> {
         let door = Door { body_bytes: event.body.len() };
@@ -305,6 +339,17 @@ impl Store for SqliteStore {
         let written = self.writer.submit_at_door(door, move |tx| commit::write(tx, &prepared)).await;
         // `Written` becomes `Committed` only here, after the writer has answered that the group is synced.
         written.map(commit::Written::into_committed)
+    }
+
+    async fn commit_all(&self, events: Vec<NewEvent>) -> Result<Vec<Committed>, StoreError> {
+        let door = Door { body_bytes: events.iter().map(|event| event.body.len()).sum() };
+        // Packing is quick for one event and not for a thousand.
+        let prepare = move || events.into_iter().map(commit::Prepared::new).collect::<Vec<_>>();
+        let prepared = tokio::task::spawn_blocking(prepare).await;
+        let prepared = prepared.map_err(|_| StoreError::Unavailable("the events could not be packed".to_owned()))?;
+        let write = move |tx: &mut writer::Tx<'_>| prepared.iter().map(|event| commit::write(tx, event)).collect();
+        let written: Vec<commit::Written> = self.writer.submit_at_door(door, write).await?;
+        Ok(written.into_iter().map(commit::Written::into_committed).collect())
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, StoreError> {

@@ -56,7 +56,9 @@ async fn a_secret_in_a_header_is_redacted_everywhere_and_told_to_who_asked() {
     http.forward_headers.push("x-*".to_owned());
     let mut to_operators = http_to("operators", operators.url());
     to_operators.spec.sources = vec![OWN.to_owned()];
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![to_all, to_operators] }).await;
+    let rig =
+        Rig::new(Declared { sources: vec![github()], destinations: vec![to_all, to_operators], ..Declared::default() })
+            .await;
     let request = push_with("d-1", "{}", "x-debug", &format!("secret={SECRET}"));
     let Receipt::Accepted(committed) = rig.send(request).await else { panic!("not accepted") };
     rig.engine.run_until_idle().await;
@@ -84,7 +86,7 @@ async fn a_secret_in_a_header_is_redacted_everywhere_and_told_to_who_asked() {
 
 #[tokio::test]
 async fn the_same_thing_is_told_once_a_day_even_by_another_process() {
-    let mut rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let mut rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let send = async |rig: &Rig, n: u32, name: &str| {
         rig.send(push_with(&format!("d-{n}"), &n.to_string(), name, SECRET)).await;
         rig.alerts().await.len()
@@ -105,7 +107,7 @@ async fn the_same_thing_is_told_once_a_day_even_by_another_process() {
 async fn a_refused_request_is_looked_at_as_well() {
     let receiver = Receiver::start().await;
     let destinations = vec![signing_to("signed", receiver.url())];
-    let rig = Rig::new(Declared { sources: vec![github(), bearer()], destinations }).await;
+    let rig = Rig::new(Declared { sources: vec![github(), bearer()], destinations, ..Declared::default() }).await;
     let mut request = push_with("d-1", "{}", "x-key", &SIGNING["whsec_".len()..]);
     request.url = format!("/in/github?key={TOKEN}&a=b");
     request.body = "tampered".into();
@@ -124,7 +126,8 @@ async fn a_refused_request_is_looked_at_as_well() {
 
 #[tokio::test]
 async fn a_credential_in_its_own_place_is_no_alert_and_in_anothers_is_one() {
-    let rig = Rig::new(Declared { sources: vec![github(), bearer()], destinations: vec![] }).await;
+    let rig =
+        Rig::new(Declared { sources: vec![github(), bearer()], destinations: vec![], ..Declared::default() }).await;
     let authorization = format!("Bearer {TOKEN}");
     let mut request = push_with("d-1", "1", "authorization", &authorization);
     let bearer = rig.engine.source(ORG, "bearer").unwrap().id;
@@ -137,7 +140,7 @@ async fn a_credential_in_its_own_place_is_no_alert_and_in_anothers_is_one() {
 
 #[tokio::test]
 async fn a_secret_sent_as_the_delivery_id_is_not_kept_as_one() {
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let Receipt::Accepted(committed) = rig.send(push(SECRET, SECRET, "{}")).await else { panic!("not accepted") };
     let event = rig.engine.store().event(ORG, committed.event()).await.unwrap();
     assert_eq!(event.delivery_id.as_deref(), Some(REDACTED));
@@ -154,7 +157,7 @@ async fn the_name_of_the_own_door_is_taken() {
             .declare(
                 &Principal::config(),
                 Authority::ServedFile,
-                Declared { sources: vec![source], destinations: vec![] }
+                Declared { sources: vec![source], destinations: vec![], ..Declared::default() }
             )
             .await
             .is_err()

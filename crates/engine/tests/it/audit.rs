@@ -32,7 +32,7 @@ async fn the_head_is_told_once_an_hour_and_holds_the_log_to_it() {
     let mut keeper = http_to("keeper", receiver.url());
     keeper.spec.sources = vec![OWN.to_owned()];
     keeper.spec.event_types = vec![HEAD.to_owned()];
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![keeper] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![keeper], ..Declared::default() }).await;
     let stop = CancellationToken::new();
     let publishing = tokio::spawn({
         let (engine, stop) = (rig.engine.clone(), stop.clone());
@@ -60,7 +60,7 @@ async fn the_head_is_told_once_an_hour_and_holds_the_log_to_it() {
 
 #[tokio::test]
 async fn an_export_ends_where_the_log_stood_when_it_began() {
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let entry = |n: i64| {
         let now = hookward_engine::clock::Timestamp::from_millis(n);
         hookward_engine::model::AuditEntry::by(&Principal::system(ORG), "test", "log", now, serde_json::json!({}))

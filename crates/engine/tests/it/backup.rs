@@ -16,7 +16,7 @@ use crate::support::*;
 
 /// A rig with so many events, and its backup as a file's bytes.
 async fn backed_up(events: usize) -> (Rig, Vec<u8>) {
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     for n in 0..events {
         rig.send(push(SECRET, &format!("d-{n}"), &format!("{{\"n\":{n}}}"))).await;
     }

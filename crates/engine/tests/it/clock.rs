@@ -16,7 +16,7 @@ async fn a_wall_clock_that_is_set_back_is_noticed_and_believes_nobody_from_the_f
     let mut source = github();
     source.spec.proof = Proof::Scheme { name: "standard-webhooks".to_owned() };
     source.secret = Some(Secret::new(SECRET).unwrap());
-    let rig = Rig::new(Declared { sources: vec![source], destinations: vec![] }).await;
+    let rig = Rig::new(Declared { sources: vec![source], destinations: vec![], ..Declared::default() }).await;
     rig.clock.advance(Duration::from_secs(2 * 3600));
     assert_eq!(rig.engine.clock_step(), None);
     let true_time = UnixTime::from_millis(rig.clock.now().as_millis());

@@ -19,7 +19,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 async fn rig_to(receiver: &Receiver) -> Rig {
     let destinations = vec![http_to("ci", receiver.url())];
-    Rig::new(Declared { sources: vec![github()], destinations }).await
+    Rig::new(Declared { sources: vec![github()], destinations, ..Declared::default() }).await
 }
 
 #[tokio::test]
@@ -140,14 +140,15 @@ async fn a_destination_that_is_not_declared_any_more_holds_what_it_is_owed() {
         .declare(
             &Principal::config(),
             Authority::ServedFile,
-            Declared { sources: vec![github()], destinations: vec![] },
+            Declared { sources: vec![github()], destinations: vec![], ..Declared::default() },
         )
         .await
         .unwrap();
     rig.clock.advance(DAY);
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 1);
-    let back = Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())] };
+    let back =
+        Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())], ..Declared::default() };
     rig.engine.declare(&Principal::config(), Authority::ServedFile, back).await.unwrap();
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 2);
@@ -171,7 +172,7 @@ async fn the_old_secret_verifies_until_the_last_millisecond_of_its_grace() {
 
 #[tokio::test]
 async fn with_no_grace_the_old_secret_ends_at_once_and_revoking_the_last_refuses_everything() {
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
     let version =
         rig.engine.put_secret(owner, None, NewSecret::Generated, grace(Duration::ZERO), &by("test")).await.unwrap();
@@ -182,7 +183,7 @@ async fn with_no_grace_the_old_secret_ends_at_once_and_revoking_the_last_refuses
 
 #[tokio::test]
 async fn a_configured_secret_enters_its_keyring_once() {
-    let mut rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let mut rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
     rig.engine.put_secret(owner, None, NewSecret::Generated, grace(Duration::ZERO), &by("test")).await.unwrap();
     rig = rig.restart().await;
@@ -190,7 +191,7 @@ async fn a_configured_secret_enters_its_keyring_once() {
         .declare(
             &Principal::config(),
             Authority::ServedFile,
-            Declared { sources: vec![github()], destinations: vec![] },
+            Declared { sources: vec![github()], destinations: vec![], ..Declared::default() },
         )
         .await
         .unwrap();
@@ -198,7 +199,11 @@ async fn a_configured_secret_enters_its_keyring_once() {
     let mut changed = github();
     changed.secret = Some(Secret::new("a changed value").unwrap());
     rig.engine
-        .declare(&Principal::config(), Authority::ServedFile, Declared { sources: vec![changed], destinations: vec![] })
+        .declare(
+            &Principal::config(),
+            Authority::ServedFile,
+            Declared { sources: vec![changed], destinations: vec![], ..Declared::default() },
+        )
         .await
         .unwrap();
     assert!(matches!(rig.send(push("a changed value", "d", "{}")).await, Receipt::Accepted(_)));
@@ -208,7 +213,7 @@ async fn a_configured_secret_enters_its_keyring_once() {
 
 #[tokio::test]
 async fn reveal_returns_the_value_and_the_audit_log_has_it_first() {
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
     let value = rig.engine.reveal(owner, 1, &by("test"), "because").await.unwrap();
     assert_eq!(value.expose(), SECRET.as_bytes());
@@ -220,7 +225,7 @@ async fn reveal_returns_the_value_and_the_audit_log_has_it_first() {
 async fn every_attempt_has_a_fresh_signature_under_the_same_id() {
     let receiver = Receiver::start().await;
     let destinations = vec![signing_to("out", receiver.url())];
-    let rig = Rig::new(Declared { sources: vec![github()], destinations }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations, ..Declared::default() }).await;
     receiver.answer_next("500 Oops", "");
     rig.send(push(SECRET, "d-1", "{}")).await;
     rig.engine.run_until_idle().await;
@@ -294,7 +299,7 @@ async fn an_idempotency_key_publishes_once_and_refuses_another_payload() {
 async fn no_secret_can_be_read_from_what_is_on_disk() {
     use base64::Engine as _;
     use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let mut request = push(SECRET, "d-1", "{}");
     request.url = format!("/in/github?token={SECRET}");
     request.headers.push(("authorization".to_owned(), format!("Bearer {SECRET}").into()));
@@ -321,7 +326,7 @@ async fn a_hanging_destination_slows_only_itself() {
     slow.spec.concurrency = 1;
     slow.spec.timeout = Duration::from_secs(60);
     let destinations = vec![slow, http_to("quick", quick.url())];
-    let rig = Rig::new(Declared { sources: vec![github()], destinations }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations, ..Declared::default() }).await;
     hanging.hang_next();
     let (engine, stop) = (rig.engine.clone(), CancellationToken::new());
     let stopped = stop.clone();
@@ -378,7 +383,7 @@ async fn a_delivery_called_off_under_way_ends_at_once_and_is_cancelled() {
 fn ruled(receiver: &Receiver, rules: Rules) -> Declared {
     let mut destination = http_to("ci", receiver.url());
     destination.spec.rules = rules;
-    Declared { sources: vec![github()], destinations: vec![destination] }
+    Declared { sources: vec![github()], destinations: vec![destination], ..Declared::default() }
 }
 
 #[tokio::test]
@@ -407,19 +412,21 @@ async fn a_filter_keeps_every_event_and_delivers_what_it_lets_through() {
 #[tokio::test]
 async fn a_sources_filter_gates_every_destination_and_rules_change_with_what_is_declared() {
     let receiver = Receiver::start().await;
-    let mut declared = Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())] };
+    let mut declared =
+        Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())], ..Declared::default() };
     declared.sources[0].spec.filter = Some("body.n > 1".to_owned());
     let rig = Rig::new(declared).await;
     rig.send(push(SECRET, "1", "{\"n\":1}")).await;
     rig.send(push(SECRET, "2", "{\"n\":2}")).await;
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 1);
-    let open = Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())] };
+    let open =
+        Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())], ..Declared::default() };
     rig.engine.declare(&Principal::config(), Authority::ServedFile, open).await.unwrap();
     rig.send(push(SECRET, "3", "{\"n\":0}")).await;
     rig.engine.run_until_idle().await;
     assert_eq!(receiver.received().len(), 2);
-    let mut wrong = Declared { sources: vec![github()], destinations: vec![] };
+    let mut wrong = Declared { sources: vec![github()], destinations: vec![], ..Declared::default() };
     wrong.sources[0].spec.filter = Some("body.n >".to_owned());
     assert!(
         rig.engine

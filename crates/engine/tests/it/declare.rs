@@ -11,14 +11,14 @@ use crate::support::receiver::Receiver;
 use crate::support::{ALL, Rig, SECRET, everything_in, github, http_to, push};
 use crate::{ORG, by};
 
-const NOTHING: Declared = Declared { sources: vec![], destinations: vec![] };
+const NOTHING: Declared = Declared { sources: vec![], destinations: vec![], event_types: vec![] };
 
 fn only(source: DeclaredSource) -> Declared {
-    Declared { sources: vec![source], destinations: vec![] }
+    Declared { sources: vec![source], destinations: vec![], ..Declared::default() }
 }
 
 fn only_to(destination: DeclaredDestination) -> Declared {
-    Declared { sources: vec![], destinations: vec![destination] }
+    Declared { sources: vec![], destinations: vec![destination], ..Declared::default() }
 }
 
 fn named(name: &str) -> DeclaredSource {
@@ -63,8 +63,11 @@ impl Rig {
 #[tokio::test]
 async fn who_declares_again_changes_nothing() {
     let rig = Rig::new(NOTHING).await;
-    let whole =
-        || Declared { sources: vec![github()], destinations: vec![bearer_to("https://a.test/", Some("token"))] };
+    let whole = || Declared {
+        sources: vec![github()],
+        destinations: vec![bearer_to("https://a.test/", Some("token"))],
+        ..Declared::default()
+    };
     let done = rig.says(Authority::AppliedFile, whole()).await.unwrap();
     assert_eq!(acts(&done), [(Kind::Source, "github", Act::Create), (Kind::Destination, "ci", Act::Create)]);
     assert!(done.iter().all(|planned| planned.secret));
@@ -76,14 +79,14 @@ async fn who_declares_again_changes_nothing() {
 async fn a_file_retires_what_a_file_managed_and_nothing_else() {
     let rig = Rig::new(NOTHING).await;
     rig.says(Authority::Creation, only(named("by-api"))).await.unwrap();
-    let both = Declared { sources: vec![named("a"), named("b")], destinations: vec![] };
+    let both = Declared { sources: vec![named("a"), named("b")], destinations: vec![], ..Declared::default() };
     rig.says(Authority::AppliedFile, both).await.unwrap();
     let done = rig.says(Authority::AppliedFile, only(named("b"))).await.unwrap();
     assert_eq!(acts(&done), [(Kind::Source, "a", Act::Remove)]);
     assert!(!rig.live("a") && rig.live("b") && rig.live("by-api"));
     // It comes back as what it was, and its name is nobody else's meanwhile.
     let id = rig.engine.source_id(ORG, "a").await.unwrap();
-    let both = Declared { sources: vec![named("a"), named("b")], destinations: vec![] };
+    let both = Declared { sources: vec![named("a"), named("b")], destinations: vec![], ..Declared::default() };
     assert_eq!(acts(&rig.says(Authority::AppliedFile, both).await.unwrap()), [(Kind::Source, "a", Act::Create)]);
     assert_eq!(rig.engine.source(ORG, "a").unwrap().id, id);
 }
@@ -180,10 +183,11 @@ async fn all_of_it_or_nothing() {
     let rig = Rig::new(NOTHING).await;
     let mut bad = bearer_to("https://a.test/", Some("two\nlines"));
     bad.name = "bad".to_owned();
-    let whole = Declared { sources: vec![github()], destinations: vec![bad] };
+    let whole = Declared { sources: vec![github()], destinations: vec![bad], ..Declared::default() };
     assert!(matches!(rig.says(Authority::AppliedFile, whole).await, Err(EngineError::Invalid(_))));
     rig.says(Authority::Creation, only(named("there"))).await.unwrap();
-    let second_taken = Declared { sources: vec![named("new"), named("there")], destinations: vec![] };
+    let second_taken =
+        Declared { sources: vec![named("new"), named("there")], destinations: vec![], ..Declared::default() };
     assert!(matches!(rig.says(Authority::Creation, second_taken).await, Err(EngineError::Conflict(_))));
     assert!(!rig.live("github") && !rig.live("new"));
 }

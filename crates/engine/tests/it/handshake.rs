@@ -17,7 +17,7 @@ async fn rig(scheme: &str, secret: Option<&str>, token: Option<&str>) -> Rig {
     let mut source =
         DeclaredSource { secret: secret.map(secret_of), handshake_token: token.map(secret_of), ..github() };
     source.spec.proof = Proof::Scheme { name: scheme.to_owned() };
-    Rig::new(Declared { sources: vec![source], destinations: vec![] }).await
+    Rig::new(Declared { sources: vec![source], destinations: vec![], ..Declared::default() }).await
 }
 
 fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> InboundRequest {

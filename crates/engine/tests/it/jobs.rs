@@ -17,7 +17,7 @@ fn everything(rate_per_s: u32) -> JobSpec {
 
 async fn rig(receiver: &Receiver, events: u32) -> Rig {
     let destinations = vec![http_to("ci", receiver.url())];
-    let rig = Rig::new(Declared { sources: vec![github()], destinations }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations, ..Declared::default() }).await;
     for n in 0..events {
         let receipt = rig.send(push(SECRET, &format!("d-{n}"), &n.to_string())).await;
         assert!(matches!(receipt, Receipt::Accepted(_)));
@@ -113,7 +113,7 @@ async fn only_what_is_exhausted_is_owed_again() {
     let receiver = Receiver::start().await;
     let mut fragile = http_to("ci", receiver.url());
     fragile.spec.retry.waits_s = vec![];
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![fragile] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![fragile], ..Declared::default() }).await;
     for n in 0..4 {
         receiver.answer_next(if n % 2 == 0 { "500 Oops" } else { "204 Fine" }, "");
         rig.send(push(SECRET, &format!("d-{n}"), &n.to_string())).await;
@@ -164,7 +164,7 @@ async fn a_filter_narrows_a_job_and_a_destinations_own_filter_counts_unless_it_i
     let receiver = Receiver::start().await;
     let mut picky = http_to("picky", receiver.url());
     picky.spec.rules.filter = Some("body.n != 2".to_owned());
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![picky] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![picky], ..Declared::default() }).await;
     for n in 1..=4 {
         rig.send(push(SECRET, &format!("d-{n}"), &format!("{{\"n\":{n}}}"))).await;
     }

@@ -34,7 +34,7 @@ fn named(name: &str) -> DeclaredSource {
 
 fn two_sources_and_a_signing_destination() -> Declared {
     let sources = vec![github(), named("other")];
-    Declared { sources, destinations: vec![signing_to("ci", NOWHERE.to_owned())] }
+    Declared { sources, destinations: vec![signing_to("ci", NOWHERE.to_owned())], ..Declared::default() }
 }
 
 /// A rig on a KMS that has moods; nothing is opened ahead of time.
@@ -124,7 +124,7 @@ async fn a_secret_is_opened_once_and_stays_open_whatever_else_is_changed() {
 
 #[tokio::test]
 async fn one_unwrap_serves_a_thousand_requests_that_wait() {
-    let moody = Moody::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let moody = Moody::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let wrapped = moody.wrapped("github").await;
     moody.kms.set(Mood::Hangs);
     let source = moody.engine().source(ORG, "github").unwrap().id;
@@ -147,7 +147,7 @@ async fn one_unwrap_serves_a_thousand_requests_that_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_kms_that_hangs_has_an_end() {
-    let moody = Moody::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let moody = Moody::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let wrapped = moody.wrapped("github").await;
     moody.kms.set(Mood::Hangs);
     let started = tokio::time::Instant::now();
@@ -205,7 +205,7 @@ async fn while_the_kms_is_away_what_is_open_goes_on_until_its_time_is_over() {
 
 #[tokio::test]
 async fn what_is_used_is_opened_anew_after_half_its_time() {
-    let moody = Moody::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let moody = Moody::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let wrapped = moody.wrapped("github").await;
     let stop = CancellationToken::new();
     let (engine, stopped) = (moody.engine().clone(), stop.clone());
@@ -335,7 +335,7 @@ async fn a_secret_copied_over_anothers_opens_at_neither() {
 
 #[tokio::test]
 async fn a_newer_secret_serves_while_an_older_one_in_its_grace_is_damaged() {
-    let moody = Moody::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let moody = Moody::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let owner = moody.owner("github");
     let newer = NewSecret::Given(Secret::new("newer").unwrap());
     moody.engine().put_secret(owner, None, newer, Terms::default(), &by("test")).await.unwrap();
@@ -445,7 +445,8 @@ async fn no_two_of_fifty_sealed_secrets_can_be_exchanged() {
 async fn an_alert_of_a_damaged_secret_reaches_who_asked_for_it() {
     let mut operators = signing_to("operators", NOWHERE.to_owned());
     operators.spec.sources = vec![OWN.to_owned()];
-    let moody = Moody::new(Declared { sources: vec![github()], destinations: vec![operators] }).await;
+    let moody =
+        Moody::new(Declared { sources: vec![github()], destinations: vec![operators], ..Declared::default() }).await;
     moody.change_row("update secrets set ciphertext = zeroblob(100) where owner_id = ?1", "github");
     let moody = moody.restart(Mood::Answers).await;
     assert!(moody.send_to("github", SECRET, "a").await.is_err());

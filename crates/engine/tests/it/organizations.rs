@@ -23,7 +23,11 @@ struct Two {
 
 async fn two() -> Two {
     let (ours, theirs) = (Receiver::start().await, Receiver::start().await);
-    let declared = |to: &Receiver| Declared { sources: vec![github()], destinations: vec![http_to("ci", to.url())] };
+    let declared = |to: &Receiver| Declared {
+        sources: vec![github()],
+        destinations: vec![http_to("ci", to.url())],
+        ..Declared::default()
+    };
     let rig = Rig::new(declared(&ours)).await;
     let organization = rig.engine.create_organization(&by("test"), "acme", None).await.unwrap();
     assert_eq!(organization.key_prefix, "acme");
@@ -122,7 +126,12 @@ async fn nobody_acts_on_what_is_anothers() {
 
 #[tokio::test]
 async fn anothers_lease_is_a_lost_one() {
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![crate::pull::pulled(true)] }).await;
+    let rig = Rig::new(Declared {
+        sources: vec![github()],
+        destinations: vec![crate::pull::pulled(true)],
+        ..Declared::default()
+    })
+    .await;
     let acme = rig.engine.create_organization(&by("test"), "acme", Some("ac1")).await.unwrap();
     rig.send(push(SECRET, "a", "{}")).await;
     let ask = Ask { max: 1, visibility: Duration::from_secs(30), wait: Duration::ZERO };

@@ -19,7 +19,7 @@ pub(crate) fn pulled(ordered: bool) -> DeclaredDestination {
 }
 
 async fn rig(ordered: bool) -> Rig {
-    Rig::new(Declared { sources: vec![github()], destinations: vec![pulled(ordered)] }).await
+    Rig::new(Declared { sources: vec![github()], destinations: vec![pulled(ordered)], ..Declared::default() }).await
 }
 
 async fn send(rig: &Rig, count: u32) {
@@ -163,7 +163,7 @@ async fn loosely_consumers_work_beside_each_other_and_a_paused_destination_gives
 async fn every_limit_is_held_at_it_and_one_past_it() {
     let receiver = Receiver::start().await;
     let destinations = vec![pulled(true), http_to("ci", receiver.url())];
-    let rig = Rig::new(Declared { sources: vec![github()], destinations }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations, ..Declared::default() }).await;
     let invalid = |result: Result<Vec<Lease>, EngineError>| matches!(result, Err(EngineError::Invalid(_)));
     for (within, past) in [
         (ask(LEASES_MAX), ask(LEASES_MAX + 1)),

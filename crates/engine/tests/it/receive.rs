@@ -14,7 +14,9 @@ async fn an_event_type_that_its_source_does_not_pass_on_is_recorded_and_owed_to_
     let mut source = github();
     source.spec.event_types = vec!["release.*".to_owned(), "push".to_owned()];
     let url = "http://127.0.0.1:9/".to_owned();
-    let rig = Rig::new(Declared { sources: vec![source], destinations: vec![http_to("ci", url)] }).await;
+    let rig =
+        Rig::new(Declared { sources: vec![source], destinations: vec![http_to("ci", url)], ..Declared::default() })
+            .await;
     let of_type = |id: &str, event_type: &str| {
         let mut request = push(SECRET, id, &format!("{{\"id\":\"{id}\"}}"));
         let header = request.headers.iter_mut().find(|(name, _)| name == "x-github-event").expect("a type");
@@ -32,7 +34,7 @@ async fn an_event_type_that_its_source_does_not_pass_on_is_recorded_and_owed_to_
 async fn what_is_over_the_rate_is_not_kept_and_what_proves_nothing_takes_none_of_it() {
     let mut source = github();
     source.spec.rate = Some(Rate { requests: 1, per: Duration::from_secs(10), burst: 2 });
-    let rig = Rig::new(Declared { sources: vec![source], destinations: vec![] }).await;
+    let rig = Rig::new(Declared { sources: vec![source], destinations: vec![], ..Declared::default() }).await;
     for n in 0..100 {
         assert!(matches!(rig.send(push("another secret", &n.to_string(), "{}")).await, Receipt::Refused(_)));
     }
@@ -61,7 +63,7 @@ async fn what_is_over_the_rate_is_not_kept_and_what_proves_nothing_takes_none_of
 
 #[tokio::test]
 async fn a_secret_that_somebody_emptied_on_disk_is_no_secret() {
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let database = rusqlite::Connection::open(rig.dir.path().join("hookward.db")).unwrap();
     let emptied = database.execute("update secrets set ciphertext = x''", []).unwrap();
     assert_eq!(emptied, 1);

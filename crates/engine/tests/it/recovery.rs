@@ -45,7 +45,7 @@ async fn what_failed_in_an_outage_comes_back_in_its_order_and_on_its_schedule() 
     let receiver = Receiver::start().await;
     let mut fragile = http_to("ci", receiver.url());
     fragile.spec.retry.waits_s = vec![10];
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![fragile] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![fragile], ..Declared::default() }).await;
     let fail = |times| (0..times).for_each(|_| receiver.answer_next("500 Oops", ""));
     fail(1);
     rig.push(0..1).await;
@@ -85,7 +85,7 @@ async fn what_failed_in_an_outage_comes_back_in_its_order_and_on_its_schedule() 
 #[tokio::test]
 async fn a_destination_that_comes_late_gets_what_it_wants_of_what_it_missed() {
     let receiver = Receiver::start().await;
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     rig.push(0..3).await;
     let since = rig.clock.now();
     rig.clock.advance(Duration::from_secs(1));
@@ -93,7 +93,7 @@ async fn a_destination_that_comes_late_gets_what_it_wants_of_what_it_missed() {
     let mut picky = http_to("late", receiver.url());
     picky.spec.rules.filter = Some("body.n != 5".to_owned());
     let declare = async |rig: &Rig, spec| {
-        let declared = Declared { sources: vec![github()], destinations: vec![spec] };
+        let declared = Declared { sources: vec![github()], destinations: vec![spec], ..Declared::default() };
         rig.engine
             .declare(&hookward_engine::model::Principal::config(), Authority::ServedFile, declared)
             .await
@@ -129,7 +129,7 @@ async fn each_is_recovered_once_across_restarts() {
         if what == Recovery::Missing {
             fragile.spec.event_types = vec!["none".to_owned()];
         }
-        let declare = |spec| Declared { sources: vec![github()], destinations: vec![spec] };
+        let declare = |spec| Declared { sources: vec![github()], destinations: vec![spec], ..Declared::default() };
         let mut rig = Rig::new(declare(fragile.clone())).await;
         (0..40).for_each(|_| receiver.answer_next("500 Oops", ""));
         rig.push(0..40).await;
@@ -163,7 +163,8 @@ async fn each_is_recovered_once_across_restarts() {
 #[tokio::test]
 async fn what_cannot_be_recovered_is_refused() {
     let receiver = Receiver::start().await;
-    let declared = Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())] };
+    let declared =
+        Declared { sources: vec![github()], destinations: vec![http_to("ci", receiver.url())], ..Declared::default() };
     let rig = Rig::new(declared).await;
     let refused = async |spec: JobSpec| rig.engine.create_job(spec, &by("test")).await.unwrap_err();
     let failed = || recover(Recovery::Failed, "ci", Timestamp::from_millis(0));

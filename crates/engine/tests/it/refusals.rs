@@ -23,7 +23,7 @@ fn with_scheme(name: &str, scheme: &str, secret: &str) -> DeclaredSource {
 }
 
 async fn rig(sources: Vec<DeclaredSource>) -> Rig {
-    Rig::new(Declared { sources, destinations: vec![] }).await
+    Rig::new(Declared { sources, destinations: vec![], ..Declared::default() }).await
 }
 
 fn request(headers: &[(&str, &str)], url: &str, body: &'static str) -> InboundRequest {

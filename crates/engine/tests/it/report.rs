@@ -33,7 +33,12 @@ fn report(name: &str, host: &CodeHost, provider: ReportProvider) -> DeclaredDest
 async fn rig(receiver: &Receiver, host: &CodeHost, provider: ReportProvider) -> Rig {
     let mut scan = http_to("scan", receiver.url());
     scan.spec.retry.waits_s = vec![5];
-    Rig::new(Declared { sources: vec![github()], destinations: vec![scan, report("tell", host, provider)] }).await
+    Rig::new(Declared {
+        sources: vec![github()],
+        destinations: vec![scan, report("tell", host, provider)],
+        ..Declared::default()
+    })
+    .await
 }
 
 fn pull_request(n: u32) -> String {

@@ -48,7 +48,8 @@ impl Rig {
 async fn what_is_older_than_its_age_goes_and_is_still_known_when_it_comes_again() {
     let receiver = Receiver::start().await;
     let destinations = vec![http_to("ci", receiver.url())];
-    let mut rig = Rig::new(Declared { sources: vec![kept_for(Some(10 * DAY), None)], destinations }).await;
+    let mut rig =
+        Rig::new(Declared { sources: vec![kept_for(Some(10 * DAY), None)], destinations, ..Declared::default() }).await;
     for n in 0..100 {
         rig.send(push(SECRET, &format!("d-{n}"), &n.to_string())).await;
     }
@@ -71,7 +72,9 @@ async fn what_is_older_than_its_age_goes_and_is_still_known_when_it_comes_again(
 
 #[tokio::test]
 async fn the_oldest_go_when_there_is_too_much() {
-    let rig = Rig::new(Declared { sources: vec![kept_for(None, Some(1000))], destinations: vec![] }).await;
+    let rig =
+        Rig::new(Declared { sources: vec![kept_for(None, Some(1000))], destinations: vec![], ..Declared::default() })
+            .await;
     for n in 0..30 {
         rig.send(push(SECRET, &format!("d-{n}"), &format!("{n:0100}"))).await;
     }
@@ -84,7 +87,8 @@ async fn the_oldest_go_when_there_is_too_much() {
 async fn what_is_owed_stays_until_it_is_not() {
     let receiver = Receiver::start().await;
     let destinations = vec![http_to("ci", receiver.url())];
-    let rig = Rig::new(Declared { sources: vec![kept_for(Some(DAY), None)], destinations }).await;
+    let rig =
+        Rig::new(Declared { sources: vec![kept_for(Some(DAY), None)], destinations, ..Declared::default() }).await;
     rig.engine
         .set_destination_state("ci", hookward_engine::model::DestinationState::Paused, &by("test"))
         .await
@@ -105,7 +109,7 @@ async fn what_is_owed_stays_until_it_is_not() {
 
 #[tokio::test]
 async fn the_inner_doors_have_a_retention_too() {
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let publish = |n: u32| Publish {
         event_type: "t".to_owned(),
         payload: n.to_string().into(),

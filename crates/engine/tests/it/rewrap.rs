@@ -55,7 +55,11 @@ async fn run_until(rig: &Rig, is_enough: impl Fn(&Rewrap) -> bool) -> Rewrap {
 }
 
 fn declared() -> Declared {
-    Declared { sources: vec![github()], destinations: vec![signing_to("ci", "http://127.0.0.1:9/".to_owned())] }
+    Declared {
+        sources: vec![github()],
+        destinations: vec![signing_to("ci", "http://127.0.0.1:9/".to_owned())],
+        ..Declared::default()
+    }
 }
 
 /// A source with `versions` secrets, one of them revoked and most of them over, and a destination with one.

@@ -14,7 +14,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 async fn rig() -> (Rig, SecretOwner) {
-    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![] }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     let owner = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
     (rig, owner)
 }
@@ -158,7 +158,7 @@ async fn a_look_at_many_secrets_takes_its_time() {
 async fn each_secret_knows_what_it_verified_or_signed() {
     let receiver = Receiver::start().await;
     let destinations = vec![signing_to("receiver", receiver.url())];
-    let rig = Rig::new(Declared { sources: vec![github()], destinations }).await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations, ..Declared::default() }).await;
     let source = SecretOwner::Source(rig.engine.source(ORG, "github").unwrap().id);
     let destination = SecretOwner::Destination(rig.engine.destination(ORG, "receiver").unwrap().id);
     let first = rig.engine.secrets(source).await.unwrap()[0].created_at;

@@ -11,7 +11,7 @@ const HEADER: &str = "Bearer canary-of-a-header";
 const QUERY: &str = "key=canary-of-a-query";
 
 fn declared(receiver: &Receiver, header: &str) -> Declared {
-    Declared { sources: vec![github()], destinations: vec![destination(receiver, header)] }
+    Declared { sources: vec![github()], destinations: vec![destination(receiver, header)], ..Declared::default() }
 }
 
 fn destination(receiver: &Receiver, header: &str) -> DeclaredDestination {

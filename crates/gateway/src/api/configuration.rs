@@ -16,7 +16,7 @@ use super::Api;
 use super::caller::{Admin, Caller, Export};
 use super::extract::Body;
 use super::problem::Problem;
-use crate::declaring::{File, Plan};
+use crate::declaring::{File, Plan, Tabled};
 
 /// A configuration file's tables, and what its references stand for.
 #[derive(Deserialize, JsonSchema)]
@@ -29,6 +29,9 @@ pub(crate) struct Sent {
     /// The `[[destination]]` tables.
     #[serde(default)]
     destination: Vec<Map<String, Value>>,
+    /// The `[[event_type]]` tables.
+    #[serde(default)]
+    event_type: Vec<Map<String, Value>>,
     /// The values of `env:NAME` and `file:PATH`, by that text.
     #[serde(default)]
     #[schemars(with = "HashMap<String, String>")]
@@ -51,7 +54,7 @@ pub(crate) struct Shown {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "PlannedChange")]
 pub(crate) struct Change {
-    /// `source` or `destination`.
+    /// `source`, `destination` or `event_type`.
     kind: &'static str,
     name: String,
     /// `create`, `update` or `remove`; `adopt` when nothing changes but that a file manages it from now on.
@@ -79,6 +82,7 @@ pub(crate) struct Field {
 pub(crate) struct Exported {
     source: Vec<Value>,
     destination: Vec<Value>,
+    event_type: Vec<Value>,
 }
 
 /// `POST /config/plan`
@@ -101,14 +105,14 @@ pub(crate) async fn apply(
 
 /// `GET /config/export`
 pub(crate) async fn export(State(api): State<Arc<Api>>, caller: Caller<Export>) -> Json<Exported> {
-    let (source, destination) = api.declaring.export(&caller);
-    Json(Exported { source, destination })
+    let Tabled { sources, destinations, event_types } = api.declaring.export(&caller);
+    Json(Exported { source: sources, destination: destinations, event_type: event_types })
 }
 
 impl From<Sent> for File {
     fn from(sent: Sent) -> Self {
-        let Sent { source, destination, references } = sent;
-        Self { sources: source, destinations: destination, references }
+        let Sent { source, destination, event_type, references } = sent;
+        Self { sources: source, destinations: destination, event_types: event_type, references }
     }
 }
 

@@ -216,11 +216,11 @@ pub(crate) async fn body(
 pub(crate) struct Envelope<'a> {
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z0-9._:/-]*$"), example = &"invoice.paid")]
-    event_type: String,
+    pub(super) event_type: String,
     /// Any JSON; its text is delivered exactly as it stands.
     #[serde(borrow)]
     #[schemars(with = "serde_json::Value", example = serde_json::json!({ "invoice": 42 }))]
-    payload: &'a RawValue,
+    pub(super) payload: &'a RawValue,
 }
 
 /// What was published.
@@ -283,7 +283,7 @@ pub(super) fn request(record: RequestRecord) -> Request {
     Request { method, target, headers, remote }
 }
 
-fn shown(event: Event) -> Shown {
+pub(super) fn shown(event: Event) -> Shown {
     Shown {
         id: event.id.to_string(),
         event_type: event.event_type,

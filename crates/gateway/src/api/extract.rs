@@ -20,8 +20,8 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_json::{Value, json};
 
-use super::Api;
 use super::problem::{Code, Problem};
+use super::{Api, BATCH_BYTES};
 use crate::openapi::{Operation, Takes};
 
 /// The largest body of a request that carries no payload, in bytes.
@@ -242,6 +242,28 @@ impl<T> FromRequest<Arc<Api>> for Unread<T> {
 }
 
 impl<T: JsonSchema> Takes for Unread<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.takes_body::<T>(true);
+    }
+}
+
+/// A JSON body as large as a batch of events may be; read by its handler, likewise.
+#[derive(Debug)]
+pub(crate) struct Batch<T>(pub(crate) Bytes, PhantomData<T>);
+
+impl<T> FromRequest<Arc<Api>> for Batch<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, Problem> {
+        if request.headers().contains_key("idempotency-key") {
+            let detail = "a batch has no `Idempotency-Key`: give each event an `idempotency_key`";
+            return Err(Problem::new(Code::InvalidRequest, detail));
+        }
+        Ok(Self(json_bytes(request, BATCH_BYTES).await?, PhantomData))
+    }
+}
+
+impl<T: JsonSchema> Takes for Batch<T> {
     fn describe(operation: &mut Operation<'_>) {
         operation.takes_body::<T>(true);
     }

@@ -92,6 +92,17 @@ pub(super) fn slice<T>(items: Vec<T>, page: Page) -> Listing<T> {
     Listing { items, next: (left > 0).then(|| i64::try_from(left).unwrap_or(i64::MAX)) }
 }
 
+/// A position of the list called `list`, as a caller keeps it.
+pub(super) fn cursor(list: &str, position: i64) -> String {
+    encode(list, position)
+}
+
+/// The position that a caller kept of the list called `list`.
+pub(super) fn position(list: &str, cursor: &str) -> Result<i64, Problem> {
+    let invalid = || Problem::new(Code::InvalidCursor, "`after` is not one that this feed gave");
+    decode(list, cursor).ok_or_else(invalid)
+}
+
 fn encode(list: &str, before: i64) -> String {
     URL_SAFE_NO_PAD.encode(format!("1.{list}.{before}"))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use hookward_engine::accounts::AccountError;
+use hookward_engine::event_types::Misfit;
 use hookward_engine::ids::InvalidId;
 use hookward_engine::store::StoreError;
 use hookward_engine::{EngineError, PublishError};
@@ -71,6 +72,7 @@ codes! {
     InvalidLimit "invalid_limit" UNPROCESSABLE_ENTITY "`limit` is out of its range";
     InvalidCursor "invalid_cursor" UNPROCESSABLE_ENTITY "`cursor` is not one that this list gave";
     InvalidRequest "invalid_request" UNPROCESSABLE_ENTITY "the body or a header says something that cannot be done";
+    PayloadRefused "payload_refused" UNPROCESSABLE_ENTITY "the payload does not fit the schema of its type";
     TooOften "too_often" TOO_MANY_REQUESTS "this was done too often lately: try again later";
     Inconsistent "inconsistent" INTERNAL_SERVER_ERROR "kept data breaks its own rules, and an operator must look";
     Unavailable "unavailable" SERVICE_UNAVAILABLE "the store or the key service does not answer now: try again";
@@ -94,6 +96,8 @@ impl Code {
 pub(crate) struct Problem {
     code: Code,
     detail: String,
+    /// Where a payload does not fit.
+    errors: Vec<Misplaced>,
     /// When to try again, if later helps.
     retry_after_s: Option<u64>,
 }
@@ -102,7 +106,25 @@ impl Problem {
     /// A problem of this code; `detail` is one sentence for the caller.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         let retry_after_s = (code == Code::Unavailable).then_some(5);
-        Self { code, detail: detail.into(), retry_after_s }
+        Self { code, detail: detail.into(), errors: Vec::new(), retry_after_s }
+    }
+
+    /// A payload does not fit in these places.
+    pub(crate) fn misfits(misfits: Vec<Misfit>) -> Self {
+        let errors: Vec<_> = misfits.into_iter().map(Misplaced::from).collect();
+        let told = errors.iter().map(|error| format!("`{}`: {}", error.pointer.escape_debug(), error.detail));
+        let detail = format!("the payload does not fit its type: {}", told.collect::<Vec<_>>().join("; "));
+        Self { errors, ..Self::new(Code::PayloadRefused, detail) }
+    }
+
+    /// Its code, for an answer that tells of several things.
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What it says and where, likewise.
+    pub(crate) fn into_words(self) -> (String, Vec<Misplaced>) {
+        (self.detail, self.errors)
     }
 
     /// The same, said of a query.
@@ -112,7 +134,8 @@ impl Problem {
 
     /// The caller may come again after `wait`.
     pub(crate) fn too_often(detail: impl Into<String>, wait: Duration) -> Self {
-        Self { code: Code::TooOften, detail: detail.into(), retry_after_s: Some(wait.as_secs() + 1) }
+        let retry_after_s = Some(wait.as_secs() + 1);
+        Self { retry_after_s, ..Self::new(Code::TooOften, detail) }
     }
 }
 
@@ -129,14 +152,34 @@ pub(crate) struct Document<'a> {
     code: Code,
     /// For people: one sentence.
     detail: &'a str,
+    /// Where a payload does not fit; only with `payload_refused`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Misplaced],
+}
+
+/// A place in a payload that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "PayloadError")]
+pub(crate) struct Misplaced {
+    /// The JSON pointer to it in the payload; empty for the whole.
+    #[schemars(example = &"/amount")]
+    pub(crate) pointer: String,
+    /// Why.
+    pub(crate) detail: String,
+}
+
+impl From<Misfit> for Misplaced {
+    fn from(misfit: Misfit) -> Self {
+        Self { pointer: misfit.pointer, detail: misfit.message }
+    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.code.status();
         let title = status.canonical_reason().unwrap_or("");
-        let document =
-            Document { kind: "about:blank", title, status: status.as_u16(), code: self.code, detail: &self.detail };
+        let Self { code, detail, errors, .. } = &self;
+        let document = Document { kind: "about:blank", title, status: status.as_u16(), code: *code, detail, errors };
         let mut response = (status, Json(document)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -214,6 +257,7 @@ impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::Invalid(problem) => Self::new(Code::InvalidRequest, problem),
+            PublishError::Misfits(misfits) => Self::misfits(misfits),
             PublishError::IdempotencyConflict { .. } => Self::new(Code::IdempotencyConflict, error.to_string()),
             PublishError::Unavailable(cause) => unavailable(&cause),
         }

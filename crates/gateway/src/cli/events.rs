@@ -1,14 +1,18 @@
 //! `hookward event` and `hookward publish`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use hookward_engine::BATCH_MAX;
 use serde_json::{Value, json, value::RawValue};
 
 use super::exit::Exit;
 use super::print::{self, Column};
 use super::remote::{Gateway, segment};
 use super::resources::Page;
+
+/// The most bytes of one batch; the gateway takes a little more.
+const BATCH_BYTES: usize = 31 << 20;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example: hookward event list --source github --limit 10")]
@@ -55,14 +59,18 @@ pub(super) enum What {
 #[command(after_help = "Example: hookward publish --type invoice.paid --body invoice.json --idempotency-key inv-1042")]
 pub(super) struct Publication {
     /// The event's type
-    #[arg(long = "type", value_name = "T")]
-    event_type: String,
+    #[arg(long = "type", value_name = "T", required_unless_present = "batch")]
+    event_type: Option<String>,
     /// A file with the payload, which is JSON and is delivered byte for byte; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    body: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "batch")]
+    body: Option<PathBuf>,
     /// Publishing again with the same key and payload is the same event
     #[arg(long, value_name = "K")]
     idempotency_key: Option<String>,
+    /// A file with many events, a line of JSON each: {"type": …, "payload": …, "idempotency_key": …}; exit status 5 when
+    /// some were refused
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["event_type", "body", "idempotency_key"])]
+    batch: Option<PathBuf>,
 }
 
 const COLUMNS: [Column; 6] = [
@@ -101,16 +109,11 @@ pub(super) async fn run(what: What, gateway: &Gateway) -> Result<(), Exit> {
 
 /// Runs `hookward publish`.
 pub(super) async fn publish(publish: Publication, gateway: &Gateway) -> Result<(), Exit> {
-    let file = publish.body.display().to_string();
-    let bytes = if file == "-" {
-        let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes).map(|_| bytes)
-    } else {
-        std::fs::read(&publish.body)
-    };
-    let bytes = bytes.map_err(|error| Exit::failure(format!("`{file}` cannot be read: {error}")))?;
-    let payload: &RawValue = serde_json::from_slice(&bytes)
-        .map_err(|error| Exit::usage(format!("`{file}` is not JSON, which a payload has to be: {error}")))?;
+    if let Some(file) = &publish.batch {
+        return batch(file, gateway).await;
+    }
+    let bytes = payload(publish.body.as_deref().expect("one of the two is required"))?;
+    let payload: &RawValue = serde_json::from_slice(&bytes).expect("it was read as JSON");
     // Written by hand around the payload's own text, so that it arrives as it stands in the file.
     let request = format!(r#"{{"type":{},"payload":{payload}}}"#, json!(publish.event_type));
     let key = publish.idempotency_key.map(|key| ("idempotency-key".to_owned(), key));
@@ -118,4 +121,70 @@ pub(super) async fn publish(publish: Publication, gateway: &Gateway) -> Result<(
     let receipt = gateway.post_bytes("/events", &headers, request.into()).await?;
     let id = receipt["eventId"].as_str().unwrap_or_default().to_owned();
     gateway.done(&receipt, &id)
+}
+
+/// Publishes a file of events, a line each, in as many batches as they fill.
+async fn batch(file: &Path, gateway: &Gateway) -> Result<(), Exit> {
+    let bytes = read(file)?;
+    let (mut refused, mut total) = (0, 0);
+    let lines: Vec<(usize, &[u8])> = (1..).zip(bytes.split(|byte| *byte == b'\n')).collect();
+    let lines: Vec<_> = lines.into_iter().filter(|(_, line)| !line.trim_ascii().is_empty()).collect();
+    for (number, line) in &lines {
+        let is_json = serde_json::from_slice::<&RawValue>(line);
+        is_json.map_err(|error| Exit::usage(format!("{}, line {number}: not JSON: {error}", file.display())))?;
+    }
+    let mut rest = &lines[..];
+    while !rest.is_empty() {
+        let (sent, after) = rest.split_at(fitting(rest));
+        rest = after;
+        let events: Vec<&[u8]> = sent.iter().map(|(_, line)| *line).collect();
+        let request = [b"{\"events\":[".as_slice(), &events.join(&b','), b"]}"].concat();
+        let told = gateway.post_bytes("/events/batch", &[], request.into()).await?;
+        let results = told["results"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for ((number, _), result) in sent.iter().zip(results) {
+            total += 1;
+            refused += usize::from(result["result"] == "refused");
+            let word = |field: &str| print::escaped(result[field].as_str().unwrap_or_default());
+            if gateway.is_for_people() {
+                let id = word("eventId");
+                print::line(format!("{number}: {} {id} {}", word("result"), word("detail")).trim_end())?;
+            } else {
+                print::line(&result.to_string())?;
+            }
+        }
+    }
+    if refused > 0 {
+        return Err(Exit::refused(format!("{refused} of {total} events were refused")));
+    }
+    Ok(())
+}
+
+/// How many of these lines go into one batch.
+fn fitting(lines: &[(usize, &[u8])]) -> usize {
+    let mut bytes = 0;
+    let fits = |(_, line): &&(usize, &[u8])| {
+        bytes += line.len() + 1;
+        bytes <= BATCH_BYTES
+    };
+    lines.iter().take(BATCH_MAX).take_while(fits).count().max(1)
+}
+
+/// The JSON in a file, byte for byte.
+pub(super) fn payload(file: &Path) -> Result<Vec<u8>, Exit> {
+    let bytes = read(file)?;
+    let is_json = serde_json::from_slice::<&RawValue>(&bytes);
+    is_json.map_err(|error| {
+        Exit::usage(format!("`{}` is not JSON, which a payload has to be: {error}", file.display()))
+    })?;
+    Ok(bytes)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Exit> {
+    let bytes = if file.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(file)
+    };
+    bytes.map_err(|error| Exit::failure(format!("`{}` cannot be read: {error}", file.display())))
 }

@@ -1,6 +1,6 @@
 //! How a command ends: a sentence on standard error and a status that scripts can tell apart.
 
-use std::fmt::Display;
+use std::fmt::{Display, Formatter};
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
@@ -48,12 +48,24 @@ impl Exit {
         self.status == 3
     }
 
+    /// Whether it may be otherwise in a moment: nothing answers, or it says that it cannot now.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.status == 1
+    }
+
     /// Says so.
     pub(crate) fn report(self) -> ExitCode {
         use std::io::Write;
         // There is nowhere left to complain when standard error is closed.
         let _ = writeln!(std::io::stderr(), "{}", self.message);
         ExitCode::from(self.status)
+    }
+}
+
+/// What it says, without the program's name.
+impl Display for Exit {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.message.strip_prefix("hookward: ").unwrap_or(&self.message))
     }
 }
 

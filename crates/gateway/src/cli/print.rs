@@ -29,10 +29,19 @@ pub(super) fn line(text: &str) -> Result<(), Exit> {
 
 /// Writes JSON as it is, readable.
 pub(super) fn json(value: &Value) -> Result<(), Exit> {
+    line(&harmless(&format!("{value:#}")))
+}
+
+/// Writes JSON on one line.
+pub(super) fn json_line(value: &Value) -> Result<(), Exit> {
+    line(&harmless(&value.to_string()))
+}
+
+fn harmless(json: &str) -> String {
     // JSON's own escapes leave characters that steer a terminal; in a text they may be written as numbers.
     let steers = |c: char| turns(c) || (c.is_control() && c != '\n');
     let written = |c: char| if steers(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
-    line(&format!("{value:#}").chars().map(written).collect::<String>())
+    json.chars().map(written).collect()
 }
 
 /// A table of `items`.

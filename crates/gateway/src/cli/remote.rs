@@ -22,6 +22,7 @@ pub(super) struct Gateway {
     url: String,
     key: Zeroizing<String>,
     output: Output,
+    client: client::Client,
 }
 
 impl Remote {
@@ -38,7 +39,8 @@ impl Remote {
                  directory: export HOOKWARD_API_KEY=$(cat hookward-data/api-key)",
             )
         })?;
-        Ok(Gateway { url: self.url.trim_end_matches('/').to_owned(), key, output: self.output })
+        let client = client::Client::patient(client::PATIENCE)?;
+        Ok(Gateway { url: self.url.trim_end_matches('/').to_owned(), key, output: self.output, client })
     }
 }
 
@@ -72,6 +74,11 @@ impl Gateway {
             Err(exit) if exit.is_not_found() => Ok(None),
             result => result.map(Some),
         }
+    }
+
+    /// Where it is.
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Whether a person reads what is printed.
@@ -180,7 +187,7 @@ impl Gateway {
         }
         headers.extend_from_slice(more);
         let url = format!("{}/api/v1{path}", self.url);
-        let answer = client::send(method, &url, &headers, body).await.map_err(|error| self.unreachable(&error))?;
+        let answer = self.client.send(method, &url, &headers, body).await.map_err(|error| self.unreachable(&error))?;
         if (200..300).contains(&answer.status) {
             return Ok(answer.body);
         }

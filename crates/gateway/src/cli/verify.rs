@@ -113,6 +113,11 @@ fn describe(verified: &Verified<'_>, files: &[PathBuf]) -> String {
 }
 
 impl Keyring {
+    /// Of other options than its own.
+    pub(super) fn of(scheme: String, secret_files: Vec<PathBuf>) -> Self {
+        Self { scheme, secret_files }
+    }
+
     /// The scheme, from the catalog or from a file.
     pub(super) fn scheme(&self) -> Result<Scheme, Exit> {
         if let Some(scheme) = catalog::find(&self.scheme) {

@@ -11,6 +11,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::event_types::{EventType, Publishing};
 use super::values::{Address, Lapse, Range, Size};
 
 #[derive(Debug, Deserialize)]
@@ -28,6 +29,8 @@ pub(super) struct File {
     pub(super) unmatched: Vec<Unmatched>,
     pub(super) source: Vec<Source>,
     pub(super) destination: Vec<Destination>,
+    pub(super) event_type: Vec<EventType>,
+    pub(super) publishing: Publishing,
     pub(super) scheme: Vec<Spanned<toml::Table>>,
     pub(super) oidc: Vec<Oidc>,
 }
@@ -38,6 +41,7 @@ pub(super) struct File {
 pub(super) struct Tables {
     pub(super) source: Vec<Source>,
     pub(super) destination: Vec<Destination>,
+    pub(super) event_type: Vec<EventType>,
 }
 
 impl Default for File {
@@ -55,6 +59,8 @@ impl Default for File {
             unmatched: Vec::new(),
             source: Vec::new(),
             destination: Vec::new(),
+            event_type: Vec::new(),
+            publishing: Publishing::default(),
             scheme: Vec::new(),
             oidc: Vec::new(),
         }

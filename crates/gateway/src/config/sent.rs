@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::document::Document;
 use super::problems::{self, Problem};
 use super::reference::References;
-use super::{Check, DestinationDeclaration, Door, Given, SourceDeclaration, file};
+use super::{Check, DestinationDeclaration, Door, EventTypeDeclaration, Everything, Given, SourceDeclaration, file};
 
 /// What tables are checked against that are not a whole file: the rest of what is in force.
 #[derive(Debug, Clone)]
@@ -48,6 +48,7 @@ impl Default for Surroundings {
 pub(crate) struct Tables {
     pub(crate) sources: Vec<SourceDeclaration>,
     pub(crate) destinations: Vec<DestinationDeclaration>,
+    pub(crate) event_types: Vec<EventTypeDeclaration>,
     /// What the operator should know of them.
     pub(crate) notices: Vec<String>,
 }
@@ -66,17 +67,26 @@ pub(crate) struct SentProblem {
 /// A table that was sent, and the JSON pointer to it.
 pub(crate) type SentTable<'a> = (String, &'a Map<String, Value>);
 
+/// The tables of a file that was sent, or the one that was.
+#[derive(Debug, Default)]
+pub(crate) struct SentTables<'a> {
+    pub(crate) sources: Vec<SentTable<'a>>,
+    pub(crate) destinations: Vec<SentTable<'a>>,
+    pub(crate) event_types: Vec<SentTable<'a>>,
+}
+
 /// Checks tables that were sent as JSON, by the rules of the file.
 pub(crate) fn check_sent(
-    sources: &[SentTable<'_>],
-    destinations: &[SentTable<'_>],
+    sent: &SentTables<'_>,
     references: References<'_>,
     schemes: &[Scheme],
     around: Surroundings,
 ) -> Result<Tables, Vec<SentProblem>> {
     let mut document = Document::default();
-    sources.iter().for_each(|(pointer, table)| document.add("source", pointer, table));
-    destinations.iter().for_each(|(pointer, table)| document.add("destination", pointer, table));
+    let SentTables { sources, destinations, event_types } = sent;
+    for (header, tables) in [("source", sources), ("destination", destinations), ("event_type", event_types)] {
+        tables.iter().for_each(|(pointer, table)| document.add(header, pointer, table));
+    }
     let in_json = |problem: Problem| SentProblem {
         pointer: document.pointer(problem.offset).to_owned(),
         is_conflict: problem.is_conflict,
@@ -86,12 +96,12 @@ pub(crate) fn check_sent(
     let read: Result<file::Tables, _> = toml::from_str(text);
     let file = read.map_err(|error| vec![in_json(problems::from_toml(text, &error))])?;
     let given = |tables: &[SentTable<'_>]| tables.iter().map(|(_, table)| Value::Object((*table).clone())).collect();
-    let given = Given { source: given(sources), destination: given(destinations) };
+    let given = Given { source: given(sources), destination: given(destinations), event_type: given(event_types) };
     let mut check = Check::new(text, references, around);
     check.schemes = schemes.to_vec();
-    let (sources, destinations) = check.tables(file.source, file.destination, given);
+    let Everything { sources, destinations, event_types } = check.tables(file, given);
     if check.problems.is_empty() {
-        return Ok(Tables { sources, destinations, notices: check.notices });
+        return Ok(Tables { sources, destinations, event_types, notices: check.notices });
     }
     Err(check.problems.into_iter().map(in_json).collect())
 }

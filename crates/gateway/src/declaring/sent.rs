@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{Declaring, Refused, declared, stored};
-use crate::config::{References, SentTable, Tables, check_sent};
+use crate::config::{References, SentTable, SentTables, Tables, check_sent, in_text};
 
 /// A configuration file's sources and destinations.
 #[derive(Debug)]
@@ -18,8 +18,18 @@ pub(crate) struct File {
     pub(crate) sources: Vec<Map<String, Value>>,
     /// Its `[[destination]]` tables.
     pub(crate) destinations: Vec<Map<String, Value>>,
+    /// Its `[[event_type]]` tables.
+    pub(crate) event_types: Vec<Map<String, Value>>,
     /// What its references stand for where it is kept, by their text.
     pub(crate) references: HashMap<String, Zeroizing<String>>,
+}
+
+/// Tables as a file has them.
+#[derive(Debug)]
+pub(crate) struct Tabled {
+    pub(crate) sources: Vec<Value>,
+    pub(crate) destinations: Vec<Value>,
+    pub(crate) event_types: Vec<Value>,
 }
 
 /// What applying a file does, or did.
@@ -37,8 +47,8 @@ impl Declaring {
     /// What applying `file` would do.
     pub(crate) async fn plan(&self, by: &Principal, file: File) -> Result<Plan, Refused> {
         let _one_at_a_time = self.one_at_a_time.lock().await;
-        let Tables { sources, destinations, notices } = self.check_file(by, file)?;
-        let declared = declared(sources, destinations);
+        let Tables { sources, destinations, event_types, notices } = self.check_file(by, file)?;
+        let declared = declared(sources, destinations, event_types);
         let changes = self.engine.plan(by, Authority::AppliedFile, &declared).await?;
         Ok(self.told(by, changes, notices).await?)
     }
@@ -46,13 +56,14 @@ impl Declaring {
     /// Puts `file` in force as everything that files declare in the organization, all or nothing.
     pub(crate) async fn apply(&self, by: &Principal, file: File) -> Result<Plan, Refused> {
         let _one_at_a_time = self.one_at_a_time.lock().await;
-        let Tables { sources, destinations, notices } = self.check_file(by, file)?;
-        let changes = self.engine.declare(by, Authority::AppliedFile, declared(sources, destinations)).await?;
+        let Tables { sources, destinations, event_types, notices } = self.check_file(by, file)?;
+        let declared = declared(sources, destinations, event_types);
+        let changes = self.engine.declare(by, Authority::AppliedFile, declared).await?;
         Ok(self.told(by, changes, notices).await?)
     }
 
-    /// Everything that the organization has, as a file without a credential: sources, then destinations.
-    pub(crate) fn export(&self, by: &Principal) -> (Vec<Value>, Vec<Value>) {
+    /// Everything that the organization has, as a file without a credential.
+    pub(crate) fn export(&self, by: &Principal) -> Tabled {
         let with_name = |name: String, table: &Value| {
             let mut table = stored::exported(table);
             table["name"] = Value::from(name);
@@ -62,7 +73,9 @@ impl Declaring {
         let sources = sources.map(|source| with_name(source.name, &source.declaration.table));
         let destinations = self.engine.destinations(by.organization).into_iter().filter(|one| !one.is_retired());
         let destinations = destinations.map(|one| with_name(one.name, &one.declaration.table));
-        (sources.collect(), destinations.collect())
+        let event_types = self.engine.event_types(by.organization).into_iter();
+        let event_types = event_types.map(|one| with_name(one.name, &one.declaration.table));
+        Tabled { sources: sources.collect(), destinations: destinations.collect(), event_types: event_types.collect() }
     }
 
     /// Checks one table that was sent.
@@ -73,23 +86,26 @@ impl Declaring {
         kind: Kind,
         table: &Map<String, Value>,
     ) -> Result<Tables, Refused> {
-        let one = [(String::new(), table)];
-        let (sources, destinations): (&[SentTable<'_>], &[SentTable<'_>]) = match kind {
-            Kind::Source => (&one, &[]),
-            Kind::Destination => (&[], &one),
+        let one = vec![(String::new(), table)];
+        let sent = match kind {
+            Kind::Source => SentTables { sources: one, ..SentTables::default() },
+            Kind::Destination => SentTables { destinations: one, ..SentTables::default() },
+            Kind::EventType => SentTables { event_types: one, ..SentTables::default() },
         };
         let own = [name(table)];
         let (names, ways_out): (&[String], &[String]) = match kind {
             Kind::Source => (&own, &[]),
             Kind::Destination => (&[], &own),
+            Kind::EventType => (&[], &[]),
         };
         let around = self.around(by, authority, names, ways_out);
-        check_sent(sources, destinations, References::Nowhere, &self.rules.schemes, around).map_err(Refused::Problems)
+        check_sent(&sent, References::Nowhere, &self.rules.schemes, around).map_err(Refused::Problems)
     }
 
     /// Checks a file that was sent. What is in force stands where it says `stored`.
     fn check_file(&self, by: &Principal, file: File) -> Result<Tables, Refused> {
-        let File { mut sources, mut destinations, mut references } = file;
+        let File { mut sources, mut destinations, mut event_types, mut references } = file;
+        event_types.iter_mut().for_each(in_text);
         let mut tokens = HashMap::new();
         for table in &mut sources {
             let Some(before) = stored::table(&self.engine, by, Kind::Source, &name(table)) else { continue };
@@ -109,9 +125,12 @@ impl Declaring {
         }
         let names = |tables: &[Map<String, Value>]| tables.iter().map(name).collect::<Vec<_>>();
         let around = self.around(by, Authority::AppliedFile, &names(&sources), &names(&destinations));
-        let (sent_sources, sent_destinations) = (placed("source", &sources), placed("destination", &destinations));
-        let references = References::Sent(&references);
-        let checked = check_sent(&sent_sources, &sent_destinations, references, &self.rules.schemes, around);
+        let sent = SentTables {
+            sources: placed("source", &sources),
+            destinations: placed("destination", &destinations),
+            event_types: placed("event_type", &event_types),
+        };
+        let checked = check_sent(&sent, References::Sent(&references), &self.rules.schemes, around);
         let mut tables = checked.map_err(Refused::Problems)?;
         for source in &mut tables.sources {
             if let Some(token) = tokens.remove(&source.name) {
@@ -169,6 +188,12 @@ impl Declaring {
             }
             if destination.declaration.manager == Manager::Api && !is_planned(Kind::Destination, name) {
                 notices.push(format!("destination `{name}` is managed over the API, by no file"));
+            }
+        }
+        for event_type in self.engine.event_types(by.organization) {
+            let name = &event_type.name;
+            if event_type.declaration.manager == Manager::Api && !is_planned(Kind::EventType, name) {
+                notices.push(format!("event type `{name}` is managed over the API, by no file"));
             }
         }
         for (what, owner) in self.given_secrets(by) {

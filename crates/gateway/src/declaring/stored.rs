@@ -25,6 +25,7 @@ pub(super) fn declaration(engine: &Engine, by: &Principal, kind: Kind, name: &st
     Some(match kind {
         Kind::Source => engine.source(organization, name)?.declaration,
         Kind::Destination => engine.destination(organization, name).filter(|one| !one.is_retired())?.declaration,
+        Kind::EventType => engine.event_type(organization, name)?.declaration,
     })
 }
 

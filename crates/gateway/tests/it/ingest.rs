@@ -148,7 +148,7 @@ async fn bodies_under_way_share_their_room_and_give_it_back() {
 #[tokio::test]
 async fn a_source_that_is_not_declared_any_more_has_no_door() {
     let gateway = Gateway::start(SOURCES).await;
-    let nothing = Declared { sources: vec![], destinations: vec![] };
+    let nothing = Declared::default();
     gateway.running.engine().declare(&Principal::config(), Authority::ServedFile, nothing).await.unwrap();
     assert_eq!(gateway.push("u1", b"{}").await.status, 404);
 }

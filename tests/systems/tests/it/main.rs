@@ -5,7 +5,9 @@
 mod backup;
 mod checkout;
 mod contracts;
+mod development;
 mod disk;
+mod publishing;
 mod qflow;
 mod qualifio;
 mod qualitypilot;

@@ -88,7 +88,7 @@ fn selection(organization: OrganizationId, filter: &EventFilter) -> String {
     sql + " order by seq desc limit :limit"
 }
 
-fn parse(row: &Row<'_>) -> Result<Event> {
+pub(super) fn parse(row: &Row<'_>) -> Result<Event> {
     let cells = Cells::new("events", row);
     Ok(Event {
         id: cells.id("id", EventId::from_bytes)?,

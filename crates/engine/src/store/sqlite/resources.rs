@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 use serde_json::json;
 
-use super::audit;
 use super::conditions::{forget_condition, hold_pending, release};
 use super::failure::{Failure, Result};
 use super::rows::{Cells, all, condition, destination_state, destination_state_columns, first, integer, json_text};
 use super::writer::{Tx, Uses};
+use super::{audit, event_types};
 use crate::clock::Timestamp;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::kms::Sealed;
@@ -35,6 +35,8 @@ fn apply(connection: &Connection, change: &Change, at: Option<Timestamp>) -> Res
         Change::PutSource(source) => put_source(connection, source),
         Change::PutDestination(destination) => put_destination(connection, destination),
         Change::SetDestinationState(id, state) => set_state(connection, *id, state, at),
+        Change::PutEventType(event_type) => event_types::put(connection, event_type),
+        Change::RemoveEventType(organization, name) => event_types::remove(connection, *organization, name),
         Change::PutSecret(secret) => put_secret(connection, secret),
         Change::RetireSecret { owner, version, not_after, revoked_at } => {
             retire(connection, *owner, *version, *not_after, *revoked_at)
@@ -271,6 +273,7 @@ pub(super) fn load(connection: &Connection) -> Result<Resources> {
         organizations: organizations(&snapshot)?,
         sources: sources(&snapshot)?,
         destinations: destinations(&snapshot)?,
+        event_types: event_types::load(&snapshot)?,
         secrets: secrets(&snapshot)?,
     })
 }
@@ -288,7 +291,7 @@ fn organizations(connection: &Connection) -> Result<Vec<Organization>> {
     })
 }
 
-fn declaration(cells: &Cells<'_, '_>) -> Result<Declaration> {
+pub(super) fn declaration(cells: &Cells<'_, '_>) -> Result<Declaration> {
     let manager = |text: &str| [Manager::File, Manager::Api].into_iter().find(|manager| manager.name() == text);
     Ok(Declaration { table: cells.json("declared")?, manager: cells.parsed("managed_by", manager)? })
 }

@@ -49,6 +49,7 @@ pub(crate) async fn what_is_declared_comes_back(store: &Shared) {
         erasing_at: Some(at(2)),
     };
     let expected = Resources {
+        event_types: vec![],
         organizations: vec![other.clone(), default],
         sources: vec![source(1), removed],
         destinations: vec![http, destination(2)],

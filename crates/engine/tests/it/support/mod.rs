@@ -17,6 +17,7 @@ use bytes::Bytes;
 use hookward::{Draft, Secret, UnixTime};
 use hookward_engine::clock::SystemEntropy;
 use hookward_engine::egress::EgressPolicy;
+use hookward_engine::event_types::Undeclared;
 use hookward_engine::kms::Kms;
 use hookward_engine::kms::cache::CachePolicy;
 use hookward_engine::kms::local::LocalKms;
@@ -114,6 +115,7 @@ pub(crate) async fn open_with(dir: &Path, clock: &Arc<FakeClock>, kms: Arc<dyn K
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir).expect("a store"));
     let entropy = Arc::new(SystemEntropy);
     let parts = Parts {
+        undeclared: Undeclared::Accept,
         store: Arc::clone(&store),
         kms,
         clock: Arc::clone(clock) as _,
