@@ -10,7 +10,7 @@ use systems::world;
 use crate::run::{has_or_installs, run, run_with};
 use crate::{
     bad_inputs, constant_time, crash, leaks, octokit, oidc, readme, receivers, replays, rewrap, rotations,
-    schemathesis, tidy,
+    schemathesis, switches, tidy,
 };
 
 struct Step {
@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     Step { name: "crash", run: || crash::run(&crash::Plan::short()) },
     Step { name: "replays", run: || replays::run(&replays::Plan::short()) },
     Step { name: "rotations", run: || rotations::run(&rotations::Plan::short()) },
+    Step { name: "switches", run: || switches::run(&switches::Plan::short()) },
     Step { name: "octokit", run: octokit::run },
     Step { name: "oidc", run: oidc::run },
     Step { name: "receivers", run: || receivers::run(None) },

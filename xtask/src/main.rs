@@ -17,6 +17,7 @@ mod rewrap;
 mod rotations;
 mod run;
 mod schemathesis;
+mod switches;
 mod tidy;
 
 use std::process::ExitCode;
@@ -58,6 +59,8 @@ enum Command {
     Replays(replays::Plan),
     /// Rotates a secret again and again under load, with senders that switch within the grace
     Rotations(rotations::Plan),
+    /// Receivers that switch to a new secret at a random moment of the grace, again and again, while deliveries flow
+    Switches(switches::Plan),
     /// Requests made up from the description of the API, at random and against the rules, at a running server
     Schemathesis(schemathesis::Plan),
     /// Every secret from a local key to a token to AWS's KMS under load, killed half-way each time
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Command::Replays(plan) => run::build_server().and_then(|()| replays::run(&plan)),
         Command::Rotations(plan) => run::build_server().and_then(|()| rotations::run(&plan)),
         Command::Schemathesis(plan) => run::build_server().and_then(|()| schemathesis::run(&plan)),
+        Command::Switches(plan) => run::build_server().and_then(|()| switches::run(&plan)),
         Command::Rewrap(plan) => rewrap::run_all(&plan),
         Command::Bench(what) => bench::execute(&what),
         Command::Readme => run::build_server().and_then(|()| readme::run()),

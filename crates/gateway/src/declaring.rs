@@ -91,7 +91,12 @@ impl Declaring {
         }
         let mut destinations = destinations;
         destinations.iter_mut().for_each(|destination| stored::without_literals(&mut destination.declared));
-        self.engine.declare(&by, Authority::ServedFile, declared(sources, destinations, event_types)).await
+        let declared = declared(sources, destinations, event_types);
+        let planned = self.engine.declare(&by, Authority::ServedFile, declared).await?;
+        for (name, scheme) in self.engine.ended_schemes(by.organization) {
+            tracing::warn!("{}", ended_scheme(&name, &scheme));
+        }
+        Ok(planned)
     }
 
     /// Makes a new thing of what was sent.
@@ -234,6 +239,10 @@ impl Declaring {
 
 fn door(source: &Source) -> Option<Door> {
     serde_json::from_value(source.spec.door.clone()).ok()
+}
+
+fn ended_scheme(destination: &str, scheme: &str) -> String {
+    format!("destination `{destination}`: scheme `{scheme}` signs no more, its `until` is past")
 }
 
 fn problem(pointer: &str, message: &str) -> Refused {

@@ -52,8 +52,13 @@ pub(super) fn is_sent_itself(scheme: &Scheme) -> bool {
     !scheme.credential_headers().is_empty() || !scheme.credential_query().is_empty()
 }
 
+fn has_any(existing: &Resources, owner: SecretOwner, purpose: &str) -> bool {
+    existing.secrets.iter().any(|kept| kept.owner == owner && kept.purpose == purpose)
+}
+
 impl Engine {
-    /// What enters the keyring of `owner`: nothing when the value did so before, whatever was rotated since.
+    /// What enters the keyring of `owner`: nothing when the value did so before, whatever was rotated since. One that did
+    /// so before destinations could have several schemes is known by its owner's name alone, if a version came of it.
     pub(super) async fn seed<'d>(
         &self,
         (owner, name): (SecretOwner, String),
@@ -65,16 +70,16 @@ impl Engine {
         let meta = seed_name_of(owner, purpose.name());
         let fingerprinter = self.inner().fingerprinter().await?;
         let fingerprint = fingerprinter.of(&meta, secret.expose());
-        let was_seen = match self.inner().store().meta(&meta).await? {
+        let before = seed_name(owner);
+        let seen = match self.inner().store().meta(&meta).await? {
             Some(seen) => seen == fingerprint,
-            // One from before a destination had several schemes is known by its owner's name alone.
-            None => {
-                let had_any = existing.secrets.iter().any(|kept| kept.owner == owner && kept.purpose == purpose.name());
-                let before = seed_name(owner);
-                had_any && self.inner().store().meta(&before).await? == Some(fingerprinter.of(&before, secret.expose()))
+            None if has_any(existing, owner, purpose.name()) => {
+                let kept = self.inner().store().meta(&before).await?;
+                kept.is_some_and(|kept| kept == fingerprinter.of(&before, secret.expose()))
             }
+            None => false,
         };
-        Ok((!was_seen).then_some(Seed { owner, name, purpose, grace, secret, fingerprint }))
+        Ok((!seen).then_some(Seed { owner, name, purpose, grace, secret, fingerprint }))
     }
 
     /// What writes a seed: a new version, the ends of those before it, and that it was there. Not yet written. `entered`

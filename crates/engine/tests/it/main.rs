@@ -29,6 +29,7 @@ mod retention;
 mod rewrap;
 mod secrets;
 mod served;
+mod signing;
 mod store;
 mod support;
 

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use hookward_engine::model::{Destination, DestinationKind, DestinationState, Principal, ReportProvider};
+use hookward_engine::clock::Timestamp;
+use hookward_engine::model::{
+    Destination, DestinationKind, DestinationState, Principal, ReportProvider, SignWith, Signing,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -45,7 +48,8 @@ pub(crate) struct Shown {
     retry: Retry,
     concurrency: u32,
     timeout_ms: u64,
-    signing_scheme: Option<String>,
+    /// The schemes that deliveries are signed with, side by side; the first is the one that a secret is for unless it says.
+    signing: Vec<Signs>,
     grace_s: u64,
     /// `file` or `api`: what a file manages is changed there.
     #[schemars(extend("enum" = ["file", "api"]))]
@@ -92,6 +96,21 @@ enum Kind {
     },
 }
 
+/// A scheme that deliveries are signed with.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Signs {
+    #[schemars(example = &"qlens")]
+    scheme: String,
+    /// Which secret signs where a request carries the signature of one; null where that was left to the gateway.
+    #[schemars(with = "Option<String>", extend("enum" = ["newest", "previous", "adaptive", null]))]
+    sign_with: Option<SignWith>,
+    /// When it signs no more.
+    #[schemars(extend("format" = "date-time"))]
+    until: Option<String>,
+    /// Whether that is past.
+    ended: bool,
+}
+
 #[derive(Debug, Serialize, JsonSchema)]
 struct Retry {
     waits_s: Vec<u64>,
@@ -108,7 +127,8 @@ pub(crate) async fn list(
     let mut destinations = api.engine.destinations(caller.organization);
     destinations.retain(|destination| !destination.is_retired());
     destinations.sort_by_key(|destination| std::cmp::Reverse(destination.created_at));
-    Ok(Json(page::show("destinations", page::slice(destinations, page), shown)))
+    let now = api.clock.now();
+    Ok(Json(page::show("destinations", page::slice(destinations, page), |one| shown(one, now))))
 }
 
 /// `GET /destinations/{name}`
@@ -124,7 +144,7 @@ fn find(api: &Api, caller: &Principal, name: &str) -> Result<Json<Shown>, Proble
     // One that is only remembered is not there for anybody.
     let destination = api.engine.destination(caller.organization, name).filter(|one| !one.is_retired());
     let missing = || Problem::new(Code::NotFound, format!("there is no destination `{}`", name.escape_debug()));
-    Ok(Json(shown(destination.ok_or_else(missing)?)))
+    Ok(Json(shown(destination.ok_or_else(missing)?, api.clock.now())))
 }
 
 /// `POST /destinations/{name}/pause`
@@ -179,7 +199,7 @@ pub(crate) async fn remove(
     Ok(Done)
 }
 
-fn shown(destination: Destination) -> Shown {
+fn shown(destination: Destination, now: Timestamp) -> Shown {
     let spec = destination.spec;
     let (state, state_reason) = match destination.state {
         DestinationState::Active => ("active", None),
@@ -200,12 +220,18 @@ fn shown(destination: Destination) -> Shown {
         retry: Retry { waits_s: spec.retry.waits_s, jitter_percent: spec.retry.jitter_percent },
         concurrency: spec.concurrency,
         timeout_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),
-        signing_scheme: spec.signing.into_iter().next().map(|signing| signing.scheme),
+        signing: spec.signing.into_iter().map(|signing| signs(signing, now)).collect(),
         grace_s: spec.grace.as_secs(),
         managed_by: destination.declaration.manager.name(),
         declared: hookward_engine::shown(&destination.declaration.table),
         created_at: time(destination.created_at),
     }
+}
+
+fn signs(signing: Signing, now: Timestamp) -> Signs {
+    let ended = !signing.signs_at(now);
+    let Signing { scheme, until, sign_with } = signing;
+    Signs { scheme, sign_with, until: until.map(time), ended }
 }
 
 fn kind(kind: DestinationKind) -> Kind {

@@ -61,6 +61,9 @@ impl Segment for Owners {
 #[schemars(rename = "Secret")]
 pub(crate) struct Shown {
     version: u32,
+    /// Which of a destination's schemes it is a key of; or the setting that it holds, like `oauth2`. Null at a source.
+    #[schemars(example = &"qlens")]
+    scheme: Option<String>,
     #[schemars(extend("enum" = ["live", "future", "expired", "revoked"]))]
     state: &'static str,
     /// How it came here.
@@ -74,6 +77,8 @@ pub(crate) struct Shown {
     revoked_at: Option<String>,
     first_used_at: Option<String>,
     last_used_at: Option<String>,
+    /// When an attempt that it signed last succeeded.
+    last_accepted_at: Option<String>,
     uses: u64,
 }
 
@@ -87,6 +92,10 @@ pub(crate) struct New {
     secret: Option<Zeroizing<String>>,
     /// Of `secret`.
     encoding: Encoding,
+    /// Which of a destination's schemes it is for, or which setting; the first scheme when it is absent. Only secrets for
+    /// the same end.
+    #[schemars(example = &"qlens")]
+    scheme: Option<String>,
     /// How long those before it stay valid beside it.
     #[schemars(range(max = 316_224_000))]
     grace_s: Option<u64>,
@@ -256,7 +265,7 @@ async fn put(
         not_after: new.not_after.map(|text| instant("not_after", &text)).transpose()?,
         newest,
     };
-    let version = api.engine.put_secret(owner, None, value, terms, caller).await?;
+    let version = api.engine.put_secret(owner, new.scheme.as_deref(), value, terms, caller).await?;
     Ok(Created(NewVersion { version }))
 }
 
@@ -338,6 +347,7 @@ fn shown(secret: SecretInfo, now: Timestamp) -> Shown {
     };
     Shown {
         version: secret.version,
+        scheme: Some(secret.purpose).filter(|purpose| !purpose.is_empty()),
         state,
         origin: secret.origin,
         created_at: time(secret.created_at),
@@ -346,6 +356,7 @@ fn shown(secret: SecretInfo, now: Timestamp) -> Shown {
         revoked_at: secret.revoked_at.map(time),
         first_used_at: secret.first_used_at.map(time),
         last_used_at: secret.last_used_at.map(time),
+        last_accepted_at: secret.last_accepted_at.map(time),
         uses: secret.uses,
     }
 }

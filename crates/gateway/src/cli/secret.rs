@@ -27,6 +27,8 @@ pub(super) enum What {
         #[command(flatten)]
         owner: Owner,
         #[command(flatten)]
+        scheme: Scheme,
+        #[command(flatten)]
         value: Value_,
         #[command(flatten)]
         terms: Terms,
@@ -35,6 +37,8 @@ pub(super) enum What {
     Reveal {
         #[command(flatten)]
         owner: Owner,
+        #[command(flatten)]
+        scheme: Scheme,
         /// Which version; the newest live one when not given
         #[arg(long)]
         version: Option<u32>,
@@ -46,6 +50,8 @@ pub(super) enum What {
     Rotate {
         #[command(flatten)]
         owner: Owner,
+        #[command(flatten)]
+        scheme: Scheme,
         #[command(flatten)]
         value: Value_,
         #[command(flatten)]
@@ -98,6 +104,14 @@ pub(super) struct Owner {
     destination: bool,
 }
 
+/// What a secret is for.
+#[derive(Debug, Args)]
+pub(super) struct Scheme {
+    /// Which of a destination's schemes, or which setting, like oauth2; its first scheme when not given
+    #[arg(long, value_name = "NAME")]
+    scheme: Option<String>,
+}
+
 /// Where a value comes from.
 #[derive(Debug, Args)]
 pub(super) struct Value_ {
@@ -136,8 +150,9 @@ fn grace(text: &str) -> Result<u64, String> {
     lapse.map(|lapse| lapse.as_secs()).ok_or_else(|| "write whole seconds, minutes, hours or days, like 24h".to_owned())
 }
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     ("VERSION", "version"),
+    ("SCHEME", "scheme"),
     ("STATE", "state"),
     ("ORIGIN", "origin"),
     ("CREATED", "created_at"),
@@ -151,6 +166,8 @@ struct Found {
     kind: &'static str,
     name: String,
     grace_s: u64,
+    /// Of a destination that signs: the scheme that its secrets are for unless they say.
+    main_scheme: Option<String>,
 }
 
 impl Found {
@@ -166,9 +183,9 @@ pub(super) async fn run(what: What, gateway: &Gateway) -> Result<(), Exit> {
             let owner = find(owner, gateway).await?;
             gateway.list(&gateway.get(&owner.at("")).await?, &COLUMNS)
         }
-        What::Set { owner, value, terms } => set(owner, value, terms, gateway).await,
-        What::Reveal { owner, version, reason } => reveal(owner, version, reason, gateway).await,
-        What::Rotate { owner, value, terms, yes } => rotate(owner, value, terms, yes, gateway).await,
+        What::Set { owner, scheme, value, terms } => set(owner, scheme, value, terms, gateway).await,
+        What::Reveal { owner, scheme, version, reason } => reveal(owner, scheme, version, reason, gateway).await,
+        What::Rotate { owner, scheme, value, terms, yes } => rotate(owner, scheme, (value, terms), yes, gateway).await,
         What::End { owner, version, at, force } => {
             let owner = find(owner, gateway).await?;
             let not_after = Some(&at).filter(|at| *at != "never");
@@ -194,7 +211,12 @@ async fn find(owner: Owner, gateway: &Gateway) -> Result<Found, Exit> {
             continue;
         }
         if let Some(shown) = gateway.get_if_any(&format!("/{kind}s/{}", segment(&name))).await? {
-            found.push(Found { kind, name: name.clone(), grace_s: shown["grace_s"].as_u64().unwrap_or(0) });
+            found.push(Found {
+                kind,
+                name: name.clone(),
+                grace_s: shown["grace_s"].as_u64().unwrap_or(0),
+                main_scheme: shown["signing"][0]["scheme"].as_str().map(str::to_owned),
+            });
         }
     }
     match (found.pop(), found.is_empty()) {
@@ -206,7 +228,7 @@ async fn find(owner: Owner, gateway: &Gateway) -> Result<Found, Exit> {
     }
 }
 
-async fn set(owner: Owner, value: Value_, terms: Terms, gateway: &Gateway) -> Result<(), Exit> {
+async fn set(owner: Owner, scheme: Scheme, value: Value_, terms: Terms, gateway: &Gateway) -> Result<(), Exit> {
     let owner = find(owner, gateway).await?;
     let (rest, mut body) = match read(&value)? {
         Some(secret) => ("", given(&secret)),
@@ -214,37 +236,59 @@ async fn set(owner: Owner, value: Value_, terms: Terms, gateway: &Gateway) -> Re
         None => ("", given(&standard_input()?)),
     };
     terms.add_to(&mut body);
+    body["scheme"] = json!(scheme.scheme);
     let done = gateway.post(&owner.at(rest), &body).await?;
     let Found { kind, name, .. } = &owner;
     let version = &done["version"];
-    gateway.done(&done, &format!("{kind} `{name}` has version {version}; `hookward secret reveal {name}` shows it"))
+    let reveal = reveal_command(name, &scheme);
+    gateway.done(&done, &format!("{kind} `{name}` has version {version}; `{reveal}` shows it"))
 }
 
-async fn rotate(owner: Owner, value: Value_, mut terms: Terms, yes: bool, gateway: &Gateway) -> Result<(), Exit> {
+/// How the newest value is shown.
+fn reveal_command(name: &str, scheme: &Scheme) -> String {
+    let scheme = scheme.scheme.as_ref().map_or_else(String::new, |scheme| format!(" --scheme {scheme}"));
+    format!("hookward secret reveal {name}{scheme}")
+}
+
+async fn rotate(
+    owner: Owner,
+    scheme: Scheme,
+    (value, mut terms): (Value_, Terms),
+    yes: bool,
+    gateway: &Gateway,
+) -> Result<(), Exit> {
     let owner = find(owner, gateway).await?;
     let (kind, name) = (owner.kind, owner.name.as_str());
     let seconds = *terms.grace.get_or_insert(owner.grace_s);
     let end = if seconds == 0 { "ends at once".to_owned() } else { format!("ends {}", after(seconds)) };
-    confirm(&format!("{kind} `{name}` gets a new secret, and the one it has {end}: {}", breaks(kind)), yes)?;
+    let what = scheme.scheme.as_ref().map_or_else(String::new, |scheme| format!(" for `{scheme}`"));
+    confirm(&format!("{kind} `{name}` gets a new secret{what}, and the one it has {end}: {}", breaks(kind)), yes)?;
     let mut body = read(&value)?.map_or_else(|| json!({}), |secret| given(&secret));
     terms.add_to(&mut body);
+    body["scheme"] = json!(scheme.scheme);
     let done = gateway.post(&owner.at("/rotate"), &body).await?;
     let version = &done["version"];
-    gateway.done(
-        &done,
-        &format!(
-            "{kind} `{name}` has version {version}, and the one before {end}; `hookward secret reveal {name}` shows it"
-        ),
-    )
+    let reveal = reveal_command(name, &scheme);
+    gateway
+        .done(&done, &format!("{kind} `{name}` has version {version}, and the one before {end}; `{reveal}` shows it"))
 }
 
-async fn reveal(owner: Owner, version: Option<u32>, reason: Option<String>, gateway: &Gateway) -> Result<(), Exit> {
+async fn reveal(
+    owner: Owner,
+    scheme: Scheme,
+    version: Option<u32>,
+    reason: Option<String>,
+    gateway: &Gateway,
+) -> Result<(), Exit> {
     let owner = find(owner, gateway).await?;
     let version = match version {
         Some(version) => version,
         None => {
             let list = gateway.get(&owner.at("")).await?;
-            let live = |item: &&Value| item["state"] == "live";
+            let scheme = scheme.scheme.as_ref().or(owner.main_scheme.as_ref());
+            let live = |item: &&Value| {
+                item["state"] == "live" && scheme.is_none_or(|scheme| item["scheme"] == scheme.as_str())
+            };
             let newest = list["items"].as_array().and_then(|items| items.iter().find(live));
             let version =
                 newest.and_then(|item| item["version"].as_u64()).and_then(|version| u32::try_from(version).ok());

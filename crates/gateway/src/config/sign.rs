@@ -63,8 +63,8 @@ fn sign_with(check: &mut Check<'_>, with: &Spanned<String>, scheme: Option<&Sche
         "adaptive" => SignWith::Adaptive,
         other => {
             let near = problems::nearest(other, ["newest", "previous", "adaptive"].into_iter());
-            let problem = format!("`sign_with` is not `{}`{near}", other.escape_debug());
-            check.problem(with, format!("{problem}; it is newest, previous or adaptive"));
+            let other = other.escape_debug();
+            check.problem(with, format!("`sign_with` is newest, previous or adaptive, not `{other}`{near}"));
             return None;
         }
     };

@@ -8,7 +8,7 @@ use hookward_engine::{Authority, EngineError, Kind, Planned};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{Declaring, Refused, declared, stored};
+use super::{Declaring, Refused, declared, ended_scheme, stored};
 use crate::config::{References, SentTable, SentTables, Tables, check_sent, in_text};
 
 /// A configuration file's sources and destinations.
@@ -195,6 +195,9 @@ impl Declaring {
             if event_type.declaration.manager == Manager::Api && !is_planned(Kind::EventType, name) {
                 notices.push(format!("event type `{name}` is managed over the API, by no file"));
             }
+        }
+        for (name, scheme) in self.engine.ended_schemes(by.organization) {
+            notices.push(ended_scheme(&name, &scheme));
         }
         for (what, owner) in self.given_secrets(by) {
             let newest = self.engine.secrets(owner).await?.into_iter().find(|secret| secret.revoked_at.is_none());

@@ -302,10 +302,27 @@ mod tests {
     }
 
     #[test]
+    fn the_secrets_of_schemes_are_known_whatever_their_order() {
+        let before =
+            object(json!({ "sign": [{ "scheme": "a", "secret": "env:A" }, { "scheme": "b", "secret": "stored" }] }));
+        let mut table = json!({ "sign": [{ "scheme": "b", "secret": "env:B" }, { "scheme": "a", "secret": "env:X" }] });
+        settle_secrets(&before, &mut table);
+        let expected = json!([{ "scheme": "b", "secret": "stored" }, { "scheme": "a", "secret": "env:A" }]);
+        assert_eq!(table["sign"], expected);
+        let mut one = object(json!({ "sign": { "scheme": "a", "secret": "env:A" } }));
+        fill(&before, None, &mut one, &mut HashMap::new());
+        assert_eq!(one["sign"]["secret"], "stored", "without its value, the one that is there");
+        take_secrets_out(&mut table);
+        assert_eq!(
+            table["sign"],
+            json!([{ "scheme": "b", "secret": "stored" }, { "scheme": "a", "secret": "stored" }])
+        );
+    }
+
+    #[test]
     fn an_export_has_no_credential() {
-        let table = json!({ "url": "https://a.test/?key=1", "set_headers": { "A": "1", "R": "env:R" }, "secret": "x", "n": [1] });
-        let expected =
-            json!({ "url": "stored", "set_headers": { "A": "stored", "R": "env:R" }, "secret": "stored", "n": [1] });
+        let table = json!({ "url": "https://a.test/?key=1", "set_headers": { "A": "1", "R": "env:R" }, "secret": "x", "n": [1, { "secret": "x" }] });
+        let expected = json!({ "url": "stored", "set_headers": { "A": "stored", "R": "env:R" }, "secret": "stored", "n": [1, { "secret": "stored" }] });
         assert_eq!(exported(&table), expected);
     }
 }

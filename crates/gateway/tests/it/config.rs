@@ -58,7 +58,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
     insta::assert_snapshot!(problems("[[source]]\nname = \"a\"\npth = \"/a\"\n"), @"hookward.toml:3:1: unknown key `pth` in [[source]]; did you mean `path`?");
     insta::assert_snapshot!(problems("[limits]\nbody_byte = 1\n"), @"hookward.toml:2:1: unknown key `body_byte` in [limits]; did you mean `body_bytes`?");
     insta::assert_snapshot!(problems("dta = \"x\"\n"), @"hookward.toml:1:1: unknown key `dta` in the top level; did you mean `data`?");
-    insta::assert_snapshot!(problems("[admin]\nport = 1\n"), @"hookward.toml:2:1: unknown key `port` in [admin]; known are `address`, `origin`, `trusted_proxies`, `commands`");
+    insta::assert_snapshot!(problems("[admin]\nport = 1\n"), @"hookward.toml:2:1: unknown key `port` in [admin]; known are `address`, `origin`, `trusted_proxies`, `commands`, `key_prefix`");
     insta::assert_snapshot!(problems("[[source]]\nname = \"a\"\ndedup = { bdy = true }\n"), @"hookward.toml:3:11: unknown key `bdy` in [[source]]; did you mean `body`?");
 }
 

@@ -305,3 +305,68 @@ async fn what_the_served_file_says_in_the_clear_is_kept_nowhere_and_planned_all_
         assert!(!plan.stdout.contains("canary") && !plan.stdout.contains("another"), "{}", plan.stdout);
     }
 }
+
+#[tokio::test]
+async fn a_destination_signs_with_several_schemes_each_with_its_own_secret() {
+    let gateway = Gateway::start(EMPTY).await;
+    let two = json!([{ "scheme": "qlens", "secret": "the-first-secret-of-qlens" }, { "scheme": "svix" }]);
+    let ci = json!({ "name": "ci", "type": "http", "url": "https://ci.test/", "sign": two });
+    let made = gateway.made("/destinations", ci).await;
+    assert_eq!(made["signing"][0]["scheme"], "qlens");
+    assert_eq!(made["declared"]["sign"], json!([{ "scheme": "qlens", "secret": "stored" }, { "scheme": "svix" }]));
+    let secrets = "/destinations/ci/secrets";
+    let made = gateway.made(&format!("{secrets}/rotate"), json!({ "scheme": "svix" })).await;
+    assert_eq!(made["version"], 2);
+    gateway.made(secrets, json!({ "secret": "the-second-secret-of-qlens", "grace_s": 0 })).await;
+    let list = async || {
+        let items = gateway.get(secrets).await["items"].as_array().unwrap().clone();
+        let told = |item: &Value| ["scheme", "state"].map(|field| item[field].as_str().unwrap().to_owned()).join(" ");
+        items.iter().map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(list().await, ["qlens live", "svix live", "qlens expired"]);
+    let (status, problem) = gateway.refused("POST", &format!("{secrets}/rotate"), json!({ "scheme": "github" })).await;
+    assert_eq!(
+        (status, problem.as_str()),
+        (422, "destination:ci has no secret for `github`; those that it has are for `qlens`, `svix`")
+    );
+    // Entries keep their secrets in another order, and without naming them; one that goes takes its secrets along.
+    let turned = json!({ "sign": [{ "scheme": "svix" }, { "scheme": "qlens", "until": "2999-01-01T00:00:00Z" }] });
+    let turned = gateway.done("PATCH", "/destinations/ci", turned).await;
+    assert_eq!(turned.status, 200, "{}", turned.text());
+    assert_eq!(turned.json()["signing"][1]["until"], "2999-01-01T00:00:00.000Z");
+    assert_eq!(list().await, ["qlens live", "svix live", "qlens expired"]);
+    let one = gateway.done("PATCH", "/destinations/ci", json!({ "sign": { "scheme": "svix" } })).await;
+    assert_eq!(one.status, 200, "{}", one.text());
+    assert_eq!(list().await, ["qlens revoked", "svix live", "qlens revoked"]);
+}
+
+#[tokio::test]
+async fn a_file_with_several_schemes_is_planned_applied_and_exported() {
+    let gateway = Gateway::start(EMPTY).await;
+    let file = |sign: Value| {
+        json!({
+            "destination": [{ "name": "ci", "type": "http", "url": "https://ci.test/", "sign": sign }],
+            "references": { "env:OLD": "the-secret-of-qlens", "env:NEW": "the-secret-of-bearer" },
+        })
+    };
+    let (old, new) =
+        (json!({ "scheme": "qlens", "secret": "env:OLD" }), json!({ "scheme": "bearer", "secret": "env:NEW" }));
+    let applied = gateway.done("POST", "/config/apply", file(json!([old, new]))).await;
+    assert_eq!(applied.status, 200, "{}", applied.text());
+    assert_eq!(gateway.get("/destinations/ci/secrets").await["items"].as_array().unwrap().len(), 2);
+    // The same again, even in another order, gives nobody another secret; a literal that was sent is not shown.
+    for (sign, changes) in [(json!([old, new]), 0), (json!([new, old]), 1)] {
+        let planned = gateway.done("POST", "/config/plan", file(sign)).await.json();
+        let list = planned["changes"].as_array().unwrap();
+        assert_eq!(list.len(), changes, "{planned}");
+        assert!(list.iter().all(|change| change["secret"] == false), "{planned}");
+    }
+    let exported = gateway.get("/config/export").await;
+    assert_eq!(exported["destination"][0]["sign"], json!([old, new]));
+    let ended = json!({ "scheme": "qlens", "secret": "env:OLD", "until": "2020-01-01T00:00:00Z" });
+    let applied = gateway.done("POST", "/config/apply", file(json!([ended, new]))).await;
+    assert_eq!(applied.status, 200, "{}", applied.text());
+    let notice = "destination `ci`: scheme `qlens` signs no more, its `until` is past";
+    assert_eq!(applied.json()["notices"], json!([notice]));
+    assert_eq!(gateway.get("/destinations/ci").await["signing"][0]["ended"], true);
+}

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hookward::{Refusal, Scheme, catalog};
+use hookward::{Draft, Refusal, Scheme, UnixTime, catalog};
 use proptest::prelude::*;
 
-use crate::support::scheme;
+use crate::support::{generated, key, scheme};
 
 const GOOD: &str = r#"name = "mine"
 title = "Mine"
@@ -213,4 +213,46 @@ fn a_header_of_anybodys_choice_is_a_scheme_that_no_file_can_be() {
     }
     assert!(Scheme::of_header(&"x".repeat(64)).is_some());
     assert!(error(&GOOD.replace("mine", "header:mine")).contains("must be of lower-case letters, digits and hyphens"));
+}
+
+#[test]
+fn a_scheme_says_whether_a_request_carries_a_signature_of_every_key() {
+    let every: Vec<_> = catalog::names().filter(|name| scheme(name).carries_every_signature()).collect();
+    for name in catalog::names() {
+        let keys: Vec<_> = [(2, 9), (1, 10)]
+            .map(|(version, seed)| key(scheme(name), version, &generated(scheme(name), seed)))
+            .to_vec();
+        let draft = Draft { id: "id-1", event_type: "push", method: "POST", url: "https://x.test/", body: b"a=1" };
+        let signed = scheme(name).sign(&draft, &keys, UnixTime::from_secs(1_700_000_000)).unwrap();
+        let mut signers = signed.signed_by;
+        signers.sort_unstable();
+        signers.dedup();
+        assert_eq!(signers.len() == 2, every.contains(&name), "{name}");
+    }
+    for (name, expected) in [("qflow", true), ("standard-webhooks", true), ("qlens", false), ("bearer", false)] {
+        assert_eq!(every.contains(&name), expected, "{name}");
+    }
+}
+
+#[test]
+fn schemes_clash_that_would_give_one_header_two_values() {
+    let clash = |one: &str, other: &str| scheme(one).clashes_with(scheme(other));
+    assert_eq!(clash("bearer", "basic"), Some("Authorization"));
+    assert_eq!(clash("qlens", "qflow"), None);
+    assert_eq!(clash("svix", "standard-webhooks"), None);
+    assert_eq!(clash("standard-webhooks", "standard-webhooks-ed25519"), Some("webhook-signature"));
+    assert_eq!(clash("qlens", "qlens"), Some("X-QLens-Signature"));
+    // What both take from the delivery is the same for both.
+    let own = |name: &str, header: &str, unit: &str| {
+        let text = format!(
+            "name = \"{name}\"\ntitle = \"T\"\n[[proof]]\nalgorithm = \"hmac-sha256\"\n\
+             signature = {{ at = [\"header:{header}\"], encodings = [\"hex\"] }}\ncontent = \"{{id}}.{{timestamp}}.{{body}}\"\n\
+             timestamp = {{ at = \"header:X-Time\", unit = \"{unit}\", tolerance_s = 300 }}\nid = [\"header:X-Id\"]\n"
+        );
+        Scheme::from_toml(&text).unwrap()
+    };
+    assert_eq!(own("a", "X-A", "s").clashes_with(&own("b", "X-B", "s")), None);
+    assert_eq!(own("a", "X-A", "s").clashes_with(&own("b", "x-a", "s")), Some("X-A"));
+    assert_eq!(own("a", "X-A", "s").clashes_with(&own("b", "X-B", "ms")), Some("X-Time"));
+    assert_eq!(own("a", "X-A", "s").clashes_with(&own("b", "X-Id", "s")), Some("X-Id"));
 }

@@ -116,7 +116,14 @@ async fn a_destination_is_shown_without_its_credentials() {
   "set_headers": [
     "Authorization"
   ],
-  "signing_scheme": "github",
+  "signing": [
+    {
+      "ended": false,
+      "scheme": "github",
+      "sign_with": null,
+      "until": null
+    }
+  ],
   "sources": [],
   "state": "active",
   "state_reason": null,
