@@ -22,7 +22,7 @@ const SETTLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Carries out the attempt that `claimed` stands for and settles it, before the lease ends at `until`.
 pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, claimed: Claimed, until: Timestamp) {
-    let Claimed { claim, event, body, concluded, probe, probes } = claimed;
+    let Claimed { claim, event, body, concluded, probe, probes, ordered, skipped } = claimed;
     let started_at = inner.clock().now();
     let started = inner.clock().elapsed();
     let event_id = event.id.to_string();
@@ -39,6 +39,7 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
         body: body.clone(),
         signature,
         concluded: concluded.as_ref(),
+        skipped,
         called_off: under_way.called_off(),
         output: under_way.output(),
     };
@@ -54,7 +55,9 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
     let mut random = [0; 8];
     inner.entropy().fill(&mut random);
     let then = told(&inner, &live, &event, claim.delivery());
-    let settlement = conclude(claim, &live.destination.spec.retry, ran, report, then, u64::from_le_bytes(random));
+    let spec = &live.destination.spec;
+    let on_failure = spec.order.as_ref().filter(|_| ordered).map(|order| order.on_failure);
+    let settlement = conclude(claim, &spec.retry, on_failure, ran, report, then, u64::from_le_bytes(random));
     let disables = settlement.disable.is_some();
     settle(&inner, settlement, until).await;
     // Until now the output could be read here; from now on the store has it.

@@ -14,7 +14,7 @@ use crate::fanout;
 use crate::ids::{DeliveryId, EventId};
 use crate::model::{AuditEntry, DeliveryCause, Event, Principal, RequestRecord, SecretOwner, Source};
 use crate::registry::{LiveDestination, Registry};
-use crate::routing::{self, Decision, Question};
+use crate::routing::{self, Asks, Decision, Question};
 use crate::store::{Committed, DedupKey, FailedFilter, NewDelivery, NewEvent, OnDuplicate, StoreError};
 
 /// Why an event is believed. There is no other way to commit one.
@@ -182,12 +182,15 @@ async fn route(inner: &Inner, registry: &Registry, source: &Source, fact: &Fact,
             body: fact.body.clone(),
         },
         source: source.id,
+        asks: Asks::Everything,
         source_rules: source_rules.cloned().unwrap_or_default(),
         destinations: ruled.iter().map(|live| Arc::clone(&live.rules)).collect(),
     };
     for (live, decision) in ruled.iter().zip(inner.evaluator().decide(question).await) {
         match decision {
-            Decision::Owed { once, latest } => routed.deliveries.push(NewDelivery { once, latest, ..owe(live) }),
+            Decision::Owed { once, latest, order } => {
+                routed.deliveries.push(NewDelivery { once, latest, order, ..owe(live) });
+            }
             Decision::Unwanted => {}
             Decision::Failed(detail) => {
                 let (destination, name) = (live.destination.id, live.destination.name.clone());

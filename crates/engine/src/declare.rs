@@ -317,13 +317,16 @@ fn served_file(declared: &Declared) -> Change {
 }
 
 fn check_rules(declared: &Declared) -> Result<(), EngineError> {
-    let sources = declared.sources.iter().map(|source| ("source", &source.name, vec![&source.spec.filter]));
+    let sources =
+        declared.sources.iter().map(|source| ("source", &source.name, source.spec.filter.iter().collect::<Vec<_>>()));
     let destinations = declared.destinations.iter().map(|destination| {
         let Rules { filter, once_per, latest_wins } = &destination.spec.rules;
-        ("destination", &destination.name, vec![filter, once_per, latest_wins])
+        let order = destination.spec.order.as_ref().map(|order| &order.key);
+        let texts = [filter, once_per, latest_wins].map(Option::as_ref).into_iter().chain([order]);
+        ("destination", &destination.name, texts.flatten().collect::<Vec<_>>())
     });
     for (kind, name, texts) in sources.chain(destinations) {
-        for text in texts.into_iter().flatten() {
+        for text in texts {
             let wrong = |error| EngineError::Invalid(format!("{kind} `{name}`: `{}`: {error}", text.escape_debug()));
             Expression::compile(text).map_err(wrong)?;
         }

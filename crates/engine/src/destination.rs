@@ -80,6 +80,8 @@ pub struct Parcel<'a> {
     pub signature: Vec<(String, String)>,
     /// The end of another delivery, for an attempt that tells of it.
     pub concluded: Option<&'a Concluded>,
+    /// How many events of its order key were given up since the last that was delivered.
+    pub skipped: u32,
     /// Cancelled when the attempt is to end early.
     pub called_off: &'a CancellationToken,
     /// Takes what a program writes.

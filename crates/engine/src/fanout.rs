@@ -39,7 +39,7 @@ fn is_among(patterns: &[String], event_type: &str) -> bool {
 /// A delivery of an event to `destination`, due at once, or held if the destination takes nothing now.
 pub fn owe(destination: &Destination, id: DeliveryId, now: Timestamp, cause: DeliveryCause) -> NewDelivery {
     let held = destination.state != DestinationState::Active;
-    NewDelivery { id, destination: destination.id, due_at: now, cause, held, once: None, latest: None }
+    NewDelivery { id, destination: destination.id, due_at: now, cause, held, once: None, latest: None, order: None }
 }
 
 /// `*` matches all, `invoice.*` matches what begins with `invoice.`, anything else only itself.

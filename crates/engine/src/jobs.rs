@@ -203,9 +203,9 @@ impl Engine {
         let look = self.inner().store().look(job.organization, spec.clone(), job.range, LOOK_MAX, matches).await?;
         let now = self.inner().clock().now();
         let targets = self.job_targets(job.organization, spec)?;
-        let owe = |to: &Destination| -> NewDelivery {
+        let owe = |(to, order): (&Destination, Option<[u8; 32]>)| -> NewDelivery {
             let id = DeliveryId::new(now, self.inner().entropy());
-            fanout::owe(to, id, now, DeliveryCause::Redelivery { of: None })
+            NewDelivery { order, ..fanout::owe(to, id, now, DeliveryCause::Redelivery { of: None }) }
         };
         let filter = filter_of(spec);
         let mut deliveries = Vec::new();
@@ -232,8 +232,28 @@ impl Engine {
     }
 
     /// Which of `targets` a job owes an event: those that are meant, if its filter lets the event through, and theirs do
-    /// where nobody said to whom.
+    /// where nobody said to whom; each with the order key that it joins. One whose key fails is left alone.
     async fn owed_to<'t>(
+        &self,
+        organization: OrganizationId,
+        spec: &JobSpec,
+        filter: Option<&Arc<LiveRules>>,
+        event: &LookedAt,
+        targets: &'t [Destination],
+    ) -> Result<Vec<(&'t Destination, Option<[u8; 32]>)>, EngineError> {
+        let owed = self.owed(organization, spec, filter, event, targets).await?;
+        if owed.iter().all(|to| to.spec.order.is_none()) {
+            return Ok(owed.into_iter().map(|to| (to, None)).collect());
+        }
+        let keys = async { self.order_keys(&self.store().event(organization, event.event).await?, &owed).await };
+        match keys.await {
+            Ok(keys) => Ok(owed.into_iter().zip(keys).filter_map(|(to, key)| Some((to, key.ok()?))).collect()),
+            Err(EngineError::NotFound(_)) => Ok(vec![]),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn owed<'t>(
         &self,
         organization: OrganizationId,
         spec: &JobSpec,

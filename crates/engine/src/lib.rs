@@ -34,6 +34,7 @@ pub mod destination;
 mod dispatch;
 pub mod egress;
 pub mod jobs;
+pub mod order;
 mod output;
 pub mod pull;
 pub mod redeliver;

@@ -185,7 +185,7 @@ impl Engine {
         Ok(answers(&held, settled, |place| match ends[place] {
             Next::Delivered => Answer::Acknowledged,
             Next::Exhausted => Answer::Exhausted,
-            Next::Again { .. } | Next::Held | Next::Cancelled => Answer::Released,
+            Next::Again { .. } | Next::Held | Next::Parked | Next::Cancelled => Answer::Released,
         }))
     }
 

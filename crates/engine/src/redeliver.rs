@@ -12,8 +12,8 @@ use crate::ids::{DeliveryId, EventId, OrganizationId};
 use crate::model::{AuditEntry, DeliveryCause, Destination, DestinationKind, DestinationState, Event, Principal};
 use crate::output::Follow;
 use crate::registry::LiveDestination;
-use crate::routing::{Decision, LiveRules, Question};
-use crate::store::{Cancel, Change};
+use crate::routing::{Asks, Decision, LiveRules, Question};
+use crate::store::{Cancel, Change, NewDelivery};
 
 impl Engine {
     /// Owes an old event again: to `destination`, whatever its filter says, or to every destination that hears events
@@ -37,13 +37,14 @@ impl Engine {
             return Err(EngineError::Invalid(format!("no destination wants events like `{event}`; name one")));
         }
         let now = self.inner().clock().now();
-        let deliveries: Vec<_> = targets
-            .iter()
-            .map(|target| {
-                let id = DeliveryId::new(now, self.inner().entropy());
-                fanout::owe(target, id, now, DeliveryCause::Redelivery { of: None })
-            })
-            .collect();
+        let keys = self.order_keys(&kept, &targets.iter().collect::<Vec<_>>()).await?;
+        let owe = |(target, order): (&Destination, Result<Option<[u8; 32]>, String>)| {
+            let refuse = |problem| EngineError::Invalid(format!("`{}` cannot be owed it: {problem}", target.name));
+            let id = DeliveryId::new(now, self.inner().entropy());
+            let owed = fanout::owe(target, id, now, DeliveryCause::Redelivery { of: None });
+            Ok(NewDelivery { order: order.map_err(refuse)?, ..owed })
+        };
+        let deliveries = targets.iter().zip(keys).map(owe).collect::<Result<Vec<_>, EngineError>>()?;
         let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
         let detail = json!({ "deliveries": ids });
         let audit = AuditEntry::by(by, "event.redeliver", format!("event:{event}"), now, detail);
@@ -67,6 +68,7 @@ impl Engine {
         let question = Question {
             subject: self.subject(event).await?,
             source: event.source,
+            asks: Asks::Everything,
             source_rules,
             destinations: hearing.iter().map(|live| Arc::clone(&live.rules)).collect(),
         };
@@ -78,10 +80,38 @@ impl Engine {
     /// Whether `rules` let an event through.
     pub(crate) async fn is_let_through(&self, rules: Arc<LiveRules>, event: &Event) -> Result<bool, EngineError> {
         let subject = self.subject(event).await?;
-        let question =
-            Question { subject, source: event.source, source_rules: rules, destinations: vec![Arc::default()] };
+        let (source, destinations) = (event.source, vec![Arc::default()]);
+        let question = Question { subject, source, asks: Asks::Everything, source_rules: rules, destinations };
         let decisions = self.inner().evaluator().decide(question).await;
         Ok(matches!(decisions.as_slice(), [Decision::Owed { .. }]))
+    }
+
+    /// The order key of an event at each of `targets`, or why there is none: it joins the end of that key.
+    pub(crate) async fn order_keys(
+        &self,
+        event: &Event,
+        targets: &[&Destination],
+    ) -> Result<Vec<Result<Option<[u8; 32]>, String>>, EngineError> {
+        let registry = self.inner().registry();
+        if targets.iter().all(|target| target.spec.order.is_none()) {
+            return Ok(vec![Ok(None); targets.len()]);
+        }
+        let rules = |target: &&Destination| {
+            registry.destination(target.id).map(|live| Arc::clone(&live.rules)).unwrap_or_default()
+        };
+        let question = Question {
+            subject: self.subject(event).await?,
+            source: event.source,
+            asks: Asks::Order,
+            source_rules: Arc::default(),
+            destinations: targets.iter().map(rules).collect(),
+        };
+        let key = |decision| match decision {
+            Decision::Owed { order, .. } => Ok(order),
+            Decision::Failed(detail) => Err(detail),
+            Decision::Unwanted => Ok(None),
+        };
+        Ok(self.inner().evaluator().decide(question).await.into_iter().map(key).collect())
     }
 
     async fn subject(&self, event: &Event) -> Result<Subject, EngineError> {
@@ -102,8 +132,11 @@ impl Engine {
         let now = self.inner().clock().now();
         let audit = AuditEntry::by(by, "delivery.cancel", format!("delivery:{delivery}"), now, json!({}));
         let cancel = self.inner().store().cancel(delivery, now, audit).await?;
-        if cancel == Cancel::UnderWay {
-            self.inner().cancel_running(&[delivery]);
+        match cancel {
+            Cancel::UnderWay => self.inner().cancel_running(&[delivery]),
+            // Another may have waited for it.
+            Cancel::Done => self.inner().nudge(),
+            Cancel::TooLate => {}
         }
         Ok(cancel)
     }

@@ -254,7 +254,7 @@ impl Registry {
                     (Arc::clone(&kept.runner), Arc::clone(&kept.rules))
                 }
                 _ => {
-                    let rules = LiveRules::new(&destination.spec.rules);
+                    let rules = LiveRules::new(&destination.spec.rules, destination.spec.order.as_ref());
                     (Arc::new(Runner::new(&destination.spec, parts)), Arc::new(rules))
                 }
             };

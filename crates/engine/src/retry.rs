@@ -41,12 +41,19 @@ pub fn decide(schedule: &RetrySchedule, number: u32, report: &Report, now: Times
     }
     let next = match wait_after(schedule, number, random) {
         None => Next::Exhausted,
-        Some(wait) => {
-            let asked = report.retry_after.map(|asked| asked.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX));
-            Next::Again { due_at: now.plus(asked.map_or(wait, |asked| wait.max(asked))) }
-        }
+        Some(wait) => Next::Again { due_at: now.plus(at_least(wait, report)) },
     };
     Verdict { next, disable: None }
+}
+
+/// A wait of so many seconds, jittered, or longer if the receiver asked for that.
+pub(crate) fn wait_for(wait_s: u64, jitter_percent: u8, report: &Report, random: u64) -> Duration {
+    at_least(jittered(wait_s, jitter_percent, random), report)
+}
+
+fn at_least(wait: Duration, report: &Report) -> Duration {
+    let asked = report.retry_after.map(|asked| asked.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX));
+    asked.map_or(wait, |asked| wait.max(asked))
 }
 
 /// A program that ended with a status has said whether trying again is of use, where the schedule lists such statuses.
@@ -61,12 +68,16 @@ fn is_worth_another(schedule: &RetrySchedule, report: &Report) -> bool {
 /// The jittered wait after attempt `number`, or `None` when that was the last.
 fn wait_after(schedule: &RetrySchedule, number: u32, random: u64) -> Option<Duration> {
     let index = usize::try_from(number.checked_sub(1)?).ok()?;
-    let wait_ms = u128::from(*schedule.waits_s.get(index)?) * 1000;
-    let jitter = u128::from(schedule.jitter_percent.min(100));
+    Some(jittered(*schedule.waits_s.get(index)?, schedule.jitter_percent, random))
+}
+
+fn jittered(wait_s: u64, jitter_percent: u8, random: u64) -> Duration {
+    let wait_ms = u128::from(wait_s) * 1000;
+    let jitter = u128::from(jitter_percent.min(100));
     let low = wait_ms * (100 - jitter) / 100;
     let width = wait_ms * 2 * jitter / 100;
     let within = ((width + 1) * u128::from(random)) >> 64;
-    Some(Duration::from_millis(u64::try_from(low + within).unwrap_or(u64::MAX)))
+    Duration::from_millis(u64::try_from(low + within).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use crate::dedup::sha256;
 use crate::expression::{ALLOWANCE, Expression, Failure, InvalidExpression, SMALL_ALLOWANCE, Subject, View};
 use crate::ids::SourceId;
-use crate::model::Rules;
+use crate::model::{Ordering, Rules};
 
 /// A body up to this many bytes is read on its caller's thread.
 const SMALL_BODY: usize = 16 << 10;
@@ -28,16 +28,26 @@ pub(crate) struct LiveRules {
     filter: Option<Rule>,
     once_per: Option<Rule>,
     latest_wins: Option<Rule>,
+    order: Option<OrderRule>,
+}
+
+/// The expression of an order key, with its text: keys of two expressions are never the same.
+#[derive(Debug)]
+struct OrderRule {
+    text: String,
+    rule: Rule,
 }
 
 impl LiveRules {
     /// A destination's.
-    pub(crate) fn new(rules: &Rules) -> Self {
+    pub(crate) fn new(rules: &Rules, order: Option<&Ordering>) -> Self {
         let compile = |text: &Option<String>| text.as_deref().map(Expression::compile);
+        let order = order.map(|order| OrderRule { text: order.key.clone(), rule: Expression::compile(&order.key) });
         Self {
             filter: compile(&rules.filter),
             once_per: compile(&rules.once_per),
             latest_wins: compile(&rules.latest_wins),
+            order,
         }
     }
 
@@ -48,7 +58,7 @@ impl LiveRules {
 
     /// Whether there is nothing to evaluate.
     pub(crate) fn is_empty(&self) -> bool {
-        self.filter.is_none() && self.once_per.is_none() && self.latest_wins.is_none()
+        self.filter.is_none() && self.once_per.is_none() && self.latest_wins.is_none() && self.order.is_none()
     }
 }
 
@@ -56,11 +66,20 @@ impl LiveRules {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// It is owed, under these keys.
-    Owed { once: Option<[u8; 32]>, latest: Option<[u8; 32]> },
+    Owed { once: Option<[u8; 32]>, latest: Option<[u8; 32]>, order: Option<[u8; 32]> },
     /// A filter does not let it through.
     Unwanted,
     /// An expression failed, and how.
     Failed(String),
+}
+
+/// Which of the rules are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// All of them.
+    Everything,
+    /// The order key alone: somebody said that the destination is owed the event.
+    Order,
 }
 
 /// What is to be decided: the source's rules and those of each destination, in order.
@@ -68,6 +87,7 @@ pub(crate) enum Decision {
 pub(crate) struct Question {
     pub(crate) subject: Subject,
     pub(crate) source: SourceId,
+    pub(crate) asks: Asks,
     pub(crate) source_rules: Arc<LiveRules>,
     pub(crate) destinations: Vec<Arc<LiveRules>>,
 }
@@ -131,15 +151,16 @@ impl Question {
     /// `None` when an allowance was not enough and there is another try.
     fn decide(&self, allowance: u64, when: WhenTooMuch) -> Option<Vec<Decision>> {
         let mut view = self.subject.view();
-        let mut look = Look { view: &mut view, allowance, source: self.source };
+        let mut look = Look { view: &mut view, allowance, source: self.source, asks: self.asks };
         let settle = |decided: Result<Decision, Not>| match decided {
             Ok(decision) => Some(decision),
             Err(Not::Wanted) => Some(Decision::Unwanted),
             Err(Not::Decided(Failure::TooMuch(_))) if when == WhenTooMuch::GiveUp => None,
             Err(Not::Decided(failure)) => Some(Decision::Failed(failure.to_string())),
         };
-        let passed = look.passes(self.source_rules.filter.as_ref(), "the source's filter");
-        match settle(passed.map(|()| Decision::Owed { once: None, latest: None }))? {
+        let filter = self.source_rules.filter.as_ref().filter(|_| self.asks == Asks::Everything);
+        let passed = look.passes(filter, "the source's filter");
+        match settle(passed.map(|()| Decision::Owed { once: None, latest: None, order: None }))? {
             Decision::Owed { .. } => {}
             other => return Some(vec![other; self.destinations.len()]),
         }
@@ -152,14 +173,25 @@ struct Look<'l, 's> {
     view: &'l mut View<'s>,
     allowance: u64,
     source: SourceId,
+    asks: Asks,
 }
 
 impl Look<'_, '_> {
     fn decide(&mut self, rules: &LiveRules) -> Result<Decision, Not> {
+        let order = rules.order.as_ref();
+        let order = |look: &mut Self| match look.key(order.map(|order| &order.rule), "the `key` of `order`")? {
+            // The receiver knows one stream of events, whatever their sources.
+            Some(text) => Ok(order.map(|order| sha256(&[order.text.as_bytes(), b"\0", text.as_bytes()].concat()))),
+            None => Ok(None),
+        };
+        if self.asks == Asks::Order {
+            return Ok(Decision::Owed { once: None, latest: None, order: order(self)? });
+        }
         self.passes(rules.filter.as_ref(), "`filter`")?;
-        let once = self.key(rules.once_per.as_ref(), "`once_per`")?;
-        let latest = self.key(rules.latest_wins.as_ref(), "`latest_wins`")?;
-        Ok(Decision::Owed { once, latest })
+        let of_source = |source: SourceId, text: String| sha256(&[source.as_bytes(), text.as_bytes()].concat());
+        let once = self.key(rules.once_per.as_ref(), "`once_per`")?.map(|text| of_source(self.source, text));
+        let latest = self.key(rules.latest_wins.as_ref(), "`latest_wins`")?.map(|text| of_source(self.source, text));
+        Ok(Decision::Owed { once, latest, order: order(self)? })
     }
 
     fn passes(&mut self, rule: Option<&Rule>, what: &str) -> Result<(), Not> {
@@ -170,9 +202,10 @@ impl Look<'_, '_> {
         }
     }
 
-    fn key(&mut self, rule: Option<&Rule>, what: &str) -> Result<Option<[u8; 32]>, Not> {
+    /// A key's text: equal for equal values of one type, and only for these.
+    fn key(&mut self, rule: Option<&Rule>, what: &str) -> Result<Option<String>, Not> {
         let Some(value) = self.value(rule, what)? else { return Ok(None) };
-        let text = match &value {
+        Ok(Some(match &value {
             Value::Null => return Ok(None),
             Value::Bool(own) => format!("b{own}"),
             Value::String(own) => format!("s{own}"),
@@ -182,8 +215,7 @@ impl Look<'_, '_> {
                 None => format!("n{own}"),
             },
             other => return Err(failed(what, format!("its value is {}, which is no key", kind(other)))),
-        };
-        Ok(Some(sha256(&[self.source.as_bytes(), text.as_bytes()].concat())))
+        }))
     }
 
     fn value(&mut self, rule: Option<&Rule>, what: &str) -> Result<Option<Value>, Not> {
@@ -229,7 +261,7 @@ mod tests {
     fn rules(filter: &str, once_per: &str, latest_wins: &str) -> Arc<LiveRules> {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let rules = Rules { filter: text(filter), once_per: text(once_per), latest_wins: text(latest_wins) };
-        Arc::new(LiveRules::new(&rules))
+        Arc::new(LiveRules::new(&rules, None))
     }
 
     fn question(body: &str, source_filter: Option<&str>, destinations: Vec<Arc<LiveRules>>) -> Question {
@@ -241,6 +273,7 @@ mod tests {
                 body: Bytes::copy_from_slice(body.as_bytes()),
             },
             source: SourceId::from_bytes([1; 16]),
+            asks: Asks::Everything,
             source_rules: Arc::new(LiveRules::of_source(source_filter)),
             destinations,
         }
@@ -252,7 +285,7 @@ mod tests {
 
     async fn key(body: &str, once_per: &str) -> Option<[u8; 32]> {
         match decide(body, None, rules("", once_per, "")).await {
-            Decision::Owed { once, latest: None } => once,
+            Decision::Owed { once, latest: None, order: None } => once,
             other => panic!("{body} {once_per}: {other:?}"),
         }
     }
@@ -260,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn a_filter_of_either_side_decides_and_a_failure_says_whose() {
         let body = r#"{"n":1}"#;
-        let owed = Decision::Owed { once: None, latest: None };
+        let owed = Decision::Owed { once: None, latest: None, order: None };
         assert_eq!(decide(body, None, rules("", "", "")).await, owed);
         assert_eq!(decide(body, Some("event == 'push'"), rules("body.n == 1", "", "")).await, owed);
         assert_eq!(decide(body, Some("event == 'pull'"), rules("body.n == 1", "", "")).await, Decision::Unwanted);
@@ -303,10 +336,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_order_key_is_of_its_expression_and_of_no_source() {
+        let order = async |key: &str, body: &str, source: u8, asks: Asks| {
+            let ordering = Ordering { key: key.to_owned(), on_failure: crate::model::OnHeadFailure::Block };
+            let rules = Rules { filter: Some("body.wanted".to_owned()), ..Rules::default() };
+            let rules = Arc::new(LiveRules::new(&rules, Some(&ordering)));
+            let source = SourceId::from_bytes([source; 16]);
+            let question = Question { source, asks, ..question(body, Some("body.wanted"), vec![rules]) };
+            Evaluator::default().decide(question).await.remove(0)
+        };
+        let of = async |key: &str, body: &str, source: u8| match order(key, body, source, Asks::Everything).await {
+            Decision::Owed { once: None, latest: None, order } => order,
+            other => panic!("{key}: {other:?}"),
+        };
+        let body = r#"{"wanted":true,"a":"x","b":"x","none":null}"#;
+        assert!(of("body.a", body, 1).await.is_some());
+        assert_eq!(of("body.a", body, 1).await, of("body.a", body, 2).await);
+        assert_ne!(of("body.a", body, 1).await, of("body.b", body, 1).await);
+        assert_eq!(of("body.none", body, 1).await, None);
+        let failed = order("body.c", body, 1, Asks::Everything).await;
+        assert_eq!(failed, Decision::Failed("the `key` of `order`: No such key: c".to_owned()));
+        // Whoever is owed the event in any case is asked for nothing else.
+        let unwanted = r#"{"wanted":false,"a":"x"}"#;
+        assert_eq!(order("body.a", unwanted, 1, Asks::Everything).await, Decision::Unwanted);
+        let named = order("body.a", unwanted, 1, Asks::Order).await;
+        assert_eq!(named, Decision::Owed { once: None, latest: None, order: of("body.a", body, 1).await });
+    }
+
+    #[tokio::test]
     async fn what_takes_long_is_decided_all_the_same_and_what_takes_too_long_has_failed() {
         let body = format!("{{\"a\":[{}2]}}", "1,".repeat(20_000));
         let found = decide(&body, None, rules("body.a.exists(x, x == 2)", "", "")).await;
-        assert_eq!(found, Decision::Owed { once: None, latest: None });
+        assert_eq!(found, Decision::Owed { once: None, latest: None, order: None });
         let square = decide(&body, None, rules("body.a.exists(x, body.a.exists(y, y == 3))", "", "")).await;
         let Decision::Failed(detail) = square else { panic!("{square:?}") };
         assert!(detail.contains("allowance of 2000000 steps"), "{detail}");

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::destination::Report;
 use crate::ids::AttemptId;
-use crate::model::{Attempt, RESPONSE_EXCERPT_MAX, RetrySchedule};
+use crate::model::{Attempt, OnHeadFailure, RESPONSE_EXCERPT_MAX, RetrySchedule};
+use crate::order::decide_for_head;
 use crate::retry;
 use crate::store::{Claim, NewDelivery, Next, Settlement};
 
@@ -26,20 +27,25 @@ pub struct Ran {
     pub counted: u32,
 }
 
-/// The settlement of the attempt that `claim` stands for; `then` is owed if the delivery ends with it.
+/// The settlement of the attempt that `claim` stands for; `on_failure` is what its failure means to those behind it in its
+/// order key, if it has one; `then` is owed if the delivery ends with it.
 pub fn conclude(
     claim: Claim,
     schedule: &RetrySchedule,
+    on_failure: Option<OnHeadFailure>,
     ran: Ran,
     report: Report,
     then: Vec<NewDelivery>,
     random: u64,
 ) -> Settlement {
     let ended_at = ran.started_at.plus(ran.duration);
-    let mut verdict = retry::decide(schedule, ran.counted.max(1), &report, ended_at, random);
-    // A probe used up nothing: its delivery stands where it stood.
+    let counted = ran.counted.max(1);
+    let mut verdict = retry::decide(schedule, counted, &report, ended_at, random);
     if ran.probe && matches!(verdict.next, Next::Again { .. } | Next::Exhausted) {
+        // A probe used up nothing: its delivery stands where it stood.
         verdict.next = Next::Again { due_at: ended_at };
+    } else if let Some(on_failure) = on_failure {
+        verdict = decide_for_head(on_failure, verdict, schedule, counted, &report, ended_at, random);
     }
     let excerpt_len = report.excerpt.len().min(RESPONSE_EXCERPT_MAX);
     let attempt = Attempt {

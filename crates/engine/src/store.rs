@@ -147,6 +147,9 @@ pub struct NewDelivery {
     /// The key of which the destination wants only the newest event, hashed together with the source. Outstanding
     /// deliveries with it are superseded: cancelled, or marked so while they are under way.
     pub latest: Option<[u8; 32]>,
+    /// The key whose deliveries go out one after the other, hashed. It waits until every earlier one of its destination with
+    /// this key is over or parked.
+    pub order: Option<[u8; 32]>,
 }
 
 /// Proof that an event is on disk. Minted only by a store, after the data is synced; a success answer is made of it.
@@ -226,9 +229,11 @@ pub enum Change {
     PutOrganization(Organization),
     /// Insert the source, or replace the spec and `removed_at` of the one with this id.
     PutSource(Source),
-    /// Insert the destination, or replace the spec of the one with this id. Its state is not touched.
+    /// Insert the destination, or replace the spec of the one with this id. Its state is not touched. If it keeps no order,
+    /// what waited or was parked because of one is due.
     PutDestination(Box<Destination>),
-    /// Change a destination's state. Leaving `Active` holds its pending deliveries; entering it makes the held ones due at once.
+    /// Change a destination's state. Leaving `Active` holds its pending deliveries; entering it makes the held ones due at
+    /// once, of each order key the first one: those that were parked are in line again, in their old place.
     SetDestinationState(DestinationId, DestinationState),
     /// Insert the type of event, or replace the one of this name.
     PutEventType(EventType),
@@ -329,7 +334,9 @@ pub trait Records: AuditLog + Feeds {
 #[async_trait]
 pub trait Store: Records + Upkeep + Accounts + Backups + Conditions + Erasure + SealedValues + Idempotency {
     /// Commits an event, its dedup keys, the deliveries it owes and its audit entry in one transaction, grouped with
-    /// whatever else is waiting. Returns after the sync.
+    /// whatever else is waiting. Returns after the sync. Of the deliveries of one order key to one destination, at most one
+    /// is ever due or leased: the others wait, and when it is over or parked, in whichever verb, the oldest of them is due
+    /// in the same transaction.
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError>;
 
     /// Commits several events in one transaction, as if one came after the other. Answers are in the order given.
@@ -362,6 +369,7 @@ pub trait Store: Records + Upkeep + Accounts + Backups + Conditions + Erasure + 
     async fn recover(&self, node: NodeId, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Adds deliveries of an existing event, with the audit entry. `Redelivery{of}` is filled in by the store when it is `None`.
+    /// One takes the place of what is parked of the event at its destination, which is cancelled.
     async fn redeliver(
         &self,
         event: EventId,

@@ -10,6 +10,7 @@ mod event_types;
 mod file;
 mod kms;
 mod oidc;
+mod order;
 mod problems;
 mod reference;
 mod report;

@@ -230,6 +230,8 @@ async fn backlog(registry: &mut Registry, engine: &Engine, now: Timestamp) {
     let Ok(backlog) = answered else { return };
     let gauge = |count: u64| ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
     registry.register("hookward_outstanding", "Deliveries waiting or under way", gauge(backlog.outstanding));
+    let waiting = "Deliveries that wait behind another of their order key";
+    registry.register("hookward_waiting", waiting, gauge(backlog.waiting));
     registry.register("hookward_held", "Deliveries held for a paused or disabled destination", gauge(backlog.held));
     let late = backlog.oldest_due.map_or(0.0, |due| now.since(due).as_secs_f64());
     let help = "How long the earliest due delivery has been due";

@@ -17,15 +17,16 @@ update destinations set spec = json_set(spec, '$.signing',
          else json_array(json_extract(spec, '$.signing')) end);
 
 -- `order_key`: set until the delivery is over, where deliveries of a key go out one after the other.
--- `behind`: it is held because an earlier one of its key is not over. One that waits has no due time, so `claim` never
--- steps over it.
+-- `behind`: where it stands in the line of its key. 0: at its head, or in none. 1: it is held because an earlier one is not
+-- over; it has no due time, so `claim` never steps over it. 2: it is held, and nobody waits for it. 3: it is over and was
+-- the last, and its `order_key` stays until the next of the key has learned from it how many were given up.
 -- `skipped`: how many of its key were given up since the last that was delivered.
 -- `probes`: attempts that looked whether the destination is back; they do not count for the schedule.
 alter table deliveries add column order_key blob;
-alter table deliveries add column behind integer not null default 0 check (behind between 0 and 1);
+alter table deliveries add column behind integer not null default 0 check (behind between 0 and 3);
 alter table deliveries add column skipped integer not null default 0;
 alter table deliveries add column probes integer not null default 0;
-create index deliveries_ordered on deliveries (destination_id, order_key, seq) where order_key is not null;
+create index deliveries_ordered on deliveries (destination_id, order_key, behind) where order_key is not null;
 
 -- `failing_since_ms`: the first failure since the last success. `opened_at_ms`: since when its breaker is open, so that
 -- nothing goes out but a probe at `probe_at_ms`; `opens`: how often in a row.

@@ -155,6 +155,9 @@ impl CommandDestination {
             own("HOOKWARD_RECEIVED_AT", rfc3339(parcel.received_at)),
             own("HOOKWARD_CONTENT_TYPE", value(&content_type)),
         ]);
+        if parcel.skipped > 0 {
+            environment.push(own("HOOKWARD_SKIPPED", parcel.skipped.to_string()));
+        }
         if let Some(ready) = ready {
             environment.push(own("HOOKWARD_CHECKOUT", ready.source.display().to_string()));
             environment.push(own("HOOKWARD_COMMIT", ready.commit.clone()));

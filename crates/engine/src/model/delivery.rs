@@ -32,6 +32,8 @@ pub struct Delivery {
     pub cancel_at: Option<Timestamp>,
     /// The newer event that made it superfluous.
     pub superseded_by: Option<EventId>,
+    /// It is held because its attempts failed, and those behind it in its order key went on.
+    pub parked: bool,
     /// How many deliveries of its order key were given up since the last that was delivered.
     pub skipped: u32,
     /// How many of its attempts looked whether the destination is back: they do not count for the schedule.
@@ -68,7 +70,7 @@ pub enum DeliveryState {
         /// When.
         at: Timestamp,
     },
-    /// Its destination is paused, disabled or left alone for a while: kept, and drained on resume.
+    /// Its destination is paused, disabled or left alone for a while, or it is parked: kept, and drained on resume.
     Held {
         /// Since when.
         since: Timestamp,

@@ -58,6 +58,10 @@ pub struct Claimed {
     pub probe: bool,
     /// How many of the attempts up to this one did so: they do not count for the schedule.
     pub probes: u32,
+    /// It is the head of an order key.
+    pub ordered: bool,
+    /// How many of its order key were given up since the last that was delivered.
+    pub skipped: u32,
 }
 
 /// What a node asks for when it claims.
@@ -155,6 +159,8 @@ pub enum Next {
     Exhausted,
     /// Kept until the destination takes deliveries again.
     Held,
+    /// Kept likewise, while those behind it in its order key go on.
+    Parked,
     /// Not any more: it was called off.
     Cancelled,
 }

@@ -70,7 +70,8 @@ pub struct DeliveryFilter {
     pub event: Option<EventId>,
     /// Only this destination's.
     pub destination: Option<DestinationId>,
-    /// Only in this state: `pending`, `leased`, `delivered`, `exhausted`, `cancelled`, `held`.
+    /// Only in this state: `pending`, `leased`, `delivered`, `exhausted`, `cancelled`, `held`,
+    /// `waiting`.
     pub state: Option<String>,
     /// Only those made at this time or later.
     pub from: Option<Timestamp>,
@@ -90,10 +91,12 @@ pub struct RefusedFilter {
 /// Counts for metrics and readiness.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Deliveries waiting or leased.
+    /// Deliveries pending or leased.
     pub outstanding: u64,
     /// Deliveries held.
     pub held: u64,
+    /// Deliveries that wait behind another of their order key.
+    pub waiting: u64,
     /// The earliest due time among the pending.
     pub oldest_due: Option<Timestamp>,
 }

@@ -44,6 +44,7 @@ mod jobs;
 mod migrate;
 mod offline;
 mod operate;
+mod order;
 mod outputs;
 mod pull;
 mod readers;

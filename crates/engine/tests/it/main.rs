@@ -18,6 +18,7 @@ mod handshake;
 mod jobs;
 mod kms;
 mod opening;
+mod order;
 mod organizations;
 mod publish;
 mod pull;

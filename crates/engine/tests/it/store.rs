@@ -12,6 +12,8 @@ mod lists;
 mod model;
 mod offline;
 mod operate;
+mod order;
+mod order_model;
 mod pull;
 mod recovery;
 mod refused;
@@ -95,6 +97,16 @@ mod on_sqlite {
             what_is_called_off_is_cancelled_when_its_lease_ends_or_is_extended
             bodies_are_given_up_to_a_bound_and_a_larger_one_alone
             a_destination_that_comes_to_be_pulled_from_takes_along_what_it_is_owed;
+        order:
+            of_a_key_one_goes_out_after_the_other
+            an_end_of_any_kind_lets_the_next_one_go
+            what_waits_costs_a_claim_nothing
+            whoever_is_given_up_is_counted_until_one_is_delivered
+            one_that_is_parked_lets_the_others_go_and_comes_back_in_its_place
+            a_redelivery_goes_to_the_end_and_takes_the_place_of_what_is_parked
+            what_waits_stays_behind_while_its_destination_takes_nothing
+            a_destination_that_keeps_no_order_any_more_is_owed_everything_at_once
+            what_waits_is_found_counted_and_kept;
         routing:
             the_end_of_an_attempt_cancels_what_was_called_off_unless_it_succeeded
             a_lease_that_ends_by_itself_cancels_what_was_called_off

@@ -35,7 +35,7 @@ pub(crate) struct Filter {
     event: Option<String>,
     /// A destination's name.
     destination: Option<String>,
-    #[schemars(extend("enum" = ["pending", "leased", "delivered", "exhausted", "cancelled", "held"]))]
+    #[schemars(extend("enum" = ["pending", "leased", "delivered", "exhausted", "cancelled", "held", "waiting"]))]
     state: Option<String>,
     /// Made at this time or later.
     #[schemars(extend("format" = "date-time"))]
@@ -46,7 +46,7 @@ pub(crate) struct Filter {
 }
 
 /// The states by name.
-pub(super) const STATES: [&str; 6] = ["pending", "leased", "delivered", "exhausted", "cancelled", "held"];
+pub(super) const STATES: [&str; 7] = ["pending", "leased", "delivered", "exhausted", "cancelled", "held", "waiting"];
 
 /// One event owed to one destination.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -58,7 +58,7 @@ pub(crate) struct Shown {
     event: String,
     #[schemars(example = &"ci")]
     destination: String,
-    #[schemars(extend("enum" = ["pending", "leased", "delivered", "exhausted", "cancelled", "held"]))]
+    #[schemars(extend("enum" = ["pending", "leased", "delivered", "exhausted", "cancelled", "held", "waiting"]))]
     state: &'static str,
     /// When it is due, when its lease ends, or since when it is in this state.
     state_at: String,
@@ -69,6 +69,10 @@ pub(crate) struct Shown {
     cancel_at: Option<String>,
     /// The newer event that made it superfluous.
     superseded_by: Option<String>,
+    /// It failed and is held, while those behind it in its order key go on; it comes back when its destination resumes.
+    parked: bool,
+    /// How many of its order key were given up since the last that was delivered.
+    skipped: u32,
     /// Only when one delivery is shown; oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<Vec<Tried>>,
@@ -227,6 +231,8 @@ fn shown(delivery: Delivery, attempts: Option<Vec<Attempt>>) -> Shown {
         created_at: time(delivery.created_at),
         cancel_at: delivery.cancel_at.map(time),
         superseded_by: delivery.superseded_by.map(|event| event.to_string()),
+        parked: delivery.parked,
+        skipped: delivery.skipped,
         attempts: attempts.map(|attempts| attempts.into_iter().map(tried).collect()),
     }
 }

@@ -8,11 +8,12 @@ use axum::Json;
 use axum::extract::State;
 use hookward_engine::clock::Timestamp;
 use hookward_engine::model::{
-    Destination, DestinationKind, DestinationState, Principal, ReportProvider, SignWith, Signing,
+    Destination, DestinationKind, DestinationState, OnHeadFailure, Ordering, Principal, ReportProvider, SignWith,
+    Signing,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::answers::{Created, Done};
 use super::caller::{Admin, Caller, Read, Redeliver};
@@ -45,6 +46,8 @@ pub(crate) struct Shown {
     filter: Option<String>,
     once_per: Option<String>,
     latest_wins: Option<String>,
+    /// How deliveries of a key follow each other.
+    order: Option<Order>,
     retry: Retry,
     concurrency: u32,
     timeout_ms: u64,
@@ -109,6 +112,25 @@ struct Signs {
     until: Option<String>,
     /// Whether that is past.
     ended: bool,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DestinationOrder")]
+struct Order {
+    key: String,
+    /// `"block"`, `"skip"`, or `{"park": 3}`.
+    on_failure: Value,
+}
+
+impl From<Ordering> for Order {
+    fn from(Ordering { key, on_failure }: Ordering) -> Self {
+        let on_failure = match on_failure {
+            OnHeadFailure::Block => json!("block"),
+            OnHeadFailure::Skip => json!("skip"),
+            OnHeadFailure::Park { after } => json!({ "park": after }),
+        };
+        Self { key, on_failure }
+    }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -217,6 +239,7 @@ fn shown(destination: Destination, now: Timestamp) -> Shown {
         filter: spec.rules.filter,
         once_per: spec.rules.once_per,
         latest_wins: spec.rules.latest_wins,
+        order: spec.order.map(Order::from),
         retry: Retry { waits_s: spec.retry.waits_s, jitter_percent: spec.retry.jitter_percent },
         concurrency: spec.concurrency,
         timeout_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),

@@ -112,7 +112,7 @@ struct Owed {
     #[schemars(example = &"dlv_019c1f2e5d4a7b3c8d6e9f0a1b2c3d4e")]
     id: String,
     destination: String,
-    #[schemars(extend("enum" = ["pending", "leased", "delivered", "exhausted", "cancelled", "held"]))]
+    #[schemars(extend("enum" = ["pending", "leased", "delivered", "exhausted", "cancelled", "held", "waiting"]))]
     state: &'static str,
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct Wanted {
     /// To this one only, whatever its filter says.
     destination: Option<String>,
     /// Only where the latest delivery is in this state.
-    #[schemars(extend("enum" = ["pending", "leased", "delivered", "exhausted", "cancelled", "held", null]))]
+    #[schemars(extend("enum" = ["pending", "leased", "delivered", "exhausted", "cancelled", "held", "waiting", null]))]
     state: Option<String>,
     /// An expression in CEL that is true for the events wanted.
     filter: Option<String>,

@@ -19,7 +19,7 @@ pub(super) enum What {
         /// Only this destination's
         #[arg(long)]
         destination: Option<String>,
-        /// Only in this state: pending, leased, delivered, exhausted, cancelled or held
+        /// Only in this state: pending, leased, delivered, exhausted, cancelled, held or waiting
         #[arg(long)]
         state: Option<String>,
         #[command(flatten)]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use toml::Spanned;
 
 use super::settings::{Absent, allow_addresses, bounded, event_types, name, pairs, refuse, resolve, url_problem};
-use super::{Check, DestinationDeclaration, command, file, problems, report, sign, values};
+use super::{Check, DestinationDeclaration, command, file, order, problems, report, sign, values};
 
 const GRACE: Duration = Duration::from_secs(86_400);
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -71,6 +71,7 @@ fn destination(
         once_per: check.expression(file.once_per.take()),
         latest_wins: check.expression(file.latest_wins.take()),
     };
+    let order = order::order(check, file.order.take(), file.kind.get_ref(), &retry);
     let timeout = timeout(check, &file);
     let concurrency = bounded(check, file.concurrency.as_ref(), CONCURRENCY, 1..=1024, "concurrency");
     report::token_as_signature(check, &mut file);
@@ -97,7 +98,7 @@ fn destination(
         timeout,
         limits: Limits::default(),
         health: Health::default(),
-        order: None,
+        order,
         signing,
         grace,
     };

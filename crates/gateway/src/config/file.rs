@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::event_types::{EventType, Publishing};
+use super::order::Order;
 use super::values::{Address, Lapse, Range, Size};
 
 #[derive(Debug, Deserialize)]
@@ -293,6 +294,7 @@ pub(super) struct Destination {
     pub(super) filter: Option<Spanned<String>>,
     pub(super) once_per: Option<Spanned<String>>,
     pub(super) latest_wins: Option<Spanned<String>>,
+    pub(super) order: Option<Spanned<Order>>,
     #[serde(default)]
     pub(super) retry: Retry,
     pub(super) timeout: Option<Spanned<Lapse>>,

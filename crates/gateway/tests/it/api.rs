@@ -10,6 +10,7 @@ mod idempotency;
 mod jobs;
 mod keys;
 mod leases;
+mod order;
 mod organizations;
 mod outputs;
 mod recovery;

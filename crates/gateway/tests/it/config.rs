@@ -6,6 +6,7 @@ use hookward_gateway::config::{Config, DEFAULT};
 mod kms;
 mod limits;
 mod oidc;
+mod order;
 mod retention;
 mod secrets;
 

@@ -72,6 +72,9 @@ impl HeaderPlan {
         put(&mut headers, HeaderName::from_static("hookward-event-id"), id_value(&parcel.event));
         put(&mut headers, HeaderName::from_static("hookward-delivery-id"), id_value(&parcel.delivery));
         put(&mut headers, HeaderName::from_static("hookward-attempt"), HeaderValue::from(parcel.number));
+        if parcel.skipped > 0 {
+            put(&mut headers, HeaderName::from_static("hookward-skipped"), HeaderValue::from(parcel.skipped));
+        }
         replace(&mut headers, &signature_headers(&parcel.signature)?)?;
         replace(&mut headers, &self.set)?;
         Ok(headers)

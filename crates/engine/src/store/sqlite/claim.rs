@@ -5,6 +5,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::commit::is_active;
 use super::failure::{Failure, Result};
+use super::order::{self, Left};
 use super::rows::{self, Cells, all, first};
 use super::settle::insert_attempt;
 use super::writer::Tx;
@@ -26,6 +27,8 @@ pub(super) struct Lease {
     tells_of: Option<DeliveryId>,
     probe: bool,
     probes: u32,
+    ordered: bool,
+    skipped: u32,
 }
 
 /// An outstanding delivery as `lease` and `recover` find it.
@@ -44,6 +47,9 @@ pub(super) struct Outstanding {
     node: Option<NodeId>,
     /// It was called off while it was leased.
     pub(super) called_off: bool,
+    /// It stands in the line of an order key.
+    ordered: bool,
+    skipped: u32,
 }
 
 pub(super) fn lease(tx: &Tx<'_>, request: &ClaimRequest) -> Result<Vec<Lease>> {
@@ -130,6 +136,8 @@ pub(super) fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
         due_at: cells.optional_time("due_at_ms")?.unwrap_or(Timestamp::from_millis(i64::MIN)),
         node: cells.optional_id("node", NodeId::from_bytes)?,
         called_off: cells.optional_time("cancel_at_ms")?.is_some(),
+        ordered: cells.get::<Option<Vec<u8>>>("order_key")?.is_some(),
+        skipped: cells.unsigned("skipped")?,
     })
 }
 
@@ -154,8 +162,8 @@ pub(super) fn take(
         )?
         .execute(params![due.seq, now.as_millis(), until.as_millis(), node.as_bytes(), number])?;
     let (delivery, destination, event_seq) = (due.id, due.destination, due.event_seq);
-    let (tells_of, probes) = (due.tells_of, due.probes);
-    Ok(Lease { delivery, destination, node, number, event_seq, tells_of, probe: false, probes })
+    let (tells_of, probes, ordered, skipped) = (due.tells_of, due.probes, due.ordered, due.skipped);
+    Ok(Lease { delivery, destination, node, number, event_seq, tells_of, probe: false, probes, ordered, skipped })
 }
 
 /// What a lease that ended by itself leaves behind: an attempt of which nothing is known but that it began.
@@ -207,7 +215,12 @@ pub(super) fn end_lease(connection: &Connection, lost: &Outstanding, rest: Rest,
     if rest == Rest::Exhausted {
         connection.prepare_cached("update deliveries set latest_key = null where seq = ?1")?.execute([lost.seq])?;
     }
-    Ok(())
+    match rest {
+        _ if !lost.ordered => Ok(()),
+        _ if lost.called_off => order::leave(connection, lost.seq, Left::CalledOff, now),
+        Rest::Exhausted => order::leave(connection, lost.seq, Left::GivenUp, now),
+        Rest::Due | Rest::Held => Ok(()),
+    }
 }
 
 /// What goes with the leases. Read after the writer's transaction, so that it stays short.
@@ -230,8 +243,9 @@ fn load_one(connection: &Connection, lease: &Lease) -> Result<Claimed> {
     let (event, body_seq) = events::at(connection, lease.event_seq)?;
     let claim = Claim::new(lease.delivery, lease.destination, lease.node, lease.number);
     let concluded = lease.tells_of.map(|of| deliveries::concluded(connection, event.organization, of)).transpose()?;
-    let (probe, probes) = (lease.probe, lease.probes);
-    Ok(Claimed { claim, event, body: bodies::at(connection, body_seq)?, concluded, probe, probes })
+    let &Lease { probe, probes, ordered, skipped, .. } = lease;
+    let body = bodies::at(connection, body_seq)?;
+    Ok(Claimed { claim, event, body, concluded, probe, probes, ordered, skipped })
 }
 
 pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) -> Result<Option<Timestamp>> {

@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::bodies::Packed;
 use super::failure::{Failure, Result};
+use super::order::{self, Place};
 use super::rows::{Cells, cause_columns, first, integer, json_text};
 use super::writer::Tx;
 use super::{audit, bodies, headers, routing};
@@ -252,13 +253,18 @@ pub(super) fn insert_delivery(
     now: Timestamp,
 ) -> Result<i64> {
     let (cause, cause_of) = cause_columns(&delivery.cause);
-    let (state, due_at_ms) = if taker.active { ("pending", Some(delivery.due_at.as_millis())) } else { ("held", None) };
+    // Consumers have their own order.
+    let order_key = delivery.order.as_ref().filter(|_| !taker.pulled);
+    let place = order_key.map(|key| order::join(connection, delivery.destination, key)).transpose()?;
+    let Place { behind, skipped } = place.unwrap_or(Place { behind: false, skipped: 0 });
+    let is_due = taker.active && !behind;
+    let (state, due_at_ms) = if is_due { ("pending", Some(delivery.due_at.as_millis())) } else { ("held", None) };
     connection
         .prepare_cached(
             "insert into deliveries
                 (id, event_seq, destination_id, cause, cause_of, created_at_ms, state, state_at_ms, due_at_ms, latest_key,
-                pulled, organization_id, resume_at_ms)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8, ?9, ?10, ?11, ?12)",
+                pulled, organization_id, resume_at_ms, order_key, behind, skipped)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             delivery.id.as_bytes(),
@@ -272,7 +278,10 @@ pub(super) fn insert_delivery(
             delivery.latest.as_ref().map(<[u8; 32]>::as_slice),
             taker.pulled,
             taker.organization,
-            (!taker.active).then(|| delivery.due_at.as_millis()),
+            (!taker.active && !behind).then(|| delivery.due_at.as_millis()),
+            order_key.map(<[u8; 32]>::as_slice),
+            behind,
+            skipped,
         ])?;
     Ok(connection.last_insert_rowid())
 }

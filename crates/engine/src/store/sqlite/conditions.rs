@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use super::failure::{Failure, Result};
 use super::rows::{Cells, all, first};
 use super::writer::Tx;
-use super::{SqliteStore, audit};
+use super::{SqliteStore, audit, order};
 use crate::clock::Timestamp;
 use crate::ids::DestinationId;
 use crate::model::{AuditEntry, Condition};
@@ -125,6 +125,9 @@ fn resume(tx: &Tx<'_>, id: DestinationId, drain: Drain, audit: &AuditEntry) -> R
         return Err(missing(id));
     }
     forget_condition(connection, id)?;
+    if drain != Drain::Drop {
+        order::rejoin(connection, id)?;
+    }
     let at = audit.at.as_millis();
     let count = match drain {
         Drain::AtOnce => release(connection, id, Some(audit.at))?,
@@ -142,7 +145,7 @@ fn resume(tx: &Tx<'_>, id: DestinationId, drain: Drain, audit: &AuditEntry) -> R
 /// Counts walk the two partial indexes that hold nothing but what is owed.
 pub(super) const OWED: &str = "select n.id,
     (select count(*) from deliveries where destination_id = n.id and due_at_ms is not null) as outstanding,
-    (select count(*) from deliveries where destination_id = n.id and state = 'held' and behind = 0) as held,
+    (select count(*) from deliveries where destination_id = n.id and state = 'held' and behind <> 1) as held,
     (select count(*) from deliveries where destination_id = n.id and state = 'held' and behind = 1) as waiting,
     (select min(due_at_ms) from deliveries where destination_id = n.id and due_at_ms is not null) as next_due_ms
     from destinations n";

@@ -51,7 +51,9 @@ pub(super) fn list(
         vec![(":below", &below), (":limit", &limit), (":organization", &organization_id)];
     parameters.extend(event.as_ref().map(|id| (":event", id as &dyn ToSql)));
     parameters.extend(destination.as_ref().map(|id| (":destination", id as &dyn ToSql)));
-    parameters.extend(filter.state.as_ref().map(|state| (":state", state as &dyn ToSql)));
+    // Those that wait have no state of their own in the table.
+    let is_own = |state: &&String| !matches!(state.as_str(), "held" | "waiting");
+    parameters.extend(filter.state.as_ref().filter(is_own).map(|state| (":state", state as &dyn ToSql)));
     let (from, until) = (filter.from.map(Timestamp::as_millis), filter.until.map(Timestamp::as_millis));
     parameters.extend(from.as_ref().map(|at| (":from", at as &dyn ToSql)));
     parameters.extend(until.as_ref().map(|at| (":until", at as &dyn ToSql)));
@@ -64,7 +66,12 @@ pub(super) fn list(
 fn selection(organization: OrganizationId, filter: &DeliveryFilter) -> String {
     let by_event = ("d.event_seq = (select seq from events where id = :event)", filter.event.is_some());
     let by_destination = ("d.destination_id = :destination", filter.destination.is_some());
-    let by_state = ("d.state = :state", filter.state.is_some());
+    let is_state = match filter.state.as_deref() {
+        Some("waiting") => "d.state = 'held' and d.behind = 1",
+        Some("held") => "d.state = 'held' and d.behind <> 1",
+        _ => "d.state = :state",
+    };
+    let by_state = (is_state, filter.state.is_some());
     let conditions = match filter.state.as_deref() {
         Some("delivered") => [by_event, by_destination, by_state],
         _ => [by_event, by_state, by_destination],
@@ -84,6 +91,7 @@ fn selection(organization: OrganizationId, filter: &DeliveryFilter) -> String {
 pub(super) const BACKLOG: &str = "select
     (select count(*) from deliveries where due_at_ms is not null) as outstanding,
     (select count(*) from deliveries where state = 'held') as held,
+    (select count(*) from deliveries where order_key is not null and behind = 1) as waiting,
     (select min((select due_at_ms from deliveries
                  where destination_id = n.id and due_at_ms is not null and +state = 'pending'
                  order by due_at_ms limit 1))
@@ -92,9 +100,11 @@ pub(super) const BACKLOG: &str = "select
 pub(super) fn backlog(connection: &Connection) -> Result<Backlog> {
     first(connection, BACKLOG, [], |row| {
         let cells = Cells::new("deliveries", row);
+        let (held, waiting): (u64, u64) = (cells.unsigned("held")?, cells.unsigned("waiting")?);
         Ok(Backlog {
             outstanding: cells.unsigned("outstanding")?,
-            held: cells.unsigned("held")?,
+            held: held.saturating_sub(waiting),
+            waiting,
             oldest_due: cells.optional_time("oldest")?,
         })
     })
@@ -114,6 +124,7 @@ fn parse(row: &Row<'_>) -> Result<(i64, Delivery)> {
         created_at: cells.time("created_at_ms")?,
         cancel_at: cells.optional_time("cancel_at_ms")?,
         superseded_by: cells.optional_id("superseded_by", EventId::from_bytes)?,
+        parked: cells.get::<i64>("behind")? == 2,
         skipped: cells.unsigned("skipped")?,
         probes: cells.unsigned("probes")?,
     };
@@ -145,13 +156,13 @@ mod tests {
 
     #[test]
     fn every_list_walks_an_index_in_its_order() {
-        for bits in 0..24 {
-            let organization = if bits < 12 { OrganizationId::DEFAULT } else { OrganizationId::from_bytes([1; 16]) };
-            let bits = bits % 12;
+        for bits in 0..32 {
+            let organization = if bits < 16 { OrganizationId::DEFAULT } else { OrganizationId::from_bytes([1; 16]) };
+            let bits = bits % 16;
             let filter = DeliveryFilter {
                 event: (bits & 1 != 0).then(|| EventId::from_bytes([1; 16])),
                 destination: (bits & 2 != 0).then(|| DestinationId::from_bytes([1; 16])),
-                state: [None, Some("delivered"), Some("held")][bits / 4].map(str::to_owned),
+                state: [None, Some("delivered"), Some("held"), Some("waiting")][bits / 4].map(str::to_owned),
                 from: (bits & 1 != 0).then(|| Timestamp::from_millis(1)),
                 until: (bits & 2 != 0).then(|| Timestamp::from_millis(2)),
             };

@@ -4,13 +4,13 @@
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params};
 
-use super::audit;
 use super::commit::{insert_delivery, takes_deliveries};
 use super::failure::{Failure, Result};
 use super::operate::latest;
 use super::recovery::Asked;
 use super::rows::{Cells, all, belongs, first, integer, json_text};
 use super::writer::Tx;
+use super::{audit, order};
 use crate::clock::Timestamp;
 use crate::ids::{EventId, JobId, OrganizationId, SourceId};
 use crate::model::{AuditEntry, DeliveryCause, JobRange, JobSpec, JobState, Recovery, RedeliveryJob};
@@ -229,6 +229,7 @@ fn redeliver(
     let states = takes_deliveries(connection, &deliveries)?;
     for (delivery, taker) in deliveries.iter().zip(states) {
         let of = latest(connection, event_seq, delivery.destination)?;
+        order::replace_parked(connection, event_seq, delivery.destination, now)?;
         let delivery = NewDelivery { cause: DeliveryCause::Redelivery { of }, ..delivery.clone() };
         insert_delivery(connection, event_seq, &delivery, taker, now)?;
     }

@@ -7,7 +7,7 @@ use super::failure::{Failure, Result};
 use super::routing::call_off;
 use super::rows::{Cells, first};
 use super::writer::Tx;
-use super::{audit, bodies};
+use super::{audit, bodies, order};
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId};
 use crate::model::{AuditEntry, DeliveryCause};
@@ -32,6 +32,7 @@ pub(super) fn redeliver(tx: &Tx<'_>, event: EventId, deliveries: &[NewDelivery],
             }
             ref cause => cause.clone(),
         };
+        order::replace_parked(connection, event_seq, delivery.destination, audit.at)?;
         let delivery = NewDelivery { cause, ..delivery.clone() };
         insert_delivery(connection, event_seq, &delivery, taker, audit.at)?;
     }

@@ -88,7 +88,9 @@ impl<'s> Asked<'s> {
 }
 
 fn made(connection: &Connection, event_seq: i64) -> Result<Vec<Made>> {
-    let sql = "select seq, destination_id, state, state_at_ms from deliveries where event_seq = ?1 order by seq";
+    let sql = "select seq, destination_id, state_at_ms,
+                   case when state = 'held' and behind = 1 then 'waiting' else state end as state
+               from deliveries where event_seq = ?1 order by seq";
     all(&mut connection.prepare_cached(sql)?, [event_seq], |row| {
         let cells = Cells::new("deliveries", row);
         let destination = cells.id("destination_id", DestinationId::from_bytes)?;

@@ -10,7 +10,7 @@ use super::conditions::{forget_condition, hold_pending, release};
 use super::failure::{Failure, Result};
 use super::rows::{Cells, all, condition, destination_state, destination_state_columns, first, integer, json_text};
 use super::writer::{Tx, Uses};
-use super::{audit, event_types};
+use super::{audit, event_types, order};
 use crate::clock::Timestamp;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::kms::Sealed;
@@ -86,6 +86,9 @@ fn put_destination(connection: &Connection, destination: &Destination) -> Result
     let (state, reason) = destination_state_columns(&destination.state);
     let pulled = matches!(destination.spec.kind, DestinationKind::Pull(_));
     move_outstanding(connection, destination.id, pulled)?;
+    if destination.spec.order.is_none() {
+        order::dissolve(connection, destination.id)?;
+    }
     connection
         .prepare_cached(
             "insert into destinations (id, organization_id, name, spec, state, disabled_reason, created_at_ms, pulled,
@@ -140,6 +143,7 @@ fn set_state(
     match state {
         DestinationState::Active => {
             forget_condition(connection, id)?;
+            order::rejoin(connection, id)?;
             release(connection, id, at).map(drop)
         }
         DestinationState::Paused | DestinationState::Disabled { .. } => hold_pending(connection, id, at),

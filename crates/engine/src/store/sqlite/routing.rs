@@ -5,6 +5,7 @@
 use rusqlite::{Connection, params};
 
 use super::failure::{Failure, Result};
+use super::order::{self, Left};
 use super::rows::{Cells, all, first};
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, OrganizationId, SourceId};
@@ -85,7 +86,8 @@ pub(super) fn call_off(
              where seq = ?1",
         )?
         .execute(params![seq, now.as_millis(), superseded_by.as_ref().map(EventId::as_bytes)])?;
-    Ok(())
+    // One that is leased leaves its line at the end of that.
+    order::leave(connection, seq, Left::CalledOff, now)
 }
 
 /// Writes down that an expression of a destination failed on an event.

@@ -174,7 +174,7 @@ pub(super) fn delivery_state(cells: &Cells<'_, '_>) -> Result<DeliveryState> {
         "delivered" => DeliveryState::Delivered { at },
         "exhausted" => DeliveryState::Exhausted { at },
         "cancelled" => DeliveryState::Cancelled { at },
-        "held" if cells.get("behind")? => DeliveryState::Waiting { since: at },
+        "held" if cells.get::<i64>("behind")? == 1 => DeliveryState::Waiting { since: at },
         "held" => DeliveryState::Held { since: at },
         other => return Err(cells.problem(format!("column `state` is `{other}`, which means nothing"))),
     })

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 use super::commit::{insert_delivery, is_active, takes_deliveries};
 use super::failure::Result;
 use super::headers;
+use super::order::{self, Left};
 use super::outputs::{self, PackedOutput};
 use super::resources::disable;
 use super::rows::{Cells, first, integer, json_text, outcome_text};
@@ -57,7 +58,7 @@ fn settle_one(tx: &Tx<'_>, settlement: &Settlement, output: Option<&PackedOutput
     let (state, due_at) = match next {
         Next::Delivered => ("delivered", None),
         Next::Exhausted => ("exhausted", None),
-        Next::Held => ("held", None),
+        Next::Held | Next::Parked => ("held", None),
         Next::Cancelled => ("cancelled", None),
         Next::Again { due_at } if is_active(connection, claim.destination())? => ("pending", Some(due_at)),
         Next::Again { .. } => ("held", None),
@@ -73,8 +74,18 @@ fn settle_one(tx: &Tx<'_>, settlement: &Settlement, output: Option<&PackedOutput
              where seq = ?1",
         )?
         .execute(params![seq, state, ended_at.as_millis(), due_at.map(Timestamp::as_millis), resume_at])?;
-    if leased.keyed && !matches!(next, Next::Again { .. } | Next::Held) {
+    if leased.keyed && !matches!(next, Next::Again { .. } | Next::Held | Next::Parked) {
         connection.prepare_cached("update deliveries set latest_key = null where seq = ?1")?.execute([seq])?;
+    }
+    let left = match next {
+        Next::Delivered => Some(Left::Delivered),
+        Next::Exhausted => Some(Left::GivenUp),
+        Next::Cancelled => Some(Left::CalledOff),
+        Next::Parked => Some(Left::Parked),
+        Next::Again { .. } | Next::Held => None,
+    };
+    if let Some(left) = left.filter(|_| leased.ordered) {
+        order::leave(connection, seq, left, ended_at)?;
     }
     if matches!(next, Next::Delivered | Next::Exhausted) {
         let states = takes_deliveries(connection, &settlement.then)?;
@@ -93,11 +104,14 @@ struct Leased {
     called_off: bool,
     /// It has a `latest_key`, which it loses when it ends.
     keyed: bool,
+    /// It has an `order_key`: others wait for its end.
+    ordered: bool,
 }
 
 /// The delivery's row, if this claim still holds its lease. A lease past its end holds until another takes it.
 fn leased(connection: &Connection, claim: &Claim) -> Result<Option<Leased>> {
-    let sql = "select seq, event_seq, cancel_at_ms is not null as called_off, latest_key is not null as keyed
+    let sql = "select seq, event_seq, cancel_at_ms is not null as called_off, latest_key is not null as keyed,
+                   order_key is not null as ordered
                from deliveries where id = ?1 and state = 'leased' and node = ?2 and attempts = ?3";
     let (delivery, node) = (claim.delivery(), claim.node());
     let parameters = params![delivery.as_bytes(), node.as_bytes(), claim.number()];
@@ -108,6 +122,7 @@ fn leased(connection: &Connection, claim: &Claim) -> Result<Option<Leased>> {
             event_seq: cells.get("event_seq")?,
             called_off: cells.get("called_off")?,
             keyed: cells.get("keyed")?,
+            ordered: cells.get("ordered")?,
         })
     })
 }

@@ -162,7 +162,7 @@ pub(crate) async fn the_next_due_time_is_the_earliest_due_or_lease_end(store: &S
     assert_eq!(store.next_due(both()).await.unwrap(), Some(at(30_010)));
     settle_one(store, settlement(&second, at(20), Next::Again { due_at: at(40) })).await;
     assert_eq!(store.next_due(both()).await.unwrap(), Some(at(40)));
-    let backlog = Backlog { outstanding: 2, held: 0, oldest_due: Some(at(40)) };
+    let backlog = Backlog { outstanding: 2, held: 0, waiting: 0, oldest_due: Some(at(40)) };
     assert_eq!(store.backlog().await.unwrap(), backlog);
 }
 
@@ -181,7 +181,10 @@ pub(crate) async fn disabling_holds_what_else_is_owed(store: &Shared) {
     assert_eq!(state_of(store, 4).await, DeliveryState::Pending { due_at: at(4) });
     let kept = store.load().await.unwrap().destinations.remove(0);
     assert_eq!(kept.state, DestinationState::Disabled { reason: "answered 410".to_owned() });
-    assert_eq!(store.backlog().await.unwrap(), Backlog { outstanding: 1, held: 3, oldest_due: Some(at(4)) });
+    assert_eq!(
+        store.backlog().await.unwrap(),
+        Backlog { outstanding: 1, held: 3, waiting: 0, oldest_due: Some(at(4)) }
+    );
 }
 
 pub(crate) async fn a_paused_destination_gets_nothing_and_loses_nothing(store: &Shared) {

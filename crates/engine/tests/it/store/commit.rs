@@ -28,6 +28,7 @@ pub(crate) async fn an_event_comes_back_as_it_went_in(store: &Shared) {
             created_at: at(1),
             cancel_at: None,
             superseded_by: None,
+            parked: false,
             skipped: 0,
             probes: 0,
         }

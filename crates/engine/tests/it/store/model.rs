@@ -278,7 +278,7 @@ impl Model {
         self.owed[index].state = match next {
             Next::Delivered => DeliveryState::Delivered { at: ended_at },
             Next::Exhausted => DeliveryState::Exhausted { at: ended_at },
-            Next::Held => DeliveryState::Held { since: ended_at },
+            Next::Held | Next::Parked => DeliveryState::Held { since: ended_at },
             Next::Again { due_at } => self.resting(destination, due_at, ended_at),
             Next::Cancelled => DeliveryState::Cancelled { at: ended_at },
         };

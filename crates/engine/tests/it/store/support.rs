@@ -248,6 +248,7 @@ pub(crate) fn new_delivery(n: u32, destination: u32) -> NewDelivery {
         held: false,
         once: None,
         latest: None,
+        order: None,
     }
 }
 

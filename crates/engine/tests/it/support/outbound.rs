@@ -102,6 +102,7 @@ impl Sample {
             body: self.body.clone(),
             signature: self.signature.clone(),
             concluded: None,
+            skipped: 0,
             called_off: &self.called_off,
             output: &self.output,
         }
