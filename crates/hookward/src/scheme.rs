@@ -201,7 +201,7 @@ impl Scheme {
 
     /// A header that signing by this scheme and by `other` would give two values. Both may write the id, the event type
     /// or the same kind of time: these are the same for both.
-    pub fn clashes_with<'a>(&'a self, other: &'a Scheme) -> Option<&'a str> {
+    pub fn clashes_with<'a>(&'a self, other: &'a Self) -> Option<&'a str> {
         let theirs: Vec<_> = other.written().collect();
         let clashes = |(name, part): &(&str, Written)| {
             let mut same_name = theirs.iter().filter(|(their_name, _)| their_name.eq_ignore_ascii_case(name));

@@ -13,6 +13,7 @@ mod leases;
 mod order;
 mod organizations;
 mod outputs;
+mod publishing;
 mod recovery;
 mod refusals;
 mod resources;

@@ -303,6 +303,22 @@ hookward.toml:35:8: `argv` is a program and its arguments, like ["./deploy", "--
 }
 
 #[test]
+fn types_of_events_are_checked_where_they_stand() {
+    let config = parse("[[event_type]]\nname = \"a.b\"\nschema = \"env:SCHEMA:-{}\"\nexample = \"7\"\n").unwrap();
+    let spec = &config.event_types[0].spec;
+    assert_eq!((&spec.schema, &spec.example), (&Some(serde_json::json!({})), &Some(serde_json::json!(7))));
+    let one = |more: &str| format!("[[event_type]]\nname = \"a\"\n{more}\n");
+    insta::assert_snapshot!(problems(&one("shema = \"{}\"")), @"hookward.toml:3:1: unknown key `shema` in [[event_type]]; did you mean `schema`?");
+    insta::assert_snapshot!(problems(&one("schema = \"{\"")), @"hookward.toml:3:10: this is not JSON: EOF while parsing an object at line 1 column 1");
+    insta::assert_snapshot!(problems(&one("schema = '{\"type\":7}'")), @"");
+    insta::assert_snapshot!(problems(&one("schema = \"env:NOT_SET\"")), @"");
+    insta::assert_snapshot!(problems(&format!("{}{}", one(""), one(""))), @"");
+    insta::assert_snapshot!(problems("[[event_type]]\nname = \"a b\"\n"), @"");
+    insta::assert_snapshot!(problems("[publishing]\nundeclared_types = \"deny\"\n"), @"");
+    insta::assert_snapshot!(problems("[publishing]\nundeclared = \"refuse\"\n"), @"");
+}
+
+#[test]
 fn an_absent_variable_leaves_a_destination_out_with_a_notice() {
     let config = parse(
         r#"

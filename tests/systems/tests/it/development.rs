@@ -111,7 +111,9 @@ fn listen_loses_nothing_while_the_gateway_or_the_program_is_away_and_keeps_the_o
     listening.kill().unwrap();
     publish(&server, 11..=12);
     let listening = listen(&setup, &relay.url(), "publish", app.address, &["--state", &state]);
-    assert!(app.wait_for(7), "{said_before} {:?} {:?}", listening.printed(), listening.said());
+    let is_whole = |printed: &[String], _: &[String]| printed.iter().any(|line| line.contains(r#"\"n\":12"#));
+    let whole = app.running.wait_until(PATIENCE, is_whole);
+    assert!(whole, "{said_before} {:?} {:?}", listening.printed(), listening.said());
     came.extend(app.bodies());
     // An event whose end was not written down yet may come again, and none may be missing or out of order.
     let mut once = came.clone();
@@ -159,7 +161,7 @@ fn listen_proves_again_and_signs_anew() {
 fn tail_shows_events_and_attempts_as_they_happen() {
     let directory = tempfile::tempdir().unwrap();
     let config = "[[destination]]\nname = \"flaky\"\ntype = \"http\"\nurl = \"env:OUT\"\n\
-                  retry = { waits = [\"10ms\"], jitter_percent = 0 }\nallow_addresses = [\"127.0.0.0/8\"]\n";
+                  retry = { waits = [\"1s\"], jitter_percent = 0 }\nallow_addresses = [\"127.0.0.0/8\"]\n";
     let plain = setup(directory.path(), "");
     let app = Echo::start(&plain, "127.0.0.1:0", &[]);
     let setup = setup(directory.path(), config).env("OUT", &format!("http://{}/status/503", app.address));
