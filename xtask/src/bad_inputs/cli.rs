@@ -37,7 +37,7 @@ pub(super) fn run(only: Option<&str>, tally: &mut Tally) -> Result<()> {
     tally.skip(
         only,
         "cl-004-send-to-metadata",
-        "no command sends to a URL of the caller's: what leaves goes by a destination's egress rules",
+        "where `listen` forwards to is its user's choice on its user's machine; what leaves the gateway goes by egress rules",
     );
     if chosen.is_empty() {
         return Ok(());
