@@ -9,7 +9,7 @@ use systems::world;
 
 use crate::run::{has_or_installs, run, run_with};
 use crate::{
-    bad_inputs, constant_time, crash, leaks, octokit, oidc, readme, receivers, replays, rewrap, rotations,
+    addresses, bad_inputs, constant_time, crash, leaks, octokit, oidc, readme, receivers, replays, rewrap, rotations,
     schemathesis, switches, tidy,
 };
 
@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
     Step { name: "octokit", run: octokit::run },
     Step { name: "oidc", run: oidc::run },
     Step { name: "receivers", run: || receivers::run(None) },
+    Step { name: "addresses", run: || addresses::run(&addresses::Plan::short()) },
     Step { name: "bad inputs", run: || bad_inputs::run(None) },
     Step { name: "constant time", run: constant_time::run_all },
     Step { name: "schemathesis", run: || schemathesis::run(&schemathesis::Plan::short()) },

@@ -1,6 +1,7 @@
 //! `cargo xtask …`: everything the project checks about itself, by one command each. `ci` runs them all.
 //! Owns the list of commands; what a command does is in the module of its name.
 
+mod addresses;
 mod bad_inputs;
 mod bench;
 mod ci;
@@ -48,6 +49,8 @@ enum Command {
         /// Only courses whose name contains this: the examples', `packages`
         only: Option<String>,
     },
+    /// The judge of addresses against an independent table of a million of them
+    Addresses(addresses::Plan),
     /// The corpus of malformed and hostile requests, one line each
     BadInputs {
         /// Only cases whose id contains this
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Octokit => run::build_server().and_then(|()| octokit::run()),
         Command::Oidc => run::build_server().and_then(|()| oidc::run()),
         Command::Receivers { only } => run::build_server().and_then(|()| receivers::run(only.as_deref())),
+        Command::Addresses(plan) => addresses::run(&plan),
         Command::BadInputs { only } => run::build_server().and_then(|()| bad_inputs::run(only.as_deref())),
         Command::Openapi => run::build_server().and_then(|()| openapi::run()),
         Command::Replays(plan) => run::build_server().and_then(|()| replays::run(&plan)),
