@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hookward::Draft;
 use tokio::time::timeout;
 
@@ -11,7 +12,8 @@ use crate::destination::{Parcel, Report};
 use crate::engine::Inner;
 use crate::fanout;
 use crate::ids::{AttemptId, DeliveryId};
-use crate::model::{DeliveryCause, DestinationKind, Event, Outcome};
+use crate::model::{DeliveryCause, DestinationKind, Event, Outcome, REDACTED};
+use crate::redact::Credentials;
 use crate::registry::LiveDestination;
 use crate::settle::{Ran, conclude};
 use crate::signing::{Plan, Try, is_refusal};
@@ -48,6 +50,7 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
         Ok(plan) => attempt(&inner, &live, &plan, &draft, parcel, started_at).await,
         Err(problem) => (Report::failed(Outcome::Unusable, problem), vec![]),
     };
+    let report = without_credentials(report, inner.schemes().credentials());
     let duration = inner.clock().elapsed().saturating_sub(started);
     inner.count(report.outcome);
     let id = AttemptId::new(started_at, inner.entropy());
@@ -65,6 +68,18 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
     if disables && let Err(error) = inner.refresh().await {
         tracing::error!(%error, "a disabled destination is still in force here");
     }
+}
+
+/// Without the secret of whoever signs by sending it. Other credentials are known by their header, or to who set them.
+fn without_credentials(mut report: Report, credentials: Credentials<'_>) -> Report {
+    if let Some(exchange) = &mut report.exchange {
+        for (name, value) in exchange.request_headers.iter_mut().chain(&mut exchange.response_headers) {
+            if credentials.has_header(name) {
+                *value = Bytes::from_static(REDACTED.as_bytes());
+            }
+        }
+    }
+    report
 }
 
 /// What those are owed who tell how deliveries of this destination end.

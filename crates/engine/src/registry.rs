@@ -13,7 +13,7 @@ use crate::destination::command::CommandDestination;
 use crate::destination::http::HttpDestination;
 use crate::destination::report::ReportDestination;
 use crate::destination::{Parcel, Report};
-use crate::egress::SystemResolver;
+use crate::egress::{Deadlines, SystemResolver};
 use crate::engine::Parts;
 use crate::event_types::{EventTypes, in_force};
 use crate::handshake::Listing;
@@ -136,13 +136,13 @@ impl Runner {
         }
         match &spec.kind {
             DestinationKind::Http(http) => {
-                match HttpDestination::new(http, spec.timeout, &parts.egress, Arc::new(SystemResolver)) {
+                match HttpDestination::new(http, Deadlines::of(spec), &parts.egress, Arc::new(SystemResolver)) {
                     Ok(http) => Self::Http(Box::new(http)),
                     Err(error) => Self::Broken(error.to_string()),
                 }
             }
             DestinationKind::Report(report) => {
-                match ReportDestination::new(report, spec.timeout, &parts.egress, Arc::new(SystemResolver)) {
+                match ReportDestination::new(report, Deadlines::of(spec), &parts.egress, Arc::new(SystemResolver)) {
                     Ok(report) => Self::Report(Box::new(report)),
                     Err(error) => Self::Broken(error.to_string()),
                 }

@@ -13,6 +13,7 @@ pub(crate) mod deliveries;
 pub(crate) mod destinations;
 pub(crate) mod event_types;
 pub(crate) mod events;
+mod exchanges;
 pub(crate) mod extract;
 pub(crate) mod feeds;
 pub(crate) mod idempotency;

@@ -3,6 +3,7 @@
 //! documentation. What the settings do is the engine's and the listeners' business.
 
 mod command;
+mod deadlines;
 mod destinations;
 mod document;
 mod door;
@@ -114,6 +115,8 @@ pub struct Settings {
     pub egress_allow_everything: bool,
     /// What becomes of a published event whose type nobody declared.
     pub undeclared_types: Undeclared,
+    /// Whether this gateway's own listeners may be reached.
+    pub egress_allow_own: bool,
     /// How often the audit log's head is told as an event; never when absent.
     pub publish_head: Option<Duration>,
     /// PEM certificates trusted besides the public ones.
@@ -223,6 +226,7 @@ impl Config {
         check.schemes = sources::schemes(&mut check, &file.scheme);
         let settings = check.settings(&file);
         check.around.body_bytes = settings.limits.body_bytes;
+        check.around.egress_allow.clone_from(&settings.egress_allow);
         check.around.egress_allow_everything = settings.egress_allow_everything;
         if settings.egress_allow_everything {
             let notice =
@@ -407,6 +411,7 @@ impl<'a> Check<'a> {
             egress_allow: settings::reachable(self, &file.egress.allow, file.egress.allow_everything),
             egress_allow_everything: file.egress.allow_everything,
             undeclared_types: Undeclared::Accept,
+            egress_allow_own: file.egress.allow_own,
             publish_head: file.audit.publish_head.as_ref().map(|every| self.publish_head(every)),
             egress_roots: file.egress.extra_roots.clone(),
         }

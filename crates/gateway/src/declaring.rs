@@ -11,6 +11,7 @@ use hookward_engine::{
     Authority, Declared, DeclaredDestination, DeclaredEventType, DeclaredSource, Engine, EngineError, Kind, Planned,
     managed_by_file,
 };
+use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use crate::config::{
@@ -41,6 +42,7 @@ pub(crate) struct Rules {
     body_bytes: usize,
     retention: Retention,
     schemes: Vec<Scheme>,
+    egress_allow: Vec<IpNet>,
     egress_allow_everything: bool,
     commands: bool,
 }
@@ -52,6 +54,7 @@ impl Rules {
             body_bytes: settings.limits.body_bytes,
             retention,
             schemes: schemes.to_vec(),
+            egress_allow: settings.egress_allow.clone(),
             egress_allow_everything: settings.egress_allow_everything,
             commands: settings.commands_over_api,
         }
@@ -228,6 +231,7 @@ impl Declaring {
         Surroundings {
             body_bytes: self.rules.body_bytes,
             retention: self.rules.retention,
+            egress_allow: self.rules.egress_allow.clone(),
             egress_allow_everything: self.rules.egress_allow_everything,
             prefix,
             sources: others.filter_map(|one| Some((one.name.clone(), door(&one)?))).collect(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use hookward::Scheme;
 use hookward_engine::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use hookward_engine::destination::command::Supervisor;
-use hookward_engine::egress::EgressPolicy;
+use hookward_engine::egress::{EgressPolicy, OwnListeners};
 use hookward_engine::kms::cache::CachePolicy;
 use hookward_engine::kms::local::LocalKmsError;
 use hookward_engine::model::Principal;
@@ -165,6 +165,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let parts = parts(&settings, schemes.clone(), supervisor, Arc::clone(&clock), Arc::clone(&entropy))?;
+    let own = parts.egress.own.clone();
     let api_key_file = settings.data.join(data::API_KEY_FILE);
     let api_key = match api_key {
         Some(key) => key,
@@ -188,6 +189,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let ingest = Arc::new(ingest.map_err(StartError::Door)?);
     let (public, public_address) = listen(settings.public).await?;
     let (admin, admin_address) = listen(settings.admin).await?;
+    if !settings.egress_allow_own {
+        own.tell(vec![public_address, admin_address]);
+    }
     let sign_in = sign_in(&settings, oidc, admin_address, entropy)?;
     let body_bytes = limits.body_bytes;
     let api = Api::new(Arc::clone(&declaring), metrics, clock, &api_key, body_bytes, sign_in, tasks.clone());
@@ -232,7 +236,7 @@ fn parts(
     let checkouts = std::path::absolute(&checkouts).map_err(|cause| StartError::Path { path: checkouts, cause })?;
     let extra_roots_pem = settings.egress_roots.as_deref().map(read).transpose()?;
     let kms = kms::keychain(&settings.kms, &settings.data, start, &entropy, extra_roots_pem.as_deref())?;
-    let egress = EgressPolicy { allow: settings.egress_allow.clone(), extra_roots_pem };
+    let egress = EgressPolicy { allow: settings.egress_allow.clone(), extra_roots_pem, own: OwnListeners::default() };
     let undeclared = settings.undeclared_types;
     let store = Arc::new(store);
     Ok(Parts { store, kms, key_cache, clock, entropy, schemes, egress, supervisor, checkouts, undeclared })

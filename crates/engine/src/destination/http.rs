@@ -1,13 +1,14 @@
 //! The `http` kind: one POST of the raw bytes, one answer.
 //! Owns what is sent and how an answer is read. Addresses are judged by `egress`; whether to try again is not known here.
 
+pub mod exchange;
 mod headers;
 pub(super) mod retry_after;
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::header::HOST;
 use ::http::{Method, Request, Response};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -16,9 +17,11 @@ use tokio::time::timeout;
 
 use super::{InvalidDestination, Parcel, Report};
 use crate::clock::{Clock, Timestamp};
-use crate::egress::{ClientCertificate, Connector, EgressError, EgressPolicy, Endpoint, HttpClient, Resolve, is_alert};
+use crate::egress::{ClientCertificate, Connector, Deadlines, EgressPolicy, Endpoint, HttpClient, Resolve};
 use crate::model::{HttpSpec, Outcome, RESPONSE_EXCERPT_MAX};
 
+use exchange::Trace;
+pub(super) use exchange::failure;
 pub(super) use headers::HOP;
 use headers::HeaderPlan;
 
@@ -31,11 +34,11 @@ pub struct HttpDestination {
     endpoint: Endpoint,
     headers: HeaderPlan,
     client: HttpClient,
-    timeout: Duration,
+    deadlines: Deadlines,
 }
 
 impl HttpDestination {
-    /// A destination with these settings; `timeout` is the deadline of a whole attempt.
+    /// A destination with these settings.
     ///
     /// # Errors
     ///
@@ -43,11 +46,11 @@ impl HttpDestination {
     /// resolves to later is what counts; an address literal is judged at once.
     pub fn new(
         spec: &HttpSpec,
-        timeout: Duration,
+        deadlines: impl Into<Deadlines>,
         policy: &EgressPolicy,
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, InvalidDestination> {
-        Self::showing(None, spec, timeout, policy, resolver)
+        Self::showing(None, spec, deadlines, policy, resolver)
     }
 
     /// The same with a certificate that is shown to the receiver.
@@ -58,14 +61,14 @@ impl HttpDestination {
     pub fn showing(
         certificate: Option<ClientCertificate>,
         spec: &HttpSpec,
-        timeout: Duration,
+        deadlines: impl Into<Deadlines>,
         policy: &EgressPolicy,
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, InvalidDestination> {
-        let endpoint = Endpoint::parse(&spec.url)?;
-        let connector = Connector::showing(certificate, policy, &spec.allow_addresses, timeout, resolver)?;
+        let (endpoint, deadlines) = (Endpoint::parse(&spec.url)?, deadlines.into());
+        let connector = Connector::showing(certificate, policy, &spec.allow_addresses, deadlines, resolver)?;
         connector.check(&endpoint)?;
-        Ok(Self { endpoint, headers: HeaderPlan::new(spec)?, client: connector.into_client(), timeout })
+        Ok(Self { endpoint, headers: HeaderPlan::new(spec)?, client: connector.into_client(), deadlines })
     }
 
     /// Sends the parcel once and reads the head of the answer, and of its body what is kept.
@@ -73,28 +76,30 @@ impl HttpDestination {
     /// The answer's head decides: a 2xx is a success even if its body breaks off or never ends. The body is not
     /// decoded, not read beyond [`RESPONSE_EXCERPT_MAX`], and not waited for beyond the deadline.
     pub async fn attempt(&self, parcel: Parcel<'_>, clock: &dyn Clock) -> Report {
-        self.attempt_within(self.timeout, parcel, clock).await
+        self.attempt_within(self.deadlines.total, parcel, clock).await
     }
 
     /// The same with another deadline.
     pub(super) async fn attempt_within(&self, limit: Duration, parcel: Parcel<'_>, clock: &dyn Clock) -> Report {
-        let request = match self.request(parcel) {
+        let mut request = match self.request(parcel) {
             Ok(request) => request,
             Err(problem) => return Report::failed(Outcome::Unusable, problem),
         };
+        let mut trace = Trace::begin(self.endpoint.without_query(), &mut request);
         let mut answer = None;
         let exchange = async {
-            let response = self.client.request(request).await?;
+            let response = trace.send(&self.client, request, self.deadlines.first_byte).await?;
             let answer = answer.insert(Answer::new(&response, clock.now()));
             answer.read(response.into_body()).await;
-            Ok::<(), hyper_util::client::legacy::Error>(())
+            Ok::<(), Report>(())
         };
         let ended = timeout(limit, exchange).await;
-        match (answer, ended) {
+        let report = match (answer, ended) {
             (Some(answer), _) => answer.into_report(),
-            (None, Ok(Err(error))) => failure(&error),
-            (None, _) => Report::failed(Outcome::Timeout, format!("no answer within {limit:?}")),
-        }
+            (None, Ok(Err(report))) => report,
+            (None, _) => Report::failed(Outcome::Timeout, trace.overdue(limit)),
+        };
+        Report { exchange: Some(trace.finish()), ..report }
     }
 
     /// Where it sends to, without the path, which may be a secret.
@@ -109,6 +114,8 @@ impl HttpDestination {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.endpoint.uri().clone();
         *request.headers_mut() = self.headers.compose(&parcel)?;
+        // The client would write it too, but what is kept is what is sent.
+        request.headers_mut().insert(HOST, self.endpoint.host_header());
         Ok(request)
     }
 }
@@ -156,18 +163,4 @@ impl Answer {
             ..Report::failed(outcome, detail)
         }
     }
-}
-
-/// The report of an exchange that brought no answer.
-pub(super) fn failure(error: &(dyn Error + 'static)) -> Report {
-    let chain: Vec<&(dyn Error + 'static)> = std::iter::successors(Some(error), |&error| error.source()).collect();
-    if let Some(error) = chain.iter().find_map(|error| error.downcast_ref::<EgressError>()) {
-        return Report::failed(error.outcome(), error.to_string());
-    }
-    if chain.iter().any(|error| is_alert(*error)) {
-        return Report::failed(Outcome::Tls, "the receiver ended the TLS session: it wants another certificate");
-    }
-    // The first link only says that something failed.
-    let causes: Vec<String> = chain.iter().skip(1).map(ToString::to_string).collect();
-    Report::failed(Outcome::Broken, format!("no whole answer: {}", causes.join(": ")))
 }

@@ -9,16 +9,15 @@ mod subject;
 mod text;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::{InvalidDestination, Parcel, Report};
 use crate::clock::Clock;
-use crate::egress::{Connector, EgressPolicy, Endpoint, HttpClient, Resolve};
+use crate::egress::{Connector, Deadlines, EgressPolicy, Endpoint, HttpClient, Resolve};
 use crate::model::{Outcome, ReportProvider, ReportSpec};
 
-use api::Api;
+use api::{Api, Place};
 use subject::Subject;
 use text::Message;
 
@@ -28,26 +27,26 @@ pub struct ReportDestination {
     spec: ReportSpec,
     base: String,
     client: HttpClient,
-    timeout: Duration,
+    deadlines: Deadlines,
 }
 
 impl ReportDestination {
-    /// A destination with these settings; `timeout` is the deadline of all calls of an attempt together.
+    /// A destination with these settings. The deadline of an attempt is that of all its calls together.
     ///
     /// # Errors
     ///
     /// [`InvalidDestination`] if the settings can never work.
     pub fn new(
         spec: &ReportSpec,
-        timeout: Duration,
+        deadlines: impl Into<Deadlines>,
         policy: &EgressPolicy,
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, InvalidDestination> {
-        let endpoint = Endpoint::parse(&spec.api_url)?;
-        let connector = Connector::new(policy, &spec.allow_addresses, timeout, resolver)?;
+        let (endpoint, deadlines) = (Endpoint::parse(&spec.api_url)?, deadlines.into());
+        let connector = Connector::new(policy, &spec.allow_addresses, deadlines, resolver)?;
         connector.check(&endpoint)?;
         let base = spec.api_url.trim_end_matches('/').to_owned();
-        Ok(Self { spec: spec.clone(), base, client: connector.into_client(), timeout })
+        Ok(Self { spec: spec.clone(), base, client: connector.into_client(), deadlines })
     }
 
     /// Says once how the delivery that the parcel tells of ended. Saying it again changes nothing: a status has one
@@ -62,18 +61,21 @@ impl ReportDestination {
             Err(problem) => return Report::failed(Outcome::Unusable, problem),
         };
         let message = Message::new(concluded, &subject);
-        let api = Api::new(&self.client, &self.base, self.spec.provider, &parcel.signature, clock);
+        let place = Place { client: &self.client, base: &self.base, first_byte: self.deadlines.first_byte };
+        let api = Api::new(place, self.spec.provider, &parcel.signature, clock);
         let calls = async {
             match self.spec.provider {
                 ReportProvider::Github => github::tell(&api, &self.spec, &subject, &message).await,
                 ReportProvider::Gitlab => gitlab::tell(&api, &self.spec, &subject, &message).await,
             }
         };
-        match timeout(self.timeout, calls).await {
+        let total = self.deadlines.total;
+        let report = match timeout(total, calls).await {
             Ok(Ok(told)) => done(&told.join(", ")),
             Ok(Err(report)) => *report,
-            Err(_) => Report::failed(Outcome::Timeout, format!("not everything was told within {:?}", self.timeout)),
-        }
+            Err(_) => Report::failed(Outcome::Timeout, format!("not everything was told within {total:?}")),
+        };
+        Report { exchange: api.last(), ..report }
     }
 }
 

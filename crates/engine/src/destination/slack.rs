@@ -5,7 +5,6 @@
 pub mod template;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::http::header::CONTENT_TYPE;
 use serde_json::json;
@@ -14,7 +13,7 @@ use self::template::{Subject, Template};
 use super::http::{HOP, HttpDestination};
 use super::{InvalidDestination, Parcel, Report, rfc3339};
 use crate::clock::Clock;
-use crate::egress::{EgressPolicy, Resolve};
+use crate::egress::{Deadlines, EgressPolicy, Resolve};
 use crate::model::{HttpSpec, RequestRecord, SlackSpec};
 
 /// A destination that is a channel of Slack's.
@@ -25,7 +24,7 @@ pub struct SlackDestination {
 }
 
 impl SlackDestination {
-    /// What posts to `url`; `timeout` is the deadline of a whole attempt.
+    /// What posts to `url`.
     ///
     /// # Errors
     ///
@@ -33,7 +32,7 @@ impl SlackDestination {
     pub fn new(
         spec: &SlackSpec,
         url: &str,
-        timeout: Duration,
+        deadlines: impl Into<Deadlines>,
         policy: &EgressPolicy,
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, InvalidDestination> {
@@ -46,7 +45,7 @@ impl SlackDestination {
             oauth2: None,
             mtls: None,
         };
-        Ok(Self { template, http: HttpDestination::new(&http, timeout, policy, resolver)? })
+        Ok(Self { template, http: HttpDestination::new(&http, deadlines, policy, resolver)? })
     }
 
     /// Posts the text once.

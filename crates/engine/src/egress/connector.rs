@@ -12,7 +12,7 @@ use std::time::Duration;
 use ::http::Uri;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ipnet::IpNet;
@@ -27,7 +27,8 @@ use tower_service::Service;
 
 use super::client_certificate::{CertificateProblem, ClientCertificate};
 use super::judge::{Blocked, is_web_port, judge, judge_port};
-use super::{EgressError, EgressPolicy, Endpoint, Host, Resolve, UrlProblem};
+use super::line::{Line, Measured, Stage};
+use super::{Deadlines, EgressError, EgressPolicy, Endpoint, Host, OwnListeners, Resolve, Unconnected, UrlProblem};
 use crate::destination::InvalidDestination;
 
 /// An HTTP/1.1 client, with connections of its own, whose every connection has passed the guard.
@@ -44,19 +45,17 @@ const ANSWER_HEAD_MAX: usize = 64 * 1024;
 /// The most headers of an answer.
 const ANSWER_HEADERS_MAX: usize = 128;
 
-type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, EgressError>> + Send>>;
+type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
-/// Connects to judged addresses, with TLS where the URL says so.
+/// Connects to judged addresses, with TLS where the URL says so, and measures how long that takes.
 #[derive(Debug, Clone)]
 pub struct Connector {
-    https: HttpsConnector<Dialer>,
+    tls: Arc<ClientConfig>,
     guard: Arc<Guard>,
 }
 
 impl Connector {
     /// A connector for one destination, which may reach public addresses and `allow`.
-    ///
-    /// The lookup gets half of the attempt's `deadline`, dialling a third, each at most ten seconds.
     ///
     /// # Errors
     ///
@@ -64,10 +63,10 @@ impl Connector {
     pub fn new(
         policy: &EgressPolicy,
         allow: &[IpNet],
-        deadline: Duration,
+        deadlines: impl Into<Deadlines>,
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, InvalidDestination> {
-        Self::showing(None, policy, allow, deadline, resolver)
+        Self::showing(None, policy, allow, deadlines, resolver)
     }
 
     /// The same with a certificate that is shown to whoever asks for one.
@@ -79,11 +78,10 @@ impl Connector {
         certificate: Option<ClientCertificate>,
         policy: &EgressPolicy,
         allow: &[IpNet],
-        deadline: Duration,
+        deadlines: impl Into<Deadlines>,
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, InvalidDestination> {
-        let guard = Arc::new(Guard::new(policy, allow, deadline, resolver));
-        let dialer = Dialer(Arc::clone(&guard));
+        let guard = Arc::new(Guard::new(policy, allow, deadlines, resolver));
         let roots = policy.extra_roots_pem.as_deref();
         let tls = match certificate {
             None => tls_config(roots)?,
@@ -92,8 +90,7 @@ impl Connector {
                 with_key.map_err(|_| InvalidDestination::Certificate(CertificateProblem::Mismatch))?
             }
         };
-        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-        Ok(Self { https: https.wrap_connector(dialer), guard })
+        Ok(Self { tls: Arc::new(tls), guard })
     }
 
     /// Refuses at once what a connection to `endpoint` is sure to be refused for. A name is not resolved: what it
@@ -103,13 +100,7 @@ impl Connector {
     ///
     /// [`InvalidDestination`]: a forbidden address, or a name or port that is only for ranges allowed explicitly.
     pub fn check(&self, endpoint: &Endpoint) -> Result<(), InvalidDestination> {
-        match endpoint.host() {
-            Host::Address(address) => Ok(self.guard.judge(*address, endpoint.port())?),
-            Host::Name(_) if !self.guard.allow.is_empty() => Ok(()),
-            Host::Name(_) if endpoint.is_single_label() => Err(UrlProblem::SingleLabel.into()),
-            Host::Name(_) if !is_web_port(endpoint.port()) => Err(UrlProblem::NotWebPort.into()),
-            Host::Name(_) => Ok(()),
-        }
+        check(endpoint, &self.guard.allow, &self.guard.own)
     }
 
     /// A client on this connector. Its connections are shared with nobody.
@@ -123,55 +114,107 @@ impl Connector {
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = EgressError;
-    type Future = Connecting<Self::Response>;
+/// Refuses a URL that no destination could deliver to that may reach public addresses and `allow`.
+///
+/// # Errors
+///
+/// [`InvalidDestination`], as of [`Connector::check`].
+pub fn check_url(url: &str, allow: &[IpNet]) -> Result<(), InvalidDestination> {
+    check(&Endpoint::parse(url)?, allow, &OwnListeners::default())
+}
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EgressError>> {
+fn check(endpoint: &Endpoint, allow: &[IpNet], own: &OwnListeners) -> Result<(), InvalidDestination> {
+    match endpoint.host() {
+        Host::Address(address) => Ok(judge_all(*address, endpoint.port(), allow, own)?),
+        Host::Name(_) if !allow.is_empty() => Ok(()),
+        Host::Name(_) if endpoint.is_single_label() => Err(UrlProblem::SingleLabel.into()),
+        Host::Name(_) if !is_web_port(endpoint.port()) => Err(UrlProblem::NotWebPort.into()),
+        Host::Name(_) => Ok(()),
+    }
+}
+
+/// What a connection is that stands.
+type Stream = Measured<TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>>;
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = Unconnected;
+    type Future = Connecting<Self::Response, Unconnected>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unconnected>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.https.call(uri);
+        let line = Arc::new(Line::new());
+        let host = uri.host().unwrap_or_default().to_owned();
+        let dialer = Dialer { guard: Arc::clone(&self.guard), line: Arc::clone(&line) };
+        let connecting = HttpsConnector::from((dialer, Arc::clone(&self.tls))).call(uri);
+        let deadlines = self.guard.deadlines;
         // The attempt has its own deadline. This one ends a handshake that the client went on with after the attempt.
-        let limit = self.guard.deadline.saturating_add(Duration::from_secs(1));
+        let limit = deadlines.connect.unwrap_or(deadlines.total.saturating_add(Duration::from_secs(1)));
         Box::pin(async move {
-            match timeout(limit, connecting).await {
-                Ok(Ok(stream)) => Ok(stream),
+            let error = match timeout(limit, connecting).await {
+                Ok(Ok(stream)) => {
+                    if matches!(stream, MaybeHttpsStream::Https(_)) {
+                        line.end();
+                    }
+                    return Ok(TokioIo::new(Measured::new(TokioIo::new(stream), line)));
+                }
                 // Whatever did not come from the dialer came from the handshake.
-                Ok(Err(error)) => Err(match error.downcast::<EgressError>() {
+                Ok(Err(error)) => match error.downcast::<EgressError>() {
                     Ok(error) => *error,
                     Err(error) => EgressError::Tls(error.to_string()),
-                }),
-                Err(_) => Err(EgressError::Tls("the handshake did not end in time".to_owned())),
-            }
+                },
+                Err(_) => EgressError::Late { host, limit, stage: still(line.stage()) },
+            };
+            Err(Unconnected { error, timings: line.tell() })
         })
+    }
+}
+
+/// What goes on in a stage that does not end.
+fn still(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Resolve => "its name was still being looked up",
+        Stage::Connect => "nothing answered there yet",
+        Stage::Tls => "the TLS handshake was still going on",
     }
 }
 
 /// Opens TCP connections to judged addresses.
 #[derive(Debug, Clone)]
-struct Dialer(Arc<Guard>);
+struct Dialer {
+    guard: Arc<Guard>,
+    line: Arc<Line>,
+}
 
 impl Service<Uri> for Dialer {
     type Response = TokioIo<TcpStream>;
     type Error = EgressError;
-    type Future = Connecting<Self::Response>;
+    type Future = Connecting<Self::Response, EgressError>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EgressError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let guard = Arc::clone(&self.0);
+        let Self { guard, line } = self.clone();
         Box::pin(async move {
             let endpoint = Endpoint::of(&uri).map_err(|problem| EgressError::Dns {
                 host: uri.host().unwrap_or_default().to_owned(),
                 problem: problem.to_string(),
             })?;
-            let addresses = guard.addresses(&endpoint).await?;
-            guard.dial(&endpoint, &addresses).await.map(TokioIo::new)
+            line.begin(Stage::Resolve);
+            let addresses = guard.addresses(&endpoint).await;
+            if matches!(endpoint.host(), Host::Name(_)) {
+                line.end();
+            }
+            line.begin(Stage::Connect);
+            let stream = guard.dial(&endpoint, &addresses?).await?;
+            line.end();
+            line.begin(Stage::Tls);
+            Ok(TokioIo::new(stream))
         })
     }
 }
@@ -180,15 +223,21 @@ impl Service<Uri> for Dialer {
 #[derive(Debug)]
 pub(crate) struct Guard {
     allow: Vec<IpNet>,
-    deadline: Duration,
+    own: OwnListeners,
+    deadlines: Deadlines,
     resolver: Arc<dyn Resolve>,
 }
 
 impl Guard {
-    /// A guard for one destination, which may reach public addresses and `allow`. A lookup gets half of the attempt's
-    /// `deadline`, at most ten seconds.
-    pub(crate) fn new(policy: &EgressPolicy, allow: &[IpNet], deadline: Duration, resolver: Arc<dyn Resolve>) -> Self {
-        Self { allow: policy.allow.iter().chain(allow).copied().collect(), deadline, resolver }
+    /// A guard for one destination, which may reach public addresses and `allow`.
+    pub(crate) fn new(
+        policy: &EgressPolicy,
+        allow: &[IpNet],
+        deadlines: impl Into<Deadlines>,
+        resolver: Arc<dyn Resolve>,
+    ) -> Self {
+        let allow = policy.allow.iter().chain(allow).copied().collect();
+        Self { allow, own: policy.own.clone(), deadlines: deadlines.into(), resolver }
     }
 
     /// Whether each of the addresses is in a range that is allowed explicitly.
@@ -203,15 +252,25 @@ impl Guard {
             Host::Name(name) => self.resolve(name).await?,
         };
         for &address in &addresses {
-            self.judge(address, endpoint.port())
+            judge_all(address, endpoint.port(), &self.allow, &self.own)
                 .map_err(|blocked| EgressError::Blocked { host: endpoint.host().to_string(), blocked })?;
         }
         Ok(addresses)
     }
 
-    fn judge(&self, address: IpAddr, port: u16) -> Result<(), Blocked> {
-        judge(address, &self.allow)?;
-        judge_port(address, port, &self.allow)
+    /// How long a lookup may take: where connecting has a deadline of its own, that is what ends it.
+    fn lookup_max(&self) -> Duration {
+        self.deadlines.connect.map_or(STEP_MAX.min(self.deadlines.total / 2), |_| STEP_MAX)
+    }
+
+    /// How long each of `count` addresses may take to answer, likewise.
+    fn dial_max(&self, count: usize) -> Duration {
+        let count = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+        match self.deadlines.connect {
+            Some(_) if count == 1 => STEP_MAX,
+            Some(connect) => STEP_MAX.min(connect) / count,
+            None => STEP_MAX.min(self.deadlines.total / 3) / count,
+        }
     }
 
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, EgressError> {
@@ -219,7 +278,7 @@ impl Guard {
         // With a final dot the name is complete, so that no local search list can bend it. Where private ranges are
         // reached on purpose, so are private names.
         let absolute = if self.allow.is_empty() { format!("{}.", name.trim_end_matches('.')) } else { name.to_owned() };
-        let limit = STEP_MAX.min(self.deadline / 2);
+        let limit = self.lookup_max();
         match timeout(limit, self.resolver.resolve(&absolute)).await {
             Ok(Ok(addresses)) if addresses.is_empty() => Err(failed("it has no address".to_owned())),
             Ok(Ok(addresses)) => Ok(addresses),
@@ -231,7 +290,7 @@ impl Guard {
     /// The first connection that stands, trying both address families early.
     async fn dial(&self, endpoint: &Endpoint, addresses: &[IpAddr]) -> Result<TcpStream, EgressError> {
         let candidates = alternate_families(addresses);
-        let limit = STEP_MAX.min(self.deadline / 3) / u32::try_from(candidates.len().max(1)).unwrap_or(u32::MAX);
+        let limit = self.dial_max(candidates.len());
         let mut problem = "it has no address".to_owned();
         for address in candidates {
             match timeout(limit, TcpStream::connect(SocketAddr::new(address, endpoint.port()))).await {
@@ -246,6 +305,15 @@ impl Guard {
         }
         Err(EgressError::Connect { host: endpoint.host().to_string(), problem })
     }
+}
+
+fn judge_all(address: IpAddr, port: u16, allow: &[IpNet], own: &OwnListeners) -> Result<(), Blocked> {
+    judge(address, allow)?;
+    judge_port(address, port, allow)?;
+    if own.contain(address, port) {
+        return Err(Blocked { address, reason: "this gateway itself listens there" });
+    }
+    Ok(())
 }
 
 /// The first few addresses, families taking turns, so that one broken family cannot use up the time.

@@ -4,7 +4,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ::http::Uri;
+use ::http::uri::{Authority, Scheme};
+use ::http::{HeaderValue, Uri};
 
 /// The longest URL, in bytes.
 pub const URL_MAX: usize = 2048;
@@ -115,6 +116,21 @@ impl Endpoint {
     /// The URL as it was written.
     pub fn uri(&self) -> &Uri {
         &self.uri
+    }
+
+    /// The URL without its query, which may carry a token.
+    pub fn without_query(&self) -> String {
+        let scheme = self.uri.scheme_str().unwrap_or_default();
+        let authority = self.uri.authority().map_or("", Authority::as_str);
+        format!("{scheme}://{authority}{}", self.uri.path())
+    }
+
+    /// What a request's `Host` says: the port only where it is not the scheme's own.
+    pub(crate) fn host_header(&self) -> HeaderValue {
+        let default = if self.uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+        let host = self.uri.host().unwrap_or_default();
+        let text = if self.port == default { host.to_owned() } else { format!("{host}:{}", self.port) };
+        HeaderValue::try_from(text).expect("a host is printable ASCII")
     }
 
     /// The host.

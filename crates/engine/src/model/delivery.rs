@@ -133,6 +133,8 @@ pub struct Attempt {
 /// One request and the head of its answer, without credentials.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exchange {
+    /// How it was asked: `POST`, …
+    pub method: String,
     /// Where the request went, without its query.
     pub target: String,
     /// The request's headers; credentials in them are redacted.
@@ -156,7 +158,7 @@ pub struct Timings {
     /// TLS.
     #[serde(default, rename = "tls_us", with = "optional_micros", skip_serializing_if = "Option::is_none")]
     pub tls: Option<Duration>,
-    /// From the request's last byte, or its first where the answer was earlier, to the answer's first.
+    /// From the last byte of the request that was sent before it, to the answer's first.
     #[serde(default, rename = "first_byte_us", with = "optional_micros", skip_serializing_if = "Option::is_none")]
     pub first_byte: Option<Duration>,
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::answers::Text;
 use super::caller::{Caller, Read, Redeliver};
 use super::events::moment;
+use super::exchanges;
 use super::extract::{Path, Query};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
@@ -96,6 +97,7 @@ struct Tried {
     id: String,
     number: u32,
     started_at: String,
+    /// Of the whole attempt.
     duration_ms: u64,
     #[schemars(with = "String", extend("enum" = [
         "success", "status", "exit", "dns", "connect", "tls", "timeout", "broken", "blocked", "spawn", "checkout",
@@ -109,6 +111,10 @@ struct Tried {
     /// The versions of the secrets that signed it.
     signed_by: Vec<u32>,
     detail: String,
+    /// The node that made it.
+    node: Option<String>,
+    /// What was sent and what came back, where requests are made.
+    exchange: Option<exchanges::Shown>,
     /// The answer's or the output's first bytes, as text.
     excerpt: String,
 }
@@ -248,6 +254,8 @@ fn tried(attempt: Attempt) -> Tried {
         exit_code: attempt.exit_code,
         signed_by: attempt.signed_by,
         detail: attempt.detail,
+        node: attempt.node.map(|node| node.to_string()),
+        exchange: attempt.exchange.map(exchanges::shown),
         excerpt: String::from_utf8_lossy(&attempt.excerpt).into_owned(),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -51,6 +52,10 @@ pub(crate) struct Shown {
     retry: Retry,
     concurrency: u32,
     timeout_ms: u64,
+    /// Until the connection stands.
+    connect_timeout_ms: Option<u64>,
+    /// From the request's last byte to the answer's first.
+    first_byte_timeout_ms: Option<u64>,
     /// The schemes that deliveries are signed with, side by side; the first is the one that a secret is for unless it says.
     signing: Vec<Signs>,
     grace_s: u64,
@@ -242,7 +247,9 @@ fn shown(destination: Destination, now: Timestamp) -> Shown {
         order: spec.order.map(Order::from),
         retry: Retry { waits_s: spec.retry.waits_s, jitter_percent: spec.retry.jitter_percent },
         concurrency: spec.concurrency,
-        timeout_ms: u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX),
+        timeout_ms: millis(spec.timeout),
+        connect_timeout_ms: spec.limits.connect.map(millis),
+        first_byte_timeout_ms: spec.limits.first_byte.map(millis),
         signing: spec.signing.into_iter().map(|signing| signs(signing, now)).collect(),
         grace_s: spec.grace.as_secs(),
         managed_by: destination.declaration.manager.name(),
@@ -280,6 +287,10 @@ fn kind(kind: DestinationKind) -> Kind {
             Kind::Command { argv: command.argv, directory: command.directory, environment: names(command.environment) }
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn without_query(url: &str) -> String {

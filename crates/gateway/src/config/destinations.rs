@@ -4,15 +4,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use hookward_engine::model::{
-    DestinationKind, DestinationSpec, Health, HttpSpec, Limits, PullSpec, RetrySchedule, Rules,
-};
+use hookward_engine::model::{DestinationKind, DestinationSpec, Health, HttpSpec, PullSpec, RetrySchedule, Rules};
 use hookward_engine::{OWN, PUBLISH};
 use serde_json::Value;
 use toml::Spanned;
 
-use super::settings::{Absent, allow_addresses, bounded, event_types, name, pairs, refuse, resolve, url_problem};
-use super::{Check, DestinationDeclaration, command, file, order, problems, report, sign, values};
+use super::settings::{Absent, allow_addresses, bounded, event_types, name, pairs, refuse, resolve, unreachable};
+use super::{Check, DestinationDeclaration, command, deadlines, file, order, problems, report, sign, values};
 
 const GRACE: Duration = Duration::from_secs(86_400);
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -73,6 +71,7 @@ fn destination(
     };
     let order = order::order(check, file.order.take(), file.kind.get_ref(), &retry);
     let timeout = timeout(check, &file);
+    let limits = deadlines::limits(check, &file, timeout);
     let concurrency = bounded(check, file.concurrency.as_ref(), CONCURRENCY, 1..=1024, "concurrency");
     report::token_as_signature(check, &mut file);
     let signing = file.sign.take();
@@ -96,7 +95,7 @@ fn destination(
         retry,
         concurrency,
         timeout,
-        limits: Limits::default(),
+        limits,
         health: Health::default(),
         order,
         signing,
@@ -176,7 +175,8 @@ fn http(check: &mut Check<'_>, file: file::Destination) -> Result<Option<HttpSpe
         return Ok(None);
     };
     let value = resolve(check, &url)?;
-    if let Some(problem) = value.as_deref().and_then(url_problem) {
+    let allow_addresses = allow_addresses(check, file.allow_addresses.as_ref());
+    if let Some(problem) = value.as_deref().and_then(|value| unreachable(check, value, &allow_addresses)) {
         check.problem(&url, format!("this url cannot be used: {problem}"));
     }
     let forwarded_at = file.forward_headers.as_ref().map(Spanned::span);
@@ -201,7 +201,6 @@ fn http(check: &mut Check<'_>, file: file::Destination) -> Result<Option<HttpSpe
         }
     }
     let set_headers = pairs(check, file.set_headers, header_problem)?;
-    let allow_addresses = allow_addresses(check, file.allow_addresses.as_ref());
     Ok(value.map(|url| HttpSpec {
         url,
         forward_headers: forward_headers.into_iter().map(Spanned::into_inner).collect(),

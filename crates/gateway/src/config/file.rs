@@ -141,6 +141,7 @@ impl Default for Limits {
 pub(super) struct Egress {
     pub(super) allow: Vec<Spanned<Range>>,
     pub(super) allow_everything: bool,
+    pub(super) allow_own: bool,
     pub(super) extra_roots: Option<PathBuf>,
 }
 
@@ -298,6 +299,8 @@ pub(super) struct Destination {
     #[serde(default)]
     pub(super) retry: Retry,
     pub(super) timeout: Option<Spanned<Lapse>>,
+    pub(super) connect_timeout: Option<Spanned<Lapse>>,
+    pub(super) first_byte_timeout: Option<Spanned<Lapse>>,
     pub(super) concurrency: Option<Spanned<Size>>,
     pub(super) sign: Option<Signs>,
     pub(super) grace: Option<Lapse>,

@@ -4,7 +4,7 @@
 use hookward_engine::model::{ReportProvider, ReportSpec};
 use toml::Spanned;
 
-use super::settings::{Absent, allow_addresses, refuse, resolve, url_problem};
+use super::settings::{Absent, allow_addresses, refuse, resolve, unreachable};
 use super::{Check, file, problems};
 
 /// The settings that only this type has.
@@ -47,11 +47,13 @@ pub(super) fn report(check: &mut Check<'_>, file: file::Destination) -> Result<O
             return Ok(None);
         }
     };
+    let allow_addresses = allow_addresses(check, file.allow_addresses.as_ref());
     let api_url = match &file.api {
         None => api_url.to_owned(),
         Some(api) => {
             let Some(url) = resolve(check, api)? else { return Ok(None) };
-            if let Some(problem) = url_problem(&url).or_else(|| url.contains('?').then_some("it has a query")) {
+            let has_query = || url.contains('?').then(|| "it has a query".to_owned());
+            if let Some(problem) = unreachable(check, &url, &allow_addresses).or_else(has_query) {
                 check.problem(api, format!("this `api` cannot be used: {problem}"));
             }
             url
@@ -71,7 +73,7 @@ pub(super) fn report(check: &mut Check<'_>, file: file::Destination) -> Result<O
         status: file.status.map(Spanned::into_inner),
         check_run: file.check_run.map(Spanned::into_inner),
         comment,
-        allow_addresses: allow_addresses(check, file.allow_addresses.as_ref()),
+        allow_addresses,
     }))
 }
 

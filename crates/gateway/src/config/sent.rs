@@ -3,6 +3,7 @@
 
 use hookward::Scheme;
 use hookward_engine::model::Retention;
+use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use super::document::Document;
@@ -17,6 +18,8 @@ pub(crate) struct Surroundings {
     pub(crate) body_bytes: usize,
     /// What is kept of a source that says nothing of its own.
     pub(crate) retention: Retention,
+    /// Ranges that every destination may reach although they are not public.
+    pub(crate) egress_allow: Vec<IpNet>,
     /// Whether a range of addresses may be all of them.
     pub(crate) egress_allow_everything: bool,
     /// Under which path sources stand that name none.
@@ -34,6 +37,7 @@ impl Default for Surroundings {
         Self {
             body_bytes: usize::MAX,
             retention: Retention::default(),
+            egress_allow: Vec::new(),
             egress_allow_everything: false,
             prefix: "/in".to_owned(),
             sources: Vec::new(),

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hookward::Secret;
+use hookward_engine::destination::InvalidDestination;
+use hookward_engine::egress::check_url;
 use ipnet::IpNet;
 use toml::Spanned;
 
@@ -87,12 +89,14 @@ pub(super) fn pairs(
     Ok(pairs)
 }
 
+const NOT_A_URL: &str = "it is not a URL";
+
 /// Why `url` is not one that can be called. The url itself is not repeated: it may hold a credential.
 pub(super) fn url_problem(url: &str) -> Option<&'static str> {
     if values::is_interpolated(url) {
         return Some(values::NOT_INTERPOLATED);
     }
-    let Ok(uri) = url.parse::<http::Uri>() else { return Some("it is not a URL") };
+    let Ok(uri) = url.parse::<http::Uri>() else { return Some(NOT_A_URL) };
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Some("it does not begin with `http://` or `https://`");
     }
@@ -104,6 +108,20 @@ pub(super) fn url_problem(url: &str) -> Option<&'static str> {
         return Some("its host or port is missing");
     }
     url.contains('#').then_some("it has a fragment, which is never sent")
+}
+
+/// Why nothing could be delivered to `url`, were `allow` allowed besides public addresses.
+pub(super) fn unreachable(check: &Check<'_>, url: &str, allow: &[IpNet]) -> Option<String> {
+    if let Some(problem) = url_problem(url).filter(|&problem| problem != NOT_A_URL) {
+        return Some(problem.to_owned());
+    }
+    let allow: Vec<IpNet> = check.around.egress_allow.iter().chain(allow).copied().collect();
+    match check_url(url, &allow) {
+        Ok(()) => None,
+        Err(InvalidDestination::Url(problem)) => Some(problem.to_string()),
+        Err(InvalidDestination::Blocked(blocked)) => Some(blocked.to_string()),
+        Err(other) => Some(other.to_string()),
+    }
 }
 
 /// `["*"]` is every type, kept as an empty list.

@@ -1,5 +1,6 @@
 //! One authenticated JSON call to a code host's API, and how its answer becomes a report when it is not a success.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
@@ -12,9 +13,10 @@ use serde_json::Value;
 
 use crate::clock::{Clock, Timestamp};
 use crate::destination::Report;
-use crate::destination::http::{failure, retry_after};
+use crate::destination::http::exchange::Trace;
+use crate::destination::http::retry_after;
 use crate::egress::HttpClient;
-use crate::model::{Outcome, RESPONSE_EXCERPT_MAX, ReportProvider};
+use crate::model::{Exchange, Outcome, RESPONSE_EXCERPT_MAX, ReportProvider};
 
 /// The longest answer that is read, in bytes: a page of comments.
 const ANSWER_MAX: usize = 8 << 20;
@@ -26,10 +28,19 @@ const PAGES_MAX: usize = 20;
 /// A call that did not succeed, as the attempt's report.
 pub(super) type Failed = Box<Report>;
 
+/// Where an API is, and how it is called.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) client: &'a HttpClient,
+    pub(super) base: &'a str,
+    pub(super) first_byte: Option<Duration>,
+}
+
 /// A code host's API as one attempt uses it.
 pub(super) struct Api<'a> {
-    client: &'a HttpClient,
-    base: &'a str,
+    place: Place<'a>,
+    /// What was exchanged last.
+    last: Mutex<Option<Exchange>>,
     provider: ReportProvider,
     authorization: Option<HeaderValue>,
     clock: &'a dyn Clock,
@@ -45,8 +56,7 @@ pub(super) struct Comment {
 
 impl<'a> Api<'a> {
     pub(super) fn new(
-        client: &'a HttpClient,
-        base: &'a str,
+        place: Place<'a>,
         provider: ReportProvider,
         signature: &[(String, String)],
         clock: &'a dyn Clock,
@@ -57,7 +67,12 @@ impl<'a> Api<'a> {
             value.set_sensitive(true);
             Some(value)
         });
-        Self { client, base, provider, authorization, clock }
+        Self { place, last: Mutex::default(), provider, authorization, clock }
+    }
+
+    /// What the last call exchanged: the one that failed, if one did.
+    pub(super) fn last(self) -> Option<Exchange> {
+        self.last.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends `body` and requires a success; what it answers is not needed.
@@ -115,7 +130,7 @@ impl<'a> Api<'a> {
     ) -> Result<(StatusCode, Bytes, Option<Duration>), Failed> {
         let unusable = |problem: String| Box::new(Report::failed(Outcome::Unusable, problem));
         let content = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let mut request = Request::builder().method(method.clone()).uri(format!("{}{path}", self.base));
+        let mut request = Request::builder().method(method.clone()).uri(format!("{}{path}", self.place.base));
         if let Some(headers) = request.headers_mut() {
             headers.insert(USER_AGENT, HeaderValue::from_static(concat!("Hookward/", env!("CARGO_PKG_VERSION"))));
             let accept = match self.provider {
@@ -134,15 +149,28 @@ impl<'a> Api<'a> {
                 headers.insert(AUTHORIZATION, authorization.clone());
             }
         }
-        let request =
+        let mut request =
             request.body(Full::new(content)).map_err(|error| unusable(format!("{method} {path}: {error}")))?;
-        let response = self.client.request(request).await.map_err(|error| Box::new(failure(&error)))?;
-        let (head, body) = response.into_parts();
-        let retry_after = wait_asked(&head.headers, self.clock.now());
-        let answer = read(body).await.map_err(|problem| {
-            Box::new(Report::failed(Outcome::Broken, format!("{method} {path} answered {}: {problem}", head.status)))
+        let target = format!("{}{}", self.place.base, path.split('?').next().unwrap_or(path));
+        let mut trace = Trace::begin(target, &mut request);
+        let answer = self.exchange(&mut trace, request).await;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(trace.finish());
+        let (status, headers, answer) = answer?;
+        let answer = answer.map_err(|problem| {
+            Box::new(Report::failed(Outcome::Broken, format!("{method} {path} answered {status}: {problem}")))
         })?;
-        Ok((head.status, answer, retry_after))
+        Ok((status, answer, wait_asked(&headers, self.clock.now())))
+    }
+
+    /// The answer, and its body or why that could not be read.
+    async fn exchange(
+        &self,
+        trace: &mut Trace,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, HeaderMap, Result<Bytes, String>), Failed> {
+        let response = trace.send(self.place.client, request, self.place.first_byte).await.map_err(Box::new)?;
+        let (head, body) = response.into_parts();
+        Ok((head.status, head.headers, read(body).await))
     }
 }
 

@@ -228,9 +228,12 @@ pub(super) fn condition(cells: &Cells<'_, '_>) -> Result<Condition> {
 
 /// What was exchanged in an attempt. One that was made before this was kept, or that made no request, has no target.
 pub(super) fn exchange(cells: &Cells<'_, '_>) -> Result<Option<Exchange>> {
-    let Some(target) = cells.get::<Option<String>>("target")? else { return Ok(None) };
+    let Some(line) = cells.get::<Option<String>>("target")? else { return Ok(None) };
+    let split = line.split_once(' ').ok_or_else(|| cells.problem("column `target` names no method".to_owned()))?;
+    let (method, target) = (split.0.to_owned(), split.1.to_owned());
     let headers = |column| headers::decode(cells.bytes(column)?).map_err(|problem| cells.problem(problem));
     Ok(Some(Exchange {
+        method,
         target,
         request_headers: headers("request_headers")?,
         response_headers: headers("response_headers")?,

@@ -148,7 +148,7 @@ pub(super) fn insert_attempt(connection: &Connection, delivery_seq: i64, attempt
             &attempt.excerpt[..],
             attempt.detail,
             attempt.node.as_ref().map(NodeId::as_bytes),
-            exchange.map(|exchange| &exchange.target),
+            exchange.map(|exchange| format!("{} {}", exchange.method, exchange.target)),
             exchange.map(|exchange| headers::encode(&exchange.request_headers)),
             exchange.map(|exchange| headers::encode(&exchange.response_headers)),
             exchange.map(|exchange| json_text(&exchange.timings)),

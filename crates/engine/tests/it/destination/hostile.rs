@@ -59,7 +59,8 @@ async fn an_answer_that_never_comes_is_a_timeout_and_the_connection_is_closed() 
         let (server, mut hung_up) = stalling(head).await;
         let report = attempt(&server, BRIEF).await;
         assert_eq!((report.outcome, report.status), (Outcome::Timeout, None), "{head:?}");
-        assert_eq!(report.detail, "no answer within 150ms");
+        let what = if head.is_empty() { "answer" } else { "whole head of an answer" };
+        assert_eq!(report.detail, format!("no {what} within 150ms"));
         hung_up.recv().await.unwrap();
     }
 }
@@ -219,4 +220,159 @@ async fn one_attempt_that_hangs_does_not_hold_up_the_next() {
         report = hanging => panic!("the first ended first: {report:?}"),
         outcome = next => assert_eq!(outcome, Outcome::Success),
     }
+}
+
+/// A server that reads the request and then does `behave`.
+async fn behaving<R>(behave: impl Fn(TcpStream) -> R + Copy + Send + Sync + 'static) -> Server
+where
+    R: Future<Output = ()> + Send + 'static,
+{
+    Server::start(move |mut stream, _| async move {
+        Received::read(&mut stream).await.unwrap();
+        behave(stream).await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_read_to_the_deadline_and_no_longer() {
+    let server = behaving(|mut stream| async move {
+        let mut piece = &b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n"[..];
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        while stream.write_all(piece).await.is_ok() {
+            piece = b"x";
+            ticks.tick().await;
+        }
+    });
+    let server = server.await;
+    let report = attempt(&server, FAIR).await;
+    assert_eq!((report.outcome, report.status), (Outcome::Success, Some(200)));
+    assert!(report.excerpt.len() < 1000, "{}", report.excerpt.len());
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_counts_from_its_head_on() {
+    // In its head it is none; in its body its status stands.
+    for (piece, outcome) in [
+        ("HTTP/1.1 200 OK\r\ncontent-len", Outcome::Broken),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf", Outcome::Success),
+        ("HTTP/1.1 503 Busy\r\ncontent-length: 100\r\n\r\nhalf", Outcome::Status),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", Outcome::Success),
+    ] {
+        let server = behaving(move |mut stream| async move {
+            stream.write_all(piece.as_bytes()).await.unwrap();
+            // Until this is read the reset would take it along.
+            while stream.try_write(b"").is_err() {}
+            let _ = tokio::time::timeout(BRIEF, stream.read(&mut [0])).await;
+            reset(stream);
+        });
+        let report = attempt(&server.await, AMPLE).await;
+        assert_eq!(report.outcome, outcome, "{piece:?}: {}", report.detail);
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_never_blown_up() {
+    // A block of DEFLATE that says to write its one byte 258 times, again and again: a thousandfold.
+    let bomb =
+        [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xec\xc1\x01\x01\0\0\0\x80\x90\xfe\xaf\xee\x08\n"[..], &[0; 100_000]].concat();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len());
+    let (server, mut requests) = Server::answering([head.as_bytes(), &bomb].concat()).await;
+    let report = attempt(&server, AMPLE).await;
+    assert_eq!(report.excerpt, bomb[..RESPONSE_EXCERPT_MAX]);
+    assert!(requests.recv().await.unwrap().header("accept-encoding").is_empty());
+}
+
+#[tokio::test]
+async fn answers_before_the_answer_change_nothing() {
+    let answers = [
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 None\r\n\r\n", Some(204)),
+        (
+            "HTTP/1.1 103 Early Hints\r\nlink: <http://127.0.0.1/>\r\n\r\nHTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n",
+            Some(500),
+        ),
+        ("HTTP/1.1 100 Continue\r\n\r\n", None),
+        ("HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n", Some(101)),
+    ];
+    for (answer, status) in answers {
+        let server = behaving(move |mut stream| async move { stream.write_all(answer.as_bytes()).await.unwrap() });
+        let report = attempt(&server.await, AMPLE).await;
+        assert_eq!(report.status, status, "{answer:?}: {}", report.detail);
+        assert!(report.outcome != Outcome::Success || status == Some(204), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_before_the_request_was_read_is_one() {
+    let server = Server::start(|mut stream, _| async move {
+        stream.peek(&mut [0]).await.unwrap();
+        stream.write_all(b"HTTP/1.1 413 Too large\r\ncontent-length: 4\r\n\r\nless").await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let server = server.await;
+    let destination = destination(&spec(&server.url()), FAIR).unwrap();
+    for size in [2, 32 << 20] {
+        let report = destination.attempt(Sample::new(vec![0; size]).parcel(), &Standing(NOW)).await;
+        assert_eq!((report.outcome, report.status), (Outcome::Status, Some(413)), "{size}: {}", report.detail);
+        assert_eq!(&report.excerpt[..], b"less");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_closes_on_a_request_is_tried_once_more_at_most() {
+    let (sender, mut seen) = mpsc::unbounded_channel();
+    let server = Server::start(move |mut stream, number| {
+        let sender = sender.clone();
+        async move {
+            // Every connection takes one request, and closes on the second as soon as it comes.
+            for turn in 0..2 {
+                let Some(received) = Received::read(&mut stream).await else { return };
+                sender.send((number, turn, received.header("hookward-delivery-id")[0].to_owned())).unwrap();
+                if turn == 0 {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                }
+            }
+        }
+    });
+    let server = server.await;
+    let destination = destination(&spec(&server.url()), AMPLE).unwrap();
+    for _ in 0..4 {
+        let sample = Sample::new("{}");
+        let report = destination.attempt(sample.parcel(), &Standing(NOW)).await;
+        let mut tries = Vec::new();
+        while let Ok(one) = seen.try_recv() {
+            tries.push(one);
+        }
+        // What was read is not sent again by itself: whether it had an effect is not known, and the schedule decides.
+        assert!(matches!(tries.len(), 1 | 2), "{tries:?}");
+        assert!(tries.iter().all(|(_, _, id)| *id == sample.delivery.to_string()), "{tries:?}");
+        let answered = tries.iter().any(|(_, turn, _)| *turn == 0);
+        assert_eq!(report.outcome == Outcome::Success, answered, "{}", report.detail);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_after_the_deadline_reaches_nobody() {
+    let (sender, mut late) = mpsc::unbounded_channel();
+    let server = Server::start(move |mut stream, number| {
+        let sender = sender.clone();
+        async move {
+            Received::read(&mut stream).await.unwrap();
+            if number == 0 {
+                // The gateway has hung up by then.
+                let hung_up = stream.read(&mut [0]).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate").await;
+                sender.send(hung_up.is_ok()).unwrap();
+                return;
+            }
+            stream.write_all(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        }
+    });
+    let server = server.await;
+    let destination = destination(&spec(&server.url()), BRIEF).unwrap();
+    let sample = Sample::new("{}");
+    assert_eq!(destination.attempt(sample.parcel(), &Standing(NOW)).await.outcome, Outcome::Timeout);
+    assert!(late.recv().await.unwrap());
+    let next = destination.attempt(sample.parcel(), &Standing(NOW)).await;
+    assert_eq!((next.outcome, next.status), (Outcome::Status, Some(500)));
 }

@@ -28,6 +28,7 @@ async fn the_body_is_sent_byte_for_byte() {
     let destination = destination(&spec, AMPLE).unwrap();
     for body in [Vec::new(), (0..=255).collect(), vec![b'x'; 3 << 20]] {
         let report = destination.attempt(Sample::new(body.clone()).parcel(), &Standing(NOW)).await;
+        let report = Report { exchange: None, ..report };
         let expected = Report { status: Some(200), excerpt: "thanks".into(), ..Report::failed(Outcome::Success, "") };
         assert_eq!(report, expected);
         let received = requests.recv().await.unwrap();

@@ -53,6 +53,7 @@ async fn attempt(server: &Server, certificate: Option<(&str, &str)>) -> Report {
     let policy = EgressPolicy {
         allow: nets(&["127.0.0.0/8"]),
         extra_roots_pem: Some(include_bytes!("../tls/root.pem").to_vec()),
+        ..EgressPolicy::default()
     };
     let spec = spec(&format!("https://receiver.test:{}/", server.address.port()));
     let resolver = Told::new(&[&["127.0.0.1"]]);

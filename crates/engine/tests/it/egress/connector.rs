@@ -10,7 +10,7 @@ use hookward_engine::egress::{Connector, EgressError, EgressPolicy, Resolve, Url
 use hookward_engine::model::Outcome;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
@@ -19,7 +19,8 @@ use crate::support::outbound::{AMPLE, BRIEF, NOW, Received, Sample, Server, Stan
 const OK: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 fn policy(allow: &[&str]) -> EgressPolicy {
-    EgressPolicy { allow: nets(allow), extra_roots_pem: Some(include_bytes!("../tls/root.pem").to_vec()) }
+    let extra_roots_pem = Some(include_bytes!("../tls/root.pem").to_vec());
+    EgressPolicy { allow: nets(allow), extra_roots_pem, ..EgressPolicy::default() }
 }
 
 fn to(url: &str, policy: &EgressPolicy, deadline: Duration, names: Arc<dyn Resolve>) -> HttpDestination {
@@ -77,7 +78,7 @@ async fn the_blocked_and_the_unreachable_look_alike_open_or_closed() {
     for port in [open.address.port(), closed] {
         let url = format!("http://receiver.test:{port}/");
         let destination = to(&url, &policy(&[]), AMPLE, Told::new(&[&["127.0.0.1"]]));
-        details.push(attempt(&destination).await);
+        details.push(Report { exchange: None, ..attempt(&destination).await });
     }
     assert_eq!(details[0], details[1]);
     assert_eq!(open.connections(), 0);
@@ -97,13 +98,13 @@ async fn an_address_literal_passes_the_same_judge() {
         assert!(matches!(result, Err(InvalidDestination::Blocked(_))), "{url}");
         // The connector does not rely on that.
         let mut connector = Connector::new(&EgressPolicy::default(), &[], AMPLE, Told::new(&[])).unwrap();
-        let error = connector.call(url.parse().unwrap()).await.err().unwrap();
+        let error = connector.call(url.parse().unwrap()).await.err().unwrap().error;
         assert!(matches!(error, EgressError::Blocked { .. }), "{url}: {error}");
     }
     for host in ["2130706433", "0x7f.1", "0177.0.0.1", "127.0.0.1."] {
         let mut connector =
             Connector::new(&policy(&["127.0.0.0/8"]), &[], AMPLE, Told::new(&[&["127.0.0.1"]])).unwrap();
-        let error = connector.call(format!("http://{host}:{port}/").parse().unwrap()).await.err().unwrap();
+        let error = connector.call(format!("http://{host}:{port}/").parse().unwrap()).await.err().unwrap().error;
         assert_eq!(error.outcome(), Outcome::Dns, "{host}: {error}");
     }
     assert_eq!(canary.connections(), 0);
@@ -242,6 +243,52 @@ async fn tls_is_checked_and_never_done_without() {
         assert!(report.detail.contains(reason), "{}", report.detail);
     }
     assert_eq!(plain.outcome, Outcome::Tls, "{}", plain.detail);
+    let self_signed = tls_server(include_bytes!("../tls/self-signed.pem")).await;
+    let report = over_tls(&self_signed, "receiver.test", &trusting).await;
+    assert_eq!((report.outcome, report.detail.contains("UnknownIssuer")), (Outcome::Tls, true), "{}", report.detail);
+}
+
+#[tokio::test]
+async fn an_old_version_of_tls_is_none() {
+    let server = Server::start(|mut stream, _| async move {
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).await.unwrap();
+        let mut hello = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+        stream.read_exact(&mut hello).await.unwrap();
+        // A hello of TLS 1.0, which picks a cipher of its time.
+        let answer = [&[22, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1][..], &[7; 32], &[0, 0, 0x2f, 0]].concat();
+        stream.write_all(&answer).await.unwrap();
+        while stream.read(&mut [0; 1024]).await.is_ok_and(|count| count > 0) {}
+    });
+    let report = over_tls(&server.await, "receiver.test", &policy(&["127.0.0.0/8"])).await;
+    assert_eq!(report.outcome, Outcome::Tls, "{}", report.detail);
+}
+
+#[tokio::test]
+async fn the_gateway_itself_is_never_dialled_whatever_is_allowed() {
+    let own = Server::start(|_, _| async {}).await;
+    let (other, _requests) = Server::answering(OK).await;
+    let port = own.address.port();
+    let policy = policy(&["0.0.0.0/0", "::/0"]);
+    let before = to(&format!("http://127.0.0.1:{port}/"), &policy, AMPLE, Told::new(&[]));
+    policy.own.tell(vec![own.address]);
+    // Neither what was declared before the listeners stood, nor a name, nor another form of the address.
+    let report = attempt(&before).await;
+    assert_eq!(report.outcome, Outcome::Blocked);
+    assert!(report.detail.ends_with("is not permitted: this gateway itself listens there"), "{}", report.detail);
+    for address in ["127.0.0.1", "::ffff:127.0.0.1", "0.0.0.0"] {
+        let names = Told::new(&[&[address]]);
+        let named = to(&format!("http://receiver.test:{port}/"), &policy, AMPLE, names);
+        assert_eq!(attempt(&named).await.outcome, Outcome::Blocked, "{address}");
+    }
+    let mut refused = spec(&own.url());
+    refused.allow_addresses = nets(&["127.0.0.1/32"]);
+    let result = HttpDestination::new(&refused, AMPLE, &policy, Told::new(&[]));
+    assert!(matches!(result, Err(InvalidDestination::Blocked(_))), "{result:?}");
+    assert_eq!(own.connections(), 0);
+    // What else listens here is another's affair.
+    let neighbour = to(&other.url(), &policy, AMPLE, Told::new(&[]));
+    assert_eq!(attempt(&neighbour).await.outcome, Outcome::Success);
 }
 
 #[tokio::test]
@@ -259,7 +306,7 @@ async fn a_handshake_that_stalls_ends_at_the_deadline() {
 #[test]
 fn extra_roots_have_to_be_certificates() {
     for pem in [&b""[..], b"not a certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-        let policy = EgressPolicy { allow: Vec::new(), extra_roots_pem: Some(pem.to_vec()) };
+        let policy = EgressPolicy { extra_roots_pem: Some(pem.to_vec()), ..EgressPolicy::default() };
         let result = Connector::new(&policy, &[], AMPLE, Told::new(&[]));
         assert!(matches!(result, Err(InvalidDestination::Roots(_))), "{:?}", Bytes::from_static(pem));
     }

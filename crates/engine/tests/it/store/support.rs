@@ -281,6 +281,7 @@ pub(crate) fn request_of(node: u32, now: Timestamp, room: &[(u32, u32)]) -> Clai
 /// What was sent and what came back.
 pub(crate) fn exchange() -> Exchange {
     Exchange {
+        method: "POST".to_owned(),
         target: "https://example.com/hook".to_owned(),
         request_headers: vec![("content-type".to_owned(), Bytes::from_static(b"application/json"))],
         response_headers: vec![("x-note".to_owned(), Bytes::from_static(b"\xff not text"))],

@@ -16,7 +16,7 @@ use hookward_engine::clock::{Clock, SystemEntropy, Timestamp};
 use hookward_engine::destination::command::{Checkouts, Supervisor};
 use hookward_engine::destination::http::HttpDestination;
 use hookward_engine::destination::{InvalidDestination, Parcel};
-use hookward_engine::egress::{EgressPolicy, Resolve};
+use hookward_engine::egress::{Deadlines, EgressPolicy, Resolve};
 use hookward_engine::ids::{DeliveryId, EventId};
 use hookward_engine::model::{HttpSpec, OUTPUT_BYTES, RequestRecord};
 use ipnet::IpNet;
@@ -246,6 +246,12 @@ impl Received {
         Some(received)
     }
 
+    /// Reads whatever is there and comes at once.
+    pub(crate) async fn drain(stream: &mut TcpStream) {
+        let mut piece = [0; 64 * 1024];
+        while let Ok(Ok(1..)) = tokio::time::timeout(Duration::from_millis(20), stream.read(&mut piece)).await {}
+    }
+
     /// Every value of a header, in order.
     pub(crate) fn header(&self, name: &str) -> Vec<&str> {
         self.headers.iter().filter(|(own, _)| own == name).map(|(_, value)| value.as_str()).collect()
@@ -269,8 +275,11 @@ pub(crate) fn nets(texts: &[&str]) -> Vec<IpNet> {
 }
 
 /// A destination with these settings that resolves no name.
-pub(crate) fn destination(spec: &HttpSpec, timeout: Duration) -> Result<HttpDestination, InvalidDestination> {
-    HttpDestination::new(spec, timeout, &EgressPolicy::default(), Told::new(&[]))
+pub(crate) fn destination(
+    spec: &HttpSpec,
+    deadlines: impl Into<Deadlines>,
+) -> Result<HttpDestination, InvalidDestination> {
+    HttpDestination::new(spec, deadlines, &EgressPolicy::default(), Told::new(&[]))
 }
 
 /// Checkouts that nothing has been asked of.

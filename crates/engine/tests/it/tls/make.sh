@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the certificates of the TLS tests: a root, and under it one certificate for `receiver.test` and one that has
-# expired; a root of clients, a client's certificate under it, and one of a stranger's own making. They prove nothing to
-# anybody: the roots are trusted by the tests only.
+# expired, and one that vouches for itself; a root of clients, a client's certificate under it, and one of a stranger's own
+# making. They prove nothing to anybody: the roots are trusted by the tests only.
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
@@ -51,3 +51,5 @@ sign "$work/clients.key" 'Hookward test clients' root 20250101000000Z 2125010100
     -keyfile "$work/clients.key" -selfsign
 sign client.key sender.test client 20250101000000Z 21250101000000Z client.pem -cert clients.pem -keyfile "$work/clients.key"
 sign stranger.key stranger.test client 20250101000000Z 21250101000000Z stranger.pem -keyfile stranger.key -selfsign
+openssl req -x509 -key server.key -subj '/CN=receiver.test' -addext 'subjectAltName=DNS:receiver.test' \
+    -addext 'basicConstraints=critical,CA:FALSE' -days 36500 -out self-signed.pem

@@ -1,5 +1,9 @@
 //! What a configuration may not say because it would be dangerous, or could only be a mistake.
 
+use std::time::Duration;
+
+use hookward_engine::model::Limits;
+
 use super::{parse, problems};
 
 fn destination(rest: &str) -> String {
@@ -127,4 +131,33 @@ fn sessions_do_not_cross_a_network_in_the_open() {
     }
     insta::assert_snapshot!(problems(&admin("http://hooks.example.com")), @"hookward.toml:2:10: `origin` of [admin] begins with `https://`: sessions would cross the network in the open");
     insta::assert_snapshot!(problems(&admin("https://hooks.example.com/x")), @r#"hookward.toml:2:10: `origin` is like "https://hooks.example.com": a scheme and a host, no path"#);
+}
+
+#[test]
+fn the_parts_of_an_attempt_have_deadlines_within_its_own() {
+    let config =
+        parse(&destination("timeout = \"10s\"\nconnect_timeout = \"10s\"\nfirst_byte_timeout = \"300ms\"")).unwrap();
+    let limits = &config.destinations[0].spec.limits;
+    assert_eq!((limits.connect, limits.first_byte), (Some(Duration::from_secs(10)), Some(Duration::from_millis(300))));
+    assert_eq!(parse(&destination("")).unwrap().destinations[0].spec.limits, Limits::default());
+    insta::assert_snapshot!(problems(&destination("timeout = \"10s\"\nconnect_timeout = \"11s\"")), @"hookward.toml:6:19: `connect_timeout` is at most the `timeout` of the whole attempt, which is 10s");
+    insta::assert_snapshot!(problems(&destination("first_byte_timeout = \"0s\"")), @"hookward.toml:5:22: `first_byte_timeout` must be longer than zero");
+    insta::assert_snapshot!(problems(&destination("conect_timeout = \"1s\"")).lines().next().unwrap(), @"hookward.toml:5:1: unknown field `conect_timeout`, did you mean `connect_timeout`?");
+    let command = "[[destination]]\nname = \"a\"\ntype = \"command\"\nargv = [\"true\"]\nconnect_timeout = \"1s\"\n";
+    insta::assert_snapshot!(problems(command), @"hookward.toml:5:19: a destination of type `command` has no `connect_timeout`");
+}
+
+#[test]
+fn a_url_that_nothing_could_be_delivered_to_is_a_mistake() {
+    let to =
+        |url: &str, rest: &str| format!("[[destination]]\nname = \"a\"\ntype = \"http\"\nurl = \"{url}\"\n{rest}\n");
+    insta::assert_snapshot!(problems(&to("http://127.0.0.1:9000/", "")), @"hookward.toml:4:7: this url cannot be used: the address 127.0.0.1 is not permitted: loopback");
+    insta::assert_snapshot!(problems(&to("http://metadata/", "")), @"hookward.toml:4:7: this url cannot be used: the host is a single word, which names nothing public; it needs an address range that is allowed");
+    for allowed in ["allow_addresses = [\"127.0.0.0/8\"]", "[egress]\nallow = [\"127.0.0.0/8\"]"] {
+        assert!(parse(&to("http://127.0.0.1:9000/", allowed)).is_ok(), "{allowed}");
+    }
+    let report = "[[destination]]\nname = \"r\"\ntype = \"report\"\nof = \"a\"\nprovider = \"github\"\ntoken = \"env:TOKEN\"\nstatus = \"x\"\napi = \"https://10.0.0.1/\"\n";
+    assert!(
+        problems(&format!("{}{report}", destination(""))).contains("this `api` cannot be used: the address 10.0.0.1")
+    );
 }
