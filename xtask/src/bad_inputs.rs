@@ -6,7 +6,12 @@ mod cli;
 mod config;
 mod corpus;
 mod expand;
+mod isolated;
 mod kms;
+mod names;
+mod outbound_receiver;
+mod outbound_url;
+mod script;
 mod wire;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -40,6 +45,8 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     config::run(only, &mut tally)?;
     cli::run(only, &mut tally)?;
     kms::run(only, &mut tally)?;
+    outbound_url::run(only, &mut tally)?;
+    outbound_receiver::run(only, &mut tally)?;
     let Tally { cases, failed, skipped } = tally;
     ensure!(cases + skipped > 0, "no case is called so");
     println!("bad-inputs: {cases} cases, {failed} failed, {skipped} not applicable");

@@ -5,6 +5,7 @@ mod sent;
 mod stored;
 
 use hookward::Scheme;
+use hookward_engine::egress::OwnListeners;
 use hookward_engine::ids::OrganizationId;
 use hookward_engine::model::{Declaration, DestinationKind, Manager, Principal, Retention, Source};
 use hookward_engine::{
@@ -43,18 +44,20 @@ pub(crate) struct Rules {
     retention: Retention,
     schemes: Vec<Scheme>,
     egress_allow: Vec<IpNet>,
+    own: OwnListeners,
     egress_allow_everything: bool,
     commands: bool,
 }
 
 impl Rules {
     /// Those of the file that is served.
-    pub(crate) fn new(settings: &Settings, retention: Retention, schemes: &[Scheme]) -> Self {
+    pub(crate) fn new(settings: &Settings, retention: Retention, schemes: &[Scheme], own: OwnListeners) -> Self {
         Self {
             body_bytes: settings.limits.body_bytes,
             retention,
             schemes: schemes.to_vec(),
             egress_allow: settings.egress_allow.clone(),
+            own,
             egress_allow_everything: settings.egress_allow_everything,
             commands: settings.commands_over_api,
         }
@@ -232,6 +235,7 @@ impl Declaring {
             body_bytes: self.rules.body_bytes,
             retention: self.rules.retention,
             egress_allow: self.rules.egress_allow.clone(),
+            own: self.rules.own.clone(),
             egress_allow_everything: self.rules.egress_allow_everything,
             prefix,
             sources: others.filter_map(|one| Some((one.name.clone(), door(&one)?))).collect(),

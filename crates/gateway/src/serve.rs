@@ -171,7 +171,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Some(key) => key,
         None => data::api_key(&api_key_file, &*entropy)?,
     };
-    let rules = Rules::new(&settings, retention, &schemes);
+    let rules = Rules::new(&settings, retention, &schemes, own.clone());
     let engine = Engine::open(parts).await?;
     let declaring = Arc::new(Declaring::new(engine.clone(), rules));
     if is_file {

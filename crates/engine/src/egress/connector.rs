@@ -114,13 +114,13 @@ impl Connector {
     }
 }
 
-/// Refuses a URL that no destination could deliver to that may reach public addresses and `allow`.
+/// Refuses a URL that no destination could deliver to that may reach public addresses and `allow`, but not `own`.
 ///
 /// # Errors
 ///
 /// [`InvalidDestination`], as of [`Connector::check`].
-pub fn check_url(url: &str, allow: &[IpNet]) -> Result<(), InvalidDestination> {
-    check(&Endpoint::parse(url)?, allow, &OwnListeners::default())
+pub fn check_url(url: &str, allow: &[IpNet], own: &OwnListeners) -> Result<(), InvalidDestination> {
+    check(&Endpoint::parse(url)?, allow, own)
 }
 
 fn check(endpoint: &Endpoint, allow: &[IpNet], own: &OwnListeners) -> Result<(), InvalidDestination> {

@@ -2,6 +2,7 @@
 //! Owns where in what was sent a problem is; the rules are the file's.
 
 use hookward::Scheme;
+use hookward_engine::egress::OwnListeners;
 use hookward_engine::model::Retention;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
@@ -20,6 +21,8 @@ pub(crate) struct Surroundings {
     pub(crate) retention: Retention,
     /// Ranges that every destination may reach although they are not public.
     pub(crate) egress_allow: Vec<IpNet>,
+    /// Where the gateway itself listens, which none of them reaches.
+    pub(crate) own: OwnListeners,
     /// Whether a range of addresses may be all of them.
     pub(crate) egress_allow_everything: bool,
     /// Under which path sources stand that name none.
@@ -38,6 +41,7 @@ impl Default for Surroundings {
             body_bytes: usize::MAX,
             retention: Retention::default(),
             egress_allow: Vec::new(),
+            own: OwnListeners::default(),
             egress_allow_everything: false,
             prefix: "/in".to_owned(),
             sources: Vec::new(),

@@ -116,7 +116,7 @@ pub(super) fn unreachable(check: &Check<'_>, url: &str, allow: &[IpNet]) -> Opti
         return Some(problem.to_owned());
     }
     let allow: Vec<IpNet> = check.around.egress_allow.iter().chain(allow).copied().collect();
-    match check_url(url, &allow) {
+    match check_url(url, &allow, &check.around.own) {
         Ok(()) => None,
         Err(InvalidDestination::Url(problem)) => Some(problem.to_string()),
         Err(InvalidDestination::Blocked(blocked)) => Some(blocked.to_string()),

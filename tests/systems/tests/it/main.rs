@@ -7,6 +7,7 @@ mod checkout;
 mod contracts;
 mod development;
 mod disk;
+mod exchange;
 mod publishing;
 mod qflow;
 mod qualifio;

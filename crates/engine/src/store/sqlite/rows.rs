@@ -226,7 +226,7 @@ pub(super) fn condition(cells: &Cells<'_, '_>) -> Result<Condition> {
     Ok(Condition { failing_since: cells.optional_time("failing_since_ms")?, open, recovering })
 }
 
-/// What was exchanged in an attempt. One that was made before this was kept, or that made no request, has no target.
+/// What was exchanged in an attempt; column `target` has the method before it. One that was made before this was kept, or that made no request, has no target.
 pub(super) fn exchange(cells: &Cells<'_, '_>) -> Result<Option<Exchange>> {
     let Some(line) = cells.get::<Option<String>>("target")? else { return Ok(None) };
     let split = line.split_once(' ').ok_or_else(|| cells.problem("column `target` names no method".to_owned()))?;

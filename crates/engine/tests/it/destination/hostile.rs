@@ -310,7 +310,7 @@ async fn an_answer_before_the_request_was_read_is_one() {
         std::future::pending::<()>().await;
     });
     let server = server.await;
-    let destination = destination(&spec(&server.url()), FAIR).unwrap();
+    let destination = destination(&spec(&server.url()), AMPLE).unwrap();
     for size in [2, 32 << 20] {
         let report = destination.attempt(Sample::new(vec![0; size]).parcel(), &Standing(NOW)).await;
         assert_eq!((report.outcome, report.status), (Outcome::Status, Some(413)), "{size}: {}", report.detail);

@@ -75,6 +75,7 @@ async fn a_destination_is_shown_without_its_credentials() {
 {
   "allow_addresses": [],
   "concurrency": 8,
+  "connect_timeout_ms": null,
   "created_at": "TIME",
   "declared": {
     "event_types": [
@@ -94,6 +95,7 @@ async fn a_destination_is_shown_without_its_credentials() {
     "push.*"
   ],
   "filter": null,
+  "first_byte_timeout_ms": null,
   "forward_headers": [],
   "grace_s": 86400,
   "id": "dst_ID",

@@ -142,7 +142,7 @@ fn the_parts_of_an_attempt_have_deadlines_within_its_own() {
     assert_eq!(parse(&destination("")).unwrap().destinations[0].spec.limits, Limits::default());
     insta::assert_snapshot!(problems(&destination("timeout = \"10s\"\nconnect_timeout = \"11s\"")), @"hookward.toml:6:19: `connect_timeout` is at most the `timeout` of the whole attempt, which is 10s");
     insta::assert_snapshot!(problems(&destination("first_byte_timeout = \"0s\"")), @"hookward.toml:5:22: `first_byte_timeout` must be longer than zero");
-    insta::assert_snapshot!(problems(&destination("conect_timeout = \"1s\"")).lines().next().unwrap(), @"hookward.toml:5:1: unknown field `conect_timeout`, did you mean `connect_timeout`?");
+    insta::assert_snapshot!(problems(&destination("conect_timeout = \"1s\"")).lines().next().unwrap(), @"hookward.toml:5:1: unknown key `conect_timeout` in [[destination]]; did you mean `connect_timeout`?");
     let command = "[[destination]]\nname = \"a\"\ntype = \"command\"\nargv = [\"true\"]\nconnect_timeout = \"1s\"\n";
     insta::assert_snapshot!(problems(command), @"hookward.toml:5:19: a destination of type `command` has no `connect_timeout`");
 }
