@@ -66,7 +66,7 @@ fn clippy() -> Result<()> {
 
 /// What tests start besides the product. The others need programs of their own and say so.
 fn programs() -> Result<()> {
-    for program in ["curl", "git", "openssl"] {
+    for program in ["curl", "faketime", "git", "openssl"] {
         has_or_installs("tests", program, program)?;
     }
     Ok(())
