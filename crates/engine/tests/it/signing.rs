@@ -42,7 +42,7 @@ fn qlens(with: Option<SignWith>) -> (Signing, &'static str) {
 }
 
 async fn rig(destination: DeclaredDestination) -> Rig {
-    Rig::new(Declared { sources: vec![github()], destinations: vec![destination] }).await
+    Rig::new(Declared { sources: vec![github()], destinations: vec![destination], ..Declared::default() }).await
 }
 
 impl Rig {
@@ -77,7 +77,7 @@ impl Rig {
     }
 
     async fn declares(&self, destination: DeclaredDestination) -> Result<(), EngineError> {
-        let declared = Declared { sources: vec![github()], destinations: vec![destination] };
+        let declared = Declared { sources: vec![github()], destinations: vec![destination], ..Declared::default() };
         self.engine.declare(&Principal::config(), Authority::ServedFile, declared).await.map(drop)
     }
 }
