@@ -217,17 +217,6 @@ impl Engine {
         destinations
     }
 
-    /// The destinations of an organization with a scheme that signs no more because its end has come, and that scheme.
-    pub fn ended_schemes(&self, organization: OrganizationId) -> Vec<(String, String)> {
-        let now = self.inner.clock().now();
-        let destinations = self.destinations(organization).into_iter().filter(|one| !one.is_retired());
-        let ended = destinations.flat_map(|destination| {
-            let ended = destination.spec.signing.into_iter().filter(|signing| !signing.signs_at(now));
-            ended.map(|signing| (destination.name.clone(), signing.scheme)).collect::<Vec<_>>()
-        });
-        ended.collect()
-    }
-
     /// What the store has to show. Only the corridor writes.
     pub fn store(&self) -> &dyn Records {
         &*self.inner.parts.store

@@ -10,7 +10,8 @@ use hookward::{Draft, Key, Scheme, UnixTime};
 
 use crate::clock::Timestamp;
 use crate::destination::Report;
-use crate::engine::Inner;
+use crate::engine::{Engine, Inner};
+use crate::ids::OrganizationId;
 use crate::keyring::{Keyring, Live};
 use crate::model::{DestinationKind, Outcome, SealedSecret, SignWith, Signing};
 use crate::registry::LiveDestination;
@@ -49,6 +50,19 @@ impl Signer {
 
     fn reception(&self) -> MutexGuard<'_, Reception> {
         self.reception.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// The destinations of an organization with a scheme that signs no more because its end has come, and that scheme.
+    pub fn ended_schemes(&self, organization: OrganizationId) -> Vec<(String, String)> {
+        let now = self.inner().clock().now();
+        let destinations = self.destinations(organization).into_iter().filter(|one| !one.is_retired());
+        let ended = destinations.flat_map(|destination| {
+            let ended = destination.spec.signing.into_iter().filter(|signing| !signing.signs_at(now));
+            ended.map(|signing| (destination.name.clone(), signing.scheme)).collect::<Vec<_>>()
+        });
+        ended.collect()
     }
 }
 
