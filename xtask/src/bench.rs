@@ -3,6 +3,7 @@
 mod deliver;
 mod flood;
 mod ingest;
+mod isolation;
 mod load;
 mod rivals;
 mod verify;
@@ -26,6 +27,8 @@ pub(crate) enum Bench {
     /// The bare client of `deliver`
     #[command(hide = true)]
     Bare(deliver::Bare),
+    /// A hundred destinations, of which none, one or fifty never answer
+    Isolation(isolation::Plan),
     /// Verification, beside a bare HMAC of the same bytes and the crates standardwebhooks and svix
     Verify,
 }
@@ -42,6 +45,7 @@ pub(crate) fn execute(bench: &Bench) -> Result<()> {
         Bench::Flood(plan) => flood::run(plan),
         Bench::Deliver(plan) => deliver::run(plan),
         Bench::Bare(plan) => deliver::run_bare(plan),
+        Bench::Isolation(plan) => isolation::run(plan),
         Bench::Verify => verify::run_all(),
     }
 }

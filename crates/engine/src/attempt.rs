@@ -7,17 +7,19 @@ use bytes::Bytes;
 use hookward::Draft;
 use tokio::time::timeout;
 
+use crate::breaker::{self, Finding};
 use crate::clock::Timestamp;
 use crate::destination::{Parcel, Report};
 use crate::engine::Inner;
 use crate::fanout;
 use crate::ids::{AttemptId, DeliveryId};
-use crate::model::{DeliveryCause, DestinationKind, Event, Outcome, REDACTED};
+use crate::model::{DeliveryCause, DestinationKind, Event, OWN, Outcome, REDACTED};
+use crate::pace::End;
 use crate::redact::Credentials;
 use crate::registry::LiveDestination;
 use crate::settle::{Ran, conclude};
 use crate::signing::{Plan, Try, is_refusal};
-use crate::store::{Claimed, NewDelivery, Settled, Settlement, StoreError};
+use crate::store::{Claimed, NewDelivery, Next, Settled, Settlement, StoreError};
 
 /// How long to wait before a settlement that the store could not take is offered again.
 const SETTLE_PAUSE: Duration = Duration::from_secs(1);
@@ -61,12 +63,39 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
     let spec = &live.destination.spec;
     let on_failure = spec.order.as_ref().filter(|_| ordered).map(|order| order.on_failure);
     let settlement = conclude(claim, &spec.retry, on_failure, ran, report, then, u64::from_le_bytes(random));
-    let disables = settlement.disable.is_some();
+    let disables = settlement.disable.clone();
+    follow(&inner, &live, &event, &settlement, probe);
+    let told: Vec<_> = settlement.then.iter().map(|then| then.destination).collect();
     settle(&inner, settlement, until).await;
     // Until now the output could be read here; from now on the store has it.
     drop(under_way);
-    if disables && let Err(error) = inner.refresh().await {
-        tracing::error!(%error, "a disabled destination is still in force here");
+    if !told.is_empty() {
+        inner.nudge_for(told);
+    }
+    if let Some(reason) = disables {
+        if let Err(error) = inner.refresh().await {
+            tracing::error!(%error, "a disabled destination is still in force here");
+        }
+        if live.pace.disabled(&reason) {
+            inner.note(live.destination.id);
+        }
+    }
+}
+
+/// What the end of an attempt says of its destination.
+fn follow(inner: &Inner, live: &LiveDestination, event: &Event, settlement: &Settlement, probe: bool) {
+    let attempt = &settlement.attempt;
+    let finding = match live.destination.spec.kind {
+        // How a program ends is the event's affair.
+        DestinationKind::Command(_) | DestinationKind::Pull(_) => Finding::Nothing,
+        _ => breaker::finding(attempt.outcome, attempt.status),
+    };
+    // Nobody hears of what becomes of what they hear: that would never end.
+    let is_told = settlement.next == Next::Exhausted && event.source_name != OWN;
+    let exhausted = is_told.then(|| (settlement.claim.delivery(), event.id));
+    let end = End { finding, outcome: attempt.outcome, status: attempt.status, probe, exhausted };
+    if live.pace.ended(&live.destination.spec, end, inner.clock().now()) {
+        inner.note(live.destination.id);
     }
 }
 
@@ -130,6 +159,7 @@ async fn attempt<'p>(
         return (report, first.signed_by);
     }
     let Ok(second) = plan.sign(Try::Second, draft, now) else { return (report, first.signed_by) };
+    live.pace.take_in_debt(&live.destination.spec, clock.elapsed());
     let again = live.runner.attempt(parcel(second.headers), clock);
     let again = timeout(left, again).await;
     let again = again.unwrap_or_else(|_| Report::failed(Outcome::Timeout, "no answer in the time that was left"));

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::engine::Inner;
 use crate::expression::Subject;
 use crate::fanout;
-use crate::ids::{DeliveryId, EventId};
+use crate::ids::{DeliveryId, DestinationId, EventId};
 use crate::model::{AuditEntry, DeliveryCause, Event, Principal, RequestRecord, SecretOwner, Source};
 use crate::registry::{LiveDestination, Registry};
 use crate::routing::{self, Asks, Decision, Question};
@@ -73,18 +73,24 @@ pub(crate) async fn commit(
     now: Timestamp,
 ) -> Result<Committed, StoreError> {
     let event = prepare(inner, registry, source, proven, fact, now).await;
+    let owed = owed(&event);
     let committed = inner.store().commit(event).await?;
-    is_committed(inner, &committed);
+    is_committed(inner, &committed, owed);
     Ok(committed)
 }
 
 /// What follows from a commit at once: what it superseded ends, what it owes is looked at, who follows is told.
-pub(crate) fn is_committed(inner: &Inner, committed: &Committed) {
+pub(crate) fn is_committed(inner: &Inner, committed: &Committed, owed: Vec<DestinationId>) {
     inner.cancel_running(committed.superseded());
     if committed.owed() > 0 {
-        inner.nudge();
+        inner.nudge_for(owed);
     }
     inner.tell_followers();
+}
+
+/// Who is owed an event, unless the store finds that it is a repeat.
+pub(crate) fn owed(event: &NewEvent) -> Vec<DestinationId> {
+    event.deliveries.iter().map(|delivery| delivery.destination).collect()
 }
 
 /// All that a commit of a proven fact puts into the store.

@@ -1,7 +1,9 @@
 //! Who attempts what, when: claims due deliveries within each destination's room and waits for the next due time.
-//! The one place that waits. What an attempt does is `attempt`'s; when the next one is due is `retry`'s.
+//! The one place that waits. It asks only for destinations at which something may be due, so that many idle ones, or one
+//! that hangs, cost the others nothing. What an attempt does is `attempt`'s; how much a destination may be given `pace`'s.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +11,11 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt;
+use crate::clock::Timestamp;
 use crate::engine::{Engine, Inner};
 use crate::ids::DestinationId;
-use crate::model::{DestinationKind, DestinationState};
+use crate::model::{DestinationKind, DestinationState, Rate};
+use crate::pace::Room;
 use crate::registry::{LiveDestination, Registry};
 use crate::store::{ClaimRequest, StoreError};
 
@@ -39,6 +43,8 @@ impl Engine {
         let mut dispatcher = Dispatcher::new(self.shared());
         tokio::join!(
             dispatcher.run(&stop),
+            self.watch_destinations(&stop),
+            self.watch_secrets(&stop),
             self.write_refusals(&stop),
             self.forget_expired(&stop),
             self.write_uses(&stop),
@@ -55,8 +61,11 @@ impl Engine {
     pub async fn run_until_idle(&self) {
         let mut dispatcher = Dispatcher::new(self.shared());
         self.open_due().await;
-        while dispatcher.claim().await.is_ok_and(|claimed| claimed > 0) {
-            dispatcher.drain().await;
+        loop {
+            self.tend().await;
+            if !dispatcher.run_until_idle().await.is_ok_and(|begun| begun > 0) {
+                break;
+            }
         }
         self.inner().refusals().write(self.inner().store()).await;
     }
@@ -88,29 +97,60 @@ impl Engine {
     }
 }
 
+/// From when on there may be something to claim at each destination. One that is missing has nothing.
+type Looks = HashMap<DestinationId, Timestamp>;
+
+/// Before every time: something may be due now.
+const NOW: Timestamp = Timestamp::from_millis(i64::MIN);
+
 struct Dispatcher {
     inner: Arc<Inner>,
     attempts: JoinSet<()>,
     under_way: HashMap<Id, DestinationId>,
+    busy: HashMap<DestinationId, u32>,
+    looks: Looks,
+}
+
+/// What is asked of the store next, and when there will be more to ask.
+#[derive(Default)]
+struct Plan {
+    room: Vec<(DestinationId, u32)>,
+    /// What was taken of whose rate for that.
+    taken: Vec<(DestinationId, Rate, u32)>,
+    probes: Vec<DestinationId>,
+    wake_at: Option<Timestamp>,
+}
+
+impl Plan {
+    fn wake(&mut self, at: Timestamp) {
+        self.wake_at = self.wake_at.into_iter().chain([at]).min();
+    }
+}
+
+/// What came of looking for something to claim.
+enum Looked {
+    /// There was something to ask the store for; so many attempts were begun.
+    Asked(usize),
+    /// There is nothing until then, if nothing else happens.
+    Idle(Option<Timestamp>),
 }
 
 impl Dispatcher {
     fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, attempts: JoinSet::new(), under_way: HashMap::new() }
+        inner.nudges().all();
+        Self { inner, attempts: JoinSet::new(), under_way: HashMap::new(), busy: HashMap::new(), looks: Looks::new() }
     }
 
     async fn run(&mut self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let wake_at = match self.claim().await {
-                Ok(0) => self.next_due().await,
-                Ok(_) => continue,
-                Err(error) => Err(error),
+                Ok(Looked::Asked(_)) => continue,
+                Ok(Looked::Idle(wake_at)) => wake_at,
+                Err(error) => {
+                    tracing::error!(%error, "deliveries cannot be claimed");
+                    Some(self.inner.clock().now().plus(STORE_PAUSE))
+                }
             };
-            let now = self.inner.clock().now();
-            let wake_at = wake_at.unwrap_or_else(|error| {
-                tracing::error!(%error, "deliveries cannot be claimed");
-                Some(now.plus(STORE_PAUSE))
-            });
             let inner = Arc::clone(&self.inner);
             let due = async {
                 match wake_at {
@@ -120,7 +160,7 @@ impl Dispatcher {
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = inner.nudged() => {}
+                () = inner.nudges().nudged() => {}
                 () = due => {}
                 Some(ended) = self.attempts.join_next_with_id() => self.ended(ended),
             }
@@ -128,61 +168,123 @@ impl Dispatcher {
         self.drain().await;
     }
 
-    /// Claims what is due within each destination's room and starts its attempts. Returns how many.
-    async fn claim(&mut self) -> Result<usize, StoreError> {
+    /// Attempts what is due until nothing is that may be attempted now.
+    async fn run_until_idle(&mut self) -> Result<usize, StoreError> {
+        let mut begun = 0;
+        while let Looked::Asked(count) = self.claim().await? {
+            begun += count;
+            self.drain().await;
+        }
+        Ok(begun)
+    }
+
+    /// Claims what is due within each destination's room and starts its attempts.
+    async fn claim(&mut self) -> Result<Looked, StoreError> {
         while let Some(ended) = self.attempts.try_join_next_with_id() {
             self.ended(ended);
         }
         let registry = self.inner.registry();
-        let room = self.room(&registry);
-        if room.is_empty() {
-            return Ok(0);
+        self.hear(&registry);
+        let plan = self.plan(&registry);
+        if plan.room.is_empty() && plan.probes.is_empty() {
+            return Ok(Looked::Idle(plan.wake_at));
         }
-        let longest = room.iter().filter_map(|(id, _)| registry.destination(*id));
-        let longest = longest.map(|live| live.destination.spec.timeout).max().unwrap_or_default();
+        let asked = plan.room.iter().map(|(id, _)| id).chain(&plan.probes);
+        let longest = asked.filter_map(|id| registry.destination(*id)).map(|live| live.destination.spec.timeout).max();
         let now = self.inner.clock().now();
-        let until = now.plus(longest + LEASE_MARGIN);
-        let request = ClaimRequest { node: self.inner.node(), now, until, room, probes: Vec::new() };
-        let claimed = self.inner.store().claim(request).await?;
+        let until = now.plus(longest.unwrap_or_default() + LEASE_MARGIN);
+        let (room, probes) = (plan.room.clone(), plan.probes.clone());
+        let request = ClaimRequest { node: self.inner.node(), now, until, room, probes };
+        let claimed = self.inner.store().claim(request).await;
+        let mut got: HashMap<DestinationId, u32> = HashMap::new();
+        for claimed in claimed.iter().flatten() {
+            *got.entry(claimed.claim.destination()).or_default() += 1;
+        }
+        give_back(&registry, &plan, &got);
+        let claimed = claimed?;
+        self.look_again(&plan, &got, until).await?;
         let count = claimed.len();
         for claimed in claimed {
             let destination = claimed.claim.destination();
-            let live = registry.destination(destination).expect("only registered destinations were given room");
+            let live = registry.destination(destination).expect("only registered destinations were asked for");
+            if claimed.probe {
+                live.pace.probing(until);
+                live.pace.take_in_debt(&live.destination.spec, self.inner.clock().elapsed());
+            }
             let attempt = attempt::carry_out(Arc::clone(&self.inner), Arc::clone(live), claimed, until);
             let task = self.attempts.spawn(attempt);
             self.under_way.insert(task.id(), destination);
+            *self.busy.entry(destination).or_default() += 1;
         }
-        Ok(count)
+        Ok(Looked::Asked(count))
     }
 
-    async fn next_due(&self) -> Result<Option<crate::clock::Timestamp>, StoreError> {
-        let with_room: Vec<_> = self.room(&self.inner.registry()).into_iter().map(|(id, _)| id).collect();
-        if with_room.is_empty() {
-            return Ok(None);
+    /// Takes in what nudges were for.
+    fn hear(&mut self, registry: &Registry) {
+        let nudged = self.inner.nudges().take();
+        if nudged.all {
+            self.looks = registry.destinations().map(|live| (live.destination.id, NOW)).collect();
         }
-        self.inner.store().next_due(with_room).await
+        self.looks.extend(nudged.of.into_iter().map(|id| (id, NOW)));
     }
 
-    /// The active destinations that can be attempted and take more, and how many more.
-    fn room(&self, registry: &Registry) -> Vec<(DestinationId, u32)> {
-        let mut busy: HashMap<DestinationId, u32> = HashMap::new();
-        for destination in self.under_way.values() {
-            *busy.entry(*destination).or_default() += 1;
-        }
+    /// Who is asked for how much, out of those at which something may be due.
+    fn plan(&self, registry: &Registry) -> Plan {
         let (now, elapsed) = (self.inner.clock().now(), self.inner.clock().elapsed());
-        // Whoever cannot sign now is owed it until the secret is open: that costs no attempt.
-        let can_sign = |live: &&Arc<LiveDestination>| {
-            live.keyrings_at(now).all(|keyring| keyring.live_at(now, elapsed).shut.is_empty())
-        };
-        let active = registry.destinations().filter(|live| live.destination.state == DestinationState::Active);
-        let active = active.filter(can_sign).map(|live| &live.destination);
-        // What consumers lease is not dispatched.
-        let active = active.filter(|destination| !matches!(destination.spec.kind, DestinationKind::Pull(_)));
-        let room = active.map(|destination| {
-            let busy = busy.get(&destination.id).copied().unwrap_or(0);
-            (destination.id, destination.spec.concurrency.saturating_sub(busy).min(CLAIM_MAX))
-        });
-        room.filter(|(_, room)| *room > 0).collect()
+        let mut plan = Plan::default();
+        for (&id, &at) in &self.looks {
+            if at > now {
+                plan.wake(at);
+                continue;
+            }
+            let Some(live) = registry.destination(id).filter(|live| may_be_attempted(live, now, elapsed)) else {
+                continue;
+            };
+            let busy = self.busy.get(&id).copied().unwrap_or(0);
+            match live.pace.room(&live.destination.spec, busy, CLAIM_MAX, now, elapsed) {
+                Room::Now(count, rate) => {
+                    if let Some(rate) = rate {
+                        live.pace.take(&rate, count, elapsed);
+                        plan.taken.push((id, rate, count));
+                    }
+                    plan.room.push((id, count));
+                }
+                Room::Probe => plan.probes.push(id),
+                // A moment that has begun counts as over: the clock knows only whole ones.
+                Room::In(wait) => plan.wake(now.plus(wait + Duration::from_micros(999))),
+                Room::At(at) => plan.wake(at),
+                Room::Full => {}
+            }
+        }
+        plan
+    }
+
+    /// Notes when there will be something at those that had less than they were asked for.
+    async fn look_again(
+        &mut self,
+        plan: &Plan,
+        got: &HashMap<DestinationId, u32>,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        for id in &plan.probes {
+            match got.contains_key(id) {
+                true => self.looks.insert(*id, until),
+                false => self.looks.remove(id),
+            };
+        }
+        let had_less = |(id, count): &&(DestinationId, u32)| got.get(id).is_none_or(|got| got < count);
+        let less: Vec<_> = plan.room.iter().filter(had_less).map(|(id, _)| *id).collect();
+        if less.is_empty() {
+            return Ok(());
+        }
+        let due = self.inner.store().next_due(less.clone()).await?;
+        for (id, due) in less.into_iter().zip(due) {
+            match due {
+                Some(at) => self.looks.insert(id, at),
+                None => self.looks.remove(&id),
+            };
+        }
+        Ok(())
     }
 
     async fn drain(&mut self) {
@@ -199,6 +301,33 @@ impl Dispatcher {
                 error.id()
             }
         };
-        self.under_way.remove(&id);
+        let Some(destination) = self.under_way.remove(&id) else { return };
+        // It may be due again, and so may whatever waited for it.
+        self.looks.insert(destination, NOW);
+        if let Entry::Occupied(mut busy) = self.busy.entry(destination) {
+            *busy.get_mut() -= 1;
+            if *busy.get() == 0 {
+                busy.remove();
+            }
+        }
     }
+}
+
+/// Gives back what was taken of rates and not used.
+fn give_back(registry: &Registry, plan: &Plan, got: &HashMap<DestinationId, u32>) {
+    for (id, rate, taken) in &plan.taken {
+        let used = got.get(id).copied().unwrap_or(0);
+        if let Some(live) = registry.destination(*id) {
+            live.pace.give_back(rate, taken.saturating_sub(used));
+        }
+    }
+}
+
+/// Whether a destination is attempted at all now. Whoever cannot sign is owed it until the secret is open: that costs no
+/// attempt. What consumers lease is not dispatched.
+fn may_be_attempted(live: &LiveDestination, now: Timestamp, elapsed: Duration) -> bool {
+    let can_sign = || live.keyrings_at(now).all(|keyring| keyring.live_at(now, elapsed).shut.is_empty());
+    live.destination.state == DestinationState::Active
+        && !matches!(live.destination.spec.kind, DestinationKind::Pull(_))
+        && can_sign()
 }

@@ -21,13 +21,14 @@ use crate::event_types::Undeclared;
 use crate::exposure::Fingerprints;
 use crate::handshake::Tokens;
 use crate::idempotency::UnderWay;
-use crate::ids::{DeliveryId, NodeId, OrganizationId, SourceId};
+use crate::ids::{NodeId, OrganizationId, SourceId};
 use crate::kms::Kms;
 use crate::kms::cache::{Bounded, CachePolicy};
 use crate::model::{
     AuditEntry, Declaration, DedupPolicy, Destination, OWN, Organization, Outcome, PUBLISH, Principal, Proof,
     Retention, SecretOwner, Source, SourceSpec,
 };
+use crate::nudges::Nudges;
 use crate::opening::Opening;
 use crate::refusals::Refusals;
 use crate::registry::{InnerDoors, Registry, Schemes};
@@ -35,6 +36,7 @@ use crate::routing::Evaluator;
 use crate::running::Running;
 use crate::secrets::{self, Reveals};
 use crate::store::{Change, Records, Store};
+use crate::vitals::Vitals;
 
 /// How long a publisher's idempotency keys are remembered.
 const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -94,7 +96,8 @@ pub(crate) struct Inner {
     alerts: Alerts,
     evaluator: Evaluator,
     running: Running,
-    work: Notify,
+    nudges: Nudges,
+    vitals: Vitals,
     pulls: Notify,
     followers: Notify,
     jobs: Notify,
@@ -136,7 +139,8 @@ impl Engine {
                 alerts: Alerts::default(),
                 evaluator: Evaluator::default(),
                 running: Running::default(),
-                work: Notify::new(),
+                nudges: Nudges::default(),
+                vitals: Vitals::default(),
                 pulls: Notify::new(),
                 followers: Notify::new(),
                 jobs: Notify::new(),
@@ -204,15 +208,14 @@ impl Engine {
     /// An organization's destination of this name.
     pub fn destination(&self, organization: OrganizationId, name: &str) -> Option<Destination> {
         let registry = self.inner.registry();
-        let mut destinations = registry.destinations_of(organization).map(|live| &live.destination);
-        destinations.find(|destination| destination.name == name).cloned()
+        let mut destinations = registry.destinations_of(organization);
+        destinations.find(|live| live.destination.name == name).map(|live| live.as_it_is())
     }
 
     /// An organization's destinations by name.
     pub fn destinations(&self, organization: OrganizationId) -> Vec<Destination> {
         let registry = self.inner.registry();
-        let mut destinations: Vec<_> =
-            registry.destinations_of(organization).map(|live| live.destination.clone()).collect();
+        let mut destinations: Vec<_> = registry.destinations_of(organization).map(|live| live.as_it_is()).collect();
         destinations.sort_by(|a, b| a.name.cmp(&b.name));
         destinations
     }
@@ -287,12 +290,6 @@ impl Inner {
         &self.running
     }
 
-    /// Tells the attempts of these deliveries, as far as this process has them under way, to end now. Called once the
-    /// store knows that they are called off.
-    pub(crate) fn cancel_running(&self, deliveries: &[DeliveryId]) {
-        deliveries.iter().for_each(|delivery| self.running.cancel(*delivery));
-    }
-
     pub(crate) fn accounts(&self) -> &Accounts {
         &self.accounts
     }
@@ -339,10 +336,14 @@ impl Inner {
         self.registry.load_full()
     }
 
-    /// There may be something to attempt now.
-    pub(crate) fn nudge(&self) {
-        self.work.notify_one();
-        self.pulls.notify_waiters();
+    /// What the dispatcher is woken by.
+    pub(crate) fn nudges(&self) -> &Nudges {
+        &self.nudges
+    }
+
+    /// The destinations whose condition is to be written down or told.
+    pub(crate) fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// What consumers that wait are told by: there may be something to lease now.
@@ -363,11 +364,6 @@ impl Inner {
     /// What becomes of a published event whose type nobody declared.
     pub(crate) fn undeclared(&self) -> Undeclared {
         self.parts.undeclared
-    }
-
-    /// Completes after a nudge.
-    pub(crate) async fn nudged(&self) {
-        self.work.notified().await;
     }
 
     /// A job may have to go on.
@@ -404,6 +400,7 @@ impl Inner {
         // After the snapshot, so that whoever sees the new number finds what it stands for.
         self.generation.fetch_add(1, Ordering::Release);
         self.opening.nudge();
+        self.note_conditions();
         self.nudge();
         Ok(())
     }

@@ -177,10 +177,11 @@ impl Engine {
             settlements.push(self.settlement(held, outcome).await?);
         }
         let ends: Vec<_> = settlements.iter().map(|settlement| settlement.next).collect();
+        let told: Vec<_> = settlements.iter().flat_map(|one| &one.then).map(|then| then.destination).collect();
         let settled = self.inner().store().settle(settlements).await?;
         let written = settled.iter().filter(|settled| **settled == Settled::Written).count();
         (0..written).for_each(|_| self.inner().count(outcome));
-        self.inner().nudge();
+        self.inner().nudge_for(told);
         self.inner().tell_followers();
         Ok(answers(&held, settled, |place| match ends[place] {
             Next::Delivered => Answer::Acknowledged,

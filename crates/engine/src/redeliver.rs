@@ -13,7 +13,7 @@ use crate::model::{AuditEntry, DeliveryCause, Destination, DestinationKind, Dest
 use crate::output::Follow;
 use crate::registry::LiveDestination;
 use crate::routing::{Asks, Decision, LiveRules, Question};
-use crate::store::{Cancel, Change, NewDelivery};
+use crate::store::{Cancel, Change, Drain, NewDelivery};
 
 impl Engine {
     /// Owes an old event again: to `destination`, whatever its filter says, or to every destination that hears events
@@ -49,7 +49,7 @@ impl Engine {
         let detail = json!({ "deliveries": ids });
         let audit = AuditEntry::by(by, "event.redeliver", format!("event:{event}"), now, detail);
         self.inner().store().redeliver(event, deliveries, audit).await?;
-        self.inner().nudge();
+        self.inner().nudge_for(targets.iter().map(|target| target.id));
         Ok(ids)
     }
 
@@ -158,14 +158,16 @@ impl Engine {
         state: DestinationState,
         by: &Principal,
     ) -> Result<(), EngineError> {
+        if state == DestinationState::Active {
+            return self.resume_destination(name, Drain::AtOnce, by).await.map(drop);
+        }
         let _one_at_a_time = self.inner().administration().await;
         let destination = self
             .destination(by.organization, name)
             .ok_or_else(|| EngineError::NotFound(format!("destination `{name}`")))?;
         let action = match &state {
-            DestinationState::Active => "destination.resume",
-            DestinationState::Paused => "destination.pause",
             DestinationState::Disabled { .. } => "destination.disable",
+            DestinationState::Active | DestinationState::Paused => "destination.pause",
         };
         let now = self.inner().clock().now();
         let detail = json!({ "before": destination.state.name(), "after": state.name() });

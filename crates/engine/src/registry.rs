@@ -20,9 +20,10 @@ use crate::handshake::Listing;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::keyring::{Keyring, LiveSecret};
 use crate::model::{
-    Destination, DestinationKind, DestinationSpec, Organization, Outcome, Proof, RefusedAt, SealedSecret, SecretOwner,
-    Source, is_setting,
+    Destination, DestinationKind, DestinationSpec, DestinationState, Organization, Outcome, Proof, RefusedAt,
+    SealedSecret, SecretOwner, Source, is_setting,
 };
+use crate::pace::Pace;
 use crate::rate::Bucket;
 use crate::redact::Credentials;
 use crate::routing::LiveRules;
@@ -104,9 +105,16 @@ pub(crate) struct LiveDestination {
     pub(crate) signers: Vec<Signer>,
     /// Its sealed settings, by purpose.
     sealed: Vec<(String, Keyring)>,
+    /// What it may be given now; outlives this snapshot.
+    pub(crate) pace: Arc<Pace>,
 }
 
 impl LiveDestination {
+    /// The destination in its present condition: the snapshot's may be older.
+    pub(crate) fn as_it_is(&self) -> Destination {
+        Destination { condition: self.pace.condition(), ..self.destination.clone() }
+    }
+
     /// The versions that hold this setting, if there are any. See [`Inner::sealed_value`](crate::engine::Inner).
     pub(crate) fn sealed(&self, purpose: &str) -> Option<&Keyring> {
         self.sealed.iter().find(|(own, _)| own == purpose).map(|(_, keyring)| keyring)
@@ -267,7 +275,8 @@ impl Registry {
             });
             let signers = signers.collect();
             let sealed = keyrings.settings(organization, owner);
-            let live = LiveDestination { destination, runner, rules, signers, sealed };
+            let pace = pace(&destination, kept);
+            let live = LiveDestination { destination, runner, rules, signers, sealed, pace };
             destinations.insert(live.destination.id, Arc::new(live));
         }
         let (live_secrets, event_types) = (keyrings.live_secrets, in_force(resources.event_types, before));
@@ -357,6 +366,15 @@ impl Registry {
             SecretOwner::Source(id) => self.source(id).map(|live| live.source.organization),
             SecretOwner::Destination(id) => self.destination(id).map(|live| live.destination.organization),
         }
+    }
+}
+
+/// What is known of a destination's pace. One that is active again begins anew.
+fn pace(destination: &Destination, kept: Option<&Arc<LiveDestination>>) -> Arc<Pace> {
+    let is_active = |destination: &Destination| destination.state == DestinationState::Active;
+    match kept.filter(|kept| is_active(&kept.destination) || !is_active(destination)) {
+        Some(kept) => Arc::clone(&kept.pace),
+        None => Arc::new(Pace::new(destination.condition)),
     }
 }
 

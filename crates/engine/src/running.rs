@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::Inner;
 use crate::ids::DeliveryId;
 use crate::output::Output;
 
@@ -76,6 +77,14 @@ impl Running {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Tells the attempts of these deliveries, as far as this process has them under way, to end now. Called once the
+    /// store knows that they are called off.
+    pub(crate) fn cancel_running(&self, deliveries: &[DeliveryId]) {
+        deliveries.iter().for_each(|delivery| self.running().cancel(*delivery));
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod authorize;
 pub(crate) mod backup;
 pub(crate) mod batch;
 pub(crate) mod caller;
+mod condition;
 pub(crate) mod configuration;
 pub(crate) mod cookie;
 pub(crate) mod deliveries;

@@ -9,6 +9,7 @@ mod document;
 mod door;
 mod event_types;
 mod file;
+mod health;
 mod kms;
 mod oidc;
 mod order;

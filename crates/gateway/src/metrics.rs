@@ -1,6 +1,7 @@
 //! Counters and gauges in the Prometheus text format.
 //! Owns their names and labels, which come from small fixed sets; the engine's own counts are read when asked.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use hookward_engine::Engine;
@@ -85,6 +86,11 @@ struct OfSource {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfDestination {
+    destination: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Attempted {
     outcome: String,
 }
@@ -159,6 +165,7 @@ impl Metrics {
         failed_filters(&mut own, engine);
         clock(&mut own, engine);
         backlog(&mut own, engine, now).await;
+        destinations(&mut own, engine, now).await;
         kept(&mut own, engine).await;
         let text = text.strip_suffix("# EOF\n").unwrap_or(&text).to_owned();
         let mut rest = String::new();
@@ -221,6 +228,35 @@ fn clock(registry: &mut Registry, engine: &Engine) {
     let by_s = engine.clock_step().map_or(0, |step| step.by_ms / 1000);
     let help = "How far the wall clock jumped when it last did, negative for back; 0 if it never did";
     registry.register_with_unit("hookward_clock_step", help, Unit::Seconds, ConstGauge::new(by_s));
+}
+
+async fn destinations(registry: &mut Registry, engine: &Engine, now: Timestamp) {
+    let gauges = || Family::<OfDestination, Gauge>::default();
+    let (outstanding, held, waiting, open, failing) = (gauges(), gauges(), gauges(), gauges(), gauges());
+    let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let (mut labels, mut declared) = (HashMap::new(), Vec::new());
+    for (name, destination) in engine.all_destinations() {
+        let label = OfDestination { destination: name };
+        let since = destination.condition.failing_since;
+        open.get_or_create(&label).set(i64::from(destination.condition.open.is_some()));
+        failing.get_or_create(&label).set(since.map_or(0, |since| gauge(now.since(since).as_secs())));
+        labels.insert(destination.id, label);
+        declared.push(destination);
+    }
+    for owed in engine.backlog_of(&declared).await.unwrap_or_default() {
+        let Some(label) = labels.get(&owed.destination) else { continue };
+        outstanding.get_or_create(label).set(gauge(owed.outstanding));
+        held.get_or_create(label).set(gauge(owed.held));
+        waiting.get_or_create(label).set(gauge(owed.waiting));
+    }
+    let help = "Deliveries waiting for their time or under way, by destination";
+    registry.register("hookward_destination_outstanding", help, outstanding);
+    registry.register("hookward_destination_held", "Deliveries held, by destination", held);
+    let help = "Deliveries behind an earlier one of their order key, by destination";
+    registry.register("hookward_destination_waiting", help, waiting);
+    registry.register("hookward_destination_open", "Whether its breaker is open, by destination", open);
+    let help = "How long nothing has succeeded at a destination, 0 where the latest attempt did";
+    registry.register_with_unit("hookward_destination_failing", help, Unit::Seconds, failing);
 }
 
 async fn backlog(registry: &mut Registry, engine: &Engine, now: Timestamp) {

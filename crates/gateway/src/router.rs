@@ -110,7 +110,7 @@ fn declared(routes: Routes) -> Routes {
         .patch("/destinations/{name}", destinations::change, "Changes a destination: the settings given, and no others; null takes one away").or(NotPossible)
         .delete("/destinations/{name}", destinations::remove, "Removes a destination").or(NotPossible)
         .post("/destinations/{name}/pause", destinations::pause, "Pauses a destination: what it is owed is held")
-        .post("/destinations/{name}/resume", destinations::resume, "Resumes a destination: what was held is due at once")
+        .post("/destinations/{name}/resume", destinations::resume, "Resumes a destination: what was held is due at once, at a rate, or dropped")
         .section("Event types", "What an organization publishes: for people who receive it, and with a schema for who sends it.")
         .get("/event-types", event_types::list, "Lists event types")
         .creates("/event-types", event_types::create, "Makes an event type: from the settings that an `[[event_type]]` table has").or(NotPossible)

@@ -3,8 +3,8 @@
 //! Every delivery must arrive, and none twice.
 
 mod bare;
-mod publisher;
-mod sink;
+pub(super) mod publisher;
+pub(super) mod sink;
 
 use std::time::Duration;
 
@@ -166,13 +166,13 @@ fn config(sink: &Sink, fan: usize, concurrency: usize) -> String {
 }
 
 /// The middle value, and how far the outermost are apart in hundredths of it.
-fn median(values: &mut [f64]) -> (f64, f64) {
+pub(super) fn median(values: &mut [f64]) -> (f64, f64) {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values[values.len() / 2];
     (middle, (values[values.len() - 1] - values[0]) / middle * 100.0)
 }
 
-fn percentile(sorted: &[f64], share: f64) -> f64 {
+pub(super) fn percentile(sorted: &[f64], share: f64) -> f64 {
     let index = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
     sorted.get(index).copied().unwrap_or(f64::NAN)
 }

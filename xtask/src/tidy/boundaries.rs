@@ -39,6 +39,7 @@ const BOUNDARIES: &[Boundary] = &[
         words: &["axum", "clap", "comfy_table", "env::var", "env::var_os", "env::vars", "env::args"],
     },
     Boundary { part: "crates/engine/src/dedup.rs", words: PURE },
+    Boundary { part: "crates/engine/src/breaker.rs", words: PURE },
     Boundary { part: "crates/engine/src/fanout.rs", words: PURE },
     Boundary { part: "crates/engine/src/settle.rs", words: PURE },
     Boundary { part: "crates/engine/src/rate.rs", words: PURE },

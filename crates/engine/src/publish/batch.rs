@@ -2,7 +2,7 @@
 //! order, in one transaction.
 
 use super::{Publish, PublishError, Published, publish_door, published, unavailable};
-use crate::commit::{Proven, is_committed, prepare};
+use crate::commit::{Proven, is_committed, owed, prepare};
 use crate::engine::Engine;
 
 /// The most events in one batch.
@@ -38,9 +38,10 @@ impl Engine {
                 }
             }
         }
+        let owed: Vec<_> = events.iter().map(owed).collect();
         let committed =
             if events.is_empty() { Vec::new() } else { inner.store().commit_all(events).await.map_err(unavailable)? };
-        committed.iter().for_each(|committed| is_committed(inner, committed));
+        committed.iter().zip(owed).for_each(|(committed, owed)| is_committed(inner, committed, owed));
         let mut committed = committed.into_iter();
         let answer = |admitted: Result<[u8; 32], PublishError>| {
             let digest = admitted?;

@@ -52,6 +52,6 @@ pub trait Conditions {
     /// deliveries; the store adds that number to the audit entry's detail, as `held`.
     async fn resume(&self, destination: DestinationId, drain: Drain, audit: AuditEntry) -> Result<u64, StoreError>;
 
-    /// What is owed: to `destination` or, without one, to each to which anything is.
-    async fn owed(&self, destination: Option<DestinationId>) -> Result<Vec<Owed>, StoreError>;
+    /// What these destinations are owed, in their order; those that are not there are left out.
+    async fn owed(&self, destinations: Vec<DestinationId>) -> Result<Vec<Owed>, StoreError>;
 }

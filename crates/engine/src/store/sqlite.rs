@@ -383,7 +383,7 @@ impl Store for SqliteStore {
         self.writer.submit(move |tx| settle::write(tx, &settlements, &outputs)).await
     }
 
-    async fn next_due(&self, destinations: Vec<DestinationId>) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_due(&self, destinations: Vec<DestinationId>) -> Result<Vec<Option<Timestamp>>, StoreError> {
         self.readers.read(move |connection| claim::next_due(connection, &destinations)).await
     }
 

@@ -11,6 +11,9 @@ mod clock;
 mod corridor;
 mod declare;
 mod destination;
+mod dispatch;
+mod disuse;
+mod drain;
 mod egress;
 mod event_types;
 mod feed;
@@ -33,6 +36,7 @@ mod served;
 mod signing;
 mod store;
 mod support;
+mod vitals;
 
 use hookward_engine::Terms;
 use hookward_engine::ids::OrganizationId;

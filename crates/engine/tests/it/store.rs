@@ -6,6 +6,7 @@ use std::sync::Arc;
 mod audit;
 mod claim;
 mod commit;
+mod conditions;
 mod idempotency;
 mod jobs;
 mod lists;
@@ -78,6 +79,13 @@ mod on_sqlite {
             signing_counts_as_use
             what_a_program_wrote_is_kept_for_each_attempt
             claiming_for_an_unknown_destination_says_so;
+        conditions:
+            a_condition_comes_back_as_it_was_kept
+            what_an_open_breaker_holds_is_due_again_when_it_was
+            there_is_one_probe_at_a_time_and_none_too_early
+            what_is_parked_is_neither_probed_nor_let_go
+            a_paused_destination_lets_nothing_go_when_its_breaker_closes
+            resuming_drains_at_once_at_a_rate_or_not_at_all;
         operate:
             a_redelivery_names_the_one_that_it_repeats
             a_duplicate_can_be_run_after_all

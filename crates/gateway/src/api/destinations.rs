@@ -12,13 +12,15 @@ use hookward_engine::model::{
     Destination, DestinationKind, DestinationState, OnHeadFailure, Ordering, Principal, ReportProvider, SignWith,
     Signing,
 };
+use hookward_engine::store::Owed;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::answers::{Created, Done};
 use super::caller::{Admin, Caller, Read, Redeliver};
-use super::extract::{Body, Path, Query};
+use super::condition::{self, Pace, Resume, Resumed};
+use super::extract::{Body, Optional, Path, Query};
 use super::page::{self, List};
 use super::problem::{Code, Problem};
 use super::sources::Paging;
@@ -59,6 +61,8 @@ pub(crate) struct Shown {
     /// The schemes that deliveries are signed with, side by side; the first is the one that a secret is for unless it says.
     signing: Vec<Signs>,
     grace_s: u64,
+    #[serde(flatten)]
+    pace: Pace,
     /// `file` or `api`: what a file manages is changed there.
     #[schemars(extend("enum" = ["file", "api"]))]
     managed_by: &'static str,
@@ -154,8 +158,14 @@ pub(crate) async fn list(
     let mut destinations = api.engine.destinations(caller.organization);
     destinations.retain(|destination| !destination.is_retired());
     destinations.sort_by_key(|destination| std::cmp::Reverse(destination.created_at));
+    let slice = page::slice(destinations, page);
     let now = api.clock.now();
-    Ok(Json(page::show("destinations", page::slice(destinations, page), |one| shown(one, now))))
+    let owed = api.engine.backlog_of(&slice.items).await?;
+    let show = |destination: Destination| {
+        let owed = owed.iter().find(|owed| owed.destination == destination.id);
+        shown(destination, owed, now)
+    };
+    Ok(Json(page::show("destinations", slice, show)))
 }
 
 /// `GET /destinations/{name}`
@@ -164,14 +174,16 @@ pub(crate) async fn show(
     caller: Caller<Read>,
     Path(name): Path<String>,
 ) -> Result<Json<Shown>, Problem> {
-    find(&api, &caller, &name)
+    find(&api, &caller, &name).await.map(Json)
 }
 
-fn find(api: &Api, caller: &Principal, name: &str) -> Result<Json<Shown>, Problem> {
+async fn find(api: &Api, caller: &Principal, name: &str) -> Result<Shown, Problem> {
     // One that is only remembered is not there for anybody.
     let destination = api.engine.destination(caller.organization, name).filter(|one| !one.is_retired());
     let missing = || Problem::new(Code::NotFound, format!("there is no destination `{}`", name.escape_debug()));
-    Ok(Json(shown(destination.ok_or_else(missing)?, api.clock.now())))
+    let destination = destination.ok_or_else(missing)?;
+    let owed = api.engine.backlog_of(std::slice::from_ref(&destination)).await?;
+    Ok(shown(destination, owed.first(), api.clock.now()))
 }
 
 /// `POST /destinations/{name}/pause`
@@ -181,7 +193,7 @@ pub(crate) async fn pause(
     Path(name): Path<String>,
 ) -> Result<Json<Shown>, Problem> {
     api.engine.set_destination_state(&name, DestinationState::Paused, &caller).await?;
-    find(&api, &caller, &name)
+    find(&api, &caller, &name).await.map(Json)
 }
 
 /// `POST /destinations/{name}/resume`
@@ -189,9 +201,11 @@ pub(crate) async fn resume(
     State(api): State<Arc<Api>>,
     caller: Caller<Redeliver>,
     Path(name): Path<String>,
-) -> Result<Json<Shown>, Problem> {
-    api.engine.set_destination_state(&name, DestinationState::Active, &caller).await?;
-    find(&api, &caller, &name)
+    Optional(resume): Optional<Resume>,
+) -> Result<Json<Resumed<Shown>>, Problem> {
+    let drain = resume.unwrap_or_default().drain()?;
+    let drained = api.engine.resume_destination(&name, drain, &caller).await?;
+    Ok(Json(Resumed { destination: find(&api, &caller, &name).await?, drained }))
 }
 
 /// `POST /destinations`
@@ -202,7 +216,7 @@ pub(crate) async fn create(
 ) -> Result<Created<Shown>, Problem> {
     let name = table.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     api.declaring.create(&caller, hookward_engine::Kind::Destination, table).await?;
-    Ok(Created(find(&api, &caller, &name)?.0))
+    Ok(Created(find(&api, &caller, &name).await?))
 }
 
 /// `PATCH /destinations/{name}`
@@ -213,7 +227,7 @@ pub(crate) async fn change(
     Body(patch): Body<Map<String, Value>>,
 ) -> Result<Json<Shown>, Problem> {
     api.declaring.alter(&caller, hookward_engine::Kind::Destination, &name, patch).await?;
-    find(&api, &caller, &name)
+    find(&api, &caller, &name).await.map(Json)
 }
 
 /// `DELETE /destinations/{name}`
@@ -226,7 +240,8 @@ pub(crate) async fn remove(
     Ok(Done)
 }
 
-fn shown(destination: Destination, now: Timestamp) -> Shown {
+fn shown(destination: Destination, owed: Option<&Owed>, now: Timestamp) -> Shown {
+    let pace = condition::pace(&destination, owed);
     let spec = destination.spec;
     let (state, state_reason) = match destination.state {
         DestinationState::Active => ("active", None),
@@ -252,6 +267,7 @@ fn shown(destination: Destination, now: Timestamp) -> Shown {
         first_byte_timeout_ms: spec.limits.first_byte.map(millis),
         signing: spec.signing.into_iter().map(|signing| signs(signing, now)).collect(),
         grace_s: spec.grace.as_secs(),
+        pace,
         managed_by: destination.declaration.manager.name(),
         declared: hookward_engine::shown(&destination.declaration.table),
         created_at: time(destination.created_at),

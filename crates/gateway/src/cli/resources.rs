@@ -65,14 +65,28 @@ pub(super) enum DestinationWhat {
     Resume {
         /// Its name
         name: String,
+        /// Held deliveries fall due so many a second, instead of all at once
+        #[arg(long, value_name = "PER_SECOND", conflicts_with = "drop")]
+        drain_rate: Option<u32>,
+        /// Cancel what is held instead
+        #[arg(long)]
+        drop: bool,
     },
 }
 
 const SOURCE_COLUMNS: [Column; 4] =
     [("NAME", "name"), ("PROOF", "scheme_or_proof"), ("PATH", "path"), ("SINCE", "created_at")];
 
-const DESTINATION_COLUMNS: [Column; 5] =
-    [("NAME", "name"), ("TYPE", "type"), ("STATE", "state"), ("TARGET", "target"), ("SOURCES", "hears")];
+const DESTINATION_COLUMNS: [Column; 8] = [
+    ("NAME", "name"),
+    ("TYPE", "type"),
+    ("STATE", "state"),
+    ("HEALTH", "health"),
+    ("OWED", "outstanding"),
+    ("HELD", "held"),
+    ("TARGET", "target"),
+    ("SOURCES", "hears"),
+];
 
 /// Runs `hookward source …`.
 pub(super) async fn source(what: What, gateway: &Gateway) -> Result<(), Exit> {
@@ -104,6 +118,9 @@ pub(super) async fn destination(what: DestinationWhat, gateway: &Gateway) -> Res
                     item["target"] = target.clone();
                     let hears_all = item["sources"].as_array().is_none_or(Vec::is_empty);
                     item["hears"] = if hears_all { json!("all") } else { item["sources"].clone() };
+                    item["health"] = item["condition"]["health"].clone();
+                    item["outstanding"] = item["owed"]["outstanding"].clone();
+                    item["held"] = item["owed"]["held"].clone();
                 }
             }
             gateway.list(&list, &DESTINATION_COLUMNS)
@@ -113,9 +130,17 @@ pub(super) async fn destination(what: DestinationWhat, gateway: &Gateway) -> Res
             let shown = gateway.post(&at(&name, "/pause"), &json!({})).await?;
             gateway.done(&shown, &format!("destination `{name}` is paused: what it is owed is held"))
         }
-        DestinationWhat::Resume { name } => {
-            let shown = gateway.post(&at(&name, "/resume"), &json!({})).await?;
-            gateway.done(&shown, &format!("destination `{name}` is active"))
+        DestinationWhat::Resume { name, drain_rate, drop } => {
+            let held = if drop { "drop" } else { "release" };
+            let resume = json!({ "drain_rate": drain_rate, "held": held });
+            let shown = gateway.post(&at(&name, "/resume"), &resume).await?;
+            let drained = &shown["drained"];
+            let became = match (drop, drain_rate) {
+                (true, _) => format!("{drained} held deliveries were dropped"),
+                (false, Some(rate)) => format!("{drained} held deliveries go out at {rate} a second"),
+                (false, None) => format!("{drained} held deliveries are due"),
+            };
+            gateway.done(&shown, &format!("destination `{name}` is active: {became}"))
         }
     }
 }

@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use hookward_engine::model::{DestinationKind, DestinationSpec, Health, HttpSpec, PullSpec, RetrySchedule, Rules};
+use hookward_engine::model::{DestinationKind, DestinationSpec, HttpSpec, Limits, PullSpec, RetrySchedule, Rules};
 use hookward_engine::{OWN, PUBLISH};
 use serde_json::Value;
 use toml::Spanned;
 
 use super::settings::{Absent, allow_addresses, bounded, event_types, name, pairs, refuse, resolve, unreachable};
-use super::{Check, DestinationDeclaration, command, deadlines, file, order, problems, report, sign, values};
+use super::{Check, DestinationDeclaration, command, deadlines, file, health, order, problems, report, sign, values};
 
 const GRACE: Duration = Duration::from_secs(86_400);
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -71,8 +71,10 @@ fn destination(
     };
     let order = order::order(check, file.order.take(), file.kind.get_ref(), &retry);
     let timeout = timeout(check, &file);
-    let limits = deadlines::limits(check, &file, timeout);
+    let rate = health::rate(check, &file);
+    let limits = Limits { rate, ..deadlines::limits(check, &file, timeout) };
     let concurrency = bounded(check, file.concurrency.as_ref(), CONCURRENCY, 1..=1024, "concurrency");
+    let health = health::health(check, &file);
     report::token_as_signature(check, &mut file);
     let signing = file.sign.take();
     pull_settings(check, &file, signing.as_ref());
@@ -96,7 +98,7 @@ fn destination(
         concurrency,
         timeout,
         limits,
-        health: Health::default(),
+        health,
         order,
         signing,
         grace,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::event_types::{EventType, Publishing};
+use super::health::{Breaker, DisableAfter};
 use super::order::Order;
 use super::values::{Address, Lapse, Range, Size};
 
@@ -302,6 +303,9 @@ pub(super) struct Destination {
     pub(super) connect_timeout: Option<Spanned<Lapse>>,
     pub(super) first_byte_timeout: Option<Spanned<Lapse>>,
     pub(super) concurrency: Option<Spanned<Size>>,
+    pub(super) rate: Option<Rate>,
+    pub(super) breaker: Option<Spanned<Breaker>>,
+    pub(super) disable_after: Option<Spanned<DisableAfter>>,
     pub(super) sign: Option<Signs>,
     pub(super) grace: Option<Lapse>,
     pub(super) ordered: Option<Spanned<bool>>,

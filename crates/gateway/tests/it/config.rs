@@ -3,6 +3,7 @@
 use hookward_engine::model::DestinationKind;
 use hookward_gateway::config::{Config, DEFAULT};
 
+mod health;
 mod kms;
 mod limits;
 mod oidc;

@@ -25,20 +25,20 @@ const MIDDLE: &str = r#"","at":""#;
 const DIGITS: usize = 16;
 
 /// A body of about this length.
-pub(super) fn body(number: u64, at: u64, bytes: usize) -> String {
+pub(in crate::bench) fn body(number: u64, at: u64, bytes: usize) -> String {
     let fill = bytes.saturating_sub(START.len() + MIDDLE.len() + 2 * DIGITS + 12);
     format!("{START}{number:0DIGITS$}{MIDDLE}{at:0DIGITS$}\",\"fill\":\"{}\"}}", "x".repeat(fill))
 }
 
 /// The number and the time in a body.
-pub(super) fn read(body: &[u8]) -> Option<(u64, u64)> {
+pub(in crate::bench) fn read(body: &[u8]) -> Option<(u64, u64)> {
     let digits = |from: usize| std::str::from_utf8(body.get(from..from + DIGITS)?).ok()?.parse().ok();
     Some((digits(START.len())?, digits(START.len() + DIGITS + MIDDLE.len())?))
 }
 
 /// Who publishes.
 #[derive(Clone)]
-pub(super) struct Publisher {
+pub(in crate::bench) struct Publisher {
     address: SocketAddr,
     clock: Instant,
     bytes: usize,
@@ -46,15 +46,15 @@ pub(super) struct Publisher {
 }
 
 /// A kept connection.
-pub(super) type Sender = SendRequest<Full<Bytes>>;
+pub(in crate::bench) type Sender = SendRequest<Full<Bytes>>;
 
 impl Publisher {
-    pub(super) fn new(address: SocketAddr, clock: Instant, bytes: usize) -> Self {
+    pub(in crate::bench) fn new(address: SocketAddr, clock: Instant, bytes: usize) -> Self {
         Self { address, clock, bytes, next: Arc::default() }
     }
 
     /// On so many connections, each with its next event when the last is answered. Gives how many were published.
-    pub(super) async fn flood(&self, connections: usize, how_long: Duration) -> Result<u64> {
+    pub(in crate::bench) async fn flood(&self, connections: usize, how_long: Duration) -> Result<u64> {
         let end = world::instant() + how_long;
         let mut tasks = JoinSet::new();
         for _ in 0..connections {
@@ -74,7 +74,7 @@ impl Publisher {
     }
 
     /// So many a second, each on a connection of its own where none is free, so that a slow answer delays no other event.
-    pub(super) async fn trickle(&self, per_second: u32, how_long: Duration) -> Result<u64> {
+    pub(in crate::bench) async fn trickle(&self, per_second: u32, how_long: Duration) -> Result<u64> {
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
         let mut tasks: JoinSet<Result<Sender>> = JoinSet::new();
         let mut free = Vec::new();
@@ -119,7 +119,7 @@ impl Publisher {
 }
 
 /// Opens a connection that is kept.
-pub(super) async fn connect(address: SocketAddr) -> Result<Sender> {
+pub(in crate::bench) async fn connect(address: SocketAddr) -> Result<Sender> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
@@ -129,7 +129,7 @@ pub(super) async fn connect(address: SocketAddr) -> Result<Sender> {
 }
 
 /// Sends and reads the whole answer.
-pub(super) async fn send(sender: &mut Sender, request: Request<Full<Bytes>>) -> Result<StatusCode> {
+pub(in crate::bench) async fn send(sender: &mut Sender, request: Request<Full<Bytes>>) -> Result<StatusCode> {
     sender.ready().await.context("the connection ended")?;
     let response = sender.send_request(request).await?;
     let status = response.status();

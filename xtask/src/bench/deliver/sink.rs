@@ -19,7 +19,7 @@ use systems::world;
 use tokio::net::{TcpListener, TcpStream};
 
 /// A running sink; ends with its runtime.
-pub(super) struct Sink {
+pub(in crate::bench) struct Sink {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -41,7 +41,7 @@ struct Noted {
 
 impl Sink {
     /// Listens on a free port.
-    pub(super) async fn start() -> Result<Self> {
+    pub(in crate::bench) async fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (count, last_micros, noted) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
@@ -50,48 +50,48 @@ impl Sink {
         Ok(Self { address, shared })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(in crate::bench) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Where a destination of this number delivers.
-    pub(super) fn url(&self, number: usize) -> String {
+    pub(in crate::bench) fn url(&self, number: usize) -> String {
         format!("http://{}/{number}", self.address)
     }
 
     /// What its times are counted from.
-    pub(super) fn clock(&self) -> Instant {
+    pub(in crate::bench) fn clock(&self) -> Instant {
         self.shared.started
     }
 
     /// Microseconds since then.
-    pub(super) fn micros(&self) -> u64 {
+    pub(in crate::bench) fn micros(&self) -> u64 {
         micros(self.shared.started)
     }
 
     /// When the last request came.
-    pub(super) fn last_micros(&self) -> u64 {
+    pub(in crate::bench) fn last_micros(&self) -> u64 {
         self.shared.last_micros.load(Ordering::SeqCst)
     }
 
-    pub(super) fn count(&self) -> u64 {
+    pub(in crate::bench) fn count(&self) -> u64 {
         self.shared.count.load(Ordering::SeqCst)
     }
 
     /// How many different deliveries came.
-    pub(super) fn distinct(&self) -> u64 {
+    pub(in crate::bench) fn distinct(&self) -> u64 {
         self.shared.noted().deliveries.len() as u64
     }
 
     /// How long each took, in milliseconds, sorted.
-    pub(super) fn latencies(&self) -> Vec<f64> {
+    pub(in crate::bench) fn latencies(&self) -> Vec<f64> {
         let mut latencies: Vec<f64> = self.shared.noted().micros.iter().map(|micros| *micros as f64 / 1000.0).collect();
         latencies.sort_unstable_by(f64::total_cmp);
         latencies
     }
 
     /// Forgets what came.
-    pub(super) fn clear(&self) {
+    pub(in crate::bench) fn clear(&self) {
         *self.shared.noted() = Noted::default();
         self.shared.count.store(0, Ordering::SeqCst);
     }
@@ -114,7 +114,7 @@ impl Shared {
     }
 }
 
-pub(super) fn micros(since: Instant) -> u64 {
+pub(in crate::bench) fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -248,16 +248,15 @@ fn load_one(connection: &Connection, lease: &Lease) -> Result<Claimed> {
     Ok(Claimed { claim, event, body, concluded, probe, probes, ordered, skipped })
 }
 
-pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) -> Result<Option<Timestamp>> {
+pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) -> Result<Vec<Option<Timestamp>>> {
     let sql = "select min(due_at_ms) as due_at_ms from deliveries where destination_id = ?1 and due_at_ms is not null";
-    let mut earliest = None;
-    for destination in destinations {
+    let due = |destination: &DestinationId| {
         let due = first(connection, sql, [destination.as_bytes()], |row| {
             Cells::new("deliveries", row).optional_time("due_at_ms")
         })?;
-        earliest = earliest.into_iter().chain(due.flatten()).min();
-    }
-    Ok(earliest)
+        Ok(due.flatten())
+    };
+    destinations.iter().map(due).collect()
 }
 
 pub(super) fn recover(tx: &Tx<'_>, node: NodeId, now: Timestamp) -> Result<u64> {

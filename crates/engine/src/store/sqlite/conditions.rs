@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
 use super::failure::{Failure, Result};
-use super::rows::{Cells, all, first};
+use super::rows::{Cells, first};
 use super::writer::Tx;
 use super::{SqliteStore, audit, order};
 use crate::clock::Timestamp;
@@ -33,8 +33,8 @@ impl Conditions for SqliteStore {
         self.writer.submit(move |tx| resume(tx, destination, drain, &audit)).await
     }
 
-    async fn owed(&self, destination: Option<DestinationId>) -> std::result::Result<Vec<Owed>, StoreError> {
-        self.readers.read(move |connection| owed(connection, destination)).await
+    async fn owed(&self, destinations: Vec<DestinationId>) -> std::result::Result<Vec<Owed>, StoreError> {
+        self.readers.read(move |connection| owed(connection, &destinations)).await
     }
 }
 
@@ -148,26 +148,22 @@ pub(super) const OWED: &str = "select n.id,
     (select count(*) from deliveries where destination_id = n.id and state = 'held' and behind <> 1) as held,
     (select count(*) from deliveries where destination_id = n.id and state = 'held' and behind = 1) as waiting,
     (select min(due_at_ms) from deliveries where destination_id = n.id and due_at_ms is not null) as next_due_ms
-    from destinations n";
+    from destinations n where n.id = ?1";
 
-fn owed(connection: &Connection, destination: Option<DestinationId>) -> Result<Vec<Owed>> {
-    let parse = |row: &rusqlite::Row<'_>| {
-        let cells = Cells::new("destinations", row);
-        Ok(Owed {
-            destination: cells.id("id", DestinationId::from_bytes)?,
-            outstanding: cells.unsigned("outstanding")?,
-            held: cells.unsigned("held")?,
-            waiting: cells.unsigned("waiting")?,
-            next_due: cells.optional_time("next_due_ms")?,
+fn owed(connection: &Connection, destinations: &[DestinationId]) -> Result<Vec<Owed>> {
+    let owed = |id: &DestinationId| {
+        first(connection, OWED, [id.as_bytes()], |row| {
+            let cells = Cells::new("destinations", row);
+            Ok(Owed {
+                destination: cells.id("id", DestinationId::from_bytes)?,
+                outstanding: cells.unsigned("outstanding")?,
+                held: cells.unsigned("held")?,
+                waiting: cells.unsigned("waiting")?,
+                next_due: cells.optional_time("next_due_ms")?,
+            })
         })
     };
-    match destination {
-        Some(id) => {
-            let sql = format!("{OWED} where n.id = ?1");
-            all(&mut connection.prepare_cached(&sql)?, [id.as_bytes()], parse)
-        }
-        None => all(&mut connection.prepare_cached(OWED)?, [], parse),
-    }
+    destinations.iter().filter_map(|id| owed(id).transpose()).collect()
 }
 
 fn missing(id: DestinationId) -> Failure {

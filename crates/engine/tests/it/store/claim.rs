@@ -153,15 +153,14 @@ pub(crate) async fn recovery_ends_the_leases_of_others(store: &Shared) {
 pub(crate) async fn the_next_due_time_is_the_earliest_due_or_lease_end(store: &Shared) {
     owe(store, 2).await;
     let both = || vec![destination_id(1), destination_id(2)];
-    assert_eq!(store.next_due(both()).await.unwrap(), Some(at(1)));
-    assert_eq!(store.next_due(vec![destination_id(2)]).await.unwrap(), None);
-    assert_eq!(store.next_due(vec![]).await.unwrap(), None);
+    assert_eq!(store.next_due(both()).await.unwrap(), [Some(at(1)), None]);
+    assert_eq!(store.next_due(vec![]).await.unwrap(), []);
     claim_one(store, request(at(10), &[(1, 1)])).await;
-    assert_eq!(store.next_due(both()).await.unwrap(), Some(at(2)));
+    assert_eq!(store.next_due(both()).await.unwrap(), [Some(at(2)), None]);
     let second = claim_one(store, request(at(11), &[(1, 1)])).await;
-    assert_eq!(store.next_due(both()).await.unwrap(), Some(at(30_010)));
+    assert_eq!(store.next_due(both()).await.unwrap(), [Some(at(30_010)), None]);
     settle_one(store, settlement(&second, at(20), Next::Again { due_at: at(40) })).await;
-    assert_eq!(store.next_due(both()).await.unwrap(), Some(at(40)));
+    assert_eq!(store.next_due(both()).await.unwrap(), [Some(at(40)), None]);
     let backlog = Backlog { outstanding: 2, held: 0, waiting: 0, oldest_due: Some(at(40)) };
     assert_eq!(store.backlog().await.unwrap(), backlog);
 }

@@ -316,7 +316,7 @@ impl Model {
             _ => None,
         });
         let both = vec![destination_id(1), destination_id(2)];
-        assert_eq!(store.next_due(both).await.unwrap(), due.min());
+        assert_eq!(store.next_due(both).await.unwrap().into_iter().flatten().min(), due.min());
     }
 }
 

@@ -137,7 +137,7 @@ pub(crate) async fn an_end_of_any_kind_lets_the_next_one_go(store: &Shared) {
 /// Everything is delivered, in this order.
 async fn end_all(store: &Shared, mut now: i64, expected: &[u32]) {
     let mut delivered = Vec::new();
-    while store.next_due(vec![destination_id(1)]).await.unwrap().is_some() {
+    while store.next_due(vec![destination_id(1)]).await.unwrap()[0].is_some() {
         now += 1_000;
         let claimed = claim(store, now).await;
         delivered.extend(numbers(&claimed));
@@ -153,10 +153,10 @@ async fn end_all(store: &Shared, mut now: i64, expected: &[u32]) {
 
 pub(crate) async fn what_waits_costs_a_claim_nothing(store: &Shared) {
     line(store, 200).await;
-    assert_eq!(store.next_due(vec![destination_id(1)]).await.unwrap(), Some(at(1)));
+    assert_eq!(store.next_due(vec![destination_id(1)]).await.unwrap(), [Some(at(1))]);
     let held = claim(store, 1_000).await;
     assert_eq!(numbers(&held), [1]);
-    assert_eq!(store.next_due(vec![destination_id(1)]).await.unwrap(), Some(at(31_000)), "its lease's end alone");
+    assert_eq!(store.next_due(vec![destination_id(1)]).await.unwrap(), [Some(at(31_000))], "its lease's end alone");
     let backlog = Backlog { outstanding: 1, held: 0, waiting: 199, oldest_due: None };
     assert_eq!(store.backlog().await.unwrap(), backlog);
 }

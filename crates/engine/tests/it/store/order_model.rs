@@ -248,13 +248,13 @@ impl Both<'_> {
             DeliveryState::Pending { due_at: due } | DeliveryState::Leased { until: due, .. } => Some(due),
             _ => None,
         });
-        assert_eq!(self.store.next_due(vec![destination_id(1)]).await.unwrap(), due.min());
+        assert_eq!(self.store.next_due(vec![destination_id(1)]).await.unwrap(), [due.min()]);
     }
 
     /// With a destination that takes everything, everything that is owed is delivered.
     async fn finish(&mut self) {
         self.step(&Step::Resume).await;
-        while self.store.next_due(vec![destination_id(1)]).await.unwrap().is_some() {
+        while self.store.next_due(vec![destination_id(1)]).await.unwrap()[0].is_some() {
             self.step(&Step::Pass { millis: 60_000 }).await;
             self.step(&Step::Claim { room: 100 }).await;
             for ago in 0..self.model.claims.len() {

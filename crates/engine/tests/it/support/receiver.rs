@@ -32,6 +32,8 @@ impl Received {
 #[derive(Default)]
 struct State {
     answers: VecDeque<String>,
+    /// What is answered when there is no other answer, if not 204.
+    always: Option<String>,
     received: watch::Sender<Vec<Received>>,
 }
 
@@ -67,6 +69,12 @@ impl Receiver {
         self.state.lock().expect("not poisoned").answers.push_back(answer);
     }
 
+    /// Every request that has no other answer gets this status line from now on.
+    pub(crate) fn answer_always(&self, status: &str) {
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+        self.state.lock().expect("not poisoned").always = Some(answer);
+    }
+
     /// The next request gets no answer at all, for as long as the connection stands.
     pub(crate) fn hang_next(&self) {
         self.state.lock().expect("not poisoned").answers.push_back(String::new());
@@ -94,7 +102,7 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
         let answer = {
             let mut state = state.lock().expect("not poisoned");
             state.received.send_modify(|all| all.push(received));
-            state.answers.pop_front()
+            state.answers.pop_front().or_else(|| state.always.clone())
         };
         let answer = answer.unwrap_or_else(|| "HTTP/1.1 204 No Content\r\n\r\n".to_owned());
         if answer.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use hookward_engine::clock::{Clock, Timestamp};
@@ -14,11 +14,17 @@ pub(crate) struct FakeClock {
     now: watch::Sender<Timestamp>,
     /// How far the wall clock was set back, in milliseconds: the monotonic one does not notice.
     set_back_ms: AtomicI64,
+    /// How often somebody began to wait for a time.
+    pub(crate) sleeps: AtomicU64,
 }
 
 impl Default for FakeClock {
     fn default() -> Self {
-        Self { now: watch::Sender::new(Timestamp::from_millis(1_700_000_000_000)), set_back_ms: AtomicI64::new(0) }
+        Self {
+            now: watch::Sender::new(Timestamp::from_millis(1_700_000_000_000)),
+            set_back_ms: AtomicI64::new(0),
+            sleeps: AtomicU64::new(0),
+        }
     }
 }
 
@@ -45,6 +51,7 @@ impl Clock for FakeClock {
     }
 
     fn sleep_until(&self, at: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.sleeps.fetch_add(1, Ordering::SeqCst);
         let mut seen = self.now.subscribe();
         Box::pin(async move {
             seen.wait_for(|now| *now >= at).await.expect("the clock outlives its sleepers");

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{WITH_DESTINATION, shape};
-use crate::support::Gateway;
+use crate::support::{Gateway, send};
 
 #[tokio::test]
 async fn a_source_is_shown_with_its_door() {
@@ -74,7 +74,21 @@ async fn a_destination_is_shown_without_its_credentials() {
     insta::assert_snapshot!(shape(&destination), @r#"
 {
   "allow_addresses": [],
+  "breaker": {
+    "failure_percent": 50,
+    "min_attempts": 20,
+    "open_for_max_ms": 600000,
+    "open_for_ms": 30000,
+    "slow_start_ms": 60000,
+    "window_ms": 60000
+  },
   "concurrency": 8,
+  "condition": {
+    "failing_since": null,
+    "health": "healthy",
+    "open_since": null,
+    "probe_at": null
+  },
   "connect_timeout_ms": null,
   "created_at": "TIME",
   "declared": {
@@ -91,6 +105,7 @@ async fn a_destination_is_shown_without_its_credentials() {
     "type": "http",
     "url": "stored"
   },
+  "disable_after_s": 432000,
   "event_types": [
     "push.*"
   ],
@@ -103,6 +118,12 @@ async fn a_destination_is_shown_without_its_credentials() {
   "managed_by": "file",
   "name": "ci",
   "once_per": null,
+  "owed": {
+    "held": 0,
+    "outstanding": 0,
+    "waiting": 0
+  },
+  "rate": null,
   "retry": {
     "jitter_percent": 20,
     "waits_s": [
@@ -136,4 +157,57 @@ async fn a_destination_is_shown_without_its_credentials() {
 "#);
     let list = gateway.get("/destinations").await;
     assert_eq!(list, json!({ "items": [destination], "next": null }));
+}
+
+#[tokio::test]
+async fn a_destination_is_resumed_at_once_at_a_rate_or_without_what_was_held() {
+    let gateway = Gateway::start(WITH_DESTINATION).await;
+    let held = async |count: u64| {
+        gateway.ok(&["destination", "pause", "ci"], b"").await;
+        for n in 0..count {
+            let event = format!(r#"{{"type":"push.main","payload":{n}}}"#);
+            assert_eq!(gateway.api("POST", "/events", &event).await.status, 202);
+        }
+        let owed = gateway.get("/destinations/ci").await["owed"].clone();
+        assert_eq!(owed, json!({ "outstanding": 0, "held": count, "waiting": 0 }));
+    };
+    let resume = async |body: &str| gateway.api("POST", "/destinations/ci/resume", body).await;
+    held(2).await;
+    for refused in [
+        r#"{"drain_rate":1,"held":"drop"}"#,
+        r#"{"drain_rate":0}"#,
+        r#"{"drain_rate":100001}"#,
+        r#"{"drain_rate":-1}"#,
+        r#"{"held":"burn"}"#,
+        r#"{"hold":"drop"}"#,
+    ] {
+        assert_eq!(resume(refused).await.status, 422, "{refused}");
+    }
+    let unknown = gateway.api("POST", "/destinations/cy/resume", "{}").await;
+    assert_eq!(unknown.status, 404);
+    let told = gateway.ok(&["destination", "resume", "ci", "--drop"], b"").await;
+    assert_eq!(told, "destination `ci` is active: 2 held deliveries were dropped\n");
+    let cancelled = gateway.get("/deliveries?state=cancelled").await;
+    assert_eq!(cancelled["items"].as_array().unwrap().len(), 2);
+    held(2).await;
+    // It has no secret to sign with, so what is due stays where it is.
+    let resumed = resume(r#"{"drain_rate":1}"#).await.json();
+    assert_eq!((&resumed["state"], &resumed["drained"]), (&json!("active"), &json!(2)));
+    assert_eq!(resumed["owed"], json!({ "outstanding": 2, "held": 0, "waiting": 0 }));
+    gateway.ok(&["destination", "pause", "ci"], b"").await;
+    let told = gateway.ok(&["destination", "resume", "ci", "--drain-rate", "7"], b"").await;
+    assert_eq!(told, "destination `ci` is active: 2 held deliveries go out at 7 a second\n");
+    let list = gateway.ok(&["destination", "list"], b"").await;
+    let head: Vec<_> = list.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(head, ["NAME", "TYPE", "STATE", "HEALTH", "OWED", "HELD", "TARGET", "SOURCES"]);
+    let metrics = send(gateway.running.admin(), "GET", "/metrics", &[], b"").await.text();
+    for line in [
+        r#"hookward_destination_outstanding{destination="ci"} 2"#,
+        r#"hookward_destination_held{destination="ci"} 0"#,
+        r#"hookward_destination_waiting{destination="ci"} 0"#,
+        r#"hookward_destination_open{destination="ci"} 0"#,
+        r#"hookward_destination_failing_seconds{destination="ci"} 0"#,
+    ] {
+        assert!(metrics.lines().any(|other| other == line), "{line} is not in\n{metrics}");
+    }
 }
