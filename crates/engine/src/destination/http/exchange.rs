@@ -168,7 +168,7 @@ pub(in crate::destination) fn failure(error: &(dyn Error + 'static)) -> Report {
     if let Some(Unconnected { error, .. }) = unconnected(error) {
         return Report::failed(error.outcome(), error.to_string());
     }
-    if chain(error).any(|error| is_alert(error)) {
+    if chain(error).any(is_alert) {
         return Report::failed(Outcome::Tls, "the receiver ended the TLS session: it wants another certificate");
     }
     // The first link only says that something failed.
