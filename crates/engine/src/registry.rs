@@ -275,8 +275,7 @@ impl Registry {
             });
             let signers = signers.collect();
             let sealed = keyrings.settings(organization, owner);
-            let pace = pace(&destination, kept);
-            let live = LiveDestination { destination, runner, rules, signers, sealed, pace };
+            let live = LiveDestination { pace: pace(&destination, kept), destination, runner, rules, signers, sealed };
             destinations.insert(live.destination.id, Arc::new(live));
         }
         let (live_secrets, event_types) = (keyrings.live_secrets, in_force(resources.event_types, before));
