@@ -192,8 +192,8 @@ impl Scheme {
         }))
     }
 
-    /// Whether a request can carry a signature of each key, so that a receiver that knows any one of them accepts it.
-    /// Otherwise it carries one alone, and who sends has to know which key the receiver has.
+    /// Whether a request can carry a signature of each key, whatever kinds of key the scheme has, so that a receiver that
+    /// knows any one of them accepts it. Otherwise it carries one alone, and who sends has to know which key the receiver has.
     pub fn carries_every_signature(&self) -> bool {
         let mut sent = self.proofs.iter().filter(|proof| !proof.verify_only);
         sent.all(|proof| proof.signature.separator.is_some() && !proof.algorithm.is_credential())
