@@ -3,6 +3,7 @@
 //! was forwarded, what the API shows.
 
 mod accounts;
+mod credentials;
 
 use std::fs;
 use std::path::Path;
@@ -101,12 +102,15 @@ pub(crate) fn run() -> Result<()> {
     let accepted = drive(&server)?;
     let mut canaries = canaries();
     canaries.extend(accounts::drive(&server)?);
+    let told = credentials::drive(&server)?;
+    told.ensure_each_was_told_its_own()?;
+    canaries.extend(told.canaries.iter().cloned());
     ensure!(receiver.wait_for(accepted, Duration::from_secs(30)), "only {} deliveries came", receiver.count());
     ensure_no_core(&server)?;
 
     let mut search = Search::default();
     take_away(&server, directory.path())?;
-    look_at_api(&server, &mut search, &canaries)?;
+    look_at_api(&server, &told.names, &mut search, &canaries)?;
     // Taken while the write-ahead log is full: what a careless backup would hold.
     search.look_through(directory.path(), &canaries)?;
     ensure!(server.terminate()?.success(), "the server did not end in order");
@@ -211,7 +215,7 @@ fn drive(server: &Hookward) -> Result<usize> {
     Ok(accepted.len())
 }
 
-fn look_at_api(server: &Hookward, search: &mut Search, canaries: &[Canary]) -> Result<()> {
+fn look_at_api(server: &Hookward, made: &[String], search: &mut Search, canaries: &[Canary]) -> Result<()> {
     let mut paths: Vec<String> = [
         "events",
         "deliveries",
@@ -229,9 +233,13 @@ fn look_at_api(server: &Hookward, search: &mut Search, canaries: &[Canary]) -> R
         "organizations",
         "me",
         "redeliveries",
+        "config/export",
     ]
     .map(|list| format!("/api/v1/{list}"))
     .into();
+    for name in made {
+        paths.extend([format!("/api/v1/destinations/{name}"), format!("/api/v1/destinations/{name}/secrets")]);
+    }
     for kind in ["events", "deliveries"] {
         for item in server.list(&format!("/api/v1/{kind}"))? {
             paths.push(format!("/api/v1/{kind}/{}", item["id"].as_str().context("an item without id")?));

@@ -17,6 +17,7 @@ use crate::model::{DeliveryCause, DestinationKind, Event, OWN, Outcome, REDACTED
 use crate::pace::End;
 use crate::redact::Credentials;
 use crate::registry::LiveDestination;
+use crate::runner::Runner;
 use crate::settle::{Ran, conclude};
 use crate::signing::{Plan, Try, is_refusal};
 use crate::store::{Claimed, NewDelivery, Next, Settled, Settlement, StoreError};
@@ -30,7 +31,7 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
     let started_at = inner.clock().now();
     let started = inner.clock().elapsed();
     let event_id = event.id.to_string();
-    let under_way = inner.running().begin(claim.delivery(), claim.number(), live.runner.output_bytes());
+    let under_way = inner.running().begin(claim.delivery(), claim.number(), live.output_bytes());
     let parcel = |signature| Parcel {
         event: event.id,
         delivery: claim.delivery(),
@@ -47,12 +48,23 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
         called_off: under_way.called_off(),
         output: under_way.output(),
     };
-    let draft = draft(&live, &event, &body, &event_id);
-    let (report, signed_by) = match Plan::new(&inner, &live, claim.number(), started_at).await {
-        Ok(plan) => attempt(&inner, &live, &plan, &draft, parcel, started_at).await,
+    let prepared = async {
+        let plan = Plan::new(&inner, &live, claim.number(), started_at).await?;
+        Ok::<_, String>((plan, inner.runner(&live, started_at).await?))
+    };
+    let (report, signed_by) = match prepared.await {
+        Ok((plan, ready)) => {
+            let draft = draft(ready.runner.url(), &event, &body, &event_id);
+            let (report, mut signed_by) =
+                attempt(&inner, &live, &ready.runner, &plan, &draft, parcel, started_at).await;
+            signed_by.extend(ready.proven_by);
+            (report, signed_by)
+        }
         Err(problem) => (Report::failed(Outcome::Unusable, problem), vec![]),
     };
     let report = without_credentials(report, inner.schemes().credentials());
+    let headers = &live.own_credential_headers();
+    let report = without_credentials(report, Credentials { headers, query: &[] });
     let duration = inner.clock().elapsed().saturating_sub(started);
     inner.count(report.outcome);
     let id = AttemptId::new(started_at, inner.entropy());
@@ -125,12 +137,7 @@ pub(crate) fn told(inner: &Inner, live: &LiveDestination, event: &Event, of: Del
 }
 
 /// What is signed.
-fn draft<'a>(live: &'a LiveDestination, event: &'a Event, body: &'a [u8], id: &'a str) -> Draft<'a> {
-    let url = match &live.destination.spec.kind {
-        DestinationKind::Http(http) => http.url.as_str(),
-        DestinationKind::Report(report) => report.api_url.as_str(),
-        DestinationKind::Command(_) | DestinationKind::Pull(_) | DestinationKind::Slack(_) => "",
-    };
+fn draft<'a>(url: &'a str, event: &'a Event, body: &'a [u8], id: &'a str) -> Draft<'a> {
     Draft { id, event_type: &event.event_type, method: "POST", url, body }
 }
 
@@ -139,6 +146,7 @@ fn draft<'a>(live: &'a LiveDestination, event: &'a Event, body: &'a [u8], id: &'
 async fn attempt<'p>(
     inner: &Inner,
     live: &LiveDestination,
+    runner: &Runner,
     plan: &Plan<'_>,
     draft: &Draft<'_>,
     parcel: impl Fn(Vec<(String, String)>) -> Parcel<'p>,
@@ -151,7 +159,7 @@ async fn attempt<'p>(
         Ok(signature) => signature,
         Err(problem) => return unusable(problem),
     };
-    let report = live.runner.attempt(parcel(first.headers), clock).await;
+    let report = runner.attempt(parcel(first.headers), clock).await;
     plan.learn(Try::First, &report);
     let left = live.destination.spec.timeout.saturating_sub(clock.elapsed().saturating_sub(started));
     let now = clock.now();
@@ -160,7 +168,7 @@ async fn attempt<'p>(
     }
     let Ok(second) = plan.sign(Try::Second, draft, now) else { return (report, first.signed_by) };
     live.pace.take_in_debt(&live.destination.spec, clock.elapsed());
-    let again = live.runner.attempt(parcel(second.headers), clock);
+    let again = runner.attempt(parcel(second.headers), clock);
     let again = timeout(left, again).await;
     let again = again.unwrap_or_else(|_| Report::failed(Outcome::Timeout, "no answer in the time that was left"));
     plan.learn(Try::Second, &again);

@@ -3,20 +3,27 @@
 
 mod event_types;
 mod outline;
+pub(crate) mod sealed;
+pub(crate) mod sealing;
 mod seed;
 pub(crate) mod served;
 mod shown;
 mod signing;
 pub(crate) mod waiting;
 
+use std::sync::Arc;
+
 use hookward::Secret;
 use serde_json::{Value, json};
 
+use crate::egress::{ClientCertificate, check_certificate};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::expression::Expression;
+use crate::ids::OrganizationId;
 use crate::model::{
-    AuditEntry, Destination, DestinationSpec, Manager, OWN, PUBLISH, Principal, Proof, Rules, Source, SourceSpec,
+    AuditEntry, Destination, DestinationKind, DestinationSpec, HttpSpec, MTLS, Manager, MtlsSpec, OWN, PUBLISH,
+    Principal, Proof, Rules, Source, SourceSpec,
 };
 use crate::store::{Change, Resources};
 
@@ -135,6 +142,7 @@ impl Engine {
         declared: Declared,
     ) -> Result<Vec<Planned>, EngineError> {
         let _one_at_a_time = self.inner().administration().await;
+        let declared = without_credentials(authority, declared);
         match self.put(by, authority, &declared).await {
             Err(EngineError::Unavailable(problem)) if authority == Authority::ServedFile => {
                 self.put_without_secrets(by, declared, &problem).await
@@ -155,6 +163,7 @@ impl Engine {
         declared: &Declared,
     ) -> Result<Vec<Planned>, EngineError> {
         self.check(declared)?;
+        self.check_certificates(by, declared).await?;
         if !self.takes_charge(by, authority, declared).await? {
             return Ok(Vec::new());
         }
@@ -197,9 +206,11 @@ impl Engine {
         declared: &Declared,
     ) -> Result<Vec<Planned>, EngineError> {
         let _one_at_a_time = self.inner().administration().await;
-        self.check(declared)?;
+        let declared = without_credentials(authority, declared.clone());
+        self.check(&declared)?;
+        self.check_certificates(by, &declared).await?;
         let existing = self.resources_of(by).await?;
-        Ok(self.outline(by, authority, declared, &existing).await?.planned)
+        Ok(self.outline(by, authority, &declared, &existing).await?.planned)
     }
 
     /// Takes something out of force that the API manages: a source's door closes, its events stay; what a destination is
@@ -286,6 +297,47 @@ impl Engine {
         }
         Ok(())
     }
+
+    /// A certificate is shown with the key that comes with it, or with the one that is there: it has to be its own.
+    async fn check_certificates(&self, by: &Principal, declared: &Declared) -> Result<(), EngineError> {
+        for DeclaredDestination { name, spec, secrets, .. } in &declared.destinations {
+            let DestinationKind::Http(HttpSpec { mtls: Some(MtlsSpec { certificate }), .. }) = &spec.kind else {
+                continue;
+            };
+            let given = secrets.iter().find(|secret| secret.purpose == MTLS);
+            let read = match given {
+                Some(given) => ClientCertificate::new(certificate, given.value.expose()).map(drop),
+                None => match self.stored_key(by.organization, name).await {
+                    Some(key) => ClientCertificate::new(certificate, key.expose()).map(drop),
+                    None => check_certificate(certificate),
+                },
+            };
+            read.map_err(|problem| EngineError::Invalid(format!("destination `{name}`: mtls: {problem}")))?;
+        }
+        Ok(())
+    }
+
+    /// The key of a destination's certificate, as far as it is open.
+    async fn stored_key(&self, organization: OrganizationId, name: &str) -> Option<Arc<Secret>> {
+        let registry = self.inner().registry();
+        let live = registry.destinations_of(organization).find(|live| live.destination.name == name)?;
+        let opened = self.inner().opened(live.sealed(MTLS)?, self.inner().clock().now()).await;
+        opened.values.first().map(|(_, key)| Arc::clone(key))
+    }
+}
+
+/// What a declaration says without the values in it that may be credentials: tables keep none of them, and settings only
+/// those of the served file, which are not kept either.
+fn without_credentials(authority: Authority, mut declared: Declared) -> Declared {
+    for destination in &mut declared.destinations {
+        if authority != Authority::ServedFile {
+            sealed::take_out(destination);
+        }
+        if let Some(table) = shown::without_values(&destination.table) {
+            destination.table = table;
+        }
+    }
+    declared
 }
 
 /// Takes out of `changes` what is not kept of the served file, and out of what is there already where nothing changes.

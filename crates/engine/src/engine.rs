@@ -256,6 +256,10 @@ impl Inner {
         &*self.parts.store
     }
 
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
     pub(crate) fn kms(&self) -> &dyn Kms {
         &*self.parts.kms
     }

@@ -95,7 +95,7 @@ pub(crate) struct Live {
     from: Timestamp,
     until: Timestamp,
     /// When the first of the keys must not be used any more, on the clock that never jumps.
-    open_until: Duration,
+    pub(crate) open_until: Duration,
     /// Newest first.
     pub(crate) keys: Vec<Key>,
     /// The versions that have no scheme, newest first.

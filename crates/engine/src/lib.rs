@@ -45,6 +45,7 @@ pub mod redeliver;
 pub mod refusals;
 mod retention;
 pub mod retry;
+mod runner;
 mod running;
 pub mod settle;
 mod signing;

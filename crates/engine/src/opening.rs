@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use hookward::Secret;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -13,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
+use crate::declare::sealing::Sealing;
 use crate::declare::waiting::Waiting;
 use crate::engine::{Engine, EngineError, Inner};
 use crate::exposure::Exposed;
@@ -24,7 +24,7 @@ use crate::kms::{KmsError, Sealed};
 use crate::model::{AuditEntry, Principal, SecretOwner};
 use crate::receive::InboundRequest;
 use crate::redact::Credentials;
-use crate::registry::{LiveDestination, Registry};
+use crate::registry::Registry;
 use crate::store::Change;
 
 /// The event type of the alert that a sealed secret does not open: it was damaged, or moved from another place.
@@ -69,6 +69,7 @@ pub(crate) struct Opening {
     installation_key: Cell<InstallationKey>,
     /// What was declared with secrets that the KMS has to seal once it answers.
     waiting: Mutex<Option<Waiting>>,
+    sealing: Mutex<Sealing>,
     /// There may be something to open.
     wanted: tokio::sync::Notify,
     /// There may be something to rewrap.
@@ -79,13 +80,22 @@ impl Opening {
     pub(crate) fn new(policy: CachePolicy) -> Self {
         let installation_key = Cell::new(policy.ttl);
         let (wanted, rewrap) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
-        let (rests, waiting) = (Rests::default(), Mutex::default());
-        Self { policy, rests, installation_key, waiting, wanted, rewrap }
+        let (rests, waiting, sealing) = (Rests::default(), Mutex::default(), Mutex::default());
+        Self { policy, rests, installation_key, waiting, sealing, wanted, rewrap }
     }
 
-    /// Whether the installation key is open and no secret waits.
+    /// Whether the installation key is open, no secret waits, and no setting is in clear.
     fn is_whole(&self, elapsed: Duration) -> bool {
-        self.installation_key.get(elapsed).is_some() && !self.has_waiting()
+        self.installation_key.get(elapsed).is_some() && !self.has_waiting() && self.sealing() == Sealing::Done
+    }
+
+    /// How far settings are that were kept in clear.
+    pub(crate) fn sealing(&self) -> Sealing {
+        *self.sealing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn put_sealing(&self, sealing: Sealing) {
+        *self.sealing.lock().unwrap_or_else(PoisonError::into_inner) = sealing;
     }
 
     /// Keeps what was declared until its secrets can be entered.
@@ -206,6 +216,7 @@ impl Engine {
         let inner = self.shared();
         let (registry, elapsed) = (inner.registry(), inner.clock().elapsed());
         registry.keyrings().for_each(|keyring| keyring.expire(elapsed));
+        registry.destinations().for_each(|live| live.assembly.expire(elapsed));
         let is_due = |secret: &&Arc<LiveSecret>| inner.due_at(secret) <= elapsed;
         let mut due = registry.lasting_secrets(inner.clock().now()).filter(is_due).cloned();
         let mut under_way = JoinSet::new();
@@ -227,6 +238,7 @@ impl Engine {
             let _ = inner.opening().installation_key.renew(inner.clock(), inner.installation_key()).await;
         }
         self.enter_waiting().await;
+        self.seal_settings().await;
         if opened {
             inner.nudge();
         }
@@ -246,27 +258,6 @@ impl Inner {
             self.look_for_damage(secret).await;
         }
         keyring.live_at(now, self.clock().elapsed())
-    }
-
-    /// What `live` has sealed for `purpose`, which is no scheme: the version in force, opened under the rules that keys
-    /// are opened under, and which it is. `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// A sentence for the attempt that needs it, while it cannot be opened.
-    #[expect(dead_code, reason = "no kind of destination has a sealed setting yet")]
-    pub(crate) async fn sealed_value(
-        &self,
-        live: &LiveDestination,
-        purpose: &str,
-        now: Timestamp,
-    ) -> Result<Option<(u32, Arc<Secret>)>, String> {
-        let Some(keyring) = live.sealed(purpose) else { return Ok(None) };
-        let opened = self.opened(keyring, now).await;
-        match opened.problem() {
-            Some(problem) => Err(problem),
-            None => Ok(opened.values.first().cloned()),
-        }
     }
 
     /// Opens a secret anew that is due.

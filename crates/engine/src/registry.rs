@@ -7,26 +7,21 @@ use std::time::Duration;
 
 use hookward::Scheme;
 
-use crate::clock::{Clock, Timestamp};
-use crate::declare::served::is_incomplete;
-use crate::destination::command::CommandDestination;
-use crate::destination::http::HttpDestination;
-use crate::destination::report::ReportDestination;
-use crate::destination::{Parcel, Report};
-use crate::egress::{Deadlines, SystemResolver};
+use crate::clock::Timestamp;
 use crate::engine::Parts;
 use crate::event_types::{EventTypes, in_force};
 use crate::handshake::Listing;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::keyring::{Keyring, LiveSecret};
 use crate::model::{
-    Destination, DestinationKind, DestinationSpec, DestinationState, Organization, Outcome, Proof, RefusedAt,
-    SealedSecret, SecretOwner, Source, is_setting,
+    Destination, DestinationKind, DestinationState, Organization, Proof, RefusedAt, SealedSecret, SecretOwner, Source,
+    is_setting,
 };
 use crate::pace::Pace;
 use crate::rate::Bucket;
 use crate::redact::Credentials;
 use crate::routing::LiveRules;
+use crate::runner::Assembly;
 use crate::signing::Signer;
 use crate::store::Resources;
 
@@ -59,7 +54,8 @@ impl Schemes {
     /// The scheme of this name.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Scheme>> {
         let private = self.private.iter().find(|scheme| scheme.name() == name).cloned();
-        private.or_else(|| hookward::catalog::find(name).map(|scheme| Arc::new(scheme.clone())))
+        let known = private.or_else(|| hookward::catalog::find(name).map(|scheme| Arc::new(scheme.clone())));
+        known.or_else(|| Scheme::of_header_named(name).map(Arc::new))
     }
 }
 
@@ -99,7 +95,7 @@ impl LiveSource {
 #[derive(Debug)]
 pub(crate) struct LiveDestination {
     pub(crate) destination: Destination,
-    pub(crate) runner: Arc<Runner>,
+    pub(crate) assembly: Arc<Assembly>,
     pub(crate) rules: Arc<LiveRules>,
     /// One for each scheme that it is declared to sign with, in that order.
     pub(crate) signers: Vec<Signer>,
@@ -120,71 +116,29 @@ impl LiveDestination {
         self.sealed.iter().find(|(own, _)| own == purpose).map(|(_, keyring)| keyring)
     }
 
+    /// How much of what a program writes is kept, in bytes.
+    pub(crate) fn output_bytes(&self) -> usize {
+        match &self.destination.spec.kind {
+            DestinationKind::Command(command) => command.output_bytes,
+            DestinationKind::Http(_)
+            | DestinationKind::Report(_)
+            | DestinationKind::Slack(_)
+            | DestinationKind::Pull(_) => 0,
+        }
+    }
+
+    /// Headers that carry a secret of its own, and of no scheme that anybody else has.
+    pub(crate) fn own_credential_headers(&self) -> Vec<String> {
+        let schemes = self.destination.spec.signing.iter().filter_map(|own| Scheme::of_header_named(&own.scheme));
+        schemes
+            .flat_map(|scheme| scheme.credential_headers().into_iter().map(str::to_owned).collect::<Vec<_>>())
+            .collect()
+    }
+
     /// All keyrings that an attempt at `now` may need.
     pub(crate) fn keyrings_at(&self, now: Timestamp) -> impl Iterator<Item = &Keyring> {
         let signers = self.signers.iter().filter(move |signer| signer.signing.signs_at(now));
         signers.map(|signer| &signer.keyring).chain(self.sealed.iter().map(|(_, keyring)| keyring))
-    }
-}
-
-/// What carries out an attempt.
-#[derive(Debug)]
-pub(crate) enum Runner {
-    Http(Box<HttpDestination>),
-    Command(Box<CommandDestination>),
-    Report(Box<ReportDestination>),
-    /// Its settings cannot work; every attempt says why.
-    Broken(String),
-}
-
-impl Runner {
-    fn new(spec: &DestinationSpec, parts: &Parts) -> Self {
-        if is_incomplete(spec) {
-            return Self::Broken("its headers, variables or query stand in a file that is not served".to_owned());
-        }
-        match &spec.kind {
-            DestinationKind::Http(http) => {
-                match HttpDestination::new(http, Deadlines::of(spec), &parts.egress, Arc::new(SystemResolver)) {
-                    Ok(http) => Self::Http(Box::new(http)),
-                    Err(error) => Self::Broken(error.to_string()),
-                }
-            }
-            DestinationKind::Report(report) => {
-                match ReportDestination::new(report, Deadlines::of(spec), &parts.egress, Arc::new(SystemResolver)) {
-                    Ok(report) => Self::Report(Box::new(report)),
-                    Err(error) => Self::Broken(error.to_string()),
-                }
-            }
-            DestinationKind::Pull(_) => Self::Broken("a consumer has to ask for it".to_owned()),
-            DestinationKind::Slack(_) => Self::Broken("nothing is posted to Slack yet".to_owned()),
-            DestinationKind::Command(command) => {
-                match CommandDestination::new(command, spec.timeout, parts.supervisor.clone(), &parts.checkouts()) {
-                    Ok(command) => Self::Command(Box::new(command)),
-                    Err(error) => Self::Broken(error.to_string()),
-                }
-            }
-        }
-    }
-
-    /// One try, one outcome.
-    pub(crate) async fn attempt(&self, parcel: Parcel<'_>, clock: &dyn Clock) -> Report {
-        let called_off = parcel.called_off;
-        let report = match self {
-            // A program is not just left: it is asked to end, and what it wrote is kept.
-            Self::Command(command) => Some(command.attempt(parcel).await),
-            Self::Http(http) => called_off.run_until_cancelled(http.attempt(parcel, clock)).await,
-            Self::Report(report) => called_off.run_until_cancelled(report.attempt(parcel, clock)).await,
-            Self::Broken(problem) => Some(Report::failed(Outcome::Unusable, problem.clone())),
-        };
-        report.unwrap_or_else(|| Report::failed(Outcome::Cancelled, "it was called off while it ran"))
-    }
-
-    /// How much of what a program writes is kept, in bytes.
-    pub(crate) fn output_bytes(&self) -> usize {
-        match self {
-            Self::Command(command) => command.output_bytes(),
-            Self::Http(_) | Self::Report(_) | Self::Broken(_) => 0,
-        }
     }
 }
 
@@ -257,13 +211,13 @@ impl Registry {
         let is_there = |destination: &Destination| organizations.contains_key(&destination.organization);
         for destination in resources.destinations.into_iter().filter(is_there) {
             let kept = before.and_then(|before| before.destinations.get(&destination.id));
-            let (runner, rules) = match kept {
+            let (assembly, rules) = match kept {
                 Some(kept) if kept.destination.spec == destination.spec => {
-                    (Arc::clone(&kept.runner), Arc::clone(&kept.rules))
+                    (Arc::clone(&kept.assembly), Arc::clone(&kept.rules))
                 }
                 _ => {
                     let rules = LiveRules::new(&destination.spec.rules, destination.spec.order.as_ref());
-                    (Arc::new(Runner::new(&destination.spec, parts)), Arc::new(rules))
+                    (Arc::new(Assembly::new(&destination.spec, parts)), Arc::new(rules))
                 }
             };
             let (organization, owner) = (destination.organization, SecretOwner::Destination(destination.id));
@@ -275,7 +229,8 @@ impl Registry {
             });
             let signers = signers.collect();
             let sealed = keyrings.settings(organization, owner);
-            let live = LiveDestination { pace: pace(&destination, kept), destination, runner, rules, signers, sealed };
+            let pace = pace(&destination, kept);
+            let live = LiveDestination { destination, assembly, rules, signers, sealed, pace };
             destinations.insert(live.destination.id, Arc::new(live));
         }
         let (live_secrets, event_types) = (keyrings.live_secrets, in_force(resources.event_types, before));

@@ -2,6 +2,7 @@
 //! Owns what a setting is called, what it may be and what it defaults to; `hookward.default.toml` is its
 //! documentation. What the settings do is the engine's and the listeners' business.
 
+mod auth;
 mod command;
 mod deadlines;
 mod destinations;
@@ -19,6 +20,7 @@ mod report;
 mod sent;
 mod settings;
 mod sign;
+mod slack;
 mod sources;
 mod values;
 

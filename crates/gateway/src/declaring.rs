@@ -95,8 +95,6 @@ impl Declaring {
         if let Some(taken) = self.taken(&by, Authority::ServedFile, &sources) {
             return Err(EngineError::Conflict(taken));
         }
-        let mut destinations = destinations;
-        destinations.iter_mut().for_each(|destination| stored::without_literals(&mut destination.declared));
         let declared = declared(sources, destinations, event_types);
         let planned = self.engine.declare(&by, Authority::ServedFile, declared).await?;
         for (name, scheme) in self.engine.ended_schemes(by.organization) {
@@ -112,17 +110,18 @@ impl Declaring {
         if kind == Kind::EventType {
             in_text(&mut table);
         }
-        self.put_one(by, Authority::Creation, kind, table).await
+        self.put_one(by, Authority::Creation, kind, table).await.map(drop)
     }
 
-    /// Changes a thing as a JSON merge patch (RFC 7396) of its table says.
+    /// Changes a thing as a JSON merge patch (RFC 7396) of its table says. Gives what stored credentials it loses by that,
+    /// because they would go somewhere else.
     pub(crate) async fn alter(
         &self,
         by: &Principal,
         kind: Kind,
         name: &str,
         patch: Map<String, Value>,
-    ) -> Result<(), Refused> {
+    ) -> Result<Vec<String>, Refused> {
         let _one_at_a_time = self.one_at_a_time.lock().await;
         let missing = || EngineError::NotFound(format!("{} `{}`", kind.name(), name.escape_debug()));
         let Declaration { table: before, manager } =
@@ -130,7 +129,12 @@ impl Declaring {
         if manager == Manager::File {
             return Err(managed_by_file(kind, name).into());
         }
-        let before = stored::members(before);
+        let spec = match kind {
+            Kind::Source | Kind::EventType => None,
+            Kind::Destination => self.engine.whole_destination(by.organization, name).await?,
+        };
+        let mut before = stored::members(before);
+        stored::put_values(spec.as_ref(), &mut before);
         let mut patch = patch;
         if kind == Kind::EventType {
             in_text(&mut patch);
@@ -140,8 +144,13 @@ impl Declaring {
         }
         let mut table = before.clone();
         merge(&mut table, patch.clone());
-        stored::drop_credentials(&before, &patch, &mut table);
-        self.put_one(by, Authority::Alteration, kind, table).await
+        stored::put_urls(spec.as_ref(), &mut table);
+        let mut dropped = stored::drop_credentials(&before, &patch, &mut table);
+        if !stored::moved(&before, &table) {
+            stored::put_values(spec.as_ref(), &mut table);
+        }
+        dropped.extend(self.put_one(by, Authority::Alteration, kind, table).await?);
+        Ok(dropped)
     }
 
     /// Takes a thing that the API manages out of force.
@@ -156,27 +165,30 @@ impl Declaring {
         authority: Authority,
         kind: Kind,
         table: Map<String, Value>,
-    ) -> Result<(), Refused> {
+    ) -> Result<Vec<String>, Refused> {
         let mut tables = self.check_one(by, authority, kind, &table)?;
         let sources = tables.sources.iter_mut().map(|source| &mut source.declared);
         let destinations = tables.destinations.iter_mut().map(|destination| &mut destination.declared);
         sources.chain(destinations).for_each(stored::take_secrets_out);
-        self.may(by, authority, &tables)?;
+        self.may(by, authority, &tables).await?;
         let declared = declared(tables.sources, tables.destinations, tables.event_types);
-        self.engine.declare(by, authority, declared).await?;
-        Ok(())
+        let planned = self.engine.declare(by, authority, declared).await?;
+        Ok(planned.into_iter().flat_map(|planned| planned.dropped).collect())
     }
 
     /// What only shows beside everything else: paths, programs.
-    fn may(&self, by: &Principal, authority: Authority, tables: &Tables) -> Result<(), Refused> {
+    async fn may(&self, by: &Principal, authority: Authority, tables: &Tables) -> Result<(), Refused> {
         if let Some(taken) = self.taken(by, authority, &tables.sources) {
             return Err(EngineError::Conflict(taken).into());
         }
         for DestinationDeclaration { name, spec, .. } in &tables.destinations {
             let is_program = matches!(spec.kind, DestinationKind::Command(_));
-            let before = self.engine.destination(by.organization, name).filter(|before| !before.is_retired());
-            let is_new = before.is_none_or(|before| before.spec.kind != spec.kind);
-            if is_program && is_new && !(self.rules.commands && by.operates()) {
+            if !is_program || self.rules.commands && by.operates() {
+                continue;
+            }
+            let is_there = self.engine.destination(by.organization, name).is_some_and(|before| !before.is_retired());
+            let before = self.engine.whole_destination(by.organization, name).await?.filter(|_| is_there);
+            if before.is_none_or(|before| before.kind != spec.kind) {
                 let rule = "programs are run only for the file that `hookward serve` was started with";
                 return Err(problem(
                     "/type",

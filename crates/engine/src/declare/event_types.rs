@@ -38,7 +38,8 @@ pub(super) fn outline(
         may(authority, Kind::EventType, name, old.map(|old| &old.declaration))?;
         let before = old.map(|old| &old.declaration);
         let same_spec = old.is_some_and(|old| old.spec == *spec);
-        let compared = Compared { kind: Kind::EventType, name, before, table, same_spec, secret: false };
+        let compared =
+            Compared { kind: Kind::EventType, name, before, table, same_spec, secret: false, dropped: vec![] };
         let Some(declaration) = outline.add(by, authority, compared, now) else { continue };
         outline.changes.push(Change::PutEventType(EventType {
             organization: by.organization,

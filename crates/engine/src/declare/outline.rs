@@ -1,10 +1,11 @@
 //! What a declaration changes: held against what there is, thing by thing. Nothing is written here, and no secret is sealed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::seed::{Seed, is_sent_itself, place, seed_name_of};
+use super::sealed;
+use super::seed::{Seed, is_sent_itself, place, seed_name_of, token_url};
 use super::served::{is_incomplete, kept};
 use super::shown::{Difference, differences, shown};
 use super::{Authority, Declared, DeclaredDestination, DeclaredSecret, DeclaredSource, event_types};
@@ -13,8 +14,8 @@ use crate::engine::{Engine, EngineError};
 use crate::handshake::Tokens;
 use crate::ids::{DestinationId, SourceId};
 use crate::model::{
-    AuditEntry, Condition, Declaration, Destination, DestinationSpec, DestinationState, ENVIRONMENT, HEADERS, Manager,
-    OWN, PUBLISH, Principal, Proof, SecretOwner, Source, URL,
+    AuditEntry, Condition, Declaration, Destination, DestinationSpec, DestinationState, MTLS, Manager, OAUTH2, OWN,
+    PUBLISH, Principal, Proof, SecretOwner, Source,
 };
 use crate::secrets::Purpose;
 use crate::store::{Change, Resources};
@@ -71,6 +72,9 @@ pub struct Planned {
     pub values_changed: bool,
     /// Whether a secret enters its keyring.
     pub secret: bool,
+    /// What stored secrets were for that end with this change, because they would be told to somebody else than they were
+    /// entered for.
+    pub dropped: Vec<String>,
 }
 
 /// Everything that a declaration comes to.
@@ -83,6 +87,14 @@ pub(super) struct Outline<'d> {
     pub(super) tokens: Tokens,
 }
 
+/// What secrets are for that end with a change.
+#[derive(Debug)]
+struct Ended {
+    purpose: String,
+    /// Whether that is only because of where they would go.
+    is_dropped: bool,
+}
+
 /// A thing as it is and as it is to be, whichever kind it is of.
 pub(super) struct Compared<'a> {
     pub(super) kind: Kind,
@@ -92,6 +104,7 @@ pub(super) struct Compared<'a> {
     pub(super) table: &'a Value,
     pub(super) same_spec: bool,
     pub(super) secret: bool,
+    pub(super) dropped: Vec<String>,
 }
 
 /// What whoever would change it elsewhere is told.
@@ -163,7 +176,8 @@ impl Engine {
         };
         let before = live.map(|live| &live.declaration);
         let same_spec = live.is_some_and(|live| live.spec == *spec);
-        let compared = Compared { kind: Kind::Source, name, before, table, same_spec, secret: seed.is_some() };
+        let compared =
+            Compared { kind: Kind::Source, name, before, table, same_spec, secret: seed.is_some(), dropped: vec![] };
         outline.seeds.extend(seed);
         let Some(declaration) = outline.add(by, authority, compared, now) else { return Ok(()) };
         outline.changes.push(Change::PutSource(Source {
@@ -193,8 +207,19 @@ impl Engine {
         may(authority, Kind::Destination, name, live.map(|live| &live.declaration))?;
         let id = old.map_or_else(|| DestinationId::new(now, self.inner().entropy()), |old| old.id);
         let owner = SecretOwner::Destination(id);
+        let before = live.map(|live| &live.declaration);
+        // At the first look after a start what is not kept of the served file cannot be compared.
+        let is_same = |old: &DestinationSpec| {
+            old == spec || (is_incomplete(old) && *old == kept(spec)) || sealed::marked(old) == *spec
+        };
+        let same_spec = live.is_some_and(|live| is_same(&live.spec));
+        let is_as_it_was = |before: &Declaration| before.table == *table && before.manager == authority.manager();
+        let is_unchanged = same_spec && before.is_some_and(is_as_it_was);
+        // What is in force without being kept sealed is the served file's: the same again is nothing new.
+        let is_said =
+            |secret: &DeclaredSecret| is_unchanged && live.is_some_and(|live| sealed::says(&live.spec, secret));
         let mut seeds = Vec::new();
-        for DeclaredSecret { purpose, value } in secrets {
+        for DeclaredSecret { purpose, value } in secrets.iter().filter(|secret| !is_said(secret)) {
             let purpose = match self.inner().schemes().find(purpose) {
                 Some(scheme) => Purpose::Scheme(scheme),
                 None => Purpose::Setting(purpose.clone()),
@@ -202,18 +227,14 @@ impl Engine {
             let target = format!("destination:{name}");
             seeds.extend(self.seed((owner, target), purpose, spec.grace, value, existing).await?);
         }
-        let before = live.map(|live| &live.declaration);
-        // At the first look after a start what is not kept of the served file cannot be compared.
-        let is_same = |old: &DestinationSpec| old == spec || (is_incomplete(old) && *old == kept(spec));
-        let same_spec = live.is_some_and(|live| is_same(&live.spec));
         let has_seeds = !seeds.is_empty();
-        let compared = Compared { kind: Kind::Destination, name, before, table, same_spec, secret: has_seeds };
+        let ended = old.map(|old| self.ended_purposes(old, declared, authority, existing)).unwrap_or_default();
+        let dropped = ended.iter().filter(|ended| ended.is_dropped).map(|ended| ended.purpose.clone()).collect();
+        let compared = Compared { kind: Kind::Destination, name, before, table, same_spec, secret: has_seeds, dropped };
         outline.seeds.extend(seeds);
         let Some(declaration) = outline.add(by, authority, compared, now) else { return Ok(()) };
-        if let Some(old) = old {
-            for purpose in self.ended_purposes(old, declared, authority, existing) {
-                outline.forget(owner, &purpose, existing, now);
-            }
+        for Ended { purpose, .. } in &ended {
+            outline.forget(owner, purpose, existing, now);
         }
         outline.changes.push(Change::PutDestination(Box::new(Destination {
             id,
@@ -232,7 +253,7 @@ impl Engine {
     }
 
     /// What secrets are for that end with this change: schemes and settings that it has no more, and those whose stored
-    /// secret itself would be sent somewhere else than it was entered for. Whoever writes the served file knows its
+    /// secret itself would be told to somebody else than it was entered for. Whoever writes the served file knows its
     /// secrets anyway.
     fn ended_purposes(
         &self,
@@ -240,20 +261,33 @@ impl Engine {
         new: &DeclaredDestination,
         authority: Authority,
         existing: &Resources,
-    ) -> BTreeSet<String> {
-        let moved = authority != Authority::ServedFile && place(&old.spec) != place(&new.spec);
-        let is_sent =
-            |purpose: &str| self.inner().schemes().find(purpose).is_some_and(|scheme| is_sent_itself(&scheme));
+    ) -> Vec<Ended> {
         let is_given = |purpose: &str| new.secrets.iter().any(|secret| secret.purpose == purpose);
+        let is_bound = authority != Authority::ServedFile;
         let kept = new.spec.purposes();
         let owner = SecretOwner::Destination(old.id);
-        let purposes = existing.secrets.iter().filter(|secret| secret.owner == owner).map(|secret| &secret.purpose);
-        let ended = purposes.filter(|purpose| match kept.contains(&purpose.as_str()) {
-            true => moved && is_sent(purpose) && !is_given(purpose),
-            // The others of a declaration's own are ended by what it says of them.
-            false => ![URL, HEADERS, ENVIRONMENT].contains(&purpose.as_str()),
-        });
-        ended.cloned().collect()
+        let mut ended = BTreeMap::<&str, Ended>::new();
+        for secret in existing.secrets.iter().filter(|secret| secret.owner == owner && !is_given(&secret.purpose)) {
+            let purpose = secret.purpose.as_str();
+            let is_kept = kept.contains(&purpose);
+            if is_kept && !(is_bound && self.would_tell(purpose, &old.spec, &new.spec)) {
+                continue;
+            }
+            let so_far = ended.entry(purpose);
+            let so_far = so_far.or_insert_with(|| Ended { purpose: purpose.to_owned(), is_dropped: false });
+            so_far.is_dropped |= is_kept && secret.revoked_at.is_none();
+        }
+        ended.into_values().collect()
+    }
+
+    /// Whether the stored secret for `purpose` itself, or what is had for it, would go somewhere else than before.
+    fn would_tell(&self, purpose: &str, old: &DestinationSpec, new: &DestinationSpec) -> bool {
+        let moved = place(old) != place(new);
+        match purpose {
+            OAUTH2 => moved || token_url(old) != token_url(new),
+            MTLS => moved,
+            scheme => moved && self.inner().schemes().find(scheme).is_some_and(|scheme| is_sent_itself(&scheme)),
+        }
     }
 
     /// What a file managed and names no more.
@@ -285,7 +319,7 @@ impl Outline<'_> {
         compared: Compared<'_>,
         now: Timestamp,
     ) -> Option<Declaration> {
-        let Compared { kind, name, before, table, same_spec, secret } = compared;
+        let Compared { kind, name, before, table, same_spec, secret, dropped } = compared;
         let nothing = Value::Null;
         let fields = differences(before.map_or(&nothing, |before| &before.table), table);
         let act = match before {
@@ -303,11 +337,14 @@ impl Outline<'_> {
         let is_put =
             before.is_none_or(|before| !same_spec || !fields.is_empty() || before.manager != authority.manager());
         if is_put {
-            let detail = told(before.map(|_| fields.as_slice()), table, authority.manager());
+            let mut detail = told(before.map(|_| fields.as_slice()), table, authority.manager());
+            if !dropped.is_empty() {
+                detail["dropped"] = json!(dropped);
+            }
             self.tell(by, kind, verb, name, now, detail);
         }
         let values_changed = before.is_some() && !same_spec && fields.is_empty();
-        self.planned.push(Planned { kind, name: name.to_owned(), act, fields, values_changed, secret });
+        self.planned.push(Planned { kind, name: name.to_owned(), act, fields, values_changed, secret, dropped });
         is_put.then(|| Declaration { table: table.clone(), manager: authority.manager() })
     }
 
@@ -320,6 +357,7 @@ impl Outline<'_> {
             fields: vec![],
             values_changed: false,
             secret: false,
+            dropped: vec![],
         };
         self.planned.push(planned);
     }

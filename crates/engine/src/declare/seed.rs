@@ -5,8 +5,12 @@ use std::time::Duration;
 use hookward::{Scheme, Secret};
 
 use super::Authority;
+use super::sealed::place_of;
 use crate::engine::{Engine, EngineError};
-use crate::model::{AuditEntry, DestinationKind, DestinationSpec, Manager, Principal, SecretOwner};
+use crate::model::{
+    AuditEntry, DestinationKind, DestinationSpec, ENVIRONMENT, HEADERS, Manager, Principal, SealedSecret, SecretOwner,
+    URL,
+};
 use crate::secrets::{Keyholder, NewSecret, Purpose, Terms, told_of};
 use crate::store::{Change, Resources};
 
@@ -37,13 +41,21 @@ pub(super) fn seed_name_of(owner: SecretOwner, purpose: &str) -> String {
     }
 }
 
-/// Where a destination's secret goes or is used.
+/// Where a destination's secret goes or is used: a URL's query says nothing of that.
 pub(super) fn place(spec: &DestinationSpec) -> Option<&str> {
     match &spec.kind {
-        DestinationKind::Http(http) => Some(&http.url),
+        DestinationKind::Http(http) => Some(place_of(&http.url)),
         DestinationKind::Report(report) => Some(&report.api_url),
         DestinationKind::Command(command) => command.checkout.as_ref().and_then(|checkout| checkout.base.as_deref()),
         DestinationKind::Pull(_) | DestinationKind::Slack(_) => None,
+    }
+}
+
+/// Where the secret of an OAuth 2 client goes.
+pub(super) fn token_url(spec: &DestinationSpec) -> Option<&str> {
+    match &spec.kind {
+        DestinationKind::Http(http) => http.oauth2.as_ref().map(|oauth2| oauth2.token_url.as_str()),
+        _ => None,
     }
 }
 
@@ -79,7 +91,14 @@ impl Engine {
             }
             None => false,
         };
-        Ok((!seen).then_some(Seed { owner, name, purpose, grace, secret, fingerprint }))
+        let is_declared_only =
+            matches!(&purpose, Purpose::Setting(name) if [HEADERS, ENVIRONMENT, URL].contains(&name.as_str()));
+        // A setting that nobody rotates is whatever is declared of it, whoever ended it since.
+        let is_live = |kept: &SealedSecret| {
+            kept.owner == owner && kept.purpose == purpose.name() && kept.is_live(self.inner().clock().now())
+        };
+        let is_in_force = seen && (!is_declared_only || existing.secrets.iter().any(is_live));
+        Ok((!is_in_force).then_some(Seed { owner, name, purpose, grace, secret, fingerprint }))
     }
 
     /// What writes a seed: a new version, the ends of those before it, and that it was there. Not yet written. `entered`

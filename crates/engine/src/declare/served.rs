@@ -36,18 +36,23 @@ impl Served {
 
 /// `spec` as it is kept of the served file.
 pub(super) fn kept(spec: &DestinationSpec) -> DestinationSpec {
+    replaced(spec, ELSEWHERE)
+}
+
+/// `spec` with `mark` for every value that may be a credential.
+pub(super) fn replaced(spec: &DestinationSpec, mark: &str) -> DestinationSpec {
     let mut spec = spec.clone();
     let pairs = match &mut spec.kind {
         DestinationKind::Http(http) => {
             if let Some((place, _)) = http.url.split_once('?') {
-                http.url = format!("{place}?{ELSEWHERE}");
+                http.url = format!("{place}?{mark}");
             }
             &mut http.set_headers
         }
         DestinationKind::Command(command) => &mut command.environment,
         DestinationKind::Report(_) | DestinationKind::Pull(_) | DestinationKind::Slack(_) => return spec,
     };
-    pairs.iter_mut().for_each(|(_, value)| *value = ELSEWHERE.to_owned());
+    pairs.iter_mut().for_each(|(_, value)| mark.clone_into(value));
     spec
 }
 

@@ -68,11 +68,6 @@ impl CommandDestination {
         Self { grace, ..self }
     }
 
-    /// How much of what a program writes is kept, in bytes.
-    pub fn output_bytes(&self) -> usize {
-        self.spec.output_bytes
-    }
-
     /// Runs the program once. When this returns nothing that the program started is left, whatever it did to escape; when
     /// it is dropped, that is so a moment later.
     pub async fn attempt(&self, parcel: Parcel<'_>) -> Report {

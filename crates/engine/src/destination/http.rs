@@ -102,6 +102,11 @@ impl HttpDestination {
         Report { exchange: Some(trace.finish()), ..report }
     }
 
+    /// Where it sends to.
+    pub fn url(&self) -> &str {
+        self.endpoint.text()
+    }
+
     /// Where it sends to, without the path, which may be a secret.
     pub(super) fn origin(&self) -> String {
         let uri = self.endpoint.uri();

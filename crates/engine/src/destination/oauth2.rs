@@ -89,6 +89,11 @@ impl OAuth2Destination {
         self.http.attempt_within(left(), token.put_in(parcel), clock).await
     }
 
+    /// Where it sends to.
+    pub fn url(&self) -> &str {
+        self.http.url()
+    }
+
     async fn token(&self, clock: &dyn Clock, limit: Duration, refused: Option<u64>) -> Result<Token, NoToken> {
         let token = timeout(limit, self.tokens.token(clock, refused)).await;
         token.unwrap_or_else(|_| Err(NoToken::late(limit)))

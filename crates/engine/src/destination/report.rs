@@ -49,6 +49,11 @@ impl ReportDestination {
         Ok(Self { spec: spec.clone(), base, client: connector.into_client(), deadlines })
     }
 
+    /// Where the API begins, as the settings say it.
+    pub fn url(&self) -> &str {
+        &self.spec.api_url
+    }
+
     /// Says once how the delivery that the parcel tells of ended. Saying it again changes nothing: a status has one
     /// context, a check run the delivery's id, a comment the destination's mark.
     pub async fn attempt(&self, parcel: Parcel<'_>, clock: &dyn Clock) -> Report {

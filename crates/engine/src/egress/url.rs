@@ -69,6 +69,7 @@ impl fmt::Display for Host {
 /// A URL that was read and found sound. Prints as its origin, since the rest may carry a token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
+    text: String,
     uri: Uri,
     host: Host,
     port: u16,
@@ -104,7 +105,7 @@ impl Endpoint {
         let host = parse_host(host)?;
         let port = port.map_or(Ok(default_port), parse_port)?;
         let uri = Uri::try_from(url).map_err(|_| UrlProblem::Path)?;
-        Ok(Self { uri, host, port })
+        Ok(Self { text: url.to_owned(), uri, host, port })
     }
 
     /// Reads what a connector is given.
@@ -114,6 +115,11 @@ impl Endpoint {
     }
 
     /// The URL as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The URL, taken apart.
     pub fn uri(&self) -> &Uri {
         &self.uri
     }

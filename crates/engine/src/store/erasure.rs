@@ -18,6 +18,9 @@ pub trait Erasure: Send + Sync + std::fmt::Debug {
     /// still hold of what was removed.
     async fn erase_rest(&self, organization: OrganizationId) -> Result<(), StoreError>;
 
+    /// Overwrites what the store's files still hold of what was removed or replaced.
+    async fn overwrite(&self) -> Result<(), StoreError>;
+
     /// Removes the organization's row, with the audit entry that says so. `Ok(false)`, and nothing is written, when
     /// anything of it is left or has come since.
     async fn erase_row(&self, organization: OrganizationId, audit: AuditEntry) -> Result<bool, StoreError>;

@@ -487,6 +487,10 @@ impl Erasure for SqliteStore {
 
     async fn erase_rest(&self, organization: OrganizationId) -> Result<(), StoreError> {
         self.writer.submit(move |tx| erasure::rest(tx, organization)).await?;
+        self.overwrite().await
+    }
+
+    async fn overwrite(&self) -> Result<(), StoreError> {
         let path = self.path.clone();
         let overwritten = tokio::task::spawn_blocking(move || erasure::overwrite(&path));
         overwritten.await.map_err(|error| StoreError::Unavailable(error.to_string()))?

@@ -9,6 +9,7 @@ mod backup;
 mod chain;
 mod clock;
 mod corridor;
+mod credentials;
 mod declare;
 mod destination;
 mod dispatch;

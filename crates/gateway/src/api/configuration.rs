@@ -65,6 +65,8 @@ pub(crate) struct Change {
     values_changed: bool,
     /// Whether a secret enters its keyring.
     secret: bool,
+    /// What stored secrets are for that end by this, because they would go somewhere else.
+    dropped: Vec<String>,
 }
 
 /// One setting; what was not there, or is not any more, is null.
@@ -122,7 +124,7 @@ fn shown(plan: Plan) -> Shown {
 }
 
 fn change(planned: Planned) -> Change {
-    let Planned { kind, name, act, fields, values_changed, secret } = planned;
+    let Planned { kind, name, act, fields, values_changed, secret, dropped } = planned;
     let act = match act {
         Act::Create => "create",
         Act::Update => "update",
@@ -130,5 +132,13 @@ fn change(planned: Planned) -> Change {
         Act::Adopt => "adopt",
     };
     let field = |Difference { field, before, after }| Field { field, before, after };
-    Change { kind: kind.name(), name, act, fields: fields.into_iter().map(field).collect(), values_changed, secret }
+    Change {
+        kind: kind.name(),
+        name,
+        act,
+        fields: fields.into_iter().map(field).collect(),
+        values_changed,
+        secret,
+        dropped,
+    }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use hookward_engine::Engine;
 use hookward_engine::clock::Timestamp;
 use hookward_engine::model::{
-    Destination, DestinationKind, DestinationState, OnHeadFailure, Ordering, Principal, ReportProvider, SignWith,
-    Signing,
+    Destination, DestinationKind, DestinationSpec, DestinationState, MTLS, OAUTH2, OnHeadFailure, Ordering, Principal,
+    ReportProvider, SignWith, Signing,
 };
 use hookward_engine::store::Owed;
 use schemars::JsonSchema;
@@ -60,6 +61,8 @@ pub(crate) struct Shown {
     first_byte_timeout_ms: Option<u64>,
     /// The schemes that deliveries are signed with, side by side; the first is the one that a secret is for unless it says.
     signing: Vec<Signs>,
+    /// How it is told who calls, besides signatures: `basic`, `bearer`, `header:NAME`, `oauth2`, `mtls`.
+    authentication: Vec<String>,
     grace_s: u64,
     #[serde(flatten)]
     pace: Pace,
@@ -142,6 +145,17 @@ impl From<Ordering> for Order {
     }
 }
 
+/// A way out as it is after a change, and what it lost by that.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChangedDestination")]
+pub(crate) struct Changed {
+    #[serde(flatten)]
+    destination: Shown,
+    /// Stored credentials that ended, because they would have gone somewhere else than they were entered for: a header, or
+    /// what a secret was for. Send them again if they are meant for there.
+    dropped: Vec<String>,
+}
+
 #[derive(Debug, Serialize, JsonSchema)]
 struct Retry {
     waits_s: Vec<u64>,
@@ -163,7 +177,7 @@ pub(crate) async fn list(
     let owed = api.engine.backlog_of(&slice.items).await?;
     let show = |destination: Destination| {
         let owed = owed.iter().find(|owed| owed.destination == destination.id);
-        shown(destination, owed, now)
+        shown(&api.engine, destination, owed, now)
     };
     Ok(Json(page::show("destinations", slice, show)))
 }
@@ -183,7 +197,7 @@ async fn find(api: &Api, caller: &Principal, name: &str) -> Result<Shown, Proble
     let missing = || Problem::new(Code::NotFound, format!("there is no destination `{}`", name.escape_debug()));
     let destination = destination.ok_or_else(missing)?;
     let owed = api.engine.backlog_of(std::slice::from_ref(&destination)).await?;
-    Ok(shown(destination, owed.first(), api.clock.now()))
+    Ok(shown(&api.engine, destination, owed.first(), api.clock.now()))
 }
 
 /// `POST /destinations/{name}/pause`
@@ -225,9 +239,10 @@ pub(crate) async fn change(
     caller: Caller<Admin>,
     Path(name): Path<String>,
     Body(patch): Body<Map<String, Value>>,
-) -> Result<Json<Shown>, Problem> {
-    api.declaring.alter(&caller, hookward_engine::Kind::Destination, &name, patch).await?;
-    find(&api, &caller, &name).await.map(Json)
+) -> Result<Json<Changed>, Problem> {
+    let dropped = api.declaring.alter(&caller, hookward_engine::Kind::Destination, &name, patch).await?;
+    let destination = find(&api, &caller, &name).await?;
+    Ok(Json(Changed { destination, dropped }))
 }
 
 /// `DELETE /destinations/{name}`
@@ -240,9 +255,12 @@ pub(crate) async fn remove(
     Ok(Done)
 }
 
-fn shown(destination: Destination, owed: Option<&Owed>, now: Timestamp) -> Shown {
+fn shown(engine: &Engine, destination: Destination, owed: Option<&Owed>, now: Timestamp) -> Shown {
     let pace = condition::pace(&destination, owed);
     let spec = destination.spec;
+    let authentication = authentication(engine, &spec);
+    let signing = spec.signing.iter().filter(|signing| !engine.sends_secret(&signing.scheme));
+    let signing = signing.map(|signing| signs(signing.clone(), now)).collect();
     let (state, state_reason) = match destination.state {
         DestinationState::Active => ("active", None),
         DestinationState::Paused => ("paused", None),
@@ -265,7 +283,8 @@ fn shown(destination: Destination, owed: Option<&Owed>, now: Timestamp) -> Shown
         timeout_ms: millis(spec.timeout),
         connect_timeout_ms: spec.limits.connect.map(millis),
         first_byte_timeout_ms: spec.limits.first_byte.map(millis),
-        signing: spec.signing.into_iter().map(|signing| signs(signing, now)).collect(),
+        signing,
+        authentication,
         grace_s: spec.grace.as_secs(),
         pace,
         managed_by: destination.declaration.manager.name(),
@@ -278,6 +297,15 @@ fn signs(signing: Signing, now: Timestamp) -> Signs {
     let ended = !signing.signs_at(now);
     let Signing { scheme, until, sign_with } = signing;
     Signs { scheme, sign_with, until: until.map(time), ended }
+}
+
+fn authentication(engine: &Engine, spec: &DestinationSpec) -> Vec<String> {
+    let sent = spec.signing.iter().map(|signing| signing.scheme.as_str()).filter(|scheme| engine.sends_secret(scheme));
+    let (oauth2, mtls) = match &spec.kind {
+        DestinationKind::Http(http) => (http.oauth2.as_ref().map(|_| OAUTH2), http.mtls.as_ref().map(|_| MTLS)),
+        _ => (None, None),
+    };
+    sent.chain(oauth2).chain(mtls).map(str::to_owned).collect()
 }
 
 fn kind(kind: DestinationKind) -> Kind {

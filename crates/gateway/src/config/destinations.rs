@@ -9,8 +9,11 @@ use hookward_engine::{OWN, PUBLISH};
 use serde_json::Value;
 use toml::Spanned;
 
+use super::auth::{self, Credentials};
 use super::settings::{Absent, allow_addresses, bounded, event_types, name, pairs, refuse, resolve, unreachable};
-use super::{Check, DestinationDeclaration, command, deadlines, file, health, order, problems, report, sign, values};
+use super::{
+    Check, DestinationDeclaration, command, deadlines, file, health, order, problems, report, sign, slack, values,
+};
 
 const GRACE: Duration = Duration::from_secs(86_400);
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -24,7 +27,7 @@ const PROGRAM_TIMEOUT_MAX: Duration = Duration::from_secs(12 * 3600);
 const HEADERS_MAX: usize = 64;
 
 /// Header names that an attempt sets itself.
-const OWN_HEADERS: [&str; 8] =
+pub(super) const OWN_HEADERS: [&str; 8] =
     ["connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"];
 
 pub(super) fn destinations(
@@ -78,15 +81,22 @@ fn destination(
     report::token_as_signature(check, &mut file);
     let signing = file.sign.take();
     pull_settings(check, &file, signing.as_ref());
+    if file.kind.get_ref() == "slack" {
+        refuse(check, signing.as_ref().and_then(|sign| sign.0.first()).map(|sign| &sign.scheme), "sign", "slack");
+    }
     let grace = file.grace.map_or(GRACE, |grace| grace.0);
     let name = file.name.get_ref().clone();
     let credential = command::credential(check, file.checkout.as_ref())?;
-    let kind = kind(check, file)?;
-    let (signing, secrets) = match (signing, credential) {
+    let mut credentials = auth::credentials(check, &mut file)?;
+    let webhook = slack::webhook(check, &mut file)?;
+    let kind = kind(check, file, &mut credentials)?;
+    let (mut signing, mut secrets) = match (signing, credential) {
         (Some(sign), _) => sign::signs(check, sign)?,
         (None, Some(credential)) => credential,
         (None, None) => (vec![], vec![]),
     };
+    auth::add(check, credentials, &mut signing, &mut secrets);
+    secrets.extend(webhook);
     let Some(kind) = kind else { return Ok(None) };
     let concurrency = u32::try_from(concurrency).unwrap_or(1);
     let spec = DestinationSpec {
@@ -119,12 +129,30 @@ fn timeout(check: &mut Check<'_>, file: &file::Destination) -> Duration {
     check.timeout(timeout, "timeout")
 }
 
-fn kind(check: &mut Check<'_>, file: file::Destination) -> Result<Option<DestinationKind>, Absent> {
-    match file.kind.get_ref().as_str() {
+fn kind(
+    check: &mut Check<'_>,
+    file: file::Destination,
+    credentials: &mut Credentials,
+) -> Result<Option<DestinationKind>, Absent> {
+    let kind = file.kind.get_ref().clone();
+    if kind != "http" {
+        auth::refuse_elsewhere(check, &file, &kind);
+    }
+    if kind != "slack" {
+        slack::refuse_elsewhere(check, &file, &kind);
+    }
+    match kind.as_str() {
         "http" => {
             command::refuse_elsewhere(check, &file, "http");
             report::refuse_elsewhere(check, &file, "http");
-            Ok(http(check, file)?.map(DestinationKind::Http))
+            let (oauth2, mtls) = (credentials.oauth2.take(), credentials.mtls.take());
+            Ok(http(check, file)?.map(|http| DestinationKind::Http(HttpSpec { oauth2, mtls, ..http })))
+        }
+        "slack" => {
+            refuse_http(check, &file, "slack");
+            command::refuse_elsewhere(check, &file, "slack");
+            report::refuse_elsewhere(check, &file, "slack");
+            Ok(Some(DestinationKind::Slack(slack::slack(check, file))))
         }
         "command" => {
             refuse_http(check, &file, "command");
@@ -146,7 +174,7 @@ fn kind(check: &mut Check<'_>, file: file::Destination) -> Result<Option<Destina
             Ok(Some(DestinationKind::Pull(PullSpec { ordered })))
         }
         other => {
-            let near = problems::nearest(other, ["http", "command", "report", "pull"].into_iter());
+            let near = problems::nearest(other, ["http", "command", "report", "pull", "slack"].into_iter());
             check.problem(&file.kind, format!("there is no type of destination `{}`{near}", other.escape_debug()));
             Ok(None)
         }

@@ -11,6 +11,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::auth::{Auth, Mtls, OAuth2};
 use super::event_types::{EventType, Publishing};
 use super::health::{Breaker, DisableAfter};
 use super::order::Order;
@@ -307,6 +308,10 @@ pub(super) struct Destination {
     pub(super) breaker: Option<Spanned<Breaker>>,
     pub(super) disable_after: Option<Spanned<DisableAfter>>,
     pub(super) sign: Option<Signs>,
+    pub(super) auth: Option<Spanned<Auth>>,
+    pub(super) oauth2: Option<Spanned<OAuth2>>,
+    pub(super) mtls: Option<Spanned<Mtls>>,
+    pub(super) template: Option<Spanned<String>>,
     pub(super) grace: Option<Lapse>,
     pub(super) ordered: Option<Spanned<bool>>,
     pub(super) of: Option<Spanned<String>>,

@@ -47,7 +47,7 @@ impl Declaring {
     /// What applying `file` would do.
     pub(crate) async fn plan(&self, by: &Principal, file: File) -> Result<Plan, Refused> {
         let _one_at_a_time = self.one_at_a_time.lock().await;
-        let Tables { sources, destinations, event_types, notices } = self.check_file(by, file)?;
+        let Tables { sources, destinations, event_types, notices } = self.check_file(by, file).await?;
         let declared = declared(sources, destinations, event_types);
         let changes = self.engine.plan(by, Authority::AppliedFile, &declared).await?;
         Ok(self.told(by, changes, notices).await?)
@@ -56,7 +56,7 @@ impl Declaring {
     /// Puts `file` in force as everything that files declare in the organization, all or nothing.
     pub(crate) async fn apply(&self, by: &Principal, file: File) -> Result<Plan, Refused> {
         let _one_at_a_time = self.one_at_a_time.lock().await;
-        let Tables { sources, destinations, event_types, notices } = self.check_file(by, file)?;
+        let Tables { sources, destinations, event_types, notices } = self.check_file(by, file).await?;
         let declared = declared(sources, destinations, event_types);
         let changes = self.engine.declare(by, Authority::AppliedFile, declared).await?;
         Ok(self.told(by, changes, notices).await?)
@@ -103,7 +103,7 @@ impl Declaring {
     }
 
     /// Checks a file that was sent. What is in force stands where it says `stored`.
-    fn check_file(&self, by: &Principal, file: File) -> Result<Tables, Refused> {
+    async fn check_file(&self, by: &Principal, file: File) -> Result<Tables, Refused> {
         let File { mut sources, mut destinations, mut event_types, mut references } = file;
         event_types.iter_mut().for_each(in_text);
         let mut tokens = HashMap::new();
@@ -120,7 +120,7 @@ impl Declaring {
         }
         for table in &mut destinations {
             let Some(before) = stored::table(&self.engine, by, Kind::Destination, &name(table)) else { continue };
-            let spec = self.engine.destination(by.organization, &name(table)).map(|one| one.spec);
+            let spec = self.engine.whole_destination(by.organization, &name(table)).await?;
             stored::fill(&before, spec.as_ref(), table, &mut references);
         }
         let names = |tables: &[Map<String, Value>]| tables.iter().map(name).collect::<Vec<_>>();
@@ -140,13 +140,9 @@ impl Declaring {
         }
         for destination in &mut tables.destinations {
             self.settle(by, Kind::Destination, &destination.name, &mut destination.declared);
-            let before = stored::table(&self.engine, by, Kind::Destination, &destination.name);
-            let old = self.engine.destination(by.organization, &destination.name);
-            if let (Some(before), Some(old)) = (before, old) {
-                stored::settle_values(&before, (&old.spec, &destination.spec), &mut destination.declared);
-            }
+            stored::settle_values(&mut destination.declared);
         }
-        self.may(by, Authority::AppliedFile, &tables)?;
+        self.may(by, Authority::AppliedFile, &tables).await?;
         Ok(tables)
     }
 

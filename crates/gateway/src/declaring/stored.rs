@@ -11,7 +11,16 @@ use zeroize::Zeroizing;
 use crate::config::{STORED, is_reference};
 
 /// Where a table has secrets, besides those of the schemes that it signs with.
-const SECRETS: [&str; 3] = ["/secret", "/token", "/checkout/credential"];
+const SECRETS: [&str; 8] = [
+    "/secret",
+    "/token",
+    "/checkout/credential",
+    "/auth/basic",
+    "/auth/bearer",
+    "/auth/secret",
+    "/oauth2/secret",
+    "/mtls/key",
+];
 
 /// Tables in a table whose values may be credentials.
 const GROUPS: [&str; 2] = ["set_headers", "environment"];
@@ -53,7 +62,9 @@ fn secrets_of(table: &Value) -> Vec<(String, String)> {
         None => vec![],
     };
     let signs = signs.into_iter().map(|(scheme, pointer)| (format!("sign {scheme}"), pointer));
-    alone.chain(signs).filter(|(_, pointer)| table.pointer(pointer).is_some()).collect()
+    // All of a Slack webhook's URL is one.
+    let webhook = (table["type"] == "slack").then(|| ("/url".to_owned(), "/url".to_owned()));
+    alone.chain(signs).chain(webhook).filter(|(_, pointer)| table.pointer(pointer).is_some()).collect()
 }
 
 /// The secret in `table` for the same.
@@ -87,25 +98,69 @@ pub(super) fn settle_secrets(before: &Map<String, Value>, table: &mut Value) {
     }
 }
 
-/// A destination that is to be somewhere else does not take along what would be sent there, unless that is said again.
+/// A destination that is to be somewhere else does not take along what would be sent there, unless that is said again. Gives
+/// the names of what it loses.
 pub(super) fn drop_credentials(
     before: &Map<String, Value>,
     patch: &Map<String, Value>,
     table: &mut Map<String, Value>,
-) {
-    if moved(before, table) && !patch.contains_key("set_headers") {
-        table.remove("set_headers");
-    } else if moved(before, table)
-        && let (Some(Value::Object(set)), Some(Value::Object(said))) =
-            (table.get_mut("set_headers"), patch.get("set_headers"))
-    {
-        set.retain(|name, _| said.contains_key(name));
+) -> Vec<String> {
+    let mut dropped = Vec::new();
+    if let (true, Some(Value::Object(set))) = (moved(before, table), table.get_mut("set_headers")) {
+        let said = patch.get("set_headers").and_then(Value::as_object);
+        set.retain(|name, _| {
+            let stays = said.is_some_and(|said| said.contains_key(name));
+            dropped.extend((!stays).then(|| format!("set_headers.{name}")));
+            stays
+        });
+        if set.is_empty() {
+            table.remove("set_headers");
+        }
     }
+    dropped
 }
 
-fn moved(before: &Map<String, Value>, after: &Map<String, Value>) -> bool {
+/// Whether a destination is to be somewhere else: a URL's query says nothing of that.
+pub(super) fn moved(before: &Map<String, Value>, after: &Map<String, Value>) -> bool {
     let (before, after) = (Value::Object(before.clone()), Value::Object(after.clone()));
-    PLACES.iter().any(|place| before.pointer(place) != after.pointer(place))
+    let of_slack = |table: &Value| table["type"] == "slack";
+    let place = |table: &Value, pointer: &str| {
+        let url = table.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        url.split_once('?').map_or(url, |(place, _)| place).to_owned()
+    };
+    // Slack's own URL is a secret itself.
+    let differs = |pointer: &&str| place(&before, pointer) != place(&after, pointer);
+    !(of_slack(&before) && of_slack(&after)) && PLACES.iter().any(differs)
+}
+
+/// Puts the URLs that are in force where a table says `stored`.
+pub(super) fn put_urls(spec: Option<&DestinationSpec>, table: &mut Map<String, Value>) {
+    put(spec, table, PLACES.map(str::to_owned).to_vec());
+}
+
+/// Puts the values that are in force where a table says `stored`.
+pub(super) fn put_values(spec: Option<&DestinationSpec>, table: &mut Map<String, Value>) {
+    put_urls(spec, table);
+    let pointers = GROUPS.iter().flat_map(|group| pointers(table, group)).collect();
+    put(spec, table, pointers);
+}
+
+fn put(spec: Option<&DestinationSpec>, table: &mut Map<String, Value>, pointers: Vec<String>) {
+    let mut whole = Value::Object(std::mem::take(table));
+    for pointer in pointers {
+        if let Some(value) = whole.pointer_mut(&pointer).filter(|value| **value == STORED)
+            && let Some(known) = spec.and_then(|spec| in_force(spec, &pointer))
+        {
+            *value = Value::from(known);
+        }
+    }
+    *table = members(whole);
+}
+
+/// Where the values of a table in a table are.
+fn pointers(table: &Map<String, Value>, group: &str) -> Vec<String> {
+    let names = table.get(group).and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    names.map(|name| format!("/{group}/{}", name.replace('~', "~0").replace('/', "~1"))).collect()
 }
 
 /// Puts what is in force where a sent table says `stored`, or has the same reference as before without its value.
@@ -126,11 +181,9 @@ pub(super) fn fill(
     };
     let is_elsewhere = !PLACES.iter().all(|place| is_same(place));
     for group in GROUPS {
-        let names: Vec<String> =
-            whole.get(group).and_then(Value::as_object).into_iter().flat_map(Map::keys).cloned().collect();
         // What is stored is not sent elsewhere; the checks say so, where it stands.
-        for name in names.iter().filter(|_| !is_elsewhere) {
-            let pointer = format!("/{group}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let pointers = whole.as_object().map(|table| pointers(table, group)).unwrap_or_default();
+        for pointer in pointers.into_iter().filter(|_| !is_elsewhere) {
             fill_at(&kept, spec, &mut whole, &pointer, references);
         }
     }
@@ -183,38 +236,13 @@ fn in_memory(pointer: &str) -> String {
     format!("env:{STORED} {pointer}")
 }
 
-/// What the served file has of a table and may be a credential is kept in no table: `stored` stands for it.
-pub(super) fn without_literals(table: &mut Value) {
-    let is_literal = |text: &str| !is_reference(text);
-    if let Some(Value::String(url)) = table.get_mut("url")
-        && is_literal(url)
-        && url.contains('?')
-    {
-        STORED.clone_into(url);
-    }
-    for group in GROUPS {
-        let values = table.get_mut(group).and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut);
-        for value in values.filter(|value| value.as_str().is_some_and(is_literal)) {
-            *value = Value::from(STORED);
-        }
-    }
-}
-
-/// What is in force and in no table is not in this one either, if it is the same.
-pub(super) fn settle_values(
-    before: &Map<String, Value>,
-    specs: (&DestinationSpec, &DestinationSpec),
-    table: &mut Value,
-) {
-    let before = Value::Object(before.clone());
-    let named = |group: &&str| -> Vec<String> {
-        let names = before.get(*group).and_then(Value::as_object).into_iter().flat_map(Map::keys);
-        names.map(|name| format!("/{group}/{}", name.replace('~', "~0").replace('/', "~1"))).collect()
-    };
-    let pointers = PLACES.iter().map(|place| (*place).to_owned()).chain(GROUPS.iter().flat_map(named));
-    for pointer in pointers.filter(|pointer| before.pointer(pointer).is_some_and(|kept| kept == STORED)) {
-        let (old, new) = (in_force(specs.0, &pointer), in_force(specs.1, &pointer));
-        if let Some(value) = table.pointer_mut(&pointer).filter(|_| old == new) {
+/// What stood in a table only while it was checked goes out of it again.
+pub(super) fn settle_values(table: &mut Value) {
+    let Value::Object(members) = table else { return };
+    let places = PLACES.iter().map(|place| (*place).to_owned());
+    let places: Vec<_> = places.chain(GROUPS.iter().flat_map(|group| pointers(members, group))).collect();
+    for pointer in places {
+        if let Some(value) = table.pointer_mut(&pointer).filter(|value| **value == in_memory(&pointer)) {
             *value = Value::from(STORED);
         }
     }

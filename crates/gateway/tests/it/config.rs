@@ -3,6 +3,7 @@
 use hookward_engine::model::DestinationKind;
 use hookward_gateway::config::{Config, DEFAULT};
 
+mod credentials;
 mod health;
 mod kms;
 mod limits;
@@ -16,6 +17,7 @@ fn parse(text: &str) -> Result<Config, String> {
         "SET" => Some("a-value-long-enough".to_owned()),
         "EMPTY" => Some(String::new()),
         "BLANK" => Some("  ".to_owned()),
+        "WEBHOOK" => Some("https://hooks.slack.test/services/a/b".to_owned()),
         "SIGNING" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
         _ => None,
     };
@@ -51,8 +53,12 @@ fn the_default_files_examples_work() {
     let text: Vec<&str> = lines.lines().filter(is_setting).map(|line| line.trim_start_matches("# ")).collect();
     let text = text.join("\n").replace("env:GITHUB_SECRET", "env:SET").replace("env:CI_SECRET", "env:SIGNING");
     let text = text.replace("env:GITHUB_TOKEN", "env:SET").replace("env:GIT_TOKEN", "env:SET");
+    let text = text.replace("env:CI_TOKEN", "env:SET").replace("env:SLACK_WEBHOOK_URL", "env:WEBHOOK");
+    // There are no such files here.
+    let text: String =
+        text.lines().filter(|line| !line.starts_with("mtls = ")).map(|line| format!("{line}\n")).collect();
     let config = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    assert_eq!((config.sources.len(), config.destinations.len(), config.unmatched.len()), (1, 5, 1));
+    assert_eq!((config.sources.len(), config.destinations.len(), config.unmatched.len()), (1, 6, 1));
 }
 
 #[test]

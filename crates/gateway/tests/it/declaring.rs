@@ -162,15 +162,30 @@ async fn a_destination_that_moves_takes_no_credential_along() {
     let made = json!({ "name": "ci", "type": "http", "url": url, "set_headers": headers, "sign": sign });
     let shown = gateway.made("/destinations", made).await;
     assert!(!shown.to_string().contains("canary"), "{shown}");
-    assert_eq!(shown["declared"]["url"], "https://old.test/?…");
+    assert_eq!((&shown["declared"]["url"], &shown["url"]), (&json!("stored"), &json!("https://old.test/?…")));
+    assert_eq!((&shown["signing"], &shown["authentication"]), (&json!([]), &json!(["bearer"])));
     let patched = gateway.done("PATCH", "/destinations/ci", json!({ "concurrency": 2 })).await.json();
     assert_eq!(patched["set_headers"], json!(["Authorization", "X-Org"]), "{patched}");
     let live =
         |secrets: Value| secrets["items"].as_array().unwrap().iter().filter(|one| one["state"] == "live").count();
-    assert_eq!(live(gateway.get("/destinations/ci/secrets").await), 1);
+    assert_eq!((&patched["dropped"], &patched["url"]), (&json!([]), &json!("https://old.test/?…")));
+    assert_eq!(live(gateway.get("/destinations/ci/secrets").await), 3);
+    // The token, the query and the headers are versions 1 to 3; another query is the same place.
+    let patch = json!({ "url": "https://old.test/?key=other", "set_headers": { "X-Org": "another" } });
+    let patched = gateway.done("PATCH", "/destinations/ci", patch).await.json();
+    assert_eq!(patched["dropped"], json!([]), "{patched}");
+    let reveal = |version: u32| format!("/destinations/ci/secrets/{version}/reveal");
+    let shown = gateway.done("POST", &reveal(5), json!({})).await.json();
+    assert_eq!(shown["secret"], r#"{"Authorization":"Bearer canary","X-Org":"another"}"#);
+    let shown = gateway.done("POST", &reveal(4), json!({})).await.json();
+    assert_eq!(shown["secret"], "https://old.test/?key=other");
     let moved = gateway.done("PATCH", "/destinations/ci", json!({ "url": "https://evil.test/" })).await;
     assert_eq!(moved.status, 200, "{}", moved.text());
     assert!(moved.json()["set_headers"] == json!([]) && !moved.text().contains("canary"), "{}", moved.text());
+    assert_eq!(moved.json()["dropped"], json!(["set_headers.Authorization", "set_headers.X-Org", "bearer"]));
+    let told = gateway.get("/audit").await;
+    let update = told["items"].as_array().unwrap().iter().find(|row| row["action"] == "destination.update").unwrap();
+    assert_eq!(update["detail"]["dropped"], json!(["bearer"]), "{update}");
     assert_eq!(live(gateway.get("/destinations/ci/secrets").await), 0);
     assert_eq!(gateway.done("DELETE", "/destinations/ci", Value::Null).await.status, 204);
     assert_eq!(gateway.api("GET", "/destinations/ci", "").await.status, 404);

@@ -74,6 +74,7 @@ async fn a_destination_is_shown_without_its_credentials() {
     insta::assert_snapshot!(shape(&destination), @r#"
 {
   "allow_addresses": [],
+  "authentication": [],
   "breaker": {
     "failure_percent": 50,
     "min_attempts": 20,
