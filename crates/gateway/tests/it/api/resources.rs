@@ -119,6 +119,7 @@ async fn a_destination_is_shown_without_its_credentials() {
   "managed_by": "file",
   "name": "ci",
   "once_per": null,
+  "order": null,
   "owed": {
     "held": 0,
     "outstanding": 0,
