@@ -100,8 +100,7 @@ fn unsigned_qualifio(
     (basic, header): (&str, &str),
 ) -> Result<()> {
     let config = std::fs::read_to_string(crate::run::root().join("examples/qualifio/hookward.toml"))?;
-    let (signing, rest): (Vec<&str>, Vec<&str>) =
-        config.lines().partition(|line| line.contains(r#"{ scheme = "qualifio""#));
+    let (signing, rest): (Vec<&str>, Vec<&str>) = config.lines().partition(|line| line.starts_with("sign = "));
     ensure!(signing.len() == 1, "{} lines of the example say how it signs", signing.len());
     let place = directory.join("unsigned");
     std::fs::create_dir_all(&place)?;

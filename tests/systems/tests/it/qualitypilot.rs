@@ -77,7 +77,8 @@ fn an_event_is_one_signed_post_of_the_bytes_that_were_published() {
 fn what_has_no_variable_is_left_out_with_a_notice() {
     let world = World::start(&[]);
     let log = std::fs::read_to_string(world.setup.log()).unwrap();
-    for (destination, variable) in [("fix", "QLENS_FIXER"), ("fix-report", "GITHUB_TOKEN")] {
+    let left_out = [("slack", "SLACK_WEBHOOK_URL"), ("fix", "QLENS_FIXER"), ("fix-report", "GITHUB_TOKEN")];
+    for (destination, variable) in left_out {
         assert!(log.contains(&format!("destination `{destination}` is left out: {variable} is not set")), "{log}");
     }
     assert_eq!(world.server.list("/api/v1/destinations").unwrap().len(), 1);
@@ -111,6 +112,44 @@ fn a_key_begins_with_qlens_is_shown_once_and_ends_at_once() {
     let path = format!("/api/v1/keys/{}", shown["id"].as_str().unwrap());
     assert_eq!(world.server.admin(Request::new("DELETE", &path)).unwrap().status, 204);
     assert_eq!(publish_as(&world.server, &key, "run.finished", "{}").0, 401);
+}
+
+#[test]
+fn a_channel_gets_a_line_and_its_url_is_a_secret_that_changes_at_once() {
+    let channels = [(); 2].map(|()| Receiver::start(|_| 200).unwrap());
+    let [old, new] =
+        [("one", "3f9c61d7e2"), ("two", "a81b04cc57")].map(|(name, end)| format!("/services/T0/B0/{name}-{end}"));
+    let world = World::start(&[("SLACK_WEBHOOK_URL", &channels[0].url(&old))]);
+    world.publish("run.finished", r#"{"repository":{"full_name":"acme/<web>"}}"#);
+    assert!(channels[0].wait_for(1, PATIENCE));
+    let line = channels[0].received().remove(0);
+    assert_eq!((line.method.as_str(), line.target.as_str()), ("POST", old.as_str()));
+    assert!(line.header("content-type").unwrap().starts_with("application/json"));
+    let text = serde_json::from_slice::<Value>(line.body()).unwrap();
+    assert_eq!(text, json!({ "text": "*run.finished* acme/&lt;web&gt;" }));
+
+    let reveal = || world.server.cli_ok(&["secret", "reveal", "slack"], b"").unwrap().trim().to_owned();
+    assert_eq!(reveal(), channels[0].url(&old));
+    let arguments = ["secret", "rotate", "slack", "--file", "-", "--yes"];
+    world.server.cli_ok(&arguments, channels[1].url(&new).as_bytes()).unwrap();
+    assert_eq!(reveal(), channels[1].url(&new));
+    world.publish("run.finished", "{}");
+    assert!(channels[1].wait_for(1, PATIENCE));
+    assert_eq!((channels[0].count(), channels[1].received()[0].target.as_str()), (1, new.as_str()));
+
+    let over = || world.deliveries("slack").iter().all(|delivery| delivery["state"] == "delivered");
+    assert!(until(PATIENCE, over), "{:#?}", world.deliveries("slack"));
+    let canaries = [Canary::new("the old URL", &old), Canary::new("the new URL", &new)];
+    let mut search = Search::default();
+    for path in ["/api/v1/deliveries", "/api/v1/destinations", "/api/v1/audit"] {
+        search.look_at(path, json!(world.server.list(path).unwrap()).to_string().as_bytes(), &canaries);
+    }
+    for delivery in world.deliveries("slack") {
+        let path = format!("/api/v1/deliveries/{}", delivery["id"].as_str().unwrap());
+        search.look_at(&path, world.server.get(&path).unwrap().to_string().as_bytes(), &canaries);
+    }
+    search.look_through(world.directory.path(), &canaries).unwrap();
+    assert!(search.files > 8 && search.found.is_empty(), "{:?}", search.found);
 }
 
 /// Calls with their bodies.
