@@ -228,8 +228,7 @@ impl Registry {
                 Signer::new(signing, scheme, keyring, versions, kept.map_or(&[], |kept| &kept.signers))
             });
             let signers = signers.collect();
-            let sealed = keyrings.settings(organization, owner);
-            let pace = pace(&destination, kept);
+            let (sealed, pace) = (keyrings.settings(organization, owner), pace(&destination, kept));
             let live = LiveDestination { destination, assembly, rules, signers, sealed, pace };
             destinations.insert(live.destination.id, Arc::new(live));
         }

@@ -491,9 +491,7 @@ impl Erasure for SqliteStore {
     }
 
     async fn overwrite(&self) -> Result<(), StoreError> {
-        let path = self.path.clone();
-        let overwritten = tokio::task::spawn_blocking(move || erasure::overwrite(&path));
-        overwritten.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
+        erasure::overwrite_aside(self.path.clone()).await
     }
 
     async fn erase_row(&self, organization: OrganizationId, audit: AuditEntry) -> Result<bool, StoreError> {

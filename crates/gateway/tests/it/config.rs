@@ -1,9 +1,10 @@
 //! The configuration file: its defaults, its examples, and what is said about mistakes.
 
 use hookward_engine::model::DestinationKind;
-use hookward_gateway::config::{Config, DEFAULT};
+use hookward_gateway::config::Config;
 
 mod credentials;
+mod default_file;
 mod health;
 mod kms;
 mod limits;
@@ -29,36 +30,6 @@ fn problems(text: &str) -> String {
         Ok(_) => panic!("this has no problem: {text}"),
         Err(error) => error,
     }
-}
-
-#[test]
-fn the_default_file_says_the_built_in_defaults() {
-    assert_eq!(parse(DEFAULT).unwrap().settings, Config::defaults().settings);
-}
-
-/// The examples in the default file are commented out; they have to work when they are not.
-#[test]
-fn the_default_files_examples_work() {
-    let (examples, _) = DEFAULT.split_once("# A scheme of your own").unwrap();
-    let is_setting = |line: &&str| {
-        let line = line.trim_start_matches("# ");
-        line.starts_with("[[")
-            || line.starts_with("[source.")
-            || line
-                .split_once(" = ")
-                .is_some_and(|(name, _)| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
-    };
-    let (_, examples) = examples.split_once("# [[unmatched]]").unwrap();
-    let lines = format!("# [[unmatched]]{examples}");
-    let text: Vec<&str> = lines.lines().filter(is_setting).map(|line| line.trim_start_matches("# ")).collect();
-    let text = text.join("\n").replace("env:GITHUB_SECRET", "env:SET").replace("env:CI_SECRET", "env:SIGNING");
-    let text = text.replace("env:GITHUB_TOKEN", "env:SET").replace("env:GIT_TOKEN", "env:SET");
-    let text = text.replace("env:CI_TOKEN", "env:SET").replace("env:SLACK_WEBHOOK_URL", "env:WEBHOOK");
-    // There are no such files here.
-    let text: String =
-        text.lines().filter(|line| !line.starts_with("mtls = ")).map(|line| format!("{line}\n")).collect();
-    let config = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    assert_eq!((config.sources.len(), config.destinations.len(), config.unmatched.len()), (1, 6, 1));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Taking an organization away. What belongs to one is found in the schema: every table with an `organization_id`, so that
 //! no table that comes later is forgotten; and those that hang on its sources and destinations.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
@@ -93,9 +93,15 @@ pub(super) fn row(tx: &Tx<'_>, organization: OrganizationId, entry: &AuditEntry)
     Ok(true)
 }
 
+/// [`overwrite`] on a thread that may block.
+pub(super) async fn overwrite_aside(path: PathBuf) -> std::result::Result<(), StoreError> {
+    let overwritten = tokio::task::spawn_blocking(move || overwrite(&path)).await;
+    overwritten.map_err(|error| StoreError::Unavailable(error.to_string()))?
+}
+
 /// Copies the write-ahead log into the database and empties it. Pages that were freed are overwritten (`secure_delete`),
 /// so that then nothing of what was removed is in either file.
-pub(super) fn overwrite(path: &Path) -> std::result::Result<(), StoreError> {
+fn overwrite(path: &Path) -> std::result::Result<(), StoreError> {
     let unavailable =
         |problem: &dyn std::fmt::Display| StoreError::Unavailable(format!("`{}`: {problem}", path.display()));
     let connection =

@@ -71,41 +71,26 @@ async fn a_destination_is_shown_without_its_credentials() {
     let gateway = Gateway::start(WITH_DESTINATION).await;
     let destination = gateway.get("/destinations/ci").await;
     assert!(!destination.to_string().contains("hunter2"));
-    insta::assert_snapshot!(shape(&destination), @r#"
+    // How it fares and what was declared are compact.
+    let mut shown = destination.clone();
+    let declared = shown.as_object_mut().unwrap().remove("declared").unwrap();
+    assert_eq!(
+        declared,
+        json!({
+            "event_types": ["push.*"], "name": "ci", "set_headers": { "Authorization": "stored" },
+            "sign": { "scheme": "github" }, "type": "http", "url": "stored",
+        })
+    );
+    for part in ["breaker", "condition", "retry"] {
+        assert!(shown.as_object_mut().unwrap().remove(part).unwrap().is_object(), "{part}");
+    }
+    insta::assert_snapshot!(shape(&shown), @r#"
 {
   "allow_addresses": [],
   "authentication": [],
-  "breaker": {
-    "failure_percent": 50,
-    "min_attempts": 20,
-    "open_for_max_ms": 600000,
-    "open_for_ms": 30000,
-    "slow_start_ms": 60000,
-    "window_ms": 60000
-  },
   "concurrency": 8,
-  "condition": {
-    "failing_since": null,
-    "health": "healthy",
-    "open_since": null,
-    "probe_at": null
-  },
   "connect_timeout_ms": null,
   "created_at": "TIME",
-  "declared": {
-    "event_types": [
-      "push.*"
-    ],
-    "name": "ci",
-    "set_headers": {
-      "Authorization": "stored"
-    },
-    "sign": {
-      "scheme": "github"
-    },
-    "type": "http",
-    "url": "stored"
-  },
   "disable_after_s": 432000,
   "event_types": [
     "push.*"
@@ -126,18 +111,6 @@ async fn a_destination_is_shown_without_its_credentials() {
     "waiting": 0
   },
   "rate": null,
-  "retry": {
-    "jitter_percent": 20,
-    "waits_s": [
-      5,
-      300,
-      1800,
-      7200,
-      18000,
-      36000,
-      36000
-    ]
-  },
   "set_headers": [
     "Authorization"
   ],
