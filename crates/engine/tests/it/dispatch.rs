@@ -7,7 +7,7 @@ use std::time::Duration;
 use hookward_engine::clock::SystemEntropy;
 use hookward_engine::fanout;
 use hookward_engine::ids::{DeliveryId, EventId};
-use hookward_engine::model::{AuditEntry, DeliveryCause, Rate};
+use hookward_engine::model::{AuditEntry, DeliveryCause, DestinationState, Rate};
 use hookward_engine::store::{Drain, NewDelivery};
 use hookward_engine::{Declared, DeclaredDestination};
 use serde_json::json;
@@ -87,13 +87,13 @@ async fn a_hundred_thousand_overdue_go_out_no_faster_than_each_limit() {
     let second = Duration::from_secs(1);
     let destinations = vec![limited("fast", &fast, 50, second, 5), limited("slow", &slow, 10, second, 1)];
     let rig = Rig::new(Declared { destinations, ..Declared::default() }).await;
-    let event = rig.unowed_event().await;
     for name in ["fast", "slow"] {
-        rig.engine
-            .set_destination_state(name, hookward_engine::model::DestinationState::Paused, &by("test"))
-            .await
-            .unwrap();
-        rig.owe(event, name, 50_000).await;
+        rig.engine.set_destination_state(name, DestinationState::Paused, &by("test")).await.unwrap();
+    }
+    for _ in 0..250 {
+        let event = rig.unowed_event().await;
+        rig.owe(event, "fast", 200).await;
+        rig.owe(event, "slow", 200).await;
     }
     rig.clock.advance(Duration::from_secs(3600));
     for name in ["fast", "slow"] {
