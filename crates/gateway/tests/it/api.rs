@@ -177,6 +177,8 @@ async fn an_event_is_shown_in_full() {
   "destination": "ci",
   "event": "evt_ID",
   "id": "dlv_ID",
+  "parked": false,
+  "skipped": 0,
   "state": "held",
   "state_at": "TIME",
   "superseded_by": null
@@ -244,11 +246,13 @@ async fn a_secret_is_set_rotated_revealed_and_revoked() {
     {
       "created_at": "TIME",
       "first_used_at": null,
+      "last_accepted_at": null,
       "last_used_at": null,
       "not_after": null,
       "not_before": "TIME",
       "origin": "generated",
       "revoked_at": null,
+      "scheme": null,
       "state": "live",
       "uses": 0,
       "version": 2
@@ -256,11 +260,13 @@ async fn a_secret_is_set_rotated_revealed_and_revoked() {
     {
       "created_at": "TIME",
       "first_used_at": null,
+      "last_accepted_at": null,
       "last_used_at": null,
       "not_after": "TIME",
       "not_before": "TIME",
       "origin": "import",
       "revoked_at": null,
+      "scheme": null,
       "state": "live",
       "uses": 0,
       "version": 1

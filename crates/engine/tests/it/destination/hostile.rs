@@ -311,7 +311,8 @@ async fn an_answer_before_the_request_was_read_is_one() {
     });
     let server = server.await;
     let destination = destination(&spec(&server.url()), AMPLE).unwrap();
-    for size in [2, 32 << 20] {
+    // As much as the connection holds: what does not fit ends at the deadline, as with a receiver that never answers.
+    for size in [2, 64 << 10] {
         let report = destination.attempt(Sample::new(vec![0; size]).parcel(), &Standing(NOW)).await;
         assert_eq!((report.outcome, report.status), (Outcome::Status, Some(413)), "{size}: {}", report.detail);
         assert_eq!(&report.excerpt[..], b"less");
