@@ -19,8 +19,15 @@ const VERSION: &str = "4.32.5";
 /// Everything but that whatever fits the description is accepted: a cursor of random letters is none.
 const EXCLUDED: &str = "positive_data_acceptance,missing_required_header,object_level_authorization";
 
-/// What breaks the rules is refused, for whichever reason comes first.
-const RULES: &str = "[checks.negative_data_rejection]\nexpected-statuses = [\"4xx\", 503]\n";
+/// What breaks the rules is refused, for whichever reason comes first; of a batch each event by itself.
+const RULES: &str = r#"
+[checks.negative_data_rejection]
+expected-statuses = ["4xx", 503]
+
+[[operations]]
+include-path = "/api/v1/events/batch"
+checks.negative_data_rejection.expected-statuses = ["4xx", 207, 503]
+"#;
 
 /// The least number of cases that count as a run.
 const CASES_MIN: u64 = 2000;
