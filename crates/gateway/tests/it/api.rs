@@ -126,7 +126,6 @@ async fn an_event_is_shown_in_full() {
     let gateway = Gateway::start(WITH_DESTINATION).await;
     gateway.api("POST", "/destinations/ci/pause", "").await;
     let answer = gateway.api("POST", "/events", r#"{"type":"push.main","payload":{"a":1}}"#).await;
-    assert_eq!(answer.status, 202);
     let id = answer.json()["eventId"].as_str().unwrap().to_owned();
     insta::assert_snapshot!(shape(&gateway.get(&format!("/events/{id}")).await), @r#"
 {
