@@ -63,8 +63,7 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
         Err(problem) => (Report::failed(Outcome::Unusable, problem), vec![]),
     };
     let report = without_credentials(report, inner.schemes().credentials());
-    let headers = &live.own_credential_headers();
-    let report = without_credentials(report, Credentials { headers, query: &[] });
+    let report = without_credentials(report, Credentials { headers: &live.credential_headers, query: &[] });
     let duration = inner.clock().elapsed().saturating_sub(started);
     inner.count(report.outcome);
     let id = AttemptId::new(started_at, inner.entropy());

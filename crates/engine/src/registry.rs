@@ -101,11 +101,43 @@ pub(crate) struct LiveDestination {
     pub(crate) signers: Vec<Signer>,
     /// Its sealed settings, by purpose.
     sealed: Vec<(String, Keyring)>,
+    /// Headers that carry a secret of its own, and of no scheme that anybody else has.
+    pub(crate) credential_headers: Vec<String>,
     /// What it may be given now; outlives this snapshot.
     pub(crate) pace: Arc<Pace>,
 }
 
 impl LiveDestination {
+    /// The destination, with what is `kept` of it from the snapshot before.
+    fn new(
+        destination: Destination,
+        kept: Option<&Arc<Self>>,
+        keyrings: &mut Keyrings<'_>,
+        schemes: &Schemes,
+        parts: &Parts,
+    ) -> Self {
+        let spec = &destination.spec;
+        let (assembly, rules) = match kept {
+            Some(kept) if kept.destination.spec == *spec => (Arc::clone(&kept.assembly), Arc::clone(&kept.rules)),
+            _ => {
+                let rules = LiveRules::new(&spec.rules, spec.order.as_ref());
+                (Arc::new(Assembly::new(spec, parts)), Arc::new(rules))
+            }
+        };
+        let (organization, owner) = (destination.organization, SecretOwner::Destination(destination.id));
+        let signers = spec.signing.iter().map(|signing| {
+            let scheme = schemes.find(&signing.scheme);
+            let keyring = keyrings.keyring((organization, owner), Some(&signing.scheme), scheme.as_ref());
+            let versions = keyrings.secrets.get(&owner).map_or(&[][..], Vec::as_slice);
+            Signer::new(signing, scheme, keyring, versions, kept.map_or(&[], |kept| &kept.signers))
+        });
+        let signers = signers.collect();
+        let own: Vec<_> = spec.signing.iter().filter_map(|own| Scheme::of_header_named(&own.scheme)).collect();
+        let credential_headers = own.iter().flat_map(Scheme::credential_headers).map(str::to_owned).collect();
+        let (sealed, pace) = (keyrings.settings(organization, owner), pace(&destination, kept));
+        Self { destination, assembly, rules, signers, sealed, credential_headers, pace }
+    }
+
     /// The destination in its present condition: the snapshot's may be older.
     pub(crate) fn as_it_is(&self) -> Destination {
         Destination { condition: self.pace.condition(), ..self.destination.clone() }
@@ -125,14 +157,6 @@ impl LiveDestination {
             | DestinationKind::Slack(_)
             | DestinationKind::Pull(_) => 0,
         }
-    }
-
-    /// Headers that carry a secret of its own, and of no scheme that anybody else has.
-    pub(crate) fn own_credential_headers(&self) -> Vec<String> {
-        let schemes = self.destination.spec.signing.iter().filter_map(|own| Scheme::of_header_named(&own.scheme));
-        schemes
-            .flat_map(|scheme| scheme.credential_headers().into_iter().map(str::to_owned).collect::<Vec<_>>())
-            .collect()
     }
 
     /// All keyrings that an attempt at `now` may need.
@@ -211,25 +235,7 @@ impl Registry {
         let is_there = |destination: &Destination| organizations.contains_key(&destination.organization);
         for destination in resources.destinations.into_iter().filter(is_there) {
             let kept = before.and_then(|before| before.destinations.get(&destination.id));
-            let (assembly, rules) = match kept {
-                Some(kept) if kept.destination.spec == destination.spec => {
-                    (Arc::clone(&kept.assembly), Arc::clone(&kept.rules))
-                }
-                _ => {
-                    let rules = LiveRules::new(&destination.spec.rules, destination.spec.order.as_ref());
-                    (Arc::new(Assembly::new(&destination.spec, parts)), Arc::new(rules))
-                }
-            };
-            let (organization, owner) = (destination.organization, SecretOwner::Destination(destination.id));
-            let signers = destination.spec.signing.iter().map(|signing| {
-                let scheme = schemes.find(&signing.scheme);
-                let keyring = keyrings.keyring((organization, owner), Some(&signing.scheme), scheme.as_ref());
-                let versions = keyrings.secrets.get(&owner).map_or(&[][..], Vec::as_slice);
-                Signer::new(signing, scheme, keyring, versions, kept.map_or(&[], |kept| &kept.signers))
-            });
-            let signers = signers.collect();
-            let (sealed, pace) = (keyrings.settings(organization, owner), pace(&destination, kept));
-            let live = LiveDestination { destination, assembly, rules, signers, sealed, pace };
+            let live = LiveDestination::new(destination, kept, &mut keyrings, schemes, parts);
             destinations.insert(live.destination.id, Arc::new(live));
         }
         let (live_secrets, event_types) = (keyrings.live_secrets, in_force(resources.event_types, before));
