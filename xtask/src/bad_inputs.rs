@@ -14,11 +14,15 @@ mod outbound_url;
 mod script;
 mod wire;
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail, ensure};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use systems::github::push;
 use systems::{Hookward, Request, Response, Setup, world};
 
+use crate::run::root;
 use corpus::{Case, Stores};
 use expand::{Expander, Which, secret};
 
@@ -76,17 +80,29 @@ impl Tally {
 
     /// Says of a case that it is about something that there is not. It counts as neither.
     fn skip(&mut self, only: Option<&str>, id: &str, why: &str) {
-        if only.is_none_or(|part| id.contains(part)) {
+        if is_chosen(only, id) {
             self.skipped += 1;
             println!("bad-inputs: not applicable {id}: {why}");
         }
     }
 }
 
+/// Whether a case of this id is asked for.
+fn is_chosen(only: Option<&str>, id: &str) -> bool {
+    only.is_none_or(|part| id.contains(part))
+}
+
+/// What a file of `tests/bad-inputs` says.
+fn read<T: DeserializeOwned>(file: impl AsRef<Path>) -> Result<T> {
+    let path = root().join("tests/bad-inputs").join(file);
+    let read = || -> Result<T> { Ok(toml::from_str(&std::fs::read_to_string(&path)?)?) };
+    read().with_context(|| path.display().to_string())
+}
+
 /// The requests to a source, one after the other against one server.
 fn requests(only: Option<&str>, tally: &mut Tally) -> Result<()> {
     let cases = corpus::load()?;
-    let chosen: Vec<&Case> = cases.iter().filter(|case| only.is_none_or(|part| case.id.contains(part))).collect();
+    let chosen: Vec<&Case> = cases.iter().filter(|case| is_chosen(only, &case.id)).collect();
     if chosen.is_empty() {
         return Ok(());
     }
@@ -103,7 +119,7 @@ fn requests(only: Option<&str>, tally: &mut Tally) -> Result<()> {
 }
 
 /// A server on which every source has an expired, a previous and a newest secret.
-fn start(directory: &std::path::Path) -> Result<Hookward> {
+fn start(directory: &Path) -> Result<Hookward> {
     let mut config = CONFIG.to_owned();
     for source in SOURCES {
         config += &format!("\n[[source]]\nname = \"{source}\"\nscheme = \"{source}\"\n");

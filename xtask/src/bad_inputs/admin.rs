@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 use systems::server::API_KEY;
 use systems::{Hookward, Receiver, Request, Response, Setup, http, world};
 
-use super::Tally;
-use crate::run::root;
+use super::{Tally, is_chosen, read};
 
 /// A secret that must never be shown but by a reveal.
 const SECRET: &str = "admin-canary-0123456789abcdef0123";
@@ -98,9 +97,8 @@ struct Rig {
 
 /// Runs the cases whose id contains `only`, or all of them.
 pub(super) fn run(only: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let path = root().join("tests/bad-inputs/admin/api.toml");
-    let file: File = toml::from_str(&std::fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
-    let mut chosen = file.case.into_iter().filter(|case| only.is_none_or(|part| case.id.contains(part))).peekable();
+    let file: File = read("admin/api.toml")?;
+    let mut chosen = file.case.into_iter().filter(|case| is_chosen(only, &case.id)).peekable();
     if chosen.peek().is_none() {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use systems::server::API_KEY;
 use systems::{Hookward, Request, Setup, world};
 
-use super::Tally;
+use super::{Tally, is_chosen};
 
 const SECRET: &str = "it's a secret to everybody";
 
@@ -33,7 +33,7 @@ const SCENARIOS: [Scenario; 7] = [
 
 /// Runs the cases whose id contains `only`.
 pub(super) fn run(only: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let chosen: Vec<_> = SCENARIOS.iter().filter(|(id, ..)| only.is_none_or(|part| id.contains(part))).collect();
+    let chosen: Vec<_> = SCENARIOS.iter().filter(|(id, ..)| is_chosen(only, id)).collect();
     tally.skip(
         only,
         "cl-004-send-to-metadata",

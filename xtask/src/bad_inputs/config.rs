@@ -13,10 +13,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rusqlite::Connection;
 use serde::Deserialize;
-use systems::server::repository;
 use systems::{Hookward, Request, Setup, world};
 
-use super::Tally;
+use super::{Tally, is_chosen, read};
 
 /// How long a gateway that does not start may take to say so.
 const END_LIMIT: Duration = Duration::from_secs(20);
@@ -77,12 +76,11 @@ const SCENARIOS: [Scenario; 5] = [
 
 /// Runs the cases whose id contains `only`.
 pub(super) fn run(only: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let text = fs::read_to_string(repository("tests/bad-inputs/config/cases.toml"))?;
-    let corpus: Corpus = toml::from_str(&text).context("tests/bad-inputs/config/cases.toml")?;
-    for case in corpus.case.iter().filter(|case| only.is_none_or(|part| case.id.contains(part))) {
+    let corpus: Corpus = read("config/cases.toml")?;
+    for case in corpus.case.iter().filter(|case| is_chosen(only, &case.id)) {
         tally.add(&case.id, &format!("exit {}", case.status), &case.why, judge(case));
     }
-    for (id, why, scenario) in SCENARIOS.iter().filter(|(id, ..)| only.is_none_or(|part| id.contains(part))) {
+    for (id, why, scenario) in SCENARIOS.iter().filter(|(id, ..)| is_chosen(only, id)) {
         tally.add(id, "scenario", why, scenario());
     }
     tally.skip(only, "cf-020-postgres-sync", "there is no PostgreSQL store whose settings could be wrong");

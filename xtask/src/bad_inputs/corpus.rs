@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::Deserialize;
 
+use super::read;
 use crate::run::root;
 
 /// One request and its one right answer; in `then`, requests that follow it. Texts may contain `${…}`, see `expand`.
@@ -93,8 +94,7 @@ pub(super) fn load() -> Result<Vec<Case>> {
     paths.sort();
     let (mut cases, mut ids) = (Vec::new(), BTreeSet::new());
     for path in paths {
-        let text = std::fs::read_to_string(&path)?;
-        let file: File = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        let file: File = read(&path)?;
         for case in file.case {
             ensure!(!case.id.is_empty() && !case.why.is_empty(), "{}: a case without id or why", path.display());
             ensure!(ids.insert(case.id.clone()), "{}: `{}` is there twice", path.display(), case.id);

@@ -13,7 +13,7 @@ use serde_json::Value;
 use systems::github::push;
 use systems::{Hookward, Request, Response, Setup, world};
 
-use super::Tally;
+use super::{Tally, is_chosen};
 use crate::run::root;
 
 const SECRET: &str = "canary-of-the-kms-cases";
@@ -61,12 +61,11 @@ const ELSEWHERE: [(&str, &str, &str); 4] = [
 
 /// Runs the cases whose id contains `only`, or all of them.
 pub(super) fn run(only: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let is_chosen = |id: &str| only.is_none_or(|part| id.contains(part));
-    for (id, why, case) in CASES.into_iter().filter(|(id, ..)| is_chosen(id)) {
+    for (id, why, case) in CASES.into_iter().filter(|(id, ..)| is_chosen(only, id)) {
         let directory = tempfile::tempdir()?;
         tally.add(id, "keys and secrets", why, case(directory.path()));
     }
-    for (id, file, test) in ELSEWHERE.into_iter().filter(|(id, ..)| is_chosen(id)) {
+    for (id, file, test) in ELSEWHERE.into_iter().filter(|(id, ..)| is_chosen(only, id)) {
         let there = fs::read_to_string(root().join(file))?.contains(&format!("async fn {test}()"));
         let verdict = if there { Ok(()) } else { Err(anyhow::anyhow!("{file} has no test `{test}`")) };
         tally.add(id, "held by a test", &format!("{file}: {test}"), verdict);

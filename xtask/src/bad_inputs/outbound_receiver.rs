@@ -20,8 +20,8 @@ use systems::{Hookward, Receiver, Request, Setup, http, world};
 use super::isolated::{self, Network};
 use super::names::Answer;
 use super::script::{Behaviour, Script};
-use super::{PEAK_KIB_MAX, Tally};
-use crate::run::{has_or_installs, root};
+use super::{PEAK_KIB_MAX, Tally, is_chosen, read};
+use crate::run::has_or_installs;
 
 /// The deadline of an attempt, and the wait between two.
 const TIMEOUT: &str = "1500ms";
@@ -82,12 +82,10 @@ const LONG: (&str, &str) = ("OR-025", "five days of failures are for the engine'
 
 /// Runs the cases whose id contains `only`, or all of them.
 pub(super) fn run(only: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let path = root().join("tests/bad-inputs/outbound/receivers.toml");
-    let text = std::fs::read_to_string(&path)?;
-    let File { case: mut cases } = toml::from_str(&text).with_context(|| path.display().to_string())?;
-    cases.retain(|case| only.is_none_or(|part| case.id.contains(part)));
+    let File { case: mut cases } = read("outbound/receivers.toml")?;
+    cases.retain(|case| is_chosen(only, &case.id));
     tally.skip(only, LONG.0, LONG.1);
-    let is_looped = only.is_none_or(|part| LOOP.0.contains(part));
+    let is_looped = is_chosen(only, LOOP.0);
     if cases.is_empty() && !is_looped {
         return Ok(());
     }

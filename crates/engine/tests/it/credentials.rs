@@ -24,6 +24,16 @@ const HEADER: &str = "Bearer canary-of-a-header";
 const QUERY: &str = "key=canary-of-a-query";
 
 /// The source, and `destinations` as somebody declared them over the API.
+/// A rig whose KMS does as it is told.
+async fn rig_on_fake_kms() -> (Rig, Arc<FakeKms>) {
+    let dir = tempfile::tempdir().unwrap();
+    let kms = FakeKms::new(dir.path());
+    let rig = Rig::on(dir, Arc::clone(&kms) as _).await;
+    let sources = Declared { sources: vec![github()], destinations: vec![], event_types: vec![] };
+    rig.engine.declare(&Principal::config(), Authority::ServedFile, sources).await.unwrap();
+    (rig, kms)
+}
+
 async fn rig(destinations: Vec<DeclaredDestination>) -> Rig {
     let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], event_types: vec![] }).await;
     for destination in destinations {
@@ -179,11 +189,7 @@ async fn a_programs_variables_are_sealed_likewise() {
 #[tokio::test]
 async fn while_the_kms_is_away_nothing_is_attempted_that_needs_a_sealed_value() {
     let receiver = Receiver::start().await;
-    let dir = tempfile::tempdir().unwrap();
-    let kms = FakeKms::new(dir.path());
-    let rig = Rig::on(dir, Arc::clone(&kms) as _).await;
-    let sources = Declared { sources: vec![github()], destinations: vec![], event_types: vec![] };
-    rig.engine.declare(&Principal::config(), Authority::ServedFile, sources).await.unwrap();
+    let (rig, kms) = rig_on_fake_kms().await;
     rig.declare(Authority::Creation, with_sealed(&receiver, HEADER)).await.unwrap();
     rig.send(push(SECRET, "d-1", "{}")).await;
     let Rig { engine, store, clock, dir } = rig;
@@ -384,11 +390,7 @@ async fn a_slack_webhook_is_a_secret_that_changes_at_once() {
 #[tokio::test]
 async fn what_an_earlier_version_kept_in_clear_is_sealed_and_overwritten() {
     let receiver = Receiver::start().await;
-    let dir = tempfile::tempdir().unwrap();
-    let kms = FakeKms::new(dir.path());
-    let rig = Rig::on(dir, Arc::clone(&kms) as _).await;
-    let sources = Declared { sources: vec![github()], destinations: vec![], event_types: vec![] };
-    rig.engine.declare(&Principal::config(), Authority::ServedFile, sources).await.unwrap();
+    let (rig, kms) = rig_on_fake_kms().await;
     let mut bare = http_to("ci", receiver.url());
     bare.table = json!({ "name": "ci" });
     rig.declare(Authority::Creation, bare).await.unwrap();
