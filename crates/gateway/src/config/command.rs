@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::settings::{Absent, allow_addresses, bounded, pairs, refuse, resolve, resolve_secret, url_problem};
 use super::sign::Signs;
+use super::values::Switch;
 use super::{Check, file};
 
 /// The most output that can be kept of an attempt, in bytes. It is in memory while the program runs.
@@ -38,7 +39,7 @@ pub(super) fn command(check: &mut Check<'_>, file: file::Destination) -> Result<
         (name.is_empty() || name.contains(['=', '\0']) || value.contains('\0'))
             .then(|| format!("`{}` cannot be a variable", name.escape_debug()))
     })?;
-    let checks_out = file.checkout.as_ref().is_some_and(|one| matches!(one.get_ref(), file::Checkout::Yes(_)));
+    let checks_out = file.checkout.as_ref().is_some_and(|one| matches!(one.get_ref(), Switch::On(_)));
     if let Some(directory) = file.directory.as_ref().filter(|_| checks_out) {
         check.problem(directory, "a program runs in its `directory` or in a `checkout`, not both");
     }
@@ -49,8 +50,8 @@ pub(super) fn command(check: &mut Check<'_>, file: file::Destination) -> Result<
     }
     let output_bytes = bounded(check, file.output_bytes.as_ref(), OUTPUT_BYTES, 0..=OUTPUT_BYTES_MAX, "output_bytes");
     let checkout = match file.checkout.map(Spanned::into_inner) {
-        Some(file::Checkout::Yes(table)) => Some(Box::new(checkout(check, *table)?)),
-        Some(file::Checkout::No) | None => None,
+        Some(Switch::On(table)) => Some(Box::new(checkout(check, *table)?)),
+        Some(Switch::Off) | None => None,
     };
     Ok(Some(CommandSpec { argv, directory, environment, output_bytes, checkout }))
 }
@@ -95,9 +96,9 @@ fn checkout(check: &mut Check<'_>, table: file::CheckoutTable) -> Result<Checkou
 /// A token alone is the password of the user that GitHub and GitLab take tokens from.
 pub(super) fn credential(
     check: &mut Check<'_>,
-    checkout: Option<&Spanned<file::Checkout>>,
+    checkout: Option<&Spanned<Switch<file::CheckoutTable>>>,
 ) -> Result<Option<Signs>, Absent> {
-    let Some(file::Checkout::Yes(table)) = checkout.map(Spanned::get_ref) else { return Ok(None) };
+    let Some(Switch::On(table)) = checkout.map(Spanned::get_ref) else { return Ok(None) };
     let Some(credential) = &table.credential else { return Ok(None) };
     let signing = vec![Signing::by(SCHEME)];
     let Some(value) = resolve_secret(check, credential)? else { return Ok(Some((signing, vec![]))) };

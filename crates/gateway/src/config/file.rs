@@ -13,9 +13,9 @@ use toml::Spanned;
 
 use super::auth::{Auth, Mtls, OAuth2};
 use super::event_types::{EventType, Publishing};
-use super::health::{Breaker, DisableAfter};
+use super::health::{BreakerTable, DisableAfter};
 use super::order::Order;
-use super::values::{Address, Lapse, Range, Size};
+use super::values::{Address, Lapse, Range, Settings, Size, Switch};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -289,7 +289,7 @@ pub(super) struct Destination {
     pub(super) environment: Option<Spanned<BTreeMap<String, Spanned<String>>>>,
     pub(super) retry_exit_codes: Option<Spanned<Vec<Spanned<i64>>>>,
     pub(super) output_bytes: Option<Spanned<Size>>,
-    pub(super) checkout: Option<Spanned<Checkout>>,
+    pub(super) checkout: Option<Spanned<Switch<CheckoutTable>>>,
     #[serde(default)]
     pub(super) sources: Vec<Spanned<String>>,
     #[serde(default)]
@@ -305,7 +305,7 @@ pub(super) struct Destination {
     pub(super) first_byte_timeout: Option<Spanned<Lapse>>,
     pub(super) concurrency: Option<Spanned<Size>>,
     pub(super) rate: Option<Rate>,
-    pub(super) breaker: Option<Spanned<Breaker>>,
+    pub(super) breaker: Option<Spanned<Switch<BreakerTable>>>,
     pub(super) disable_after: Option<Spanned<DisableAfter>>,
     pub(super) sign: Option<Signs>,
     pub(super) auth: Option<Spanned<Auth>>,
@@ -323,13 +323,6 @@ pub(super) struct Destination {
     pub(super) comment: Option<Spanned<bool>>,
 }
 
-/// `true`, `false`, or a table, which is `true` with settings.
-#[derive(Debug)]
-pub(super) enum Checkout {
-    No,
-    Yes(Box<CheckoutTable>),
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct CheckoutTable {
@@ -341,28 +334,8 @@ pub(super) struct CheckoutTable {
     pub(super) max_bytes: Option<Spanned<Size>>,
 }
 
-impl<'de> Deserialize<'de> for Checkout {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CheckoutVisitor)
-    }
-}
-
-struct CheckoutVisitor;
-
-impl<'de> Visitor<'de> for CheckoutVisitor {
-    type Value = Checkout;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("true, or a table like { base = \"https://git.example.com\" }")
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, wanted: bool) -> Result<Checkout, E> {
-        Ok(if wanted { Checkout::Yes(Box::default()) } else { Checkout::No })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Checkout, A::Error> {
-        Deserialize::deserialize(MapAccessDeserializer::new(map)).map(Box::new).map(Checkout::Yes)
-    }
+impl Settings for CheckoutTable {
+    const EXPECTED: &str = "true, or a table like { base = \"https://git.example.com\" }";
 }
 
 #[derive(Debug, Default, Deserialize)]

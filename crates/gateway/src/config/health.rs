@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use hookward_engine::model::{BreakerSpec, Health, Rate};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::settings::{bounded, refuse};
-use super::values::{Lapse, Size, parse_lapse};
+use super::values::{Lapse, Settings, Size, Switch, parse_lapse};
 use super::{Check, file};
 
 /// The most attempts that a rate or a breaker may speak of.
@@ -18,13 +17,6 @@ const ATTEMPTS_MAX: usize = 1_000_000;
 
 /// For so long the requests of a rate may be made up for that came too late: as exactly as a timer wakes.
 const SMOOTH: Duration = Duration::from_millis(50);
-
-/// `true`, `false`, or a table, which is `true` with settings.
-#[derive(Debug)]
-pub(super) enum Breaker {
-    Off,
-    On(Box<BreakerTable>),
-}
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -37,28 +29,8 @@ pub(super) struct BreakerTable {
     slow_start: Option<Spanned<Lapse>>,
 }
 
-impl<'de> Deserialize<'de> for Breaker {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BreakerVisitor)
-    }
-}
-
-struct BreakerVisitor;
-
-impl<'de> Visitor<'de> for BreakerVisitor {
-    type Value = Breaker;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("false, or a table like { failure_percent = 50 }")
-    }
-
-    fn visit_bool<E: Error>(self, wanted: bool) -> Result<Breaker, E> {
-        Ok(if wanted { Breaker::On(Box::default()) } else { Breaker::Off })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Breaker, A::Error> {
-        Deserialize::deserialize(MapAccessDeserializer::new(map)).map(Box::new).map(Breaker::On)
-    }
+impl Settings for BreakerTable {
+    const EXPECTED: &str = "false, or a table like { failure_percent = 50 }";
 }
 
 /// A lapse of time, or `false` for never.
@@ -121,8 +93,8 @@ pub(super) fn health(check: &mut Check<'_>, file: &file::Destination) -> Health 
     let built_in = Health::default();
     let breaker = match file.breaker.as_ref().map(Spanned::get_ref) {
         None => built_in.breaker,
-        Some(Breaker::Off) => None,
-        Some(Breaker::On(table)) => Some(breaker(check, table)),
+        Some(Switch::Off) => None,
+        Some(Switch::On(table)) => Some(breaker(check, table)),
     };
     let disable_after = file.disable_after.as_ref().map_or(built_in.disable_after, |after| {
         if after.get_ref().0.is_some_and(|lapse| lapse < Duration::from_secs(60)) {

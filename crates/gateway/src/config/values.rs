@@ -1,11 +1,14 @@
 //! Values as they are written in the file: lapses of time, sizes, addresses.
 //! Parses one value at a time; what a value is for is not known here.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use serde::de::{Error, Unexpected, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A lapse of time, written `250ms`, `5s`, `30m`, `24h` or `7d`.
@@ -54,7 +57,7 @@ struct SizeVisitor;
 impl Visitor<'_> for SizeVisitor {
     type Value = Size;
 
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a whole number, or a size like \"25MiB\"")
     }
 
@@ -123,6 +126,43 @@ impl<'de> Deserialize<'de> for Range {
                 "`{text}` is not a range of addresses: write one like \"10.0.0.0/8\" or \"fd00::/8\""
             ))
         })
+    }
+}
+
+/// `true`, `false`, or a table, which is `true` with settings.
+#[derive(Debug)]
+pub(super) enum Switch<T> {
+    Off,
+    On(Box<T>),
+}
+
+/// The settings of a [`Switch`].
+pub(super) trait Settings: Default {
+    /// What whoever wrote something else is told to write.
+    const EXPECTED: &str;
+}
+
+impl<'de, T: Settings + Deserialize<'de>> Deserialize<'de> for Switch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SwitchVisitor(PhantomData))
+    }
+}
+
+struct SwitchVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Settings + Deserialize<'de>> Visitor<'de> for SwitchVisitor<T> {
+    type Value = Switch<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::EXPECTED)
+    }
+
+    fn visit_bool<E: Error>(self, wanted: bool) -> Result<Switch<T>, E> {
+        Ok(if wanted { Switch::On(Box::default()) } else { Switch::Off })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Switch<T>, A::Error> {
+        Deserialize::deserialize(MapAccessDeserializer::new(map)).map(Box::new).map(Switch::On)
     }
 }
 

@@ -219,7 +219,8 @@ fn a_flood_of_output_costs_the_gateway_no_memory_and_both_its_ends_are_kept() {
     let before = peak_kib(server.pid()).unwrap();
     let delivery = publish_body(&server, &json!(2_000_000_000));
     wait_until(&server, &delivery, "delivered");
-    let grown = peak_kib(server.pid()).unwrap() - before;
+    // The kernel counts resident pages in batches: a peak that did not move may read a little lower.
+    let grown = peak_kib(server.pid()).unwrap().saturating_sub(before);
     assert!(grown < 16 << 10, "{grown} KiB");
     let output = server.cli_ok(&["delivery", "output", &delivery], b"").unwrap();
     assert!(output.starts_with("first\n\0") && output.ends_with("\0last\n"));
