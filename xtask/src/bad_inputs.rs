@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod corpus;
 mod expand;
+mod five_days;
 mod isolated;
 mod kms;
 mod names;
@@ -51,6 +52,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
     kms::run(only, &mut tally)?;
     outbound_url::run(only, &mut tally)?;
     outbound_receiver::run(only, &mut tally)?;
+    five_days::run(only, &mut tally)?;
     let Tally { cases, failed, skipped } = tally;
     ensure!(cases + skipped > 0, "no case is called so");
     println!("bad-inputs: {cases} cases, {failed} failed, {skipped} not applicable");

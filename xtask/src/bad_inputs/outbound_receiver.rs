@@ -65,6 +65,8 @@ fn one() -> usize {
 #[serde(deny_unknown_fields)]
 struct Expected {
     outcome: String,
+    /// What it may end as just as well, where a race in the kernel decides.
+    or: Option<String>,
     status: Option<u16>,
     /// A part of the detail.
     #[serde(default)]
@@ -77,14 +79,10 @@ struct Expected {
 /// The case that is a journey and not a receiver: an event that is sent back to where it came from.
 const LOOP: (&str, &str) = ("OU-182", "an event that comes back is sent on five times, and then no more");
 
-/// The case that lasts for days: nothing here moves the clock of a running server.
-const LONG: (&str, &str) = ("OR-025", "five days of failures are for the engine's tests, which move its clock");
-
 /// Runs the cases whose id contains `only`, or all of them.
 pub(super) fn run(only: Option<&str>, tally: &mut Tally) -> Result<()> {
     let File { case: mut cases } = read("outbound/receivers.toml")?;
     cases.retain(|case| is_chosen(only, &case.id));
-    tally.skip(only, LONG.0, LONG.1);
     let is_looped = is_chosen(only, LOOP.0);
     if cases.is_empty() && !is_looped {
         return Ok(());
@@ -191,7 +189,9 @@ fn judge_event(server: &Hookward, case: &Case) -> Result<()> {
 
 fn check(attempt: &Value, expected: &Expected) -> Result<()> {
     let detail = attempt["detail"].as_str().unwrap_or_default();
-    ensure!(attempt["outcome"] == expected.outcome.as_str(), "it ended as {}: {detail}", attempt["outcome"]);
+    let outcome = attempt["outcome"].as_str().unwrap_or_default();
+    let is_expected = outcome == expected.outcome || expected.or.as_deref() == Some(outcome);
+    ensure!(is_expected, "it ended as {outcome}: {detail}");
     ensure!(detail.contains(&expected.says), "it ended for another reason: {detail}");
     if let Some(status) = expected.status {
         ensure!(attempt["status"] == status, "its status is {}", attempt["status"]);
