@@ -2,6 +2,7 @@
 //! as it grows, and the writer starts the log anew between two groups when it has grown long.
 //! Owns when that happens; commits are `writer`'s.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
@@ -43,11 +44,13 @@ impl Checkpoints {
         backup: &Copying,
     ) -> io::Result<Self> {
         let bounds = Bounds { frames: wal_bytes / u64::from(page_bytes) };
+        // Closed with the thread and not before: closing any handle of a file ends the locks that this process has on it.
+        let database = File::open(&path)?;
         let (nudge, nudged) = sync_channel(1);
         let copying = Arc::new(Mutex::new(()));
         let thread = thread::Builder::new().name("hookward-checkpoint".to_owned()).spawn({
             let (path, copying) = (path.clone(), Arc::clone(&copying));
-            move || copy_when_nudged(&path, &connection, bounds, &copying, &nudged)
+            move || copy_when_nudged(&path, (&connection, &database), bounds, &copying, &nudged)
         })?;
         Ok(Self {
             nudge: Some(nudge),
@@ -106,7 +109,13 @@ impl Drop for Checkpoints {
     }
 }
 
-fn copy_when_nudged(path: &Path, connection: &Connection, bounds: Bounds, copying: &Mutex<()>, nudged: &Receiver<()>) {
+fn copy_when_nudged(
+    path: &Path,
+    (connection, database): (&Connection, &File),
+    bounds: Bounds,
+    copying: &Mutex<()>,
+    nudged: &Receiver<()>,
+) {
     while nudged.recv().is_ok() {
         let _copying = copying.lock().unwrap_or_else(PoisonError::into_inner);
         // A nudge given while the last copy was under way is often already answered by it.
@@ -114,6 +123,11 @@ fn copy_when_nudged(path: &Path, connection: &Connection, bounds: Bounds, copyin
             .and_then(|log| if bounds.want_copying(log) { run(connection, COPY).map(drop) } else { Ok(()) });
         if let Err(error) = copied {
             complain(path, &error);
+        }
+        // SQLite leaves this to whoever starts the log anew, which is the writer: then all commits would wait for all of
+        // the log to reach the disk. It syncs once more by itself, so what goes wrong here costs time only.
+        if let Err(error) = database.sync_data() {
+            tracing::warn!(path = %path.display(), %error, "the database could not be synced ahead of a checkpoint");
         }
     }
 }
