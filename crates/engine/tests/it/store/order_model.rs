@@ -294,17 +294,29 @@ proptest! {
         policy in policy(),
         steps in prop::collection::vec(step(), 1..60),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let Fixture { store, dir: _dir } = Fixture::new();
-            let store: Shared = Arc::new(store);
-            declare(&store, 1).await;
-            let mut both = Both { store: &store, model: Model::new(policy) };
-            both.declare(Some(policy)).await;
-            for step in &steps {
-                both.step(step).await;
-            }
-            both.finish().await;
-        });
+        go_through(policy, &steps);
     }
+}
+
+#[test]
+fn what_stands_in_no_line_any_more_when_its_attempt_fails_is_held_by_itself() {
+    let publish = Step::Publish { key: Some(0), latest: false };
+    let end = Step::End { ago: 0, outcome: Ended::Badly };
+    go_through(OnHeadFailure::Park { after: 1 }, &[publish, Step::Claim { room: 1 }, Step::Dissolve, end]);
+}
+
+/// Takes the steps at the store and in the model, and compares after each.
+fn go_through(policy: OnHeadFailure, steps: &[Step]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let Fixture { store, dir: _dir } = Fixture::new();
+        let store: Shared = Arc::new(store);
+        declare(&store, 1).await;
+        let mut both = Both { store: &store, model: Model::new(policy) };
+        both.declare(Some(policy)).await;
+        for step in steps {
+            both.step(step).await;
+        }
+        both.finish().await;
+    });
 }

@@ -88,8 +88,9 @@ impl Model {
     }
 
     fn leave(&mut self, index: usize, left: Left, at: Timestamp) {
-        self.owed[index].parked = left == Left::Parked;
+        // Whoever stands in no line any more is held by itself, and not beside others.
         let Some(key) = self.owed[index].key else { return };
+        self.owed[index].parked = left == Left::Parked;
         let skipped = match left {
             Left::Delivered => 0,
             Left::GivenUp => self.owed[index].skipped + 1,
