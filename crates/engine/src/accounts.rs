@@ -105,6 +105,8 @@ pub struct SignedInAs {
     pub user: UserId,
     /// Which.
     pub session: SessionId,
+    /// When they last proved in it who they are.
+    pub proven_at: Timestamp,
 }
 
 /// What accounts keep in memory.
@@ -182,6 +184,6 @@ fn program(key: ApiKey, address: &str) -> Proven {
 }
 
 fn person(session: &Session, user: &User, address: &str) -> Proven {
-    let signed_in = Some(SignedInAs { user: user.id, session: session.id });
+    let signed_in = Some(SignedInAs { user: user.id, session: session.id, proven_at: session.created_at });
     Proven { principal: users::user_principal(user, address), scopes: user.scopes, signed_in }
 }

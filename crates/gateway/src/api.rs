@@ -99,6 +99,16 @@ impl Api {
         Self { engine, declaring, metrics, clock, key_digest, body_bytes, sign_in, tasks }
     }
 
+    /// The time.
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// How people sign in.
+    pub(crate) fn sign_in(&self) -> &SignIn {
+        &self.sign_in
+    }
+
     /// The engine behind it.
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine

@@ -14,6 +14,7 @@ mod answer;
 mod ingest;
 
 mod api;
+mod dashboard;
 mod health;
 mod metrics;
 mod oidc;

@@ -30,6 +30,11 @@ impl Providers {
         Ok(Self { list: list.collect::<anyhow::Result<_>>()? })
     }
 
+    /// What they are called.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.list.iter().map(|provider| provider.declared().name.clone()).collect()
+    }
+
     /// The provider of this name.
     pub(crate) fn find(&self, name: &str) -> Option<&Provider> {
         self.list.iter().find(|provider| provider.declared().name == name)

@@ -18,6 +18,7 @@ use crate::api::{
     self, Api, audit, backup, batch, configuration, deliveries, destinations, event_types, events, feeds, jobs, keys,
     kms, leases, login, me, oidc, organizations, recovery, refusals, secrets, sources, users,
 };
+use crate::dashboard;
 use crate::health;
 use crate::ingest::Ingest;
 use crate::openapi::{self, Routes};
@@ -46,6 +47,7 @@ pub(crate) fn admin(api: Arc<Api>) -> Router {
         .route("/auth/oidc/{name}/callback", get(oidc::come_back))
         .merge(openapi::documents(&document))
         .nest("/api/v1", v1.merge(open))
+        .merge(dashboard::routes(&api))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
         .layer(axum::middleware::map_response(api::harden))

@@ -1,6 +1,7 @@
 //! The running binary seen from outside: start it, speak HTTP to it, receive from it, stop it.
 //! Shares no code with the product, so that a mistake there is not repeated here; what is checked lives in the tests.
 
+pub mod browser;
 pub mod canary;
 pub mod clock;
 pub mod git;
@@ -12,6 +13,7 @@ pub mod running;
 pub mod server;
 pub mod world;
 
+pub use browser::{Browser, Scripts, Size};
 pub use canary::Canary;
 pub use clock::MovableClock;
 pub use git::GitServer;

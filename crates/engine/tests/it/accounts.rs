@@ -105,7 +105,7 @@ fn num_of_bits(fives: impl Iterator<Item = u8>) -> Vec<u8> {
 }
 
 fn me(signed_in: &SignedIn) -> SignedInAs {
-    SignedInAs { user: signed_in.user.id, session: signed_in.session.id }
+    SignedInAs { user: signed_in.user.id, session: signed_in.session.id, proven_at: signed_in.session.created_at }
 }
 
 fn by(signed_in: &SignedIn) -> Principal {

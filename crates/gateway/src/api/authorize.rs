@@ -84,6 +84,17 @@ impl FromRequestParts<Arc<Api>> for Sender {
     }
 }
 
+/// Whom the session of a browser proves, and the session.
+pub(crate) async fn by_session<'h>(
+    api: &Api,
+    headers: &'h HeaderMap,
+    extensions: &Extensions,
+) -> Result<Option<(Authenticated, &'h str)>, Problem> {
+    let Some(session) = cookie::session(headers, api.sign_in.transport) else { return Ok(None) };
+    let authenticated = api.prove(session.as_bytes(), &address(api, extensions, headers)).await?;
+    Ok(authenticated.map(|authenticated| (authenticated, session)))
+}
+
 impl Api {
     /// Lets everybody see the metrics while there is one organization. Where there are more, they name the sources of all
     /// of them: then it takes a key of who operates the installation.

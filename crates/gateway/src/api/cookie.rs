@@ -44,12 +44,12 @@ impl Transport {
 }
 
 /// The cookie that proves a session.
-pub(super) fn set(token: &Token, transport: Transport) -> HeaderValue {
+pub(crate) fn set(token: &Token, transport: Transport) -> HeaderValue {
     made(SESSION, token.expose(), "Strict", SESSION_MAX, transport)
 }
 
 /// Takes the cookie back.
-pub(super) fn clear(transport: Transport) -> HeaderValue {
+pub(crate) fn clear(transport: Transport) -> HeaderValue {
     made(SESSION, "", "Strict", Duration::ZERO, transport)
 }
 
@@ -120,7 +120,7 @@ pub(super) fn refuse_foreign_page(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Whether a browser says that a page of our own asks; `None` when nothing is said.
-fn is_same_origin(headers: &HeaderMap) -> Option<bool> {
+pub(crate) fn is_same_origin(headers: &HeaderMap) -> Option<bool> {
     if let Some(site) = headers.get("sec-fetch-site") {
         return Some(site == "same-origin");
     }

@@ -122,6 +122,16 @@ impl Problem {
         self.code
     }
 
+    /// The status that it is answered with.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// One sentence, which begins small and has no stop.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// What it says and where, likewise.
     pub(crate) fn into_words(self) -> (String, Vec<Misplaced>) {
         (self.detail, self.errors)

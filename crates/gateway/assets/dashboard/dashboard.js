@@ -1,0 +1,98 @@
+// What pages can do besides being read: they stay current, copy, ask before something grave, and are gone through by
+// keyboard. Everything works without this file as well, in more steps.
+"use strict";
+(() => {
+  const root = document.documentElement;
+  root.classList.add("scripted");
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+  // Times, in the zone that is wanted. The server writes UTC.
+  function times(within) {
+    if (root.dataset.zone !== "local") return;
+    const written = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    for (const time of all("time[datetime]", within)) {
+      const exact = written.format(new Date(time.dateTime));
+      if (time.dataset.exact !== undefined) time.textContent = exact;
+      else time.title = exact;
+    }
+  }
+
+  // Parts of a page that are fetched again: `data-live` is their address, `data-every` their pace in seconds. What the
+  // pointer is over, or the keyboard in, stays as it is.
+  function live(part) {
+    const every = Number(part.dataset.every || 3) * 1000;
+    const fetchAgain = async () => {
+      const busy = part.matches(":hover") && part.dataset.still !== undefined || part.contains(document.activeElement);
+      if (document.visibilityState !== "visible" || busy) return;
+      const answer = await fetch(part.dataset.live, { headers: { accept: "text/html" }, redirect: "manual" });
+      if (!answer.ok) return;
+      const html = await answer.text();
+      if (html === part.dataset.had) return;
+      part.dataset.had = html;
+      const parsed = new DOMParser().parseFromString(html, "text/html");
+      part.replaceChildren(...parsed.body.childNodes);
+      times(part);
+      const next = part.querySelector("[data-live-ends]");
+      if (next) clearInterval(timer);
+    };
+    const timer = setInterval(() => fetchAgain().catch(() => {}), every);
+  }
+
+  // Copies the text of what `data-copy` names.
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const from = document.getElementById(button.dataset.copy);
+    await navigator.clipboard.writeText(from.value ?? from.textContent);
+    const said = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = said; }, 1500);
+  });
+
+  // Dialogs: `data-dialog` opens the one that it names, `data-close` closes the one that it is in.
+  document.addEventListener("click", (event) => {
+    const opener = event.target.closest("[data-dialog]");
+    if (opener) {
+      event.preventDefault();
+      document.getElementById(opener.dataset.dialog).showModal();
+    }
+    const closer = event.target.closest("[data-close]");
+    if (closer) {
+      event.preventDefault();
+      closer.closest("dialog").close();
+    }
+  });
+
+  // Keys.
+  let before = "";
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.matches("input, select, textarea, [contenteditable]");
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    const key = event.key;
+    const done = () => { event.preventDefault(); before = ""; };
+    if (before === "g") {
+      const way = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+      before = "";
+      if (way) { done(); way.click(); }
+      return;
+    }
+    const rows = all("[data-rows] > tr");
+    const at = rows.findIndex((row) => row.classList.contains("chosen"));
+    const choose = (index) => {
+      const row = rows[Math.max(0, Math.min(rows.length - 1, index))];
+      if (!row) return;
+      rows.forEach((other) => other.classList.toggle("chosen", other === row));
+      row.scrollIntoView({ block: "nearest" });
+    };
+    if (key === "g") before = "g";
+    else if (key === "/") { const search = document.querySelector("[data-search]"); if (search) { done(); search.focus(); } }
+    else if (key === "j") { done(); choose(at + 1); }
+    else if (key === "k") { done(); choose(at - 1); }
+    else if (key === "Enter" && at >= 0 && event.target === document.body) { done(); rows[at].querySelector("a")?.click(); }
+    else if (key === "r") { const again = document.querySelector("[data-again]"); if (again) { done(); again.click(); } }
+    else if (key === "?") { done(); document.getElementById("keys")?.showModal(); }
+  });
+
+  times(document);
+  all("[data-live]").forEach(live);
+})();

@@ -1,0 +1,124 @@
+//! Signing in and out on pages: a password, a code where there is a second factor, or a provider that vouches.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use hookward_engine::accounts::{Login, LoginAnswer};
+use http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::super::form::{Form, OpenForm};
+use super::super::notice::Notice;
+use super::super::page::{self, Failure, Page, Refused};
+use super::super::preferences::Preferences;
+use super::super::shell::Lone;
+use super::super::visitor::Anybody;
+use crate::api::authorize::Sender;
+use crate::api::{Api, cookie, login};
+
+#[derive(Debug, Template)]
+#[template(path = "dashboard/sign_in.html")]
+struct SignIn {
+    lone: Lone,
+    providers: Vec<String>,
+    /// Where to go then.
+    next: String,
+    organization: String,
+    email: String,
+    /// A code is needed as well as the password.
+    asks_code: bool,
+    notice: Option<&'static str>,
+    problem: Option<String>,
+}
+
+/// What stands in the address.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    next: String,
+    notice: Option<Notice>,
+}
+
+/// Who wants to sign in.
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    next: String,
+    #[serde(default)]
+    organization: String,
+    email: String,
+    password: Zeroizing<String>,
+    #[serde(default)]
+    code: Zeroizing<String>,
+}
+
+fn blank(api: &Api, headers: &HeaderMap, next: &str) -> SignIn {
+    let providers = api.sign_in().providers.names();
+    SignIn {
+        lone: Lone::new(Preferences::read(headers)),
+        providers,
+        next: page::own_path(next).to_owned(),
+        organization: String::new(),
+        email: String::new(),
+        asks_code: false,
+        notice: None,
+        problem: None,
+    }
+}
+
+/// `GET /dashboard/sign-in`
+pub(super) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap, Query(asked): Query<Asked>) -> Response {
+    let notice = asked.notice.map(Notice::says).filter(|says| !says.is_empty());
+    Page(SignIn { notice, ..blank(&api, &headers, &asked.next) }).into_response()
+}
+
+/// `POST /dashboard/sign-in`
+pub(super) async fn sign_in(
+    State(api): State<Arc<Api>>,
+    sender: Sender,
+    headers: HeaderMap,
+    OpenForm(wanted): OpenForm<Wanted>,
+) -> Result<Response, Failure> {
+    let Wanted { next, organization, email, password, code } = wanted;
+    let organization = if organization.is_empty() { "default".to_owned() } else { organization };
+    let origin = login::origin(&sender, &headers);
+    let again = SignIn { organization: organization.clone(), email: email.clone(), ..blank(&api, &headers, &next) };
+    let code = (!code.is_empty()).then_some(code);
+    let had_code = code.is_some();
+    let (status, asks_code, problem) = match api
+        .engine()
+        .login(Login { organization, email, password, code, origin })
+        .await?
+    {
+        LoginAnswer::In(signed_in) => {
+            let cookie = cookie::set(&signed_in.token, api.sign_in().transport);
+            let next = page::see_other(page::own_path(&next));
+            return Ok(([(header::SET_COOKIE, cookie)], next).into_response());
+        }
+        LoginAnswer::CodeNeeded => {
+            (StatusCode::UNAUTHORIZED, true, "Enter your password again, and a code of your second factor.".to_owned())
+        }
+        LoginAnswer::TooOften(wait) => {
+            (StatusCode::TOO_MANY_REQUESTS, had_code, format!("Too many tries: wait {} s.", wait.as_secs() + 1))
+        }
+        LoginAnswer::Refused => {
+            (StatusCode::UNAUTHORIZED, had_code, "The email address, the password or the code is not right.".to_owned())
+        }
+    };
+    Ok(Refused(status, SignIn { asks_code, problem: Some(problem), ..again }).into_response())
+}
+
+/// `POST /dashboard/sign-out`
+pub(super) async fn sign_out(
+    State(api): State<Arc<Api>>,
+    Anybody(look): Anybody,
+    Form(()): Form<()>,
+) -> Result<Response, Failure> {
+    let principal = &look.who.principal;
+    api.engine().end_session(principal, look.signed_in, look.signed_in.session).await?;
+    let next = page::see_other(&format!("/dashboard/sign-in?notice={}", Notice::SignedOut.code()));
+    Ok(([(header::SET_COOKIE, cookie::clear(api.sign_in().transport))], next).into_response())
+}

@@ -1,0 +1,45 @@
+//! What a page says of the form that led to it. Its address holds only which of these sentences it is, so that nobody can
+//! write one for us.
+
+use serde::Deserialize;
+
+macro_rules! notices {
+    ($($name:ident $code:literal $says:literal;)*) => {
+        /// Which sentence. One that is not known is none.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+        pub(super) enum Notice {
+            $(#[serde(rename = $code)] $name,)*
+            #[serde(other)]
+            Unknown,
+        }
+
+        impl Notice {
+            /// As an address says it.
+            pub(super) fn code(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)*
+                    Self::Unknown => "",
+                }
+            }
+
+            /// As a page says it.
+            pub(super) fn says(self) -> &'static str {
+                match self {
+                    $(Self::$name => $says,)*
+                    Self::Unknown => "",
+                }
+            }
+        }
+    };
+}
+
+notices! {
+    SignedOut "signed-out" "You are signed out.";
+}
+
+/// The part of a page's query that is a notice.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Noticed {
+    #[serde(default)]
+    pub(super) notice: Option<Notice>,
+}
