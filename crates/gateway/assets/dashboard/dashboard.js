@@ -49,6 +49,11 @@
     setTimeout(() => { button.textContent = said; }, 1500);
   });
 
+  // Choices that are sent as soon as they are made.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-send]")) event.target.form.requestSubmit();
+  });
+
   // Dialogs: `data-dialog` opens the one that it names, `data-close` closes the one that it is in.
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-dialog]");
