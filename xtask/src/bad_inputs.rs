@@ -95,7 +95,7 @@ fn is_chosen(only: Option<&str>, id: &str) -> bool {
 }
 
 /// What a file of `tests/bad-inputs` says.
-fn read<T: DeserializeOwned>(file: impl AsRef<Path>) -> Result<T> {
+pub(crate) fn read<T: DeserializeOwned>(file: impl AsRef<Path>) -> Result<T> {
     let path = root().join("tests/bad-inputs").join(file);
     let read = || -> Result<T> { Ok(toml::from_str(&std::fs::read_to_string(&path)?)?) };
     read().with_context(|| path.display().to_string())

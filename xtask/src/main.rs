@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod constant_time;
 mod crash;
+mod dashboard;
 mod leaks;
 mod octokit;
 mod oidc;
@@ -40,6 +41,11 @@ enum Command {
     Tidy,
     /// Kills the server at random moments under load and looks for what was lost
     Crash(crash::Plan),
+    /// The dashboard in a real browser: every page, on a desk and in a hand, with scripts and without
+    Dashboard {
+        /// Only parts whose name contains this: `tour`, `hostile`
+        only: Option<String>,
+    },
     /// GitHub's own payloads and code against the gateway, both ways
     Octokit,
     /// People sign in by way of a real OpenID Connect provider
@@ -84,6 +90,7 @@ fn main() -> ExitCode {
         Command::Ci => ci::run_all(),
         Command::Tidy => tidy::run(),
         Command::Crash(plan) => run::build_server().and_then(|()| crash::run(&plan)),
+        Command::Dashboard { only } => run::build_server().and_then(|()| dashboard::run(only.as_deref())),
         Command::Octokit => run::build_server().and_then(|()| octokit::run()),
         Command::Oidc => run::build_server().and_then(|()| oidc::run()),
         Command::Receivers { only } => run::build_server().and_then(|()| receivers::run(only.as_deref())),

@@ -1,0 +1,84 @@
+//! A gateway with something to show, a browser, and a person who is signed in.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use systems::{Browser, Hookward, Receiver, Request, Setup, github};
+
+/// Who is signed in.
+pub(super) const EMAIL: &str = "ana@example.com";
+pub(super) const PASSWORD: &str = "correct horse battery staple";
+
+pub(super) const SECRET: &str = "a secret of the test's own";
+
+/// A running gateway and the address of its pages.
+pub(super) struct Rig {
+    pub(super) server: Hookward,
+    pub(super) browser: Browser,
+    /// `http://127.0.0.1:8081`.
+    pub(super) origin: String,
+}
+
+impl Rig {
+    /// Starts a gateway with a source `github`, a destination `ci` at `receiver` that hears it, and a user.
+    pub(super) fn start(directory: &Path, receiver: &Receiver) -> Result<Self> {
+        let config = format!(
+            "[[source]]\nname = \"github\"\nscheme = \"github\"\nsecret = \"env:SECRET\"\n\n\
+             [[destination]]\nname = \"ci\"\ntype = \"http\"\nurl = \"{}\"\nsources = [\"github\"]\n\
+             forward_headers = [\"X-GitHub-*\"]\nretry = {{ waits = [] }}\nallow_addresses = [\"127.0.0.0/8\"]\n",
+            receiver.url("/hooks")
+        );
+        let server = Setup::new(directory, &config)?.env("SECRET", SECRET).start()?;
+        let origin = format!("http://{}", server.admin);
+        let rig = Self { server, browser: Browser::start(directory)?, origin };
+        rig.make_user()?;
+        Ok(rig)
+    }
+
+    fn make_user(&self) -> Result<()> {
+        let scopes = ["read", "publish", "pull", "redeliver", "reveal", "rotate", "export", "admin"];
+        let made = self.post("/users", &json!({ "email": EMAIL, "scopes": scopes }))?;
+        let invitation = made["invitation"].as_str().context("an invitation")?;
+        self.post("/invitation", &json!({ "token": invitation, "password": PASSWORD })).map(drop)
+    }
+
+    /// One request to the API that has to succeed.
+    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = Request::post(&format!("/api/v1{path}")).header("Content-Type", "application/json");
+        let answer = self.server.admin(request.body(body.to_string().as_bytes()))?;
+        ensure!(answer.status / 100 == 2, "POST {path}: {} {}", answer.status, answer.text());
+        Ok(if answer.text().is_empty() { Value::Null } else { answer.json() })
+    }
+
+    /// A signed push, which is accepted.
+    pub(super) fn push(&self, delivery: &str, body: &[u8]) -> Result<()> {
+        let answer = self.server.public(&github::push("/in/github", SECRET.as_bytes(), delivery, body))?;
+        ensure!(answer.status == 202, "a push was answered {} {}", answer.status, answer.text());
+        Ok(())
+    }
+
+    /// Signs in by way of the form.
+    pub(super) fn sign_in(&self) -> Result<()> {
+        self.open("/dashboard/sign-in")?;
+        self.browser.fill("#email", EMAIL)?;
+        self.browser.fill("#password", PASSWORD)?;
+        self.browser.click("form[action=\"/dashboard/sign-in\"] button")?;
+        self.browser.wait_for("nav.side")
+    }
+
+    /// Opens a page by its path.
+    pub(super) fn open(&self, path: &str) -> Result<()> {
+        self.browser.open(&format!("{}{path}", self.origin))
+    }
+
+    /// Fails when the browser was told of an error since the last time, or asked anybody but the gateway for something.
+    pub(super) fn is_quiet(&self) -> Result<()> {
+        let told: Vec<_> = self.browser.console()?;
+        ensure!(told.is_empty(), "the console of {} says {told:?}", self.browser.url()?);
+        let elsewhere: Vec<_> = self.browser.requested()?;
+        let elsewhere: Vec<_> = elsewhere.iter().filter(|url| !url.starts_with(&self.origin)).collect();
+        ensure!(elsewhere.is_empty(), "{} asked for {elsewhere:?}", self.browser.url()?);
+        Ok(())
+    }
+}
