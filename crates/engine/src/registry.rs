@@ -8,7 +8,7 @@ use std::time::Duration;
 use hookward::Scheme;
 
 use crate::clock::Timestamp;
-use crate::engine::Parts;
+use crate::engine::{Engine, Parts};
 use crate::event_types::{EventTypes, in_force};
 use crate::handshake::Listing;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
@@ -51,11 +51,29 @@ impl Schemes {
         Credentials { headers: &self.credential_headers, query: &self.credential_query }
     }
 
+    /// The operator's own, then the catalog's.
+    pub(crate) fn all(&self) -> Vec<Arc<Scheme>> {
+        let catalog = hookward::catalog::names().filter_map(|name| self.find(name));
+        self.private.iter().cloned().chain(catalog).collect()
+    }
+
     /// The scheme of this name.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Scheme>> {
         let private = self.private.iter().find(|scheme| scheme.name() == name).cloned();
         let known = private.or_else(|| hookward::catalog::find(name).map(|scheme| Arc::new(scheme.clone())));
         known.or_else(|| Scheme::of_header_named(name).map(Arc::new))
+    }
+}
+
+impl Engine {
+    /// The scheme of this name: the operator's own, or the catalog's.
+    pub fn scheme(&self, name: &str) -> Option<Arc<Scheme>> {
+        self.inner().schemes().find(name)
+    }
+
+    /// The operator's own schemes, then the catalog's.
+    pub fn schemes(&self) -> Vec<Arc<Scheme>> {
+        self.inner().schemes().all()
     }
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod authorize;
 pub(crate) mod backup;
 pub(crate) mod batch;
 pub(crate) mod caller;
-mod condition;
+pub(crate) mod condition;
 pub(crate) mod configuration;
 pub(crate) mod cookie;
 pub(crate) mod deliveries;
@@ -26,7 +26,7 @@ pub(crate) mod login;
 pub(crate) mod me;
 pub(crate) mod oidc;
 pub(crate) mod organizations;
-mod page;
+pub(crate) mod page;
 pub(crate) mod problem;
 pub(crate) mod recovery;
 pub(crate) mod refusals;
@@ -65,10 +65,21 @@ pub(crate) struct Api {
     metrics: Metrics,
     clock: Arc<dyn Clock>,
     key_digest: [u8; 32],
-    body_bytes: usize,
+    public: Public,
     sign_in: SignIn,
     /// What goes on although its client does not wait.
     tasks: TaskTracker,
+}
+
+/// The public listener, as senders meet it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Public {
+    /// The largest body that is taken, in bytes.
+    pub(crate) body_bytes: usize,
+    /// What the URLs of sources begin with: a scheme and a host.
+    pub(crate) origin: String,
+    /// Whether the operator said so; otherwise it is where the listener is, which need not be how senders see it.
+    pub(crate) is_configured: bool,
 }
 
 /// How people sign in.
@@ -91,12 +102,17 @@ impl Api {
         metrics: Metrics,
         clock: Arc<dyn Clock>,
         key: &Secret,
-        body_bytes: usize,
+        public: Public,
         sign_in: SignIn,
         tasks: TaskTracker,
     ) -> Self {
         let (engine, key_digest) = (declaring.engine().clone(), Sha256::digest(key.expose()).into());
-        Self { engine, declaring, metrics, clock, key_digest, body_bytes, sign_in, tasks }
+        Self { engine, declaring, metrics, clock, key_digest, public, sign_in, tasks }
+    }
+
+    /// The public listener, as senders meet it.
+    pub(crate) fn public(&self) -> &Public {
+        &self.public
     }
 
     /// The time.
@@ -116,7 +132,7 @@ impl Api {
 
     /// The largest request body.
     pub(crate) fn body_bytes(&self) -> usize {
-        self.body_bytes + ENVELOPE
+        self.public.body_bytes + ENVELOPE
     }
 
     /// The metrics as text.
@@ -150,7 +166,7 @@ pub(crate) fn time(at: Timestamp) -> String {
 }
 
 /// A time that a caller wrote in `field`: RFC 3339, with an offset.
-fn instant(field: &str, text: &str) -> Result<Timestamp, Problem> {
+pub(crate) fn instant(field: &str, text: &str) -> Result<Timestamp, Problem> {
     let invalid = |_| Problem::new(Code::InvalidRequest, format!("`{field}` is a time like 2026-01-31T09:30:00Z"));
     let at: jiff::Timestamp = text.parse().map_err(invalid)?;
     Ok(Timestamp::from_millis(at.as_millisecond()))

@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept;
 use crate::api::cookie::Transport;
-use crate::api::{Api, SignIn};
+use crate::api::{Api, Public, SignIn};
 use crate::config::{Config, OidcDeclaration, Settings};
 use crate::declaring::{Declaring, Rules};
 use crate::ingest::Ingest;
@@ -193,8 +193,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         own.tell(vec![public_address, admin_address]);
     }
     let sign_in = sign_in(&settings, oidc, admin_address, entropy)?;
-    let body_bytes = limits.body_bytes;
-    let api = Api::new(Arc::clone(&declaring), metrics, clock, &api_key, body_bytes, sign_in, tasks.clone());
+    let origin = settings.origin.clone().unwrap_or_else(|| format!("http://{public_address}"));
+    let senders = Public { body_bytes: limits.body_bytes, origin, is_configured: settings.origin.is_some() };
+    let api = Api::new(Arc::clone(&declaring), metrics, clock, &api_key, senders, sign_in, tasks.clone());
     let api = Arc::new(api);
     data::write_addresses(&settings.data, public_address, admin_address)?;
     let service = service_fn(move |request| router::public(Arc::clone(&ingest), request));

@@ -78,6 +78,10 @@ impl Template {
         self.0.contains(part)
     }
 
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.0
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

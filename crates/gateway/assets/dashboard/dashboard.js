@@ -49,6 +49,31 @@
     setTimeout(() => { button.textContent = said; }, 1500);
   });
 
+  // Forms whose answer is shown in the page: `data-into` names where. The answer's `data-part` goes there, and is gone again
+  // after `data-gone` seconds, and when the page is left. An answer from another page is gone to.
+  document.addEventListener("submit", async (event) => {
+    const form = event.target.closest("form[data-into]");
+    if (!form) return;
+    event.preventDefault();
+    const place = document.getElementById(form.dataset.into);
+    try {
+      const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+      if (answer.redirected) return location.assign(answer.url);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const part = page.querySelector("[data-part]") ?? page.querySelector("main");
+      const gone = Number(part.dataset.gone);
+      place.replaceChildren(...part.childNodes);
+      times(place);
+      clearTimeout(Number(place.dataset.timer));
+      if (gone) place.dataset.timer = String(setTimeout(() => place.replaceChildren(), gone * 1000));
+    } catch {
+      place.textContent = "There was no answer: try again.";
+    }
+  });
+  addEventListener("pagehide", () => {
+    for (const form of all("form[data-into]")) document.getElementById(form.dataset.into)?.replaceChildren();
+  });
+
   // Choices that are sent as soon as they are made.
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-send]")) event.target.form.requestSubmit();

@@ -129,7 +129,7 @@ fn fared(condition: &Condition) -> Fared {
 }
 
 /// A condition in one word.
-fn health(condition: &Condition) -> &'static str {
+pub(crate) fn health(condition: &Condition) -> &'static str {
     match condition {
         Condition { open: Some(_), .. } => "open",
         Condition { recovering: Some(_), .. } => "recovering",

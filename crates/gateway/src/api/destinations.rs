@@ -299,7 +299,8 @@ fn signs(signing: Signing, now: Timestamp) -> Signs {
     Signs { scheme, sign_with, until: until.map(time), ended }
 }
 
-fn authentication(engine: &Engine, spec: &DestinationSpec) -> Vec<String> {
+/// How it is told who calls, besides signatures.
+pub(crate) fn authentication(engine: &Engine, spec: &DestinationSpec) -> Vec<String> {
     let sent = spec.signing.iter().map(|signing| signing.scheme.as_str()).filter(|scheme| engine.sends_secret(scheme));
     let (oauth2, mtls) = match &spec.kind {
         DestinationKind::Http(http) => (http.oauth2.as_ref().map(|_| OAUTH2), http.mtls.as_ref().map(|_| MTLS)),
@@ -337,7 +338,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn without_query(url: &str) -> String {
+/// A URL without what may be a credential in it.
+pub(crate) fn without_query(url: &str) -> String {
     match url.split_once('?') {
         Some((base, _)) => format!("{base}?…"),
         None => url.to_owned(),

@@ -24,7 +24,7 @@ use super::{Api, instant, time};
 use crate::openapi::{Answers, Operation};
 
 /// Events in a second when the caller does not say.
-pub(super) const RATE: u32 = 50;
+pub(crate) const RATE: u32 = 50;
 
 /// What to redeliver.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

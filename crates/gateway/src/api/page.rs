@@ -83,7 +83,7 @@ pub(super) fn show<T, S>(list: &str, listing: Listing<T>, show: impl FnMut(T) ->
 }
 
 /// The page of a list that is whole in memory. Positions count from its end, so that they stay when items are added.
-pub(super) fn slice<T>(items: Vec<T>, page: Page) -> Listing<T> {
+pub(crate) fn slice<T>(items: Vec<T>, page: Page) -> Listing<T> {
     let total = items.len();
     let skip = page.before.map_or(0, |before| total.saturating_sub(usize::try_from(before).unwrap_or(0)));
     let limit = page.limit as usize;

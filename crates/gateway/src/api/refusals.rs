@@ -117,7 +117,7 @@ fn shown(refused: RefusedRequest, in_full: bool) -> Shown {
 }
 
 /// A start of something as text, if it is text up to a character that is cut off at its end.
-fn as_text(start: &[u8]) -> (String, &'static str) {
+pub(crate) fn as_text(start: &[u8]) -> (String, &'static str) {
     let text = match std::str::from_utf8(start) {
         Ok(text) => Some(text),
         Err(error) if error.error_len().is_none() => std::str::from_utf8(&start[..error.valid_up_to()]).ok(),

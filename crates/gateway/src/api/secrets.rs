@@ -30,13 +30,13 @@ use hookward_engine::clock::Timestamp;
 use hookward_engine::store::Listing;
 
 /// The longest grace, in seconds: ten years.
-const GRACE_MAX_S: u64 = 10 * 366 * 86_400;
+pub(crate) const GRACE_MAX_S: u64 = 10 * 366 * 86_400;
 
 /// The longest secret, in bytes, as it is written.
 const SECRET_MAX: usize = 64 << 10;
 
 /// Whose secrets, in a path.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owners {
     Sources,
     Destinations,
@@ -106,9 +106,9 @@ pub(crate) struct New {
 }
 
 /// How a value that may not be text is written.
-#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum Encoding {
+pub(crate) enum Encoding {
     #[default]
     #[serde(rename = "utf-8")]
     Utf8,
@@ -269,7 +269,8 @@ async fn put(
     Ok(Created(NewVersion { version }))
 }
 
-fn value(text: &str, encoding: Encoding) -> Result<Secret, Problem> {
+/// A secret as somebody wrote it.
+pub(crate) fn value(text: &str, encoding: Encoding) -> Result<Secret, Problem> {
     let invalid = |problem: &str| Problem::new(Code::InvalidRequest, problem);
     if text.len() > SECRET_MAX {
         return Err(invalid("a secret has at most 65536 bytes"));
@@ -291,10 +292,16 @@ pub(crate) async fn reveal(
     let owner = owner(&api, &caller, owners, &name)?;
     let Reason { reason } = reason.unwrap_or_default();
     let secret = api.engine.reveal(owner, version, &caller, reason.as_deref().unwrap_or("")).await?;
-    Ok(Json(match std::str::from_utf8(secret.expose()) {
-        Ok(text) => Revealed { secret: Zeroizing::new(text.to_owned()), encoding: Encoding::Utf8 },
-        Err(_) => Revealed { secret: Zeroizing::new(STANDARD.encode(secret.expose())), encoding: Encoding::Base64 },
-    }))
+    let (secret, encoding) = written(&secret);
+    Ok(Json(Revealed { secret, encoding }))
+}
+
+/// A secret as text, if it is text, and in base64 otherwise.
+pub(crate) fn written(secret: &Secret) -> (Zeroizing<String>, Encoding) {
+    match std::str::from_utf8(secret.expose()) {
+        Ok(text) => (Zeroizing::new(text.to_owned()), Encoding::Utf8),
+        Err(_) => (Zeroizing::new(STANDARD.encode(secret.expose())), Encoding::Base64),
+    }
 }
 
 /// `POST …/secrets/{version}/revoke`
@@ -323,7 +330,8 @@ pub(crate) async fn set_end(
     Ok(Json(NewVersion { version }))
 }
 
-fn owner(api: &Api, caller: &Principal, owners: Owners, name: &str) -> Result<SecretOwner, Problem> {
+/// Whose secrets, of an organization.
+pub(crate) fn owner(api: &Api, caller: &Principal, owners: Owners, name: &str) -> Result<SecretOwner, Problem> {
     let (found, kind) = match owners {
         Owners::Sources => {
             (api.engine.source(caller.organization, name).map(|source| SecretOwner::Source(source.id)), "source")
@@ -338,13 +346,18 @@ fn owner(api: &Api, caller: &Principal, owners: Owners, name: &str) -> Result<Se
     found.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no {kind} `{}`", name.escape_debug())))
 }
 
-fn shown(secret: SecretInfo, now: Timestamp) -> Shown {
-    let state = match () {
+/// What a version is at `now`, in a word.
+pub(crate) fn state(secret: &SecretInfo, now: Timestamp) -> &'static str {
+    match () {
         () if secret.revoked_at.is_some() => "revoked",
         () if secret.is_live(now) => "live",
         () if now < secret.not_before => "future",
         () => "expired",
-    };
+    }
+}
+
+fn shown(secret: SecretInfo, now: Timestamp) -> Shown {
+    let state = state(&secret, now);
     Shown {
         version: secret.version,
         scheme: Some(secret.purpose).filter(|purpose| !purpose.is_empty()),

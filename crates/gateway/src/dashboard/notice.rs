@@ -35,6 +35,17 @@ macro_rules! notices {
 
 notices! {
     SignedOut "signed-out" "You are signed out.";
+    SecretRotated "secret-rotated" "There is a new secret. Reveal it below, and give it to the other side.";
+    SecretSet "secret-set" "The secret is set.";
+    SecretRevoked "secret-revoked" "That version works no more.";
+    Made "made" "It is in force.";
+    Changed "changed" "The change is in force.";
+    CredentialsDropped "credentials-dropped" "The change is in force. Stored credentials were not taken along to the new address: give them again if they are meant for there.";
+    Removed "removed" "It is removed. What it brought is kept.";
+    Paused "paused" "Paused. What comes for it is held.";
+    Resumed "resumed" "Resumed.";
+    Dropped "dropped" "Resumed. What was held is cancelled.";
+    Recovering "recovering" "Recovery has begun: its events are delivered again, step by step.";
 }
 
 /// The part of a page's query that is a notice.

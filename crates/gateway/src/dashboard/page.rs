@@ -67,6 +67,12 @@ pub(super) fn escaped(text: &str) -> String {
     utf8_percent_encode(text, PLAIN).to_string()
 }
 
+/// A sentence of the engine or the API, which begins small and ends without a stop, as pages write them.
+pub(super) fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
+
 /// Why there is no page.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -125,11 +131,7 @@ impl IntoResponse for Failure {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        let detail = problem.detail();
-        let mut letters = detail.chars();
-        // The API's sentences begin small and end without a stop.
-        let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-        Self::Said { status: problem.status(), detail: format!("{first}{}.", letters.as_str()) }
+        Self::Said { status: problem.status(), detail: sentence(problem.detail()) }
     }
 }
 

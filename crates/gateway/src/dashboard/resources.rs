@@ -1,12 +1,27 @@
 //! Pages about what is declared: sources and destinations, how a sender or a receiver is set up, their secrets.
 
+mod at;
+mod destinations;
+mod panel;
+mod refusals;
+mod secrets;
+mod sources;
+mod table;
+
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Extension, Router};
 
 use crate::api::Api;
+use crate::api::secrets::Owners;
 
 /// The pages.
 pub(super) fn routes() -> Router<Arc<Api>> {
+    let of = |owners: Owners| secrets::routes(owners).layer(Extension(owners));
     Router::new()
+        .merge(sources::routes())
+        .merge(destinations::routes())
+        .merge(refusals::routes())
+        .merge(of(Owners::Sources))
+        .merge(of(Owners::Destinations))
 }
