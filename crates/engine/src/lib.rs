@@ -52,6 +52,7 @@ mod signing;
 mod vitals;
 
 pub mod accounts;
+pub mod activity;
 pub mod audit;
 pub mod backup;
 mod keyring;

@@ -79,11 +79,19 @@ impl Engine {
 
     /// Whether `rules` let an event through.
     pub(crate) async fn is_let_through(&self, rules: Arc<LiveRules>, event: &Event) -> Result<bool, EngineError> {
+        Ok(matches!(self.decide_alone(rules, event).await?, Some(Decision::Owed { .. })))
+    }
+
+    /// What `rules` alone say of an event.
+    pub(crate) async fn decide_alone(
+        &self,
+        rules: Arc<LiveRules>,
+        event: &Event,
+    ) -> Result<Option<Decision>, EngineError> {
         let subject = self.subject(event).await?;
         let (source, destinations) = (event.source, vec![Arc::default()]);
         let question = Question { subject, source, asks: Asks::Everything, source_rules: rules, destinations };
-        let decisions = self.inner().evaluator().decide(question).await;
-        Ok(matches!(decisions.as_slice(), [Decision::Owed { .. }]))
+        Ok(self.inner().evaluator().decide(question).await.pop())
     }
 
     /// The order key of an event at each of `targets`, or why there is none: it joins the end of that key.

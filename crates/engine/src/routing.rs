@@ -19,6 +19,9 @@ const SMALL_BODY: usize = 16 << 10;
 /// How many evaluations that take long run at once; the others wait for them, and no thread with them.
 const HEAVY_MAX: usize = 2;
 
+/// What a failure of a source's filter is told of.
+pub(crate) const SOURCES_FILTER: &str = "the source's filter";
+
 /// An expression of what is declared, or why the text that is kept for it is none.
 type Rule = Result<Expression, InvalidExpression>;
 
@@ -159,7 +162,7 @@ impl Question {
             Err(Not::Decided(failure)) => Some(Decision::Failed(failure.to_string())),
         };
         let filter = self.source_rules.filter.as_ref().filter(|_| self.asks == Asks::Everything);
-        let passed = look.passes(filter, "the source's filter");
+        let passed = look.passes(filter, SOURCES_FILTER);
         match settle(passed.map(|()| Decision::Owed { once: None, latest: None, order: None }))? {
             Decision::Owed { .. } => {}
             other => return Some(vec![other; self.destinations.len()]),

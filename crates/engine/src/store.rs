@@ -12,6 +12,7 @@ use crate::model::{
 };
 
 mod accounts;
+mod activity;
 mod audit;
 mod backup;
 mod claims;
@@ -25,6 +26,7 @@ pub mod sqlite;
 mod upkeep;
 
 pub use accounts::{AccountChange, Accounts, Changed, Credential};
+pub use activity::{Activities, Activity, ActivityFilter, ActivityLog, Ended, LastAttempt, Standing};
 pub use audit::{AuditFilter, AuditLog, AuditRange, AuditRow, KeptRow};
 pub use backup::{Backups, Copied};
 pub use claims::{
@@ -264,7 +266,7 @@ pub enum Change {
 /// What a store has to show: everything here only reads, so it is what the API and the dashboard are given.
 /// Whoever asks says for which organization: what is another's is not found.
 #[async_trait]
-pub trait Records: AuditLog + Feeds {
+pub trait Records: ActivityLog + AuditLog + Feeds {
     /// One event.
     async fn event(&self, organization: OrganizationId, id: EventId) -> Result<Event, StoreError>;
 

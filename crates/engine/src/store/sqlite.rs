@@ -7,10 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Backlog, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, DeliveryFilter, Erasure, EventFilter, FeedFilter,
-    Feeds, FollowedAttempt, Held, JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Page,
-    PullRequest, Pulled, Records, RefusedFilter, Resources, Retained, Settled, Settlement, Store, StoreError, Stretch,
-    Strip, Upkeep,
+    Backlog, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, DeliveryFilter, Erasure, EventFilter, Held,
+    JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Page, PullRequest, Pulled, Records,
+    RefusedFilter, Resources, Retained, Settled, Settlement, Store, StoreError, Strip, Upkeep,
 };
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
@@ -23,6 +22,7 @@ use readers::Readers;
 use writer::{Door, Writer};
 
 mod accounts;
+mod activity;
 mod audit;
 mod backup;
 mod bodies;
@@ -298,37 +298,6 @@ impl Records for SqliteStore {
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.writer.is_running()?;
         self.readers.read(deliveries::backlog).await
-    }
-}
-
-#[async_trait]
-impl Feeds for SqliteStore {
-    async fn events_after(
-        &self,
-        organization: OrganizationId,
-        filter: FeedFilter,
-        after: i64,
-        limit: u32,
-    ) -> Result<Stretch<Event>, StoreError> {
-        self.readers.read(move |connection| feed::events_after(connection, organization, &filter, after, limit)).await
-    }
-
-    async fn attempts_after(
-        &self,
-        organization: OrganizationId,
-        filter: FeedFilter,
-        after: i64,
-        limit: u32,
-    ) -> Result<Stretch<FollowedAttempt>, StoreError> {
-        self.readers.read(move |connection| feed::attempts_after(connection, organization, &filter, after, limit)).await
-    }
-
-    async fn event_position(&self, from: Option<Timestamp>) -> Result<i64, StoreError> {
-        self.readers.read(move |connection| feed::event_position(connection, from)).await
-    }
-
-    async fn attempt_position(&self) -> Result<i64, StoreError> {
-        self.readers.read(feed::attempt_end).await
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and helpers of tests are tests")]
 
 mod accounts;
+mod activity;
 mod alert;
 mod audit;
 mod backup;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+mod activity;
 mod audit;
 mod claim;
 mod commit;
@@ -44,6 +45,11 @@ mod on_sqlite {
     use super::*;
 
     suite! {
+        activity:
+            what_happened_is_found_by_all_that_is_asked
+            what_is_another_organizations_is_not_found
+            an_event_stands_as_the_latest_delivery_to_each_destination
+            a_look_for_what_is_not_there_ends_and_says_how_far_it_came;
         audit:
             everything_that_is_told_is_chained
             one_that_fails_leaves_no_hole_in_the_chain

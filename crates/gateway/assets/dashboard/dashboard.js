@@ -30,6 +30,12 @@
       if (html === part.dataset.had) return;
       part.dataset.had = html;
       const parsed = new DOMParser().parseFromString(html, "text/html");
+      // A piece may belong elsewhere on the page: `data-into` names its place.
+      for (const piece of all("[data-into]", parsed)) {
+        const place = document.getElementById(piece.dataset.into);
+        piece.remove();
+        if (place) { place.replaceChildren(...piece.childNodes); times(place); }
+      }
       part.replaceChildren(...parsed.body.childNodes);
       times(part);
       const next = part.querySelector("[data-live-ends]");
@@ -79,6 +85,14 @@
     if (event.target.matches("[data-send]")) event.target.form.requestSubmit();
   });
 
+  // Boxes: `data-check-all` checks those of the name that it says.
+  for (const box of all("[data-check-all]")) {
+    box.hidden = false;
+    box.addEventListener("change", () => {
+      all(`input[name="${box.dataset.checkAll}"]`, box.form || document).forEach((one) => { one.checked = box.checked; });
+    });
+  }
+
   // Dialogs: `data-dialog` opens the one that it names, `data-close` closes the one that it is in.
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-dialog]");
@@ -119,6 +133,7 @@
     else if (key === "j") { done(); choose(at + 1); }
     else if (key === "k") { done(); choose(at - 1); }
     else if (key === "Enter" && at >= 0 && event.target === document.body) { done(); rows[at].querySelector("a")?.click(); }
+    else if (key === "x" && at >= 0) { const box = rows[at].querySelector("input[type=checkbox]"); if (box) { done(); box.checked = !box.checked; } }
     else if (key === "r") { const again = document.querySelector("[data-again]"); if (again) { done(); again.click(); } }
     else if (key === "?") { done(); document.getElementById("keys")?.showModal(); }
   });

@@ -63,7 +63,7 @@ impl JsonSchema for Cursor {
 }
 
 /// The page that a caller asked for in the list called `list`.
-pub(super) fn page(list: &str, limit: Option<&str>, cursor: Option<&str>) -> Result<Page, Problem> {
+pub(crate) fn page(list: &str, limit: Option<&str>, cursor: Option<&str>) -> Result<Page, Problem> {
     let limit =
         match limit {
             None => DEFAULT,
@@ -93,12 +93,12 @@ pub(crate) fn slice<T>(items: Vec<T>, page: Page) -> Listing<T> {
 }
 
 /// A position of the list called `list`, as a caller keeps it.
-pub(super) fn cursor(list: &str, position: i64) -> String {
+pub(crate) fn cursor(list: &str, position: i64) -> String {
     encode(list, position)
 }
 
 /// The position that a caller kept of the list called `list`.
-pub(super) fn position(list: &str, cursor: &str) -> Result<i64, Problem> {
+pub(crate) fn position(list: &str, cursor: &str) -> Result<i64, Problem> {
     let invalid = || Problem::new(Code::InvalidCursor, "`after` is not one that this feed gave");
     decode(list, cursor).ok_or_else(invalid)
 }

@@ -34,6 +34,10 @@ macro_rules! notices {
 }
 
 notices! {
+    Redelivered "redelivered" "It is owed again: see the new delivery.";
+    Cancelled "cancelled" "What was outstanding is cancelled.";
+    BeingCancelled "being-cancelled" "The attempt under way was told to end; then the delivery is cancelled.";
+    NothingToCancel "nothing-to-cancel" "Nothing of that was outstanding.";
     SignedOut "signed-out" "You are signed out.";
     SecretRotated "secret-rotated" "There is a new secret. Reveal it below, and give it to the other side.";
     SecretSet "secret-set" "The secret is set.";

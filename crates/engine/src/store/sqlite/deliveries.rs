@@ -111,7 +111,7 @@ pub(super) fn backlog(connection: &Connection) -> Result<Backlog> {
     .map(Option::unwrap_or_default)
 }
 
-fn parse(row: &Row<'_>) -> Result<(i64, Delivery)> {
+pub(super) fn parse(row: &Row<'_>) -> Result<(i64, Delivery)> {
     let cells = Cells::new("deliveries", row);
     let delivery = Delivery {
         id: cells.id("id", DeliveryId::from_bytes)?,

@@ -1,21 +1,55 @@
 //! Reading forward, in the order of commits: events and attempts after a position.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row};
 
-use super::events;
 use super::failure::Result;
 use super::rows::{self, Cells, all, first};
+use super::{SqliteStore, events};
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, DeliveryId, EventId, OrganizationId};
 use crate::model::Event;
-use crate::store::{FeedFilter, FollowedAttempt, Stretch};
+use crate::store::{FeedFilter, Feeds, FollowedAttempt, StoreError, Stretch};
 
 /// How many rows one look steps over at most.
 const STRETCH: i64 = 10_000;
 
-/// How far apart, in milliseconds, the order of commits and that of arrival can be.
-const OUT_OF_ORDER_MS: i64 = 60_000;
+/// How far apart the order of commits and that of arrival can be.
+pub(super) const OUT_OF_ORDER: Duration = Duration::from_secs(60);
+
+#[async_trait]
+impl Feeds for SqliteStore {
+    async fn events_after(
+        &self,
+        organization: OrganizationId,
+        filter: FeedFilter,
+        after: i64,
+        limit: u32,
+    ) -> std::result::Result<Stretch<Event>, StoreError> {
+        self.readers.read(move |connection| events_after(connection, organization, &filter, after, limit)).await
+    }
+
+    async fn attempts_after(
+        &self,
+        organization: OrganizationId,
+        filter: FeedFilter,
+        after: i64,
+        limit: u32,
+    ) -> std::result::Result<Stretch<FollowedAttempt>, StoreError> {
+        self.readers.read(move |connection| attempts_after(connection, organization, &filter, after, limit)).await
+    }
+
+    async fn event_position(&self, from: Option<Timestamp>) -> std::result::Result<i64, StoreError> {
+        self.readers.read(move |connection| event_position(connection, from)).await
+    }
+
+    async fn attempt_position(&self) -> std::result::Result<i64, StoreError> {
+        self.readers.read(attempt_end).await
+    }
+}
 
 pub(super) fn events_after(
     connection: &Connection,
@@ -55,18 +89,25 @@ pub(super) fn attempt_end(connection: &Connection) -> Result<i64> {
     Ok(first(connection, sql, [], |row| Ok(row.get(0)?))?.unwrap_or(0))
 }
 
-/// Arrival follows the order of commits closely, so that the first event of a time is found by halving.
+/// The position behind which the feed begins for whoever asks for what came at `from` or later.
 pub(super) fn event_position(connection: &Connection, from: Option<Timestamp>) -> Result<i64> {
     let snapshot = connection.unchecked_transaction()?;
-    let end = event_end(&snapshot)?;
-    let Some(from) = from.map(|from| from.as_millis().saturating_sub(OUT_OF_ORDER_MS)) else { return Ok(end) };
-    let (mut before, mut behind) = (0, end);
+    match from {
+        Some(from) => position_of(&snapshot, from.minus(OUT_OF_ORDER)),
+        None => event_end(&snapshot),
+    }
+}
+
+/// Arrival follows the order of commits closely, so that the first event of a time is found by halving: the position
+/// before it. Reads of one transaction.
+pub(super) fn position_of(snapshot: &Connection, at: Timestamp) -> Result<i64> {
+    let (mut before, mut behind) = (0, event_end(snapshot)?);
     while before < behind {
         let middle = before + (behind - before) / 2;
         let sql = "select seq, received_at_ms from events where seq > ?1 order by seq limit 1";
-        let next = first(&snapshot, sql, [middle], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+        let next = first(snapshot, sql, [middle], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
         match next {
-            Some((seq, received_at)) if received_at < from => before = seq,
+            Some((seq, received_at)) if received_at < at.as_millis() => before = seq,
             _ => behind = middle,
         }
     }
