@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt;
 use crate::clock::Timestamp;
 use crate::engine::{Engine, Inner};
-use crate::ids::DestinationId;
+use crate::ids::{DestinationId, NodeId};
 use crate::model::{DestinationKind, DestinationState, Rate};
 use crate::pace::Room;
 use crate::registry::{LiveDestination, Registry};
@@ -38,7 +38,7 @@ const FORGET_STEP: u32 = 1_000;
 impl Engine {
     /// Attempts deliveries as they fall due, until `stop`; then claims nothing more, lets what is under way finish, and
     /// returns. Also keeps secrets open and rewraps them, writes refusals to the audit log and when credentials were used, forgets expired
-    /// dedup keys and sessions, moves redelivery jobs on and strips what retention does not keep.
+    /// dedup keys and sessions, moves redelivery jobs on, strips what retention does not keep, and counts what happened.
     pub async fn run(&self, stop: CancellationToken) {
         let mut dispatcher = Dispatcher::new(self.shared());
         tokio::join!(
@@ -52,9 +52,15 @@ impl Engine {
             self.keep_open(&stop),
             self.run_rewraps(&stop),
             self.retain(&stop),
-            self.erase(&stop)
+            self.erase(&stop),
+            self.keep_tally(&stop)
         );
         self.inner().refusals().write(self.inner().store()).await;
+    }
+
+    /// Who claims here: this process, until it ends.
+    pub fn node(&self) -> NodeId {
+        self.inner().node()
     }
 
     /// Attempts everything that is due now, and what falls due meanwhile, until nothing is.

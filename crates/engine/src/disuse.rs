@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::ids::OrganizationId;
 use crate::model::{Principal, SealedSecret, SecretOwner, is_setting};
 use crate::secrets::IN_USE;
 
@@ -49,7 +51,59 @@ impl Disuse {
     }
 }
 
+/// A secret that somebody should look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotedSecret {
+    /// `source:<name>` or `destination:<name>`.
+    pub owner: String,
+    /// Which version.
+    pub version: u32,
+    /// What about it.
+    pub note: SecretNote,
+}
+
+/// What there is to say about a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretNote {
+    /// It was rotated away, and still holds.
+    InGrace {
+        /// When it ends.
+        until: Timestamp,
+        /// Whether anybody used the newer one since.
+        is_replaced: bool,
+    },
+    /// It is in force, and proves or signs nothing.
+    Unused {
+        /// When it was last used, or since when it could be.
+        since: Timestamp,
+    },
+}
+
 impl Engine {
+    /// The secrets of an organization that are in grace, those that end first before the others, and then the ones that nobody
+    /// used for 30 days.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Unavailable`].
+    pub async fn noted_secrets(&self, organization: OrganizationId) -> Result<Vec<NotedSecret>, EngineError> {
+        let resources = self.inner().store().load().await?;
+        let (now, registry) = (self.inner().clock().now(), self.inner().registry());
+        let mut found = Vec::new();
+        for secrets in resources.secrets.chunk_by(|a, b| a.owner == b.owner) {
+            let owner = secrets[0].owner;
+            if registry.organization_of(owner) == Some(organization) {
+                let notes = keyrings(secrets).flat_map(|keyring| noted(&keyring, now));
+                found.extend(notes.map(|(version, note)| (self.inner().owner_name(owner), version, note)));
+            }
+        }
+        found.sort_by_key(|(_, _, note)| match note {
+            SecretNote::InGrace { until, .. } => (0, *until),
+            SecretNote::Unused { since } => (1, *since),
+        });
+        Ok(found.into_iter().map(|(owner, version, note)| NotedSecret { owner, version, note }).collect())
+    }
+
     /// Tells of secrets as time goes by, until `stop`.
     pub(crate) async fn watch_secrets(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
@@ -96,6 +150,20 @@ fn keyrings(secrets: &[SealedSecret]) -> impl Iterator<Item = Vec<&SealedSecret>
         }
     }
     keyrings.into_iter()
+}
+
+/// What there is to say about the versions of one keyring, newest first.
+fn noted(versions: &[&SealedSecret], now: Timestamp) -> Vec<(u32, SecretNote)> {
+    let live: Vec<_> = versions.iter().copied().filter(|secret| secret.is_live(now)).collect();
+    let Some((newest, older)) = live.split_first() else { return Vec::new() };
+    let is_replaced = newest.last_used_at.is_some();
+    let in_grace =
+        |secret: &&SealedSecret| Some((secret.version, SecretNote::InGrace { until: secret.not_after?, is_replaced }));
+    let unused = |secret: &&SealedSecret| {
+        let since = secret.last_used_at.unwrap_or(secret.not_before);
+        (now.since(since) >= UNUSED).then_some((secret.version, SecretNote::Unused { since }))
+    };
+    older.iter().filter_map(in_grace).chain(live.iter().filter_map(unused)).collect()
 }
 
 /// What is to be told of the versions of one keyring, newest first.
@@ -190,6 +258,21 @@ mod tests {
         assert_eq!(told_at(&[one.clone()], 31 * DAY), [(1, Disuse::Long(at(DAY)))]);
         one.revoked_at = Some(at(2 * DAY));
         assert_eq!(told_at(&[one], 31 * DAY), [], "it is not in force");
+    }
+
+    #[test]
+    fn what_is_in_grace_or_unused_is_noted() {
+        let noted_at = |versions: &[SealedSecret], now| noted(&versions.iter().collect::<Vec<_>>(), at(now));
+        let (mut new, mut old) = (secret(2, 0, None), secret(1, -DAY, Some(7 * DAY)));
+        let grace = |is_replaced| (1, SecretNote::InGrace { until: at(7 * DAY), is_replaced });
+        assert_eq!(noted_at(&[new.clone(), old.clone()], HOUR), [grace(false)]);
+        new.last_used_at = Some(at(0));
+        assert_eq!(noted_at(&[new.clone(), old.clone()], HOUR), [grace(true)]);
+        assert_eq!(noted_at(&[new.clone(), old.clone()], 7 * DAY), [], "it has ended");
+        assert_eq!(noted_at(&[new.clone()], 30 * DAY - 1), []);
+        assert_eq!(noted_at(&[new.clone()], 30 * DAY), [(2, SecretNote::Unused { since: at(0) })]);
+        old.not_after = None;
+        assert_eq!(noted_at(&[new, old], HOUR), [], "both hold for good: nobody rotated");
     }
 
     #[test]

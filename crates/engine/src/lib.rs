@@ -49,6 +49,7 @@ mod runner;
 mod running;
 pub mod settle;
 mod signing;
+pub mod tally;
 mod vitals;
 
 pub mod accounts;
@@ -72,7 +73,7 @@ pub use crate::declare::{
     Act, Authority, Declared, DeclaredDestination, DeclaredEventType, DeclaredSecret, DeclaredSource, Difference,
     HIDDEN, Kind, Planned, managed_by_file, shown,
 };
-pub use crate::disuse::{SECRET_STILL_USED, SECRET_UNUSED};
+pub use crate::disuse::{NotedSecret, SECRET_STILL_USED, SECRET_UNUSED, SecretNote};
 pub use crate::drain::DRAIN_MAX;
 pub use crate::engine::{Engine, Parts};
 pub use crate::error::EngineError;

@@ -23,6 +23,7 @@ mod idempotency;
 mod lists;
 mod sealed;
 pub mod sqlite;
+pub mod tallies;
 mod upkeep;
 
 pub use accounts::{AccountChange, Accounts, Changed, Credential};
@@ -266,7 +267,7 @@ pub enum Change {
 /// What a store has to show: everything here only reads, so it is what the API and the dashboard are given.
 /// Whoever asks says for which organization: what is another's is not found.
 #[async_trait]
-pub trait Records: ActivityLog + AuditLog + Feeds {
+pub trait Records: ActivityLog + AuditLog + Feeds + tallies::Tallies {
     /// One event.
     async fn event(&self, organization: OrganizationId, id: EventId) -> Result<Event, StoreError>;
 
@@ -334,7 +335,9 @@ pub trait Records: ActivityLog + AuditLog + Feeds {
 /// What keeps the engine's data: the pipeline's verbs; housekeeping is [`Upkeep`]'s, who may is [`Accounts`]'. One suite of tests holds every
 /// implementation to these words.
 #[async_trait]
-pub trait Store: Records + Upkeep + Accounts + Backups + Conditions + Erasure + SealedValues + Idempotency {
+pub trait Store:
+    Records + Upkeep + Accounts + Backups + Conditions + Erasure + SealedValues + Idempotency + tallies::Tallying
+{
     /// Commits an event, its dedup keys, the deliveries it owes and its audit entry in one transaction, grouped with
     /// whatever else is waiting. Returns after the sync. Of the deliveries of one order key to one destination, at most one
     /// is ever due or leased: the others wait, and when it is over or parked, in whichever verb, the oldest of them is due

@@ -46,6 +46,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::task::TaskTracker;
 
 use crate::declaring::Declaring;
+use crate::installation::Installation;
 use crate::metrics::Metrics;
 use crate::oidc::Providers;
 use cookie::Transport;
@@ -65,7 +66,7 @@ pub(crate) struct Api {
     metrics: Metrics,
     clock: Arc<dyn Clock>,
     key_digest: [u8; 32],
-    public: Public,
+    installation: Installation,
     sign_in: SignIn,
     /// What goes on although its client does not wait.
     tasks: TaskTracker,
@@ -102,17 +103,17 @@ impl Api {
         metrics: Metrics,
         clock: Arc<dyn Clock>,
         key: &Secret,
-        public: Public,
+        installation: Installation,
         sign_in: SignIn,
         tasks: TaskTracker,
     ) -> Self {
         let (engine, key_digest) = (declaring.engine().clone(), Sha256::digest(key.expose()).into());
-        Self { engine, declaring, metrics, clock, key_digest, public, sign_in, tasks }
+        Self { engine, declaring, metrics, clock, key_digest, installation, sign_in, tasks }
     }
 
     /// The public listener, as senders meet it.
     pub(crate) fn public(&self) -> &Public {
-        &self.public
+        &self.installation.senders
     }
 
     /// The time.
@@ -130,9 +131,14 @@ impl Api {
         &self.engine
     }
 
+    /// What this process was started with.
+    pub(crate) fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
     /// The largest request body.
     pub(crate) fn body_bytes(&self) -> usize {
-        self.public.body_bytes + ENVELOPE
+        self.installation.senders.body_bytes + ENVELOPE
     }
 
     /// The metrics as text.

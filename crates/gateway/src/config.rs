@@ -11,6 +11,7 @@ mod door;
 mod event_types;
 mod file;
 mod health;
+mod in_force;
 mod kms;
 mod oidc;
 mod order;
@@ -42,6 +43,7 @@ use serde_json::Value;
 pub use door::{Answer, Answers, Door};
 pub use event_types::EventTypeDeclaration;
 pub(crate) use event_types::in_text;
+pub use in_force::{InForce, ValueOrigin, Written};
 pub use kms::{AwsKey, KeyManagement, KeyProvider, Pkcs11Key, Token};
 pub(crate) use oidc::is_dialable;
 pub use oidc::{Grants, OidcDeclaration};
@@ -83,6 +85,8 @@ pub struct Config {
     pub is_file: bool,
     /// What runs programs: this executable, unless somebody embeds the gateway in another.
     pub supervisor: Supervisor,
+    /// Which settings somebody wrote down, and where.
+    pub written: Written,
 }
 
 /// The parts of the configuration that are the same for every source and destination.
@@ -259,6 +263,7 @@ impl Config {
             api_key: None,
             is_file: true,
             supervisor: supervise::this_executable(),
+            written: Written::of(text, name, environment),
         })
     }
 }

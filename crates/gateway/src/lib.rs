@@ -16,6 +16,7 @@ mod ingest;
 mod api;
 mod dashboard;
 mod health;
+mod installation;
 mod metrics;
 mod oidc;
 mod openapi;

@@ -28,10 +28,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept;
 use crate::api::cookie::Transport;
-use crate::api::{Api, Public, SignIn};
+use crate::api::{Api, SignIn};
 use crate::config::{Config, OidcDeclaration, Settings};
 use crate::declaring::{Declaring, Rules};
 use crate::ingest::Ingest;
+use crate::installation::Installation;
 use crate::metrics::Metrics;
 use crate::oidc::Providers;
 use crate::router;
@@ -148,6 +149,8 @@ impl Running {
 /// # Errors
 /// [`StartError`] when anything that it needs cannot be used.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let installation = Installation::new(&config, clock.now());
     let Config {
         settings,
         unmatched,
@@ -162,7 +165,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         is_file,
         ..
     } = config;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let parts = parts(&settings, schemes.clone(), supervisor, Arc::clone(&clock), Arc::clone(&entropy))?;
     let own = parts.egress.own.clone();
@@ -193,9 +195,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         own.tell(vec![public_address, admin_address]);
     }
     let sign_in = sign_in(&settings, oidc, admin_address, entropy)?;
-    let origin = settings.origin.clone().unwrap_or_else(|| format!("http://{public_address}"));
-    let senders = Public { body_bytes: limits.body_bytes, origin, is_configured: settings.origin.is_some() };
-    let api = Api::new(Arc::clone(&declaring), metrics, clock, &api_key, senders, sign_in, tasks.clone());
+    let installation = installation.listening(public_address, admin_address);
+    let api = Api::new(Arc::clone(&declaring), metrics, clock, &api_key, installation, sign_in, tasks.clone());
     let api = Arc::new(api);
     data::write_addresses(&settings.data, public_address, admin_address)?;
     let service = service_fn(move |request| router::public(Arc::clone(&ingest), request));

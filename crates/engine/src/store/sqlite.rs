@@ -58,7 +58,7 @@ mod sealed;
 mod settle;
 mod writer;
 
-pub use connection::MINIMUM_SQLITE;
+pub use connection::{MINIMUM_SQLITE, sqlite_version};
 pub use directory::{DATABASE_FILE, LOCK_FILE};
 pub use offline::{Examined, check_audit, examine};
 

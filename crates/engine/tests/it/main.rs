@@ -38,6 +38,7 @@ mod served;
 mod signing;
 mod store;
 mod support;
+mod tally;
 mod vitals;
 
 use hookward_engine::Terms;

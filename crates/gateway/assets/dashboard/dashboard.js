@@ -93,6 +93,9 @@
     });
   }
 
+  // The next step of something long: a form that is sent by itself.
+  all("form[data-go-on]").forEach((form) => form.requestSubmit());
+
   // Dialogs: `data-dialog` opens the one that it names, `data-close` closes the one that it is in.
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-dialog]");

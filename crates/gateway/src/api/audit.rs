@@ -157,8 +157,12 @@ pub(crate) async fn export(
         Which::Own => (Chain::Own, caller),
         Which::All => (Chain::All, caller.operator()?),
     };
-    let export = api.engine.export_audit(&caller, chain, after.into()).await?;
-    let body = Body::from_stream(futures_util::stream::unfold(Some(export), |export| async {
+    Ok(Lines(lines(api.engine.export_audit(&caller, chain, after.into()).await?)))
+}
+
+/// An export as an answer's body.
+pub(crate) fn lines(export: AuditExport) -> Body {
+    Body::from_stream(futures_util::stream::unfold(Some(export), |export| async {
         let mut export = export?;
         match next(&mut export).await {
             Ok(Some(lines)) => Some((Ok(lines), Some(export))),
@@ -166,8 +170,7 @@ pub(crate) async fn export(
             // The answer breaks off, so that nobody takes it for all there was.
             Err(problem) => Some((Err(std::io::Error::other(problem)), None)),
         }
-    }));
-    Ok(Lines(body))
+    }))
 }
 
 async fn next(export: &mut AuditExport) -> Result<Option<Bytes>, String> {

@@ -124,8 +124,8 @@ pub(crate) async fn publish(
 
 fn envelope(api: &Api, caller: &Caller<Publish>, body: &Bytes, event: &RawValue) -> Result<Publication, Problem> {
     let Envelope { event_type, payload, idempotency_key } = parse(event.get().as_bytes())?;
-    if payload.get().len() > api.public.body_bytes {
-        let detail = format!("the payload is larger than {} bytes", api.public.body_bytes);
+    if payload.get().len() > api.public().body_bytes {
+        let detail = format!("the payload is larger than {} bytes", api.public().body_bytes);
         return Err(Problem::new(Code::PayloadTooLarge, detail));
     }
     let payload = body.slice_ref(payload.get().as_bytes());

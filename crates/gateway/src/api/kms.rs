@@ -137,13 +137,23 @@ fn shown_shut(api: &Api, secret: ShutSecret) -> ShownShut {
 }
 
 fn shown_rewrap(rewrap: Rewrap) -> ShownRewrap {
-    let Rewrap { running, to, total, done, skipped, problem, actor, started_at, ended_at, .. } = rewrap;
-    let state = match (running, &problem) {
+    let (state, percent) = (state(&rewrap), percent(&rewrap));
+    let Rewrap { to, total, done, skipped, problem, actor, started_at, ended_at, .. } = rewrap;
+    let (started_at, ended_at) = (time(started_at), ended_at.map(time));
+    ShownRewrap { state, to, total, done, skipped, percent, problem, actor, started_at, ended_at }
+}
+
+/// Where a rewrap stands, in a word.
+pub(crate) fn state(rewrap: &Rewrap) -> &'static str {
+    match (rewrap.running, &rewrap.problem) {
         (true, Some(_)) => "waiting",
         (true, None) => "running",
         (false, _) => "done",
-    };
-    let percent = if running && total > 0 { (done * 100 / total).min(99) } else { 100 };
-    let (started_at, ended_at) = (time(started_at), ended_at.map(time));
-    ShownRewrap { state, to, total, done, skipped, percent, problem, actor, started_at, ended_at }
+    }
+}
+
+/// How far a rewrap is; all of it only once it has ended.
+pub(crate) fn percent(rewrap: &Rewrap) -> u64 {
+    let Rewrap { running, total, done, .. } = *rewrap;
+    if running && total > 0 { (done * 100 / total).min(99) } else { 100 }
 }

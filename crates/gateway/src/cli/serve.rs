@@ -51,10 +51,7 @@ pub(super) async fn run(options: Serve) -> Result<ExitCode, Exit> {
         Some(path) => Config::load(path)?,
         None => Config::defaults(),
     };
-    let settings = &mut config.settings;
-    settings.data = options.data.unwrap_or_else(|| settings.data.clone());
-    settings.public = options.public.unwrap_or(settings.public);
-    settings.admin = options.admin.unwrap_or(settings.admin);
+    overrule(&mut config, &options);
     let given_key = world::variable("HOOKWARD_API_KEY").and_then(|key| Secret::new(key).ok());
     let has_key = given_key.is_some();
     config.api_key = given_key;
@@ -80,6 +77,23 @@ pub(super) async fn run(options: Serve) -> Result<ExitCode, Exit> {
         () = at_once => tracing::warn!("told twice: stopped at once"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts what the command line says in the place of what the file does.
+fn overrule(config: &mut Config, options: &Serve) {
+    let Config { settings, written, .. } = config;
+    if let Some(data) = &options.data {
+        settings.data.clone_from(data);
+        written.overrule("data", "--data");
+    }
+    if let Some(public) = options.public {
+        settings.public = public;
+        written.overrule("public.address", "--public");
+    }
+    if let Some(admin) = options.admin {
+        settings.admin = admin;
+        written.overrule("admin.address", "--admin");
+    }
 }
 
 /// Reads the file again at each SIGHUP. One that cannot be put in force changes nothing, and the log says why.

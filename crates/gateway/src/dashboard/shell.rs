@@ -1,5 +1,7 @@
 //! What stands around every page: where one can go, who one is, how it looks. A page's template fills the rest.
 
+use hookward_engine::model::Scope;
+
 use super::assets;
 use super::notice::Notice;
 use super::page::escaped;
@@ -20,6 +22,19 @@ pub(super) enum Section {
     Encryption,
     System,
     Settings,
+}
+
+impl Section {
+    /// Whether there is anything in it for this visitor. Its pages say so themselves, whatever is shown.
+    fn is_open_to(self, look: &Look) -> bool {
+        let may = |scope| look.who.scopes.contains(scope);
+        match self {
+            Self::Settings => true,
+            Self::Keys | Self::Users => may(Scope::Admin),
+            Self::Encryption | Self::System => may(Scope::Admin) && look.who.principal.operates(),
+            Self::Overview | Self::Events | Self::Sources | Self::Destinations | Self::Audit => may(Scope::Read),
+        }
+    }
 }
 
 /// One way to go.
@@ -107,7 +122,7 @@ impl Shell {
         let organization = api.engine().organization(principal.organization);
         Self {
             title,
-            ways: WAYS.iter().map(way).collect(),
+            ways: WAYS.iter().filter(|(of, ..)| of.is_open_to(look)).map(way).collect(),
             who: principal.actor.strip_prefix("user:").unwrap_or(&principal.actor).to_owned(),
             organization: organization.map_or_else(String::new, |organization| organization.name),
             token: look.token.to_string(),

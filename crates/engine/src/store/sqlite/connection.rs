@@ -20,6 +20,11 @@ const LOCK_WAIT: Duration = Duration::from_millis(500);
 /// More statements than there are in this store, so that each is prepared once for each connection.
 const STATEMENTS: usize = 128;
 
+/// The version of the SQLite that is linked in.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
 pub(super) fn assert_sound_sqlite() -> Result<(), OpenError> {
     if rusqlite::version_number() < MINIMUM_SQLITE_NUMBER {
         return Err(OpenError::SqliteTooOld { found: rusqlite::version().to_owned() });

@@ -1,5 +1,7 @@
 //! Reading forward, in the order of commits: events and attempts after a position.
 
+mod tally;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
