@@ -24,6 +24,7 @@ const RULES: &[(&str, Rule)] = &[
     ("files say what they own", words::files_say_what_they_own),
     ("unfinished work names its condition", words::todo_has_its_condition),
     ("SQL is lower case", words::sql_is_lower_case),
+    ("pages hold no code", words::pages_hold_no_code),
     ("exceptions are expected", words::exceptions_are_expected),
     ("nothing names a machine", words::nothing_names_a_machine),
     ("crates know only what they may", boundaries::crates_know_only_what_they_may),

@@ -44,6 +44,25 @@ pub(super) fn sql_is_lower_case(tree: &Tree) -> Vec<Complaint> {
 const SHOUTED: [&str; 10] =
     ["SELECT", "INSERT", "UPDATE", "DELETE", "FROM", "WHERE", "VALUES", "CREATE TABLE", "CREATE INDEX", "ORDER BY"];
 
+pub(super) fn pages_hold_no_code(tree: &Tree) -> Vec<Complaint> {
+    on_lines(tree.matching("crates/gateway/templates/", ".html"), |line| {
+        let line = line.to_ascii_lowercase();
+        let mut tags = line.split('<').skip(1).map(|tag| tag.split('>').next().unwrap_or_default());
+        let handles =
+            |tag: &str| tag.split_ascii_whitespace().skip(1).any(|word| word.starts_with("on") && word.contains('='));
+        let is_code = |tag: &str| {
+            (tag.starts_with("script") && !tag.contains(" src="))
+                || tag.starts_with("style")
+                || tag.contains(" style=")
+                || handles(tag)
+        };
+        if line.replace(' ', "").contains("|safe") {
+            return Some("what is shown is text: it is not passed on as markup".to_owned());
+        }
+        tags.any(is_code).then(|| "scripts and styles stand in files of their own".to_owned())
+    })
+}
+
 pub(super) fn exceptions_are_expected(tree: &Tree) -> Vec<Complaint> {
     tree.matching("", ".rs")
         .filter(|file| code_only(&file.text).contains(concat!("[al", "low(")))
@@ -122,6 +141,26 @@ mod tests {
             ("crates/engine/migrations/sqlite/0001_a.sql", "CREATE TABLE a (b);\n"),
         ]);
         assert_eq!(sql_is_lower_case(&tree).len(), 2);
+    }
+
+    #[test]
+    fn code_in_a_page_is_found() {
+        let page = |text: &str| Tree::of(&[("crates/gateway/templates/dashboard/a.html", text)]);
+        for code in [
+            "<script>alert(1)</script>",
+            "<p style=\"color: red\">",
+            "<style>",
+            "<button class=\"x\" onclick=\"go()\">",
+            "{{ text|safe }}",
+            "{{ text | safe }}",
+        ] {
+            assert_eq!(pages_hold_no_code(&page(code)).len(), 1, "{code}");
+        }
+        for text in
+            ["<script src=\"{{ script }}\" defer></script>", "<p class=\"once\">{{ on }}</p>", "<option value=\"one\">"]
+        {
+            assert!(pages_hold_no_code(&page(text)).is_empty(), "{text}");
+        }
     }
 
     #[test]
