@@ -2,6 +2,7 @@
 //! Owns credentials and their limits; what a caller may do with a scope is each operation's, how it is asked over HTTP
 //! the gateway's.
 
+mod first_user;
 mod id_token;
 mod identities;
 mod keys;
@@ -9,11 +10,13 @@ pub mod limiter;
 mod login;
 mod own;
 mod password;
+mod prove;
 mod token;
 mod totp;
 mod users;
 mod uses;
 
+pub use first_user::FirstUser;
 pub use id_token::{Expected, ProviderKeys, TokenRefusal};
 pub use identities::{Admission, Vouched};
 pub use keys::{BOOTSTRAP, NewKey};
@@ -21,6 +24,7 @@ pub(crate) use login::totp_place;
 pub use login::{Login, LoginAnswer, Origin, SESSION_IDLE, SESSION_MAX, SignedIn};
 pub use own::TotpStart;
 pub use password::{PASSWORD_MAX, PASSWORD_MIN};
+pub use prove::Again;
 pub use token::Token;
 pub use users::{INVITATION, NewUser, UserPatch};
 
@@ -184,6 +188,6 @@ fn program(key: ApiKey, address: &str) -> Proven {
 }
 
 fn person(session: &Session, user: &User, address: &str) -> Proven {
-    let signed_in = Some(SignedInAs { user: user.id, session: session.id, proven_at: session.created_at });
+    let signed_in = Some(SignedInAs { user: user.id, session: session.id, proven_at: session.proved_at });
     Proven { principal: users::user_principal(user, address), scopes: user.scopes, signed_in }
 }

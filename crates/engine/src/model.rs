@@ -15,6 +15,7 @@ mod organization;
 mod principal;
 mod purpose;
 mod refused;
+mod role;
 mod secret;
 mod source;
 
@@ -39,5 +40,6 @@ pub use organization::Organization;
 pub use principal::{Principal, Scope, Scopes, UnknownScope};
 pub use purpose::is_setting;
 pub use refused::{RefusedAt, RefusedRequest};
+pub use role::Role;
 pub use secret::{SealedSecret, SecretOwner};
 pub use source::{DedupPolicy, OWN, PUBLISH, Proof, Rate, Retention, Source, SourceSpec};

@@ -46,6 +46,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::task::TaskTracker;
 
 use crate::declaring::Declaring;
+use crate::first_run::FirstRun;
 use crate::installation::Installation;
 use crate::metrics::Metrics;
 use crate::oidc::Providers;
@@ -92,8 +93,19 @@ pub(crate) struct SignIn {
     pub(crate) transport: Transport,
     /// By way of whom, besides a password.
     pub(crate) providers: Providers,
+    /// How the first user comes to be.
+    pub(crate) first_run: FirstRun,
+    /// Where browsers reach us, without a path.
+    pub(crate) origin: String,
     /// What attempts are made of.
     pub(crate) entropy: Arc<dyn Entropy>,
+}
+
+impl SignIn {
+    /// Where the first user comes to be, while there is none.
+    pub(crate) fn first_run_link(&self) -> Option<String> {
+        self.first_run.path().map(|path| format!("{}{path}", self.origin))
+    }
 }
 
 impl Api {
@@ -124,6 +136,16 @@ impl Api {
     /// How people sign in.
     pub(crate) fn sign_in(&self) -> &SignIn {
         &self.sign_in
+    }
+
+    /// How things come into force.
+    pub(crate) fn declaring(&self) -> &Declaring {
+        &self.declaring
+    }
+
+    /// The address of a path, for browsers.
+    pub(crate) fn link(&self, path: &str) -> String {
+        format!("{}{path}", self.sign_in.origin)
     }
 
     /// The engine behind it.

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::serve::{self, Running};
 
 /// A push as GitHub sends it.
-const PUSH: &str = include_str!("../assets/demo-push.json");
+pub(crate) const PUSH: &str = include_str!("../assets/demo-push.json");
 
 /// How long the deliveries may take before the demo has failed.
 const PATIENCE: Duration = Duration::from_secs(20);

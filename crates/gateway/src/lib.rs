@@ -15,6 +15,7 @@ mod ingest;
 
 mod api;
 mod dashboard;
+mod first_run;
 mod health;
 mod installation;
 mod metrics;

@@ -4,7 +4,7 @@
 mod attempt;
 mod provider;
 
-pub(crate) use attempt::{ATTEMPT, Attempt};
+pub(crate) use attempt::{ATTEMPT, Attempt, Purpose};
 pub(crate) use provider::{Fault, Provider};
 
 use hookward_engine::accounts::Vouched;
@@ -33,6 +33,12 @@ impl Providers {
     /// What they are called.
     pub(crate) fn names(&self) -> Vec<String> {
         self.list.iter().map(|provider| provider.declared().name.clone()).collect()
+    }
+
+    /// What those are called that send an organization's users.
+    pub(crate) fn names_for(&self, organization: &str) -> Vec<String> {
+        let of = |provider: &&Provider| provider.declared().organization == organization;
+        self.list.iter().filter(of).map(|provider| provider.declared().name.clone()).collect()
     }
 
     /// The provider of this name.

@@ -16,7 +16,7 @@ use crate::api::problem::Code::{
 };
 use crate::api::{
     self, Api, audit, backup, batch, configuration, deliveries, destinations, event_types, events, feeds, jobs, keys,
-    kms, leases, login, me, oidc, organizations, recovery, refusals, secrets, sources, users,
+    kms, leases, login, me, organizations, recovery, refusals, secrets, sources, users,
 };
 use crate::dashboard;
 use crate::health;
@@ -43,8 +43,6 @@ pub(crate) fn admin(api: Arc<Api>) -> Router {
         .route("/healthz", get(health::admin_live))
         .route("/readyz", get(health::admin_ready))
         .route("/metrics", get(health::metrics))
-        .route("/auth/oidc/{name}", get(oidc::send))
-        .route("/auth/oidc/{name}/callback", get(oidc::come_back))
         .merge(openapi::documents(&document))
         .nest("/api/v1", v1.merge(open))
         .merge(dashboard::routes(&api))

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookward::Scheme;
+use hookward_engine::accounts::AccountError;
 use hookward_engine::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use hookward_engine::destination::command::Supervisor;
 use hookward_engine::egress::{EgressPolicy, OwnListeners};
+use hookward_engine::ids::OrganizationId;
 use hookward_engine::kms::cache::CachePolicy;
 use hookward_engine::kms::local::LocalKmsError;
 use hookward_engine::model::Principal;
@@ -31,6 +33,7 @@ use crate::api::cookie::Transport;
 use crate::api::{Api, SignIn};
 use crate::config::{Config, OidcDeclaration, Settings};
 use crate::declaring::{Declaring, Rules};
+use crate::first_run::FirstRun;
 use crate::ingest::Ingest;
 use crate::installation::Installation;
 use crate::metrics::Metrics;
@@ -69,6 +72,9 @@ pub enum StartError {
     /// The engine does not open, or what is declared cannot be.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// It cannot be told whether there are users.
+    #[error(transparent)]
+    Accounts(#[from] AccountError),
     /// People cannot sign in as configured.
     #[error("the OpenID Connect providers cannot be used: {0}")]
     Providers(String),
@@ -87,6 +93,7 @@ pub struct Running {
     public: SocketAddr,
     admin: SocketAddr,
     api_key_file: PathBuf,
+    first_run_link: Option<String>,
     drain_timeout: Duration,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -111,6 +118,12 @@ impl Running {
     /// The file with the API key, when the configuration brought none.
     pub fn api_key_file(&self) -> &Path {
         &self.api_key_file
+    }
+
+    /// The link by which the first user comes to be, when there was none at the start. Whoever has it becomes the
+    /// administrator, once.
+    pub fn first_run_link(&self) -> Option<&str> {
+        self.first_run_link.as_deref()
     }
 
     /// Puts in force what a configuration declares now. What it says besides that is for the next start.
@@ -169,10 +182,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let parts = parts(&settings, schemes.clone(), supervisor, Arc::clone(&clock), Arc::clone(&entropy))?;
     let own = parts.egress.own.clone();
     let api_key_file = settings.data.join(data::API_KEY_FILE);
-    let api_key = match api_key {
-        Some(key) => key,
-        None => data::api_key(&api_key_file, &*entropy)?,
-    };
+    let api_key = api_key.map_or_else(|| data::api_key(&api_key_file, &*entropy), Ok)?;
     let rules = Rules::new(&settings, retention, &schemes, own.clone());
     let engine = Engine::open(parts).await?;
     let declaring = Arc::new(Declaring::new(engine.clone(), rules));
@@ -194,7 +204,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if !settings.egress_allow_own {
         own.tell(vec![public_address, admin_address]);
     }
-    let sign_in = sign_in(&settings, oidc, admin_address, entropy)?;
+    let sign_in = sign_in(&engine, &settings, oidc, admin_address, entropy).await?;
+    let first_run_link = sign_in.first_run_link();
     let installation = installation.listening(public_address, admin_address);
     let api = Api::new(Arc::clone(&declaring), metrics, clock, &api_key, installation, sign_in, tasks.clone());
     let api = Arc::new(api);
@@ -203,15 +214,32 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     tasks.spawn(accept::serve(public, limits.clone(), service, stop.clone()));
     let service = TowerToHyperService::new(router::admin(api));
     tasks.spawn(accept::serve(admin, limits.clone(), service, stop.clone()));
+    run(&engine, &settings, &tasks, &stop);
+    tasks.close();
+    let (public, admin, drain_timeout) = (public_address, admin_address, limits.drain_timeout);
+    Ok(Running {
+        engine,
+        declaring,
+        settings,
+        schemes,
+        public,
+        admin,
+        api_key_file,
+        first_run_link,
+        drain_timeout,
+        stop,
+        tasks,
+    })
+}
+
+/// What the engine does by itself.
+fn run(engine: &Engine, settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) {
     let dispatching = (engine.clone(), stop.clone());
     tasks.spawn(async move { dispatching.0.run(dispatching.1).await });
     if let Some(every) = settings.publish_head {
         let publishing = (engine.clone(), stop.clone());
         tasks.spawn(async move { publishing.0.publish_heads(every, &publishing.1).await });
     }
-    tasks.close();
-    let (public, admin, drain_timeout) = (public_address, admin_address, limits.drain_timeout);
-    Ok(Running { engine, declaring, settings, schemes, public, admin, api_key_file, drain_timeout, stop, tasks })
 }
 
 /// What the file says of the default organization's keys is so from the next one on.
@@ -245,12 +273,17 @@ fn parts(
 }
 
 /// How people sign in at the admin listener, which is at `address`.
-fn sign_in(
+async fn sign_in(
+    engine: &Engine,
     settings: &Settings,
     oidc: Vec<OidcDeclaration>,
     address: SocketAddr,
     entropy: Arc<dyn Entropy>,
 ) -> Result<SignIn, StartError> {
+    let first_run = match engine.has_user(OrganizationId::DEFAULT).await? {
+        true => FirstRun::over(),
+        false => FirstRun::begin(&*entropy),
+    };
     let transport = match &settings.admin_origin {
         Some(origin) if origin.starts_with("http://") => Transport::Loopback,
         None if address.ip().is_loopback() => Transport::Loopback,
@@ -261,7 +294,7 @@ fn sign_in(
     let providers = Providers::new(oidc, &origin, extra_roots.as_deref());
     let providers = providers.map_err(|error| StartError::Providers(format!("{error:#}")))?;
     let trusted_proxies = settings.admin_trusted_proxies.clone();
-    Ok(SignIn { trusted_proxies, transport, providers, entropy })
+    Ok(SignIn { trusted_proxies, transport, providers, first_run, origin, entropy })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, StartError> {

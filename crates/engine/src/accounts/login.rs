@@ -219,6 +219,7 @@ impl Engine {
             address: origin.address.clone(),
             agent: origin.agent.chars().filter(|letter| !letter.is_control()).take(AGENT_MAX).collect(),
             created_at: now,
+            proved_at: now,
             last_seen_at: now,
             ends_at: now.plus(SESSION_MAX),
         };

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::login::totp_aad;
 use super::totp::TotpKey;
 use super::users::{user_audit, user_principal};
-use super::{AccountError, SignedInAs, password, token};
+use super::{AccountError, SignedIn, SignedInAs, password, token};
 use crate::engine::Engine;
 use crate::ids::SessionId;
 use crate::kms::seal::seal;
@@ -185,8 +185,41 @@ impl Engine {
         Ok(())
     }
 
+    /// Ends the session in place of which another of the same user began. One that is not the user's stays.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Engine`].
+    pub async fn replace_session(&self, new: &SignedIn, before: SessionId, address: &str) -> Result<(), AccountError> {
+        let SignedIn { user, session, .. } = new;
+        let sessions = self.inner().store().sessions(user.id).await?;
+        if !sessions.iter().any(|session| session.id == before) {
+            return Ok(());
+        }
+        let me = SignedInAs { user: user.id, session: session.id, proven_at: session.proved_at };
+        self.end_session(&user_principal(user, address), me, before).await
+    }
+
+    /// Ends all of the user's own sessions but the one that asks.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Engine`].
+    pub async fn end_other_sessions(&self, by: &Principal, me: SignedInAs) -> Result<(), AccountError> {
+        let user = self.own_user(by, me).await?;
+        let audit = user_audit(by, "user.end_sessions", &user, self.inner().clock().now(), json!({}));
+        let changes = vec![AccountChange::EndSessions(user.id, Some(me.session))];
+        self.inner().store().change_accounts(user.organization, changes, vec![audit]).await?;
+        Ok(())
+    }
+
     /// The change that spends `code`, if the user has a second factor.
-    async fn spend_code(&self, user: &User, by: &Principal, code: &str) -> Result<Option<AccountChange>, AccountError> {
+    pub(super) async fn spend_code(
+        &self,
+        user: &User,
+        by: &Principal,
+        code: &str,
+    ) -> Result<Option<AccountChange>, AccountError> {
         let Some(key) = self.totp_key(user).await? else { return Ok(None) };
         self.try_code(user, by)?;
         let now = self.inner().clock().now();

@@ -169,6 +169,18 @@ impl Engine {
         self.change_account(by, vec![AccountChange::RemoveUser(id)], vec![audit], now).await
     }
 
+    /// Who was given `invitation`; `None` when it is none, or over.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Engine`].
+    pub async fn invited(&self, invitation: &str) -> Result<Option<User>, AccountError> {
+        let Some(digest) = token::digest_of(invitation) else { return Ok(None) };
+        let now = self.inner().clock().now();
+        let user = self.inner().store().user_by_invitation(digest, now).await?;
+        Ok(user.filter(|user| user.disabled_at.is_none()))
+    }
+
     /// Sets the password of whoever was given `invitation`; `Ok(false)` when it is none, or over.
     ///
     /// # Errors
@@ -181,10 +193,7 @@ impl Engine {
         address: &str,
     ) -> Result<bool, AccountError> {
         let Some(digest) = token::digest_of(invitation) else { return Ok(false) };
-        let Some(user) = self.inner().store().user_by_invitation(digest).await? else { return Ok(false) };
-        if user.disabled_at.is_some() {
-            return Ok(false);
-        }
+        let Some(user) = self.invited(invitation).await? else { return Ok(false) };
         if let Some(problem) = password::problem(&password, &user.email) {
             return Err(AccountError::invalid(problem));
         }

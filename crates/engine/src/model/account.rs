@@ -103,6 +103,8 @@ pub struct Session {
     pub agent: String,
     /// When it began.
     pub created_at: Timestamp,
+    /// When the user last proved in it who they are.
+    pub proved_at: Timestamp,
     /// About when it was last used: known a few seconds late.
     pub last_seen_at: Timestamp,
     /// When it ends, however much it is used.

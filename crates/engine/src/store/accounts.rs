@@ -45,6 +45,8 @@ pub enum AccountChange {
     SpendRecoveryCode(UserId, Digest),
     /// Insert a session.
     AddSession(Session),
+    /// The user of a session proved in it who they are.
+    Prove(UserId, SessionId, Timestamp),
     /// End one session of a user.
     EndSession(UserId, SessionId),
     /// End all sessions of a user but this one.
@@ -54,6 +56,8 @@ pub enum AccountChange {
     KeepAnAdmin(Timestamp),
     /// Only if nobody may administer the organization at this time: [`Changed::Taken`] otherwise.
     NeedsAnAdmin(Timestamp),
+    /// Only if the organization has no user: [`Changed::Taken`] otherwise.
+    NoUser,
 }
 
 /// What came of changes; but for `Done`, nothing was written.
@@ -88,8 +92,8 @@ pub trait Accounts: Send + Sync + std::fmt::Debug {
     /// The session with this digest and its user, whether or not it is over.
     async fn session_by_digest(&self, digest: Digest) -> Result<Option<(Session, User)>, StoreError>;
 
-    /// The user with this invitation, whether or not it is over.
-    async fn user_by_invitation(&self, digest: Digest) -> Result<Option<User>, StoreError>;
+    /// The user with this invitation, if it has not ended at this time.
+    async fn user_by_invitation(&self, digest: Digest, now: Timestamp) -> Result<Option<User>, StoreError>;
 
     /// The organization's user of this address.
     async fn user_by_email(&self, organization: OrganizationId, email: &str) -> Result<Option<User>, StoreError>;

@@ -1,5 +1,8 @@
 //! Accounts under a clock of the test's own: sessions that end, codes that count once, tries that are too many.
 
+mod first_user;
+mod prove;
+
 use std::time::Duration;
 
 use hookward_engine::accounts::{

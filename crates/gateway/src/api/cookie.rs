@@ -12,6 +12,9 @@ use crate::oidc::ATTEMPT;
 /// The cookie's name.
 const SESSION: &str = "hookward_session";
 
+/// How long the text of a link is kept for its form.
+const BROUGHT: Duration = Duration::from_secs(60 * 60);
+
 /// What the name of the cookie of an attempt to sign in at a provider begins with.
 const ATTEMPT_PREFIX: &str = "hookward_sign_in_";
 
@@ -56,6 +59,22 @@ pub(crate) fn clear(transport: Transport) -> HeaderValue {
 /// The cookie of an attempt to sign in. `Lax`, because it has to come along when the provider sends the browser back.
 pub(super) fn set_attempt(provider: &str, attempt: &str, transport: Transport) -> HeaderValue {
     made(&format!("{ATTEMPT_PREFIX}{provider}"), attempt, "Lax", ATTEMPT, transport)
+}
+
+/// A text that a link brought, until the form behind it is sent: so that it does not stay in an address. `Lax`, because
+/// links are opened from elsewhere.
+pub(crate) fn set_brought(name: &str, text: &str, transport: Transport) -> HeaderValue {
+    made(name, text, "Lax", BROUGHT, transport)
+}
+
+/// Takes it back.
+pub(crate) fn clear_brought(name: &str, transport: Transport) -> HeaderValue {
+    made(name, "", "Lax", Duration::ZERO, transport)
+}
+
+/// What a link brought.
+pub(crate) fn brought<'h>(headers: &'h HeaderMap, name: &str, transport: Transport) -> Option<&'h str> {
+    value(headers, &transport.name(name))
 }
 
 /// Takes it back.

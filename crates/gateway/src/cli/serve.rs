@@ -145,11 +145,12 @@ fn welcome(running: &Running, data: &str, notices: &[String], has_key: bool) -> 
     let mut lines = vec![
         format!("hookward {} is serving", env!("CARGO_PKG_VERSION")),
         format!("  public        http://{public}  (senders)"),
-        format!("  admin         http://{admin}  (API, /metrics; keep it private)"),
+        format!("  admin         http://{admin}  (dashboard, API, /metrics; keep it private)"),
         format!("  data          {data}"),
         format!("  sources       {}", names(&sources)),
         format!("  destinations  {}", names(&destinations)),
     ];
+    lines.extend(running.first_run_link().map(|link| format!("  first user    {link}  (once)")));
     lines.extend(notices.iter().take(NOTICES).map(|notice| format!("  notice        {notice}")));
     if notices.len() > NOTICES {
         lines.push(format!("  notice        and {} more, in the log", notices.len() - NOTICES));

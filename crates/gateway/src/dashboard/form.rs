@@ -51,6 +51,10 @@ impl fmt::Debug for Token {
 #[derive(Debug)]
 pub(super) struct Form<T>(pub(in crate::dashboard) T);
 
+/// A form that says nothing but that it was sent.
+#[derive(Debug, Deserialize)]
+pub(super) struct Nothing {}
+
 #[derive(Deserialize)]
 struct Brought {
     #[serde(default)]

@@ -50,6 +50,19 @@ notices! {
     Resumed "resumed" "Resumed.";
     Dropped "dropped" "Resumed. What was held is cancelled.";
     Recovering "recovering" "Recovery has begun: its events are delivered again, step by step.";
+    FirstUser "first-user" "Welcome: you are the first user, and may do everything.";
+    NoExample "no-example" "Welcome: you are the first user. The example could not be made; the log says why.";
+    HasAUser "has-a-user" "There is a user already: ask them for an invitation.";
+    PasswordSet "password-set" "Your password is set: sign in with it.";
+    PasswordChanged "password-changed" "Your password is changed; your other sessions have ended.";
+    SessionEnded "session-ended" "The session has ended.";
+    SessionsEnded "sessions-ended" "Your other sessions have ended.";
+    SecondFactorRemoved "second-factor-removed" "There is no second factor any more.";
+    UserChanged "user-changed" "The user may do that from now on.";
+    UserDisabled "user-disabled" "The user is disabled, and signed out everywhere.";
+    UserEnabled "user-enabled" "The user may sign in again.";
+    UserRemoved "user-removed" "The user is removed.";
+    KeyRevoked "key-revoked" "The key is revoked: it is refused from now on.";
 }
 
 /// The part of a page's query that is a notice.

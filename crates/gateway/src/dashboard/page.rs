@@ -106,6 +106,17 @@ impl Failure {
         Self::Said { status: StatusCode::FORBIDDEN, detail: detail.into() }
     }
 
+    /// What to say beside a form that may be sent again, with the status for it, if what was sent is what is wrong. Other
+    /// failures stay failures.
+    pub(super) fn into_words(self) -> Result<(StatusCode, String), Self> {
+        match self {
+            Self::Said { status, detail } if status.is_client_error() && status != StatusCode::NOT_FOUND => {
+                Ok((status, detail))
+            }
+            other => Err(other),
+        }
+    }
+
     /// It cannot be understood.
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
         Self::Said { status: StatusCode::UNPROCESSABLE_ENTITY, detail: detail.into() }

@@ -109,6 +109,13 @@ impl<S> Visitor<S> {
     }
 }
 
+impl Look {
+    /// The same for whoever it is.
+    pub(super) fn shell(&self, api: &Api, section: Section, title: impl Into<String>) -> Shell {
+        Shell::new(self, api, section, title.into())
+    }
+}
+
 impl Shell {
     fn new(look: &Look, api: &Api, section: Section, title: String) -> Self {
         let way = |&(of, name, path, key, icon): &(Section, &'static str, _, _, _)| Way {

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hookward_engine::accounts::{Expected, ProviderKeys, TokenRefusal, Vouched};
-use hookward_engine::clock::Clock;
+use hookward_engine::clock::{Clock, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -21,6 +21,9 @@ use crate::config::{OidcDeclaration, is_dialable};
 
 /// What stands unescaped in a form.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// How far a provider's clock may be from ours.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// How long what a provider says of itself is believed.
 const KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
@@ -37,6 +40,9 @@ pub(crate) enum Fault {
     /// The provider does not take the code.
     #[error("the provider refuses the code: {0}")]
     Code(String),
+    /// It was to ask who it is, and took what it knew.
+    #[error("the provider did not ask who it is again")]
+    NotAsked,
     /// Its token is not believed.
     #[error("the ID token is refused: {0}")]
     Token(#[from] TokenRefusal),
@@ -101,7 +107,8 @@ impl Provider {
         ]);
         let endpoint = &metadata.authorization_endpoint;
         let separator = if endpoint.contains('?') { '&' } else { '?' };
-        Ok(format!("{endpoint}{separator}{}", query.as_str()))
+        let again = if attempt.purpose().again { "&prompt=login&max_age=0" } else { "" };
+        Ok(format!("{endpoint}{separator}{}{again}", query.as_str()))
     }
 
     /// Whether an answer that says it is `issuer`'s can be this provider's (RFC 9207): one that always says so has to.
@@ -120,6 +127,9 @@ impl Provider {
         let text = |name: &str| tokens.get(name).and_then(Value::as_str);
         let id_token = text("id_token").ok_or_else(|| Fault::Provider("it answers without an ID token".to_owned()))?;
         let mut claims = self.verify(&metadata, id_token, &attempt.nonce(), clock).await?;
+        if attempt.purpose().again && !was_asked(&claims, attempt.begun_at()) {
+            return Err(Fault::NotAsked);
+        }
         // Where the token is kept small, the address and the groups are told separately.
         if !claims.contains_key("email")
             && let (Some(endpoint), Some(access_token)) = (&metadata.userinfo_endpoint, text("access_token"))
@@ -277,6 +287,13 @@ impl Provider {
             status => Err(Fault::Provider(format!("it answers {status} at `{url}`"))),
         }
     }
+}
+
+/// Whether somebody showed the provider who they are since `begun_at`. Not all providers say when that was: then it counts
+/// that they were sent there, and came back.
+fn was_asked(claims: &Map<String, Value>, begun_at: Timestamp) -> bool {
+    let asked_at = claims.get("auth_time").and_then(Value::as_i64);
+    asked_at.is_none_or(|at| at >= begun_at.minus(SKEW).as_secs())
 }
 
 /// Pairs as a form, and as a query.

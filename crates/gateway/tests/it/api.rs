@@ -21,6 +21,8 @@ mod retention;
 mod secrets;
 mod users;
 
+pub(crate) use users::code_now;
+
 const WITH_DESTINATION: &str = r#"
 [[source]]
 name = "open"

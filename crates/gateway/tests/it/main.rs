@@ -10,6 +10,7 @@ mod api;
 mod backup;
 mod cli;
 mod config;
+mod dashboard;
 mod declaring;
 mod entrance;
 mod handshake;

@@ -32,8 +32,8 @@ impl Accounts for SqliteStore {
         self.readers.read(move |connection| session_by_digest(connection, &digest)).await
     }
 
-    async fn user_by_invitation(&self, digest: Digest) -> Answer<Option<User>> {
-        self.readers.read(move |connection| user_by_invitation(connection, &digest)).await
+    async fn user_by_invitation(&self, digest: Digest, now: Timestamp) -> Answer<Option<User>> {
+        self.readers.read(move |connection| user_by_invitation(connection, &digest, now)).await
     }
 
     async fn user_by_email(&self, organization: OrganizationId, email: &str) -> Answer<Option<User>> {
@@ -98,9 +98,11 @@ fn session_by_digest(connection: &Connection, digest: &Digest) -> Result<Option<
     Ok(first(connection, &sql, [session.user.as_bytes()], user_row)?.map(|user| (session, user)))
 }
 
-fn user_by_invitation(connection: &Connection, digest: &Digest) -> Result<Option<User>> {
-    let sql = format!("{USER} join user_invitations on user_id = users.id where digest = ?1 and {IN_FORCE}");
-    first(connection, &sql, [digest], user_row)
+fn user_by_invitation(connection: &Connection, digest: &Digest, now: Timestamp) -> Result<Option<User>> {
+    let sql = format!(
+        "{USER} join user_invitations on user_id = users.id where digest = ?1 and expires_at_ms > ?2 and {IN_FORCE}"
+    );
+    first(connection, &sql, params![digest, now.as_millis()], user_row)
 }
 
 fn user_by_email(connection: &Connection, organization: OrganizationId, email: &str) -> Result<Option<User>> {
@@ -240,6 +242,7 @@ fn session_row(row: &Row<'_>) -> Result<Session> {
         address: cells.get("address")?,
         agent: cells.get("agent")?,
         created_at: cells.time("created_at_ms")?,
+        proved_at: cells.time("proved_at_ms")?,
         last_seen_at: cells.time("last_seen_at_ms")?,
         ends_at: cells.time("ends_at_ms")?,
     })

@@ -25,6 +25,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "held", sql: include_str!("../../../migrations/sqlite/0009_held.sql") },
     Migration { name: "event_types", sql: include_str!("../../../migrations/sqlite/0010_event_types.sql") },
     Migration { name: "tallies", sql: include_str!("../../../migrations/sqlite/0011_tallies.sql") },
+    Migration { name: "proved", sql: include_str!("../../../migrations/sqlite/0012_proved.sql") },
 ];
 
 /// What a migration does that cannot be said in SQL; it comes after the SQL.

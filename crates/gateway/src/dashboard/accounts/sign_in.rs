@@ -5,18 +5,19 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
-use hookward_engine::accounts::{Login, LoginAnswer};
-use http::{HeaderMap, StatusCode, header};
+use hookward_engine::accounts::{Login, LoginAnswer, SignedIn};
+use http::{Extensions, HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::super::form::{Form, OpenForm};
+use super::super::form::{Form, Nothing, OpenForm};
 use super::super::notice::Notice;
 use super::super::page::{self, Failure, Page, Refused};
 use super::super::preferences::Preferences;
 use super::super::shell::Lone;
 use super::super::visitor::Anybody;
-use crate::api::authorize::Sender;
+use super::first_run;
+use crate::api::authorize::{Sender, by_session};
 use crate::api::{Api, cookie, login};
 
 #[derive(Debug, Template)]
@@ -32,6 +33,8 @@ struct SignIn {
     asks_code: bool,
     notice: Option<&'static str>,
     problem: Option<String>,
+    /// There is no user yet.
+    is_first_run: bool,
 }
 
 /// What stands in the address.
@@ -55,37 +58,43 @@ pub(super) struct Wanted {
     code: Zeroizing<String>,
 }
 
-fn blank(api: &Api, headers: &HeaderMap, next: &str) -> SignIn {
-    let providers = api.sign_in().providers.names();
-    SignIn {
+async fn blank(api: &Api, headers: &HeaderMap, next: &str) -> Result<SignIn, Failure> {
+    Ok(SignIn {
         lone: Lone::new(Preferences::read(headers)),
-        providers,
+        providers: api.sign_in().providers.names(),
         next: page::own_path(next).to_owned(),
         organization: String::new(),
         email: String::new(),
         asks_code: false,
         notice: None,
         problem: None,
-    }
+        is_first_run: first_run::is_open(api).await?,
+    })
 }
 
 /// `GET /dashboard/sign-in`
-pub(super) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap, Query(asked): Query<Asked>) -> Response {
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Failure> {
     let notice = asked.notice.map(Notice::says).filter(|says| !says.is_empty());
-    Page(SignIn { notice, ..blank(&api, &headers, &asked.next) }).into_response()
+    Ok(Page(SignIn { notice, ..blank(&api, &headers, &asked.next).await? }).into_response())
 }
 
 /// `POST /dashboard/sign-in`
 pub(super) async fn sign_in(
     State(api): State<Arc<Api>>,
     sender: Sender,
+    extensions: Extensions,
     headers: HeaderMap,
     OpenForm(wanted): OpenForm<Wanted>,
 ) -> Result<Response, Failure> {
     let Wanted { next, organization, email, password, code } = wanted;
     let organization = if organization.is_empty() { "default".to_owned() } else { organization };
     let origin = login::origin(&sender, &headers);
-    let again = SignIn { organization: organization.clone(), email: email.clone(), ..blank(&api, &headers, &next) };
+    let again =
+        SignIn { organization: organization.clone(), email: email.clone(), ..blank(&api, &headers, &next).await? };
     let code = (!code.is_empty()).then_some(code);
     let had_code = code.is_some();
     let (status, asks_code, problem) = match api
@@ -94,9 +103,8 @@ pub(super) async fn sign_in(
         .await?
     {
         LoginAnswer::In(signed_in) => {
-            let cookie = cookie::set(&signed_in.token, api.sign_in().transport);
-            let next = page::see_other(page::own_path(&next));
-            return Ok(([(header::SET_COOKIE, cookie)], next).into_response());
+            leave(&api, &headers, &extensions).await?;
+            return Ok(begun(&api, &signed_in, &next));
         }
         LoginAnswer::CodeNeeded => {
             (StatusCode::UNAUTHORIZED, true, "Enter your password again, and a code of your second factor.".to_owned())
@@ -111,11 +119,26 @@ pub(super) async fn sign_in(
     Ok(Refused(status, SignIn { asks_code, problem: Some(problem), ..again }).into_response())
 }
 
+/// Goes on at `next` with the session that began.
+pub(super) fn begun(api: &Api, signed_in: &SignedIn, next: &str) -> Response {
+    let cookie = cookie::set(&signed_in.token, api.sign_in().transport);
+    ([(header::SET_COOKIE, cookie)], page::see_other(page::own_path(next))).into_response()
+}
+
+/// Ends the session that a browser has: another takes its place, and nobody could end it from here any more.
+pub(super) async fn leave(api: &Api, headers: &HeaderMap, extensions: &Extensions) -> Result<(), Failure> {
+    let before = by_session(api, headers, extensions).await?;
+    if let Some((who, me)) = before.and_then(|(who, _)| who.signed_in.map(|me| (who, me))) {
+        api.engine().end_session(&who.principal, me, me.session).await?;
+    }
+    Ok(())
+}
+
 /// `POST /dashboard/sign-out`
 pub(super) async fn sign_out(
     State(api): State<Arc<Api>>,
     Anybody(look): Anybody,
-    Form(()): Form<()>,
+    Form(Nothing {}): Form<Nothing>,
 ) -> Result<Response, Failure> {
     let principal = &look.who.principal;
     api.engine().end_session(principal, look.signed_in, look.signed_in.session).await?;

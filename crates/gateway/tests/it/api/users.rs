@@ -227,7 +227,7 @@ async fn a_second_factor_is_set_up_and_asked_for() {
 }
 
 /// The code that an authenticator app shows, worked out by another implementation: `openssl`.
-fn code_now(uri: &str) -> String {
+pub(crate) fn code_now(uri: &str) -> String {
     let secret = uri.split("secret=").nth(1).unwrap().split('&').next().unwrap();
     let fives =
         secret.bytes().map(|letter| if letter.is_ascii_uppercase() { letter - b'A' } else { letter - b'2' + 26 });

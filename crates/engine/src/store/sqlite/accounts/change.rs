@@ -1,12 +1,12 @@
 //! Changes to accounts: in their order, all or none of them, each only to what is the organization's.
 
-use rusqlite::{Params, params};
+use rusqlite::{Params, Row, params};
 
 use super::{Failure, Result, Tx, execute, first};
 use crate::clock::Timestamp;
-use crate::ids::{KeyId, OrganizationId, UserId};
+use crate::ids::{KeyId, OrganizationId, SessionId, UserId};
 use crate::kms::Sealed;
-use crate::model::{ApiKey, AuditEntry, Digest, Session, User};
+use crate::model::{ApiKey, AuditEntry, Digest, Identity, Session, User};
 use crate::store::sqlite::audit;
 use crate::store::sqlite::rows::{Cells, integer, json_text};
 use crate::store::{AccountChange, Changed};
@@ -75,12 +75,7 @@ impl Change<'_, '_> {
                 let sql = "update users set totp_step = ?2 where id = ?1 and totp_step < ?2";
                 self.once(sql, params![user.as_bytes(), integer(*step)])
             }
-            AccountChange::AddIdentity(user, who) => {
-                let sql = "insert into user_identities (organization_id, issuer, subject, user_id)
-                           values (?1, ?2, ?3, ?4) on conflict do nothing";
-                let row = params![self.organization.as_bytes(), who.issuer, who.subject, user.as_bytes()];
-                self.free(sql, row)
-            }
+            AccountChange::AddIdentity(user, who) => self.add_identity(*user, who),
             AccountChange::Invite(user, digest, expires_at) => {
                 let sql = "insert into user_invitations (user_id, digest, expires_at_ms) values (?1, ?2, ?3)
                            on conflict (user_id) do update set digest = ?2, expires_at_ms = ?3";
@@ -107,10 +102,14 @@ impl Change<'_, '_> {
                 execute(self.tx, sql, params![user.as_bytes(), except])?;
                 Ok(Changed::Done)
             }
-            AccountChange::KeepAnAdmin(now) if self.has_an_admin(*now)? => Ok(Changed::Done),
-            AccountChange::KeepAnAdmin(_) => Ok(Changed::LastAdmin),
-            AccountChange::NeedsAnAdmin(now) if self.has_an_admin(*now)? => Ok(Changed::Taken),
-            AccountChange::NeedsAnAdmin(_) => Ok(Changed::Done),
+            AccountChange::Prove(user, session, at) => self.prove(*user, *session, *at),
+            AccountChange::KeepAnAdmin(now) => {
+                Ok(if self.has_an_admin(*now)? { Changed::Done } else { Changed::LastAdmin })
+            }
+            AccountChange::NeedsAnAdmin(now) => {
+                Ok(if self.has_an_admin(*now)? { Changed::Taken } else { Changed::Done })
+            }
+            AccountChange::NoUser => Ok(if self.has_a_user()? { Changed::Taken } else { Changed::Done }),
         }
     }
 
@@ -163,8 +162,8 @@ impl Change<'_, '_> {
 
     fn add_session(&self, session: &Session) -> Result<Changed> {
         let sql =
-            "insert into sessions (id, user_id, digest, address, agent, created_at_ms, last_seen_at_ms, ends_at_ms)
-                   values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+            "insert into sessions (id, user_id, digest, address, agent, created_at_ms, proved_at_ms, last_seen_at_ms,
+                   ends_at_ms) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let row = params![
             session.id.as_bytes(),
             session.user.as_bytes(),
@@ -172,6 +171,7 @@ impl Change<'_, '_> {
             session.address,
             session.agent,
             session.created_at.as_millis(),
+            session.proved_at.as_millis(),
             session.last_seen_at.as_millis(),
             session.ends_at.as_millis(),
         ];
@@ -180,6 +180,18 @@ impl Change<'_, '_> {
                    and id not in (select id from sessions where user_id = ?1 order by id desc limit ?2)";
         execute(self.tx, sql, params![session.user.as_bytes(), SESSIONS_MAX])?;
         Ok(Changed::Done)
+    }
+
+    fn add_identity(&self, user: UserId, who: &Identity) -> Result<Changed> {
+        let sql = "insert into user_identities (organization_id, issuer, subject, user_id)
+                   values (?1, ?2, ?3, ?4) on conflict do nothing";
+        self.free(sql, params![self.organization.as_bytes(), who.issuer, who.subject, user.as_bytes()])
+    }
+
+    fn prove(&self, user: UserId, session: SessionId, at: Timestamp) -> Result<Changed> {
+        let sql = "update sessions set proved_at_ms = ?3 where id = ?1 and user_id = ?2";
+        let parameters = params![session.as_bytes(), user.as_bytes(), at.as_millis()];
+        self.must(sql, parameters, || format!("session `{session}`"))
     }
 
     fn set_recovery_codes(&self, user: UserId, codes: &[Digest]) -> Result<Changed> {
@@ -200,6 +212,12 @@ impl Change<'_, '_> {
         let parameters = params![self.organization.as_bytes(), now.as_millis()];
         let kept = first(self.tx.connection, sql, parameters, |row| Cells::new("users", row).get::<bool>("kept"))?;
         Ok(kept == Some(true))
+    }
+
+    fn has_a_user(&self) -> Result<bool> {
+        let sql = "select exists (select 1 from users where organization_id = ?1) as has";
+        let has = |row: &Row<'_>| Cells::new("users", row).get::<bool>("has");
+        Ok(first(self.tx.connection, sql, [self.organization.as_bytes()], has)? == Some(true))
     }
 
     /// Runs `sql`, which ends in `where`, on one user of the organization; `?3` is `value`.

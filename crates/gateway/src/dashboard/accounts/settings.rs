@@ -1,0 +1,152 @@
+//! One's own account: who one is, the password, where one is signed in. The second factor is `second_factor`'s.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use hookward_engine::model::{Session, User};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::super::form::{Form, Nothing};
+use super::super::notice::{Notice, Noticed};
+use super::super::page::{Failure, Page, Refused};
+use super::super::shell::{Section, Shell};
+use super::super::visitor::{Anybody, Look};
+use super::super::words::When;
+use super::{done, id, scopes};
+use crate::api::Api;
+
+pub(super) const PATH: &str = "/dashboard/settings";
+
+/// Which part of the page a problem is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Password,
+    SecondFactor,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "dashboard/accounts/settings.html")]
+pub(super) struct Settings {
+    shell: Shell,
+    email: String,
+    role: String,
+    scopes: String,
+    has_password: bool,
+    has_second_factor: bool,
+    codes_left: u32,
+    sessions: Vec<Row>,
+    problem: Option<(Part, String)>,
+}
+
+#[derive(Debug)]
+struct Row {
+    id: String,
+    address: String,
+    agent: String,
+    began: When,
+    seen: When,
+    is_this: bool,
+}
+
+impl Settings {
+    /// What is wrong with what was sent from `part`.
+    fn problem(&self, part: &str) -> Option<&str> {
+        let of = |at: Part| match at {
+            Part::Password => part == "password",
+            Part::SecondFactor => part == "second factor",
+        };
+        self.problem.as_ref().filter(|(at, _)| of(*at)).map(|(_, says)| says.as_str())
+    }
+}
+
+/// A new password.
+#[derive(Deserialize)]
+pub(super) struct NewPassword {
+    current: Zeroizing<String>,
+    password: Zeroizing<String>,
+    repeated: Zeroizing<String>,
+}
+
+async fn blank(api: &Api, look: &Look) -> Result<Settings, Failure> {
+    let (engine, me) = (api.engine(), look.signed_in);
+    let User { email, scopes, password, totp, .. } = engine.own_user(&look.who.principal, me).await?;
+    let now = api.clock().now();
+    let row = |session: Session| Row {
+        id: session.id.to_string(),
+        address: session.address,
+        agent: session.agent,
+        began: When::new(session.created_at, now),
+        seen: When::new(session.last_seen_at, now),
+        is_this: session.id == me.session,
+    };
+    Ok(Settings {
+        shell: look.shell(api, Section::Settings, "Settings"),
+        email,
+        role: scopes::name(scopes),
+        scopes: scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(", "),
+        has_password: password.is_some(),
+        has_second_factor: totp.is_some_and(|totp| totp.confirmed_at.is_some()),
+        codes_left: engine.recovery_codes_left(me).await?,
+        sessions: engine.own_sessions(me).await?.into_iter().map(row).collect(),
+        problem: None,
+    })
+}
+
+/// The page again, with what is wrong, unless that is no fault of what was sent.
+pub(super) async fn again(api: &Api, look: &Look, part: Part, why: Failure) -> Result<Response, Failure> {
+    let (status, problem) = why.into_words()?;
+    let page = Settings { problem: Some((part, problem)), ..blank(api, look).await? };
+    Ok(Refused(status, page).into_response())
+}
+
+/// `GET /dashboard/settings`
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    Anybody(look): Anybody,
+    Query(noticed): Query<Noticed>,
+) -> Result<Response, Failure> {
+    let mut page = blank(&api, &look).await?;
+    page.shell = page.shell.noticing(noticed.notice);
+    Ok(Page(page).into_response())
+}
+
+/// `POST /dashboard/settings/password`
+pub(super) async fn change_password(
+    State(api): State<Arc<Api>>,
+    Anybody(look): Anybody,
+    Form(new): Form<NewPassword>,
+) -> Result<Response, Failure> {
+    let NewPassword { current, password, repeated } = new;
+    if password != repeated {
+        let why = Failure::invalid("The two new passwords are not the same.");
+        return again(&api, &look, Part::Password, why).await;
+    }
+    match api.engine().change_password(&look.who.principal, look.signed_in, current, password).await {
+        Ok(()) => Ok(done(PATH, Notice::PasswordChanged)),
+        Err(error) => again(&api, &look, Part::Password, error.into()).await,
+    }
+}
+
+/// `POST /dashboard/settings/sessions/{id}`
+pub(super) async fn end_session(
+    State(api): State<Arc<Api>>,
+    Anybody(look): Anybody,
+    Path(session): Path<String>,
+    Form(Nothing {}): Form<Nothing>,
+) -> Result<Response, Failure> {
+    api.engine().end_session(&look.who.principal, look.signed_in, id(&session, "session")?).await?;
+    Ok(done(PATH, Notice::SessionEnded))
+}
+
+/// `POST /dashboard/settings/sessions/others`
+pub(super) async fn end_others(
+    State(api): State<Arc<Api>>,
+    Anybody(look): Anybody,
+    Form(Nothing {}): Form<Nothing>,
+) -> Result<Response, Failure> {
+    api.engine().end_other_sessions(&look.who.principal, look.signed_in).await?;
+    Ok(done(PATH, Notice::SessionsEnded))
+}
