@@ -26,6 +26,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "event_types", sql: include_str!("../../../migrations/sqlite/0010_event_types.sql") },
     Migration { name: "tallies", sql: include_str!("../../../migrations/sqlite/0011_tallies.sql") },
     Migration { name: "proved", sql: include_str!("../../../migrations/sqlite/0012_proved.sql") },
+    Migration { name: "activity", sql: include_str!("../../../migrations/sqlite/0013_activity.sql") },
 ];
 
 /// What a migration does that cannot be said in SQL; it comes after the SQL.

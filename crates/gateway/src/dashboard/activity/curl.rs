@@ -7,7 +7,7 @@ use hookward_engine::model::REDACTED;
 use super::body::turns;
 
 /// The longest body that stands in the command, in bytes; a longer one comes from a file.
-const INLINE_MAX: usize = 8 << 10;
+pub(super) const INLINE_MAX: usize = 8 << 10;
 
 /// Headers that `curl` writes itself, or that belong to one connection.
 const OWN: [&str; 12] = [
@@ -31,10 +31,20 @@ pub(super) struct Again<'a> {
     pub(super) method: &'a str,
     pub(super) url: &'a str,
     pub(super) headers: &'a [(String, Bytes)],
-    /// `None` when it is not there any more.
-    pub(super) body: Option<&'a Bytes>,
+    pub(super) body: Content<'a>,
     /// The file that a body which is long, or not plain text, was saved as.
     pub(super) file: &'a str,
+}
+
+/// The body of a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Content<'a> {
+    /// There is none, or none any more.
+    None,
+    /// These bytes.
+    Bytes(&'a Bytes),
+    /// More than stands in a command.
+    Long,
 }
 
 /// The command.
@@ -48,11 +58,16 @@ pub(super) fn command(again: &Again<'_>) -> String {
             None => left_out.push(name),
         }
     }
-    let body = again.body.filter(|body| !body.is_empty());
-    match body.map(|body| std::str::from_utf8(body).ok().filter(|text| text.len() <= INLINE_MAX && is_plain(text))) {
-        Some(Some(text)) => lines.push(format!("--data-raw {}", quoted(text))),
-        Some(None) => lines.push(format!("--data-binary {}", quoted(&format!("@{}", again.file)))),
-        None => {}
+    let inline = |body: &'_ Bytes| {
+        let text = std::str::from_utf8(body).ok().filter(|text| text.len() <= INLINE_MAX && is_plain(text));
+        text.map(|text| format!("--data-raw {}", quoted(text)))
+    };
+    let from_file = || format!("--data-binary {}", quoted(&format!("@{}", again.file)));
+    match again.body {
+        Content::None => {}
+        Content::Bytes(body) if body.is_empty() => {}
+        Content::Bytes(body) => lines.push(inline(body).unwrap_or_else(from_file)),
+        Content::Long => lines.push(from_file()),
     }
     let comment = if left_out.is_empty() { String::new() } else { format!("# left out: {}\n", left_out.join(", ")) };
     comment + &lines.join(" \\\n  ")
@@ -97,7 +112,8 @@ mod tests {
             headers.iter().map(|(name, value)| ((*name).to_owned(), Bytes::from_static(value))).collect();
         let body = body.map(Bytes::from_static);
         let (method, url, file) = ("POST", "http://a/in?x=1&y", "evt.body");
-        command(&Again { method, url, headers: &headers, body: body.as_ref(), file })
+        let body = body.as_ref().map_or(Content::None, Content::Bytes);
+        command(&Again { method, url, headers: &headers, body, file })
     }
 
     #[test]

@@ -13,7 +13,7 @@ use hookward_engine::store::StoreError;
 use serde::Deserialize;
 
 use super::body::{self, View};
-use super::curl::{self, Again};
+use super::curl::{self, Again, Content, INLINE_MAX};
 use super::progress::{self, Chosen, Progress};
 use super::{id, path_of};
 use crate::api::Api;
@@ -110,9 +110,10 @@ pub(super) async fn show(
     let event = api.engine().store().event(visitor.organization, event).await?;
     let bytes = bytes_of(&api, &event).await?;
     let chosen = Chosen { delivery: looked.delivery.clone(), attempt: looked.attempt };
-    let progress = progress::of(&api, &event, bytes.as_ref(), &chosen, visitor.scopes()).await?;
+    let content = bytes.as_ref().map_or(Content::None, Content::Bytes);
+    let progress = progress::of(&api, &event, content, &chosen, visitor.scopes()).await?;
     let now = api.clock().now();
-    let title = if event.event_type.is_empty() { "Event".to_owned() } else { event.event_type.clone() };
+    let title = if event.event_type.is_empty() { "Event".to_owned() } else { body::visible(&event.event_type) };
     let destinations = api.engine().destinations(visitor.organization).into_iter();
     let destinations = destinations.filter(|to| !matches!(to.spec.kind, DestinationKind::Report(_)));
     let mut destinations: Vec<String> = destinations.map(|to| to.name).collect();
@@ -141,8 +142,11 @@ pub(super) async fn progress(
 ) -> Result<Response, Failure> {
     let event: EventId = id(&event, "event")?;
     let event = api.engine().store().event(visitor.organization, event).await?;
-    let bytes = bytes_of(&api, &event).await?;
-    let progress = progress::of(&api, &event, bytes.as_ref(), &chosen, visitor.scopes()).await?;
+    // What does not stand in the page is not read again and again.
+    let is_long = event.body_len > INLINE_MAX as u64;
+    let bytes = if is_long { None } else { bytes_of(&api, &event).await? };
+    let content = bytes.as_ref().map_or(if is_long { Content::Long } else { Content::None }, Content::Bytes);
+    let progress = progress::of(&api, &event, content, &chosen, visitor.scopes()).await?;
     let shell = visitor.shell(&api, Section::Events, "");
     Ok(Page(Fragment { shell, progress }).into_response())
 }
@@ -245,5 +249,5 @@ fn again(event: &Event, bytes: &Bytes) -> String {
     let url = curl::url_of(&request.headers, &request.target);
     let file = format!("{}.body", event.id);
     let (method, headers) = (request.method.as_str(), &request.headers[..]);
-    curl::command(&Again { method, url: &url, headers, body: Some(bytes), file: &file })
+    curl::command(&Again { method, url: &url, headers, body: Content::Bytes(bytes), file: &file })
 }

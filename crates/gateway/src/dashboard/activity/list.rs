@@ -13,6 +13,7 @@ use hookward_engine::store::{Activities, Activity, ActivityFilter, Page as Span,
 use hookward_engine::{EngineError, activity};
 use http::StatusCode;
 
+use super::body::visible;
 use super::filters::{Asked, SPANS, Wrong};
 use super::marks::{self, Mark, OUTCOMES, STATES};
 use super::path_of;
@@ -275,11 +276,11 @@ fn row(activity: Activity, now: Timestamp) -> Row {
     Row {
         id: event.id.to_string(),
         path: path_of(event.id),
-        event_type: event.event_type,
+        event_type: visible(&event.event_type),
         is_published: event.source_name == PUBLISH,
         source: event.source_name,
         received: When::new(event.received_at, now),
-        delivery_id: event.delivery_id,
+        delivery_id: event.delivery_id.as_deref().map(visible),
         size: words::bytes(event.body_len),
         standing: StandingCell::new(event.duplicate_of.is_some(), event.stripped_at.is_some(), deliveries),
     }

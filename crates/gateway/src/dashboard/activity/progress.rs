@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::bars::{self, Bar};
 use super::body::visible;
-use super::curl::{self, Again};
+use super::curl::{self, Again, Content};
 use super::marks::{self, Mark};
 use super::path_of;
 use crate::api::Api;
@@ -142,7 +142,7 @@ pub(super) struct Output {
 pub(super) async fn of(
     api: &Api,
     event: &Event,
-    body: Option<&bytes::Bytes>,
+    body: Content<'_>,
     chosen: &Chosen,
     scopes: Scopes,
 ) -> Result<Progress, Failure> {
@@ -229,7 +229,7 @@ fn passed_over(passed: PassedOver) -> Passed {
 async fn detail(
     api: &Api,
     event: &Event,
-    body: Option<&bytes::Bytes>,
+    body: Content<'_>,
     id: DeliveryId,
     wanted: Option<u32>,
     now: Timestamp,
@@ -321,7 +321,7 @@ fn tries(
     attempts.iter().map(each).collect()
 }
 
-fn shown(attempt: &Attempt, event: &Event, body: Option<&bytes::Bytes>) -> Shown {
+fn shown(attempt: &Attempt, event: &Event, body: Content<'_>) -> Shown {
     let versions: Vec<String> = attempt.signed_by.iter().map(ToString::to_string).collect();
     Shown {
         id: attempt.id.to_string(),
@@ -338,7 +338,7 @@ fn shown(attempt: &Attempt, event: &Event, body: Option<&bytes::Bytes>) -> Shown
     }
 }
 
-fn request(exchange: &Exchange, event: &Event, body: Option<&bytes::Bytes>) -> Request {
+fn request(exchange: &Exchange, event: &Event, body: Content<'_>) -> Request {
     let file = format!("{}.body", event.id);
     let (method, url, headers_sent) = (&exchange.method, &exchange.target, &exchange.request_headers);
     Request {
