@@ -3,6 +3,7 @@
 //! write, in every place where pages show it. Owns the browser's errands; pages are the product's.
 
 mod hostile;
+mod journey;
 mod rig;
 mod tour;
 
@@ -21,7 +22,8 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
             return Ok(());
         }
     }
-    let parts: [(&str, fn() -> Result<()>); 2] = [("tour", tour::run), ("hostile", hostile::run)];
+    let parts: [(&str, fn() -> Result<()>); 3] =
+        [("journey", journey::run), ("tour", tour::run), ("hostile", hostile::run)];
     for (name, part) in parts {
         if only.is_none_or(|only| name.contains(only)) {
             part()?;

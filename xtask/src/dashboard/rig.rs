@@ -20,16 +20,30 @@ pub(super) struct Rig {
     pub(super) origin: String,
 }
 
+/// A source `github`, and a destination `ci` at `receiver` that hears it.
+pub(super) fn config(receiver: &Receiver) -> String {
+    format!(
+        "[[source]]\nname = \"github\"\nscheme = \"github\"\nsecret = \"env:SECRET\"\n\n\
+         [[destination]]\nname = \"ci\"\ntype = \"http\"\nurl = \"{}\"\nsources = [\"github\"]\n\
+         forward_headers = [\"X-GitHub-*\"]\nretry = {{ waits = [] }}\nallow_addresses = [\"127.0.0.0/8\"]\n",
+        receiver.url("/hooks")
+    )
+}
+
+/// Fails when the browser was told of an error since the last time, or asked anybody but the gateway for something.
+pub(super) fn is_quiet(browser: &Browser, origin: &str) -> Result<()> {
+    let told = browser.console()?;
+    ensure!(told.is_empty(), "the console of {} says {told:?}", browser.url()?);
+    let requested = browser.requested()?;
+    let elsewhere: Vec<_> = requested.iter().filter(|url| !url.starts_with(origin)).collect();
+    ensure!(elsewhere.is_empty(), "{} asked for {elsewhere:?}", browser.url()?);
+    Ok(())
+}
+
 impl Rig {
-    /// Starts a gateway with a source `github`, a destination `ci` at `receiver` that hears it, and a user.
+    /// Starts a gateway with a source, a destination at `receiver`, and a user.
     pub(super) fn start(directory: &Path, receiver: &Receiver) -> Result<Self> {
-        let config = format!(
-            "[[source]]\nname = \"github\"\nscheme = \"github\"\nsecret = \"env:SECRET\"\n\n\
-             [[destination]]\nname = \"ci\"\ntype = \"http\"\nurl = \"{}\"\nsources = [\"github\"]\n\
-             forward_headers = [\"X-GitHub-*\"]\nretry = {{ waits = [] }}\nallow_addresses = [\"127.0.0.0/8\"]\n",
-            receiver.url("/hooks")
-        );
-        let server = Setup::new(directory, &config)?.env("SECRET", SECRET).start()?;
+        let server = Setup::new(directory, &config(receiver))?.env("SECRET", SECRET).start()?;
         let origin = format!("http://{}", server.admin);
         let rig = Self { server, browser: Browser::start(directory)?, origin };
         rig.make_user()?;
@@ -74,11 +88,6 @@ impl Rig {
 
     /// Fails when the browser was told of an error since the last time, or asked anybody but the gateway for something.
     pub(super) fn is_quiet(&self) -> Result<()> {
-        let told: Vec<_> = self.browser.console()?;
-        ensure!(told.is_empty(), "the console of {} says {told:?}", self.browser.url()?);
-        let elsewhere: Vec<_> = self.browser.requested()?;
-        let elsewhere: Vec<_> = elsewhere.iter().filter(|url| !url.starts_with(&self.origin)).collect();
-        ensure!(elsewhere.is_empty(), "{} asked for {elsewhere:?}", self.browser.url()?);
-        Ok(())
+        is_quiet(&self.browser, &self.origin)
     }
 }
