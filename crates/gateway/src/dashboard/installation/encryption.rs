@@ -35,6 +35,7 @@ struct Encryption {
     elsewhere: String,
     has_elsewhere: bool,
     rewrap: Option<Told>,
+    is_rewrapping: bool,
 }
 
 /// A key, and what it wraps.
@@ -110,6 +111,7 @@ async fn page(api: &Api, visitor: &Visitor<Admin>, tested: Option<Tested>) -> Re
     let mut shut: Vec<_> = api.engine().shut_secrets().into_iter().map(|secret| shown(api, secret)).collect();
     shut.sort_by_key(|secret| secret.is_waiting);
     let settings = api.installation().in_force.iter().filter(|row| row.name.starts_with("kms.")).cloned();
+    let rewrap = last(api).await?;
     let page = Encryption {
         shell: visitor.shell(api, Section::Encryption, "Encryption"),
         settings: settings.collect(),
@@ -120,7 +122,8 @@ async fn page(api: &Api, visitor: &Visitor<Admin>, tested: Option<Tested>) -> Re
         tested,
         elsewhere: words::count(elsewhere),
         has_elsewhere: elsewhere > 0,
-        rewrap: last(api).await?,
+        is_rewrapping: rewrap.as_ref().is_some_and(|rewrap| rewrap.ended_at.is_none()),
+        rewrap,
     };
     Ok(Page(page).into_response())
 }
