@@ -2,6 +2,7 @@
 //! stand, cookies that are kept.
 
 mod accounts;
+mod installation;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

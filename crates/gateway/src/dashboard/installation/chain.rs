@@ -42,7 +42,7 @@ struct Check {
 enum SoFar {
     NotBegun,
     UnderWay { first: String, done: u64, all: u64, percent: u64, check: ChainCheck },
-    Sound { first: String, last: String, rows: String, head: String, is_against: bool },
+    Sound { first: String, last: String, head: String, is_against: bool },
     Broken { problem: String },
 }
 
@@ -124,8 +124,8 @@ fn told(check: ChainCheck) -> SoFar {
     let (done, all) = (count(check.head.seq - check.after), count(check.until - check.after));
     let first = words::count(count(check.after + 1));
     if check.is_done() {
-        let (last, rows, head) = (words::count(count(check.head.seq)), words::count(done), check.head.to_string());
-        return SoFar::Sound { first, last, rows, head, is_against: check.published.is_some() };
+        let (last, head) = (words::count(count(check.head.seq)), check.head.to_string());
+        return SoFar::Sound { first, last, head, is_against: check.published.is_some() };
     }
     SoFar::UnderWay { first, done, all, percent: (done * 100).checked_div(all).unwrap_or(100).min(99), check }
 }

@@ -11,7 +11,7 @@ use hookward_engine::rewrap::{KmsStatus, Rewrap};
 use hookward_engine::{EngineError, ShutSecret};
 use serde::Deserialize;
 
-use super::super::form::Form;
+use super::super::form::{Form, Nothing};
 use super::super::page::{Failure, Page, see_other};
 use super::super::shell::{Section, Shell};
 use super::super::visitor::Visitor;
@@ -149,7 +149,7 @@ async fn last(api: &Api) -> Result<Option<Told>, Failure> {
 pub(super) async fn test(
     State(api): State<Arc<Api>>,
     visitor: Visitor<Admin>,
-    Form(()): Form<()>,
+    Form(Nothing {}): Form<Nothing>,
 ) -> Result<Response, Failure> {
     super::operator(&visitor)?;
     let tested = match api.engine().test_kms(&visitor).await {
