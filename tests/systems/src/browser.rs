@@ -194,14 +194,20 @@ impl Browser {
         Ok(lines.as_array().context("a list of lines")?.iter().map(told).collect())
     }
 
-    /// The addresses of everything that was asked for since the last time.
+    /// The addresses of everything that was asked for over the network since the last time. A browser has pages and
+    /// pictures of its own.
     pub fn requested(&self) -> Result<Vec<String>> {
         let lines = self.post("/se/log", &json!({ "type": "performance" }))?;
         let mut urls = Vec::new();
         for line in lines.as_array().context("a list of lines")? {
             let message: Value = serde_json::from_str(line["message"].as_str().unwrap_or_default())?;
             if message["message"]["method"] == "Network.requestWillBeSent" {
-                urls.push(message["message"]["params"]["request"]["url"].as_str().unwrap_or_default().to_owned());
+                let url = message["message"]["params"]["request"]["url"].as_str().unwrap_or_default();
+                let is_its_own =
+                    ["chrome:", "chrome-untrusted:", "data:", "about:"].iter().any(|own| url.starts_with(own));
+                if !is_its_own {
+                    urls.push(url.to_owned());
+                }
             }
         }
         Ok(urls)

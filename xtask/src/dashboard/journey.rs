@@ -91,7 +91,7 @@ fn rotate(server: &Hookward, browser: &Browser, origin: &str) -> Result<()> {
     browser.click("#secrets [data-dialog=rotate]")?;
     browser.wait_for("dialog#rotate[open]")?;
     let effect = browser.text_of("dialog#rotate .notice")?;
-    ensure!(effect.contains("request"), "the dialog does not say what it means: {effect}");
+    ensure!(effect.contains("1 delivery"), "the dialog does not say what it means: {effect}");
     browser.click("dialog#rotate button.first")?;
     browser.wait_for_text("Version 2")?;
     let push = github::push("/in/github", SECRET.as_bytes(), "second", &github::push_body(2));
