@@ -2,6 +2,7 @@
 //! stand, cookies that are kept.
 
 mod accounts;
+mod activity;
 mod installation;
 
 use std::collections::BTreeMap;

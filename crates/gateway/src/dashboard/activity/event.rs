@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hookward_engine::clock::Timestamp;
 use hookward_engine::ids::EventId;
-use hookward_engine::model::{DestinationKind, Event, PUBLISH, Scope};
+use hookward_engine::model::{DestinationKind, Event, PUBLISH, RequestRecord, Scope};
 use hookward_engine::store::StoreError;
 use serde::Deserialize;
 
@@ -71,8 +71,8 @@ struct About {
     /// The original's id and path.
     duplicate_of: Option<(String, String)>,
     stripped: Option<When>,
-    line: String,
-    remote: String,
+    /// The request's method and target, and where it came from; what is published or told by Hookward itself has none.
+    request: Option<(String, String)>,
     size: String,
     sha256: String,
 }
@@ -122,7 +122,7 @@ pub(super) async fn show(
     let shown = Shown {
         shell: visitor.shell(&api, Section::Events, title).noticing(looked.notice),
         verdict: verdict(&event, now),
-        curl: bytes.as_ref().map(|bytes| again(&event, bytes)),
+        curl: bytes.as_ref().filter(|_| is_of_request(&event.request)).map(|bytes| again(&event, bytes)),
         headers: progress::headers(&event.request.headers),
         body: bytes.as_ref().map(|bytes| body_of(&event, bytes, &looked)),
         event: about(event, known, now),
@@ -151,6 +151,10 @@ pub(super) async fn progress(
     Ok(Page(Fragment { shell, progress }).into_response())
 }
 
+fn is_of_request(request: &RequestRecord) -> bool {
+    !request.method.is_empty()
+}
+
 /// The body, as long as retention left it.
 async fn bytes_of(api: &Api, event: &Event) -> Result<Option<Bytes>, Failure> {
     match api.engine().store().body(event.organization, event.id).await {
@@ -172,8 +176,10 @@ fn about(event: Event, source_is_known: bool, now: Timestamp) -> About {
         received: When::new(event.received_at, now),
         duplicate_of: event.duplicate_of.map(|id| (id.to_string(), path_of(id))),
         stripped: event.stripped_at.map(|at| When::new(at, now)),
-        line: body::visible(&format!("{} {}", event.request.method, event.request.target)),
-        remote: event.request.remote,
+        request: is_of_request(&event.request).then(|| {
+            let line = format!("{} {}", event.request.method, event.request.target);
+            (body::visible(&line), event.request.remote)
+        }),
         size: words::bytes(event.body_len),
         sha256: hex::encode(event.body_sha256),
     }
