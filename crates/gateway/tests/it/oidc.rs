@@ -1,5 +1,6 @@
 //! Signing in by way of a provider, and every way in which somebody could try to come in by it who should not.
 
+mod pages;
 mod provider;
 
 use std::collections::BTreeMap;

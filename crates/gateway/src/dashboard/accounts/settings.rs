@@ -46,6 +46,8 @@ struct Row {
     id: String,
     address: String,
     agent: String,
+    /// What the agent is, for people.
+    browser: String,
     began: When,
     seen: When,
     is_this: bool,
@@ -77,6 +79,7 @@ async fn blank(api: &Api, look: &Look) -> Result<Settings, Failure> {
     let row = |session: Session| Row {
         id: session.id.to_string(),
         address: session.address,
+        browser: browser(&session.agent),
         agent: session.agent,
         began: When::new(session.created_at, now),
         seen: When::new(session.last_seen_at, now),
@@ -93,6 +96,34 @@ async fn blank(api: &Api, look: &Look) -> Result<Settings, Failure> {
         sessions: engine.own_sessions(me).await?.into_iter().map(row).collect(),
         problem: None,
     })
+}
+
+/// What a browser is and runs on, as far as it says so in a way that others do too; else all that it says.
+fn browser(agent: &str) -> String {
+    // Each says that it is also those after it.
+    const BROWSERS: [(&str, &str); 6] = [
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("HeadlessChrome/", "Chrome"),
+        ("Chrome/", "Chrome"),
+        ("Version/", "Safari"),
+    ];
+    const SYSTEMS: [(&str, &str); 6] = [
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Android", "Android"),
+        ("Windows", "Windows"),
+        ("Macintosh", "macOS"),
+        ("Linux", "Linux"),
+    ];
+    let found = BROWSERS.iter().find_map(|(mark, name)| Some((name, agent.split_once(mark)?.1)));
+    let Some((name, rest)) = found.filter(|_| agent.starts_with("Mozilla/")) else { return agent.to_owned() };
+    let version: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    match SYSTEMS.iter().find(|(mark, _)| agent.contains(mark)) {
+        Some((_, system)) => format!("{name} {version} on {system}"),
+        None => format!("{name} {version}"),
+    }
 }
 
 /// The page again, with what is wrong, unless that is no fault of what was sent.
@@ -149,4 +180,36 @@ pub(super) async fn end_others(
 ) -> Result<Response, Failure> {
     api.engine().end_other_sessions(&look.who.principal, look.signed_in).await?;
     Ok(done(PATH, Notice::SessionsEnded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_is_told_in_three_words() {
+        for (agent, told) in [
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36",
+                "Chrome 148 on Linux",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36 Edg/148.0.0.0",
+                "Edge 148 on Windows",
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:151.0) Gecko/20100101 Firefox/151.0",
+                "Firefox 151 on macOS",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1",
+                "Safari 19 on iPhone",
+            ),
+            ("curl/8.9.1", "curl/8.9.1"),
+            ("Chrome/1", "Chrome/1"),
+            ("", ""),
+        ] {
+            assert_eq!(browser(agent), told);
+        }
+    }
 }

@@ -17,7 +17,7 @@ use super::super::notice::{Notice, Noticed};
 use super::super::page::{Failure, Page, Refused};
 use super::super::shell::{Section, Shell};
 use super::super::visitor::Visitor;
-use super::super::words::{When, lapse};
+use super::super::words::When;
 use super::scopes::{self, RoleChoice, ScopeBox};
 use super::{Listed, done, id, invitation};
 use crate::api::Api;
@@ -177,7 +177,8 @@ fn invited(visitor: &Visitor<Admin>, api: &Api, user: User, token: &Token, is_re
     let link = Zeroizing::new(api.link(&invitation::link(token.expose())));
     let title = if is_reset { "Account reset" } else { "User invited" };
     let shell = visitor.shell(api, Section::Users, title);
-    Page(Invited { shell, email: user.email, link, lasts: lapse(INVITATION), is_reset }).into_response()
+    Page(Invited { shell, email: user.email, link, lasts: format!("{} days", INVITATION.as_secs() / 86_400), is_reset })
+        .into_response()
 }
 
 /// `GET /dashboard/users/{id}`

@@ -120,6 +120,9 @@ async fn who_may_not_is_refused_and_what_is_anothers_is_not_there() {
         assert_eq!(refused.status, 403, "{path}");
         assert!(refused.text().contains("This needs the scope `admin`"), "{path}");
     }
+    let page = viewer.page("/dashboard/settings").await;
+    assert!(page.contains("href=\"/dashboard/events\""));
+    assert!(!page.contains("href=\"/dashboard/users\"") && !page.contains("href=\"/dashboard/keys\""));
     let other = gateway.api("POST", "/organizations", r#"{"name":"qlens"}"#).await.json();
     let key = other["key"].as_str().unwrap();
     let theirs = json!({ "email": "eve@example.com", "scopes": ["read"] }).to_string();
