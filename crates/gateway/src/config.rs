@@ -50,7 +50,7 @@ pub use oidc::{Grants, OidcDeclaration};
 pub use problems::{ConfigError, Problem};
 pub use reference::Environment;
 pub(crate) use reference::{References, STORED, from_file, is_reference, look_up_here, without_newline};
-pub(crate) use sent::{SentProblem, SentTable, SentTables, Surroundings, Tables, check_sent};
+pub(crate) use sent::{SentProblem, SentTable, SentTables, Surroundings, Tables, check_sent, table_in};
 pub(crate) use values::parse_lapse;
 
 use crate::{supervise, world};

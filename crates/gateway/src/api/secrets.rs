@@ -330,8 +330,7 @@ pub(crate) async fn set_end(
     Ok(Json(NewVersion { version }))
 }
 
-/// Whose secrets, of an organization.
-pub(crate) fn owner(api: &Api, caller: &Principal, owners: Owners, name: &str) -> Result<SecretOwner, Problem> {
+fn owner(api: &Api, caller: &Principal, owners: Owners, name: &str) -> Result<SecretOwner, Problem> {
     let (found, kind) = match owners {
         Owners::Sources => {
             (api.engine.source(caller.organization, name).map(|source| SecretOwner::Source(source.id)), "source")

@@ -83,6 +83,11 @@ pub(crate) struct SentTables<'a> {
     pub(crate) event_types: Vec<SentTable<'a>>,
 }
 
+/// The settings in `text`, which is TOML: those of one thing, to be sent as its table.
+pub(crate) fn table_in(text: &str) -> Result<Map<String, Value>, Problem> {
+    toml::from_str(text).map_err(|error| problems::from_toml(text, &error))
+}
+
 /// Checks tables that were sent as JSON, by the rules of the file.
 pub(crate) fn check_sent(
     sent: &SentTables<'_>,

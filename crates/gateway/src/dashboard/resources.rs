@@ -1,6 +1,7 @@
 //! Pages about what is declared: sources and destinations, how a sender or a receiver is set up, their secrets.
 
 mod at;
+mod declare;
 mod destinations;
 mod panel;
 mod refusals;
@@ -17,7 +18,7 @@ use crate::api::secrets::Owners;
 
 /// The pages.
 pub(super) fn routes() -> Router<Arc<Api>> {
-    let of = |owners: Owners| secrets::routes(owners).layer(Extension(owners));
+    let of = |owners: Owners| secrets::routes(owners).merge(declare::routes(owners)).layer(Extension(owners));
     Router::new()
         .merge(sources::routes())
         .merge(destinations::routes())

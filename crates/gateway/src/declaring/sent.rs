@@ -78,6 +78,14 @@ impl Declaring {
         Tabled { sources: sources.collect(), destinations: destinations.collect(), event_types: event_types.collect() }
     }
 
+    /// What is declared of one thing, without a credential, and who may change it.
+    pub(crate) fn exported(&self, by: &Principal, kind: Kind, name: &str) -> Option<(Map<String, Value>, Manager)> {
+        let Declaration { table, manager } = stored::declaration(&self.engine, by, kind, name)?;
+        let mut table = stored::members(stored::exported(&table));
+        table.insert("name".to_owned(), name.into());
+        Some((table, manager))
+    }
+
     /// Checks one table that was sent.
     pub(super) fn check_one(
         &self,

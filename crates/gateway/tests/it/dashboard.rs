@@ -4,6 +4,7 @@
 mod accounts;
 mod activity;
 mod installation;
+mod resources;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

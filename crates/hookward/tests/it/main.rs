@@ -11,6 +11,7 @@ mod handshake;
 mod hint;
 mod key;
 mod message;
+mod recipe;
 mod scheme;
 mod secret;
 mod sign;

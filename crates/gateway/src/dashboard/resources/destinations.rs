@@ -23,6 +23,7 @@ use super::super::shell::{Section, Shell};
 use super::super::visitor::Visitor;
 use super::super::words::{self, When};
 use super::at::{At, page_of};
+use super::declare;
 use super::panel::{self, Keyholder, Panel};
 use super::sources::manager;
 use super::table;
@@ -52,6 +53,7 @@ struct Destinations {
     shell: Shell,
     rows: Vec<Row>,
     older: Option<i64>,
+    may_make: bool,
 }
 
 #[derive(Debug)]
@@ -93,6 +95,7 @@ struct One {
     panel: Panel,
     table: String,
     manager: &'static str,
+    may_change: bool,
     may_operate: bool,
     problem: Option<String>,
     recovering: operate::Recovering,
@@ -148,7 +151,8 @@ async fn list(
     };
     let rows = slice.items.into_iter().map(row).collect();
     let shell = visitor.shell(&api, Section::Destinations, "Destinations").noticing(asked.notice);
-    Ok(Page(Destinations { shell, rows, older: slice.next }).into_response())
+    Ok(Page(Destinations { shell, rows, older: slice.next, may_make: visitor.scopes().contains(Scope::Admin) })
+        .into_response())
 }
 
 /// `GET /dashboard/destinations/{name}`
@@ -204,6 +208,7 @@ async fn one<S>(api: &Api, visitor: &Visitor<S>, name: &str, asked: Asked) -> Re
         panel,
         table: table::shown(&destination.declaration.table),
         manager: manager(destination.declaration.manager),
+        may_change: declare::may_change(scopes, destination.declaration.manager),
         may_operate: scopes.contains(Scope::Redeliver),
         problem: None,
         recovering: operate::Recovering::default(),

@@ -10,7 +10,7 @@ use hookward_engine::{EngineError, IN_USE, SecretInfo};
 
 use super::super::page::Failure;
 use super::super::words::{self, When};
-use super::at::page_of;
+use super::at::{one, page_of};
 use crate::api::Api;
 use crate::api::secrets::{self, Owners};
 
@@ -35,16 +35,14 @@ pub(super) struct Keyholder {
 impl Keyholder {
     /// The one of this name in the visitor's organization.
     pub(super) fn find(api: &Api, by: &Principal, owners: Owners, name: &str) -> Result<Self, Failure> {
-        let owner = secrets::owner(api, by, owners, name)?;
-        let missing = || Failure::not_found("There is no such thing.");
-        Ok(match owners {
-            Owners::Sources => Self::of_source(&api.engine().source(by.organization, name).ok_or_else(missing)?),
+        let found = match owners {
+            Owners::Sources => api.engine().source(by.organization, name).map(|source| Self::of_source(&source)),
             Owners::Destinations => {
-                let destination = api.engine().destination(by.organization, name);
-                let destination = destination.filter(|one| !one.is_retired()).ok_or_else(missing)?;
-                Self { owner, ..Self::of_destination(&destination) }
+                let destination = api.engine().destination(by.organization, name).filter(|one| !one.is_retired());
+                destination.map(|destination| Self::of_destination(&destination))
             }
-        })
+        };
+        found.ok_or_else(|| Failure::not_found(format!("There is no such {}.", one(owners))))
     }
 
     /// A source.
@@ -132,7 +130,7 @@ pub(super) struct Change {
     pub(super) newest: u32,
     /// What it may be for, where that has to be said.
     pub(super) purposes: Vec<String>,
-    /// The purposes of which a new value can be made here.
+    /// Whether a value can be made here for any of them.
     pub(super) can_be_made: bool,
     /// What each of those in force did lately.
     pub(super) effects: Vec<(u32, String)>,
@@ -236,33 +234,37 @@ async fn effects(
     let now = api.clock().now();
     let (store, page) = (api.engine().store(), Page { before: None, limit: COUNTED_MAX });
     let from = Some(now.minus(LATELY));
-    let told = |secret: &SecretInfo, count: u64, words: &str| {
-        let version = secret.version;
+    let number = |count: u64, more: bool| {
         let things = if count == 1 { "delivery" } else { "deliveries" };
-        let text = match (count, secret.last_used_at) {
-            (0, None) => format!("Version {version} was never used."),
-            (0, Some(last)) => format!("Version {version} was last used {}.", When::new(last, now).relative),
-            _ => format!("Version {version}: {} {things} {words} in the last hour.", words::count(count)),
-        };
-        (version, text)
+        format!("{}{} {things}", words::count(count), if more { " or more" } else { "" })
+    };
+    let idle = |secret: &SecretInfo| match secret.last_used_at {
+        None => format!("Version {} was never used.", secret.version),
+        Some(last) => format!("Version {} was last used {}.", secret.version, When::new(last, now).relative),
     };
     Ok(match holder.owner {
         SecretOwner::Source(source) => {
             let filter = EventFilter { source: Some(source), from, ..EventFilter::default() };
             let events = store.events(by.organization, filter, page).await?;
-            let words = if events.next.is_some() { "or more verified" } else { "verified" };
-            let by_it = |secret: &SecretInfo| {
-                events.items.iter().filter(|event| event.verdict["key_version"] == secret.version).count() as u64
+            let told = |secret: &&SecretInfo| {
+                let version = secret.version;
+                let by_it = events.items.iter().filter(|event| event.verdict["key_version"] == version).count() as u64;
+                let many = number(by_it, events.next.is_some());
+                let told = format!("Version {version}: {many} verified in the last hour.");
+                (version, if by_it == 0 { idle(secret) } else { told })
             };
-            live.iter().map(|secret| told(secret, by_it(secret), words)).collect()
+            live.iter().map(told).collect()
         }
         SecretOwner::Destination(destination) => {
             let filter = DeliveryFilter { destination: Some(destination), from, ..DeliveryFilter::default() };
             let deliveries = store.deliveries(by.organization, filter, page).await?;
-            let words = if deliveries.next.is_some() { "or more made" } else { "made" };
-            let is_lately = |secret: &SecretInfo| secret.last_used_at.is_some_and(|last| last > now.minus(LATELY));
-            let count = deliveries.items.len() as u64;
-            live.iter().map(|secret| told(secret, if is_lately(secret) { count } else { 0 }, words)).collect()
+            let many = number(deliveries.items.len() as u64, deliveries.next.is_some());
+            let told = |secret: &&SecretInfo| {
+                let is_lately = secret.last_used_at.is_some_and(|last| last > now.minus(LATELY));
+                let lately = if is_lately { format!(" In the last hour: {many}.") } else { String::new() };
+                (secret.version, idle(secret) + &lately)
+            };
+            live.iter().map(told).collect()
         }
     })
 }

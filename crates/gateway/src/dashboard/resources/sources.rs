@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hookward::Scheme;
 use hookward_engine::clock::Timestamp;
-use hookward_engine::model::{Manager, Principal, Proof, Source};
+use hookward_engine::model::{Manager, Principal, Proof, Scope, Source};
 use hookward_engine::store::{EventFilter, Page as Rows, RefusedFilter};
 use hookward_engine::{Engine, EngineError};
 use serde::Deserialize;
@@ -23,6 +23,7 @@ use super::super::shell::{Section, Shell};
 use super::super::visitor::Visitor;
 use super::super::words::{self, When};
 use super::at::{At, page_of};
+use super::declare;
 use super::panel::{self, Keyholder, Panel};
 use super::refusals::{self, Refusal};
 use super::table;
@@ -51,6 +52,7 @@ struct Sources {
     shell: Shell,
     rows: Vec<Row>,
     older: Option<i64>,
+    may_make: bool,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,7 @@ struct One {
     docs: Option<String>,
     is_unsigned: bool,
     manager: &'static str,
+    may_change: bool,
     first: First,
     steps: Vec<steps::Step>,
     check: Option<checks::Check>,
@@ -131,7 +134,8 @@ async fn list(
         });
     }
     let shell = visitor.shell(&api, Section::Sources, "Sources").noticing(listed.notice);
-    Ok(Page(Sources { shell, rows, older: slice.next }).into_response())
+    Ok(Page(Sources { shell, rows, older: slice.next, may_make: visitor.scopes().contains(Scope::Admin) })
+        .into_response())
 }
 
 /// `GET /dashboard/sources/{name}`
@@ -161,6 +165,7 @@ async fn show(
         docs: scheme.as_ref().and_then(|scheme| scheme.docs()).map(str::to_owned),
         is_unsigned: source.spec.proof == Proof::Unsigned,
         manager: manager(source.declaration.manager),
+        may_change: declare::may_change(visitor.scopes(), source.declaration.manager),
         first: waiting(&api, &visitor, &source).await?,
         steps: steps::steps(scheme.as_deref(), &url),
         check: checks::check(&source, scheme.as_deref(), &url, door.as_ref()),

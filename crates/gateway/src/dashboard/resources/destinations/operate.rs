@@ -10,7 +10,7 @@ use hookward_engine::store::Drain;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::super::super::form::Form;
+use super::super::super::form::{Form, Nothing};
 use super::super::super::notice::Notice;
 use super::super::super::page::{self, Failure, Refused};
 use super::super::super::visitor::Visitor;
@@ -77,7 +77,7 @@ pub(super) async fn pause(
     State(api): State<Arc<Api>>,
     visitor: Visitor<Redeliver>,
     At(name): At<String>,
-    Form(()): Form<()>,
+    Form(Nothing {}): Form<Nothing>,
 ) -> Result<Response, Failure> {
     find(&api, &visitor, &name)?;
     api.engine().set_destination_state(&name, DestinationState::Paused, &visitor).await?;

@@ -52,7 +52,7 @@ macro_rules! languages {
 languages! {
     Node "node" "Node" "Node 16 or later.";
     Python "python" "Python" "Python 3.8 or later.";
-    Go "go" "Go" "Go 1.20 or later.";
+    Go "go" "Go" "Go 1.18 or later.";
     Php "php" "PHP" "PHP 8 or later.";
     Ruby "ruby" "Ruby" "Ruby 2.7 or later, with its openssl 2.2.";
     Java "java" "Java" "Java 17 or later.";
