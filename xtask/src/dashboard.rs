@@ -4,6 +4,7 @@
 
 mod hostile;
 mod journey;
+mod pictures;
 mod rig;
 mod tour;
 
@@ -28,6 +29,10 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
         if only.is_none_or(|only| name.contains(only)) {
             part()?;
         }
+    }
+    // These go into the repository, so they are made when they are asked for.
+    if only == Some("pictures") {
+        pictures::run()?;
     }
     Ok(())
 }

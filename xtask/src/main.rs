@@ -43,7 +43,7 @@ enum Command {
     Crash(crash::Plan),
     /// The dashboard in a real browser: every page, on a desk and in a hand, with scripts and without
     Dashboard {
-        /// Only parts whose name contains this: `journey`, `tour`, `hostile`
+        /// Only parts whose name contains this: `journey`, `tour`, `hostile`; `pictures` makes the README's
         only: Option<String>,
     },
     /// GitHub's own payloads and code against the gateway, both ways

@@ -13,7 +13,7 @@ const DESK: Size = Size { width: 1440, height: 900 };
 const HAND: Size = Size { width: 390, height: 844 };
 
 /// How many pages of one kind are looked at.
-const OF_A_KIND: usize = 2;
+const OF_A_KIND: usize = 1;
 
 /// Pages that there are at least.
 const PAGES_MIN: usize = 12;
