@@ -53,7 +53,7 @@ pub(super) struct Row {
     pub(super) path: String,
     pub(super) destination: String,
     pub(super) mark: Mark,
-    /// What `at` is of: `due`, `since`, …
+    /// What `at` is of (`due`, `made`), where that is not the state.
     pub(super) says: &'static str,
     pub(super) at: When,
     pub(super) attempts: u32,
@@ -194,7 +194,7 @@ fn row(delivery: &Delivery, path: &str, is_chosen: bool, now: Timestamp) -> Row 
         DeliveryState::Pending { due_at } => ("due", due_at),
         DeliveryState::Leased { .. } => ("made", delivery.created_at),
         DeliveryState::Delivered { at } | DeliveryState::Exhausted { at } | DeliveryState::Cancelled { at } => ("", at),
-        DeliveryState::Held { since } | DeliveryState::Waiting { since } => ("since", since),
+        DeliveryState::Held { since } | DeliveryState::Waiting { since } => ("", since),
     };
     Row {
         path: format!("{path}?delivery={}#delivery", delivery.id),
