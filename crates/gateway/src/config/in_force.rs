@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn each_value_says_where_it_comes_from() {
         let text = "data = \"/srv/hooks\"\n[limits]\nheader_count = 50\n[kms]\nprovider = \"environment\"\nkey = \"env:SEAL\"\n";
-        let key = "5".repeat(64);
+        let key = "0123456789abcdef".repeat(4);
         let mut config = Config::parse(text, "hooks.toml", &|name| (name == "SEAL").then(|| key.clone())).unwrap();
         config.written.overrule("data", "--data");
         let rows = config.in_force();
