@@ -16,6 +16,11 @@ use crate::run::has_or_installs;
 const NEEDED: [(&str, &str); 4] =
     [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("node", "nodejs"), ("npm", "npm")];
 
+/// One kind of errand.
+type Part = fn() -> Result<()>;
+
+const PARTS: [(&str, Part); 3] = [("journey", journey::run), ("tour", tour::run), ("hostile", hostile::run)];
+
 /// Runs the parts whose name contains `only`, or says visibly why not.
 pub(crate) fn run(only: Option<&str>) -> Result<()> {
     for (program, package) in NEEDED {
@@ -23,9 +28,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<()> {
             return Ok(());
         }
     }
-    let parts: [(&str, fn() -> Result<()>); 3] =
-        [("journey", journey::run), ("tour", tour::run), ("hostile", hostile::run)];
-    for (name, part) in parts {
+    for (name, part) in PARTS {
         if only.is_none_or(|only| name.contains(only)) {
             part()?;
         }
