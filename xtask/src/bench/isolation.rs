@@ -1,6 +1,6 @@
 //! `cargo xtask bench isolation`: how long events take from published to received at a hundred destinations, all of which
-//! answer; and at the others of a hundred while one, or fifty, never answer. Many short rounds, interleaved, so that what
-//! else happens on the machine happens to all alike; what counts is the ratio of the 99th percentiles over all rounds.
+//! answer; and at the others of a hundred while one, or fifty, never answer. Many short rounds, interleaved; what counts is
+//! the ratio of the middle rounds' 99th percentiles, so that a disk that stalls in a few of them counts for nobody.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use super::deliver::percentile;
 use super::deliver::publisher::Publisher;
 use super::deliver::sink::Sink;
+use super::deliver::{median, percentile};
 use crate::run::root;
 
 /// How many destinations hear each event.
@@ -50,6 +50,8 @@ struct Case {
     sink: Sink,
     /// In milliseconds, of all rounds.
     latencies: Vec<f64>,
+    /// Of each round, in milliseconds.
+    p99: Vec<f64>,
     _directory: tempfile::TempDir,
 }
 
@@ -66,20 +68,22 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
     for _ in 0..plan.rounds {
         for case in &mut cases {
             let latencies = case.measure(&runtime, plan.events, Duration::from_secs(plan.seconds))?;
+            case.p99.push(percentile(&latencies, 0.99));
             case.latencies.extend(latencies);
         }
     }
-    println!("{:<8} {:>10} {:>8} {:>8} {:>8} {:>6}", "hanging", "deliveries", "p50 ms", "p99 ms", "p99.9 ms", "ratio");
+    println!("{:<8} {:>10} {:>8} {:>8} {:>8} {:>6}", "hanging", "deliveries", "p50 ms", "longest", "p99 ms", "ratio");
     let mut quiet = f64::NAN;
     let mut failed = Vec::new();
-    for Case { hanging, ratio_max, latencies, .. } in &mut cases {
+    for Case { hanging, ratio_max, latencies, p99, .. } in &mut cases {
         latencies.sort_unstable_by(f64::total_cmp);
-        let [p50, p99, p999] = [0.50, 0.99, 0.999].map(|share| percentile(latencies, share));
+        let [p50, longest] = [0.50, 1.0].map(|share| percentile(latencies, share));
+        let (p99, _) = median(p99);
         if *hanging == 0 {
             quiet = p99;
         }
         let ratio = p99 / quiet;
-        println!("{hanging:<8} {:>10} {p50:>8.2} {p99:>8.2} {p999:>8.2} {ratio:>6.2}", latencies.len());
+        println!("{hanging:<8} {:>10} {p50:>8.2} {longest:>8.2} {p99:>8.2} {ratio:>6.2}", latencies.len());
         if ratio > *ratio_max {
             failed.push(format!("with {hanging} hanging it was {ratio:.2}, {ratio_max} is allowed"));
         }
@@ -110,7 +114,7 @@ impl Case {
         };
         let config: String = (0..DESTINATIONS).map(destination).collect();
         let server = Setup::new(directory.path(), &config)?.start()?;
-        Ok(Self { hanging, ratio_max, server, sink, latencies: Vec::new(), _directory: directory })
+        Ok(Self { hanging, ratio_max, server, sink, latencies: Vec::new(), p99: Vec::new(), _directory: directory })
     }
 
     /// Publishes at a steady pace. The times from when an event was due to be published until each of those that answer
