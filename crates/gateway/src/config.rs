@@ -104,7 +104,7 @@ pub struct Settings {
     pub origin: Option<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// The listener for the API.
+    /// The listener for the dashboard and the API.
     pub admin: SocketAddr,
     /// The origin under which browsers reach it, when a proxy stands before the listener.
     pub admin_origin: Option<String>,

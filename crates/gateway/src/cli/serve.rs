@@ -40,7 +40,7 @@ pub(super) struct Serve {
     /// The listener that the internet reaches; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     public: Option<SocketAddr>,
-    /// The listener for the API; port 0 takes a free one [default: 127.0.0.1:8081]
+    /// The listener for the dashboard and the API; port 0 takes a free one [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
 }
