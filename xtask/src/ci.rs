@@ -1,13 +1,19 @@
 //! `cargo xtask ci`: every check in order, each timed, the first failure ends it, a summary closes it.
-//! Owns the order only. One build profile serves all steps, so that dependencies are compiled once.
+//! Owns the order only. One build profile and one set of features serve all steps, so that everything is compiled once; what
+//! comes after the tests needs nothing of the others and runs two at a time.
 
-use std::process::Command;
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use systems::world;
 
-use crate::run::{has_or_installs, run, run_with};
+use crate::run::{EVERYTHING, has_or_installs, root, run, run_with};
 use crate::{
     addresses, bad_inputs, constant_time, crash, leaks, octokit, oidc, readme, receivers, replays, rewrap, rotations,
     schemathesis, switches, tidy,
@@ -18,50 +24,121 @@ struct Step {
     run: fn() -> Result<()>,
 }
 
-const STEPS: &[Step] = &[
+/// What is built, and everything that is quick to fail.
+const IN_ORDER: &[Step] = &[
     Step { name: "format", run: || run("cargo", &["fmt", "--all", "--check"]) },
     Step { name: "tidy", run: tidy::run },
     Step { name: "clippy", run: clippy },
-    Step { name: "build", run: || run("cargo", &["build", "--workspace", "--all-targets"]) },
+    Step { name: "build", run: || cargo_with_everything("build", &["--all-targets"]) },
     Step { name: "programs", run: programs },
-    Step { name: "tests", run: || run("cargo", &["test", "--workspace"]) },
-    Step { name: "docs", run: docs },
-    Step { name: "demo", run: demo },
-    Step { name: "readme", run: readme::run },
-    Step { name: "crash", run: || crash::run(&crash::Plan::short()) },
-    Step { name: "replays", run: || replays::run(&replays::Plan::short()) },
-    Step { name: "rotations", run: || rotations::run(&rotations::Plan::short()) },
-    Step { name: "switches", run: || switches::run(&switches::Plan::short()) },
-    Step { name: "octokit", run: octokit::run },
-    Step { name: "oidc", run: oidc::run },
-    Step { name: "receivers", run: || receivers::run(None) },
+    Step { name: "tests", run: || cargo_with_everything("test", &[]) },
+];
+
+/// Checks of what was built, from outside, each with servers of its own. The longest come first.
+const SIDE_BY_SIDE: &[Step] = &[
+    Step { name: "rewrap", run: || rewrap::run_all(&rewrap::Plan::short()) },
     Step { name: "addresses", run: || addresses::run(&addresses::Plan::short()) },
     Step { name: "bad inputs", run: || bad_inputs::run(None) },
+    Step { name: "leaks", run: leaks::run },
     Step { name: "constant time", run: constant_time::run_all },
     Step { name: "schemathesis", run: || schemathesis::run(&schemathesis::Plan::short()) },
-    Step { name: "leaks", run: leaks::run },
-    Step { name: "rewrap", run: || rewrap::run_all(&rewrap::Plan::short()) },
+    Step { name: "docs", run: docs },
+    Step { name: "octokit", run: octokit::run },
+    Step { name: "receivers", run: || receivers::run(None) },
+    Step { name: "crash", run: || crash::run(&crash::Plan::short()) },
+    Step { name: "rotations", run: || rotations::run(&rotations::Plan::short()) },
+    Step { name: "switches", run: || switches::run(&switches::Plan::short()) },
+    Step { name: "replays", run: || replays::run(&replays::Plan::short()) },
+    Step { name: "demo", run: demo },
+    Step { name: "readme", run: readme::run },
+    Step { name: "oidc", run: oidc::run },
 ];
+
+/// How many of these run at a time: most of their time goes by in waiting for a disk, a clock or another process.
+const AT_A_TIME: usize = 2;
+
+/// A step that is over.
+struct Done {
+    name: &'static str,
+    took: Duration,
+    result: Result<()>,
+}
 
 /// Runs every step.
 pub(crate) fn run_all() -> Result<()> {
-    let mut done: Vec<(&str, Duration)> = Vec::new();
-    for step in STEPS {
+    let started = world::instant();
+    let mut done: Vec<Done> = Vec::new();
+    for step in IN_ORDER {
         println!("\n==> {}", step.name);
         let started = world::instant();
         let result = (step.run)();
-        done.push((step.name, started.elapsed()));
-        if let Err(error) = result {
-            print_summary(&done, Some(step.name));
-            return Err(error).with_context(|| format!("step `{}` failed", step.name));
+        done.push(Done { name: step.name, took: started.elapsed(), result });
+        if done.iter().any(|step| step.result.is_err()) {
+            break;
         }
     }
-    print_summary(&done, None);
+    if done.iter().all(|step| step.result.is_ok()) {
+        done.extend(side_by_side()?);
+    }
+    print_summary(&done, started.elapsed());
+    let failed = done.into_iter().find_map(|step| step.result.err().map(|error| (step.name, error)));
+    failed.map_or(Ok(()), |(name, error)| Err(error).with_context(|| format!("step `{name}` failed")))
+}
+
+/// Runs one of the steps that need nothing of the others, by its name.
+pub(crate) fn run_one(name: &str) -> Result<()> {
+    let step = SIDE_BY_SIDE.iter().find(|step| step.name == name);
+    (step.with_context(|| format!("there is no step `{name}`"))?.run)()
+}
+
+/// Each step is a process of its own, because what it prints is shown in one piece. None begins after one that failed.
+fn side_by_side() -> Result<Vec<Done>> {
+    let directory = root().join("target/xtask/ci");
+    fs::create_dir_all(&directory)?;
+    let waiting = Mutex::new(SIDE_BY_SIDE.iter().collect::<VecDeque<_>>());
+    let done = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(step) = lock(&waiting).pop_front() {
+            let started = world::instant();
+            let output = directory.join(step.name.replace(' ', "-"));
+            let result = run_apart(step, &output);
+            let mut done = lock(&done);
+            println!("\n==> {}", step.name);
+            print!("{}", fs::read_to_string(&output).unwrap_or_default());
+            if let Err(error) = &result {
+                println!("{error:#}");
+                lock(&waiting).clear();
+            }
+            done.push(Done { name: step.name, took: started.elapsed(), result });
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(work);
+        }
+    });
+    Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run_apart(step: &Step, output: &Path) -> Result<()> {
+    let file = fs::File::create(output).with_context(|| format!("cannot write {}", output.display()))?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["step", step.name]).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    let status = command.status()?;
+    ensure!(status.success(), "it ended with {status}");
     Ok(())
 }
 
 fn clippy() -> Result<()> {
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+}
+
+fn cargo_with_everything(command: &str, arguments: &[&str]) -> Result<()> {
+    run_with(Command::new("cargo").args([command, "--workspace", "--features", EVERYTHING]).args(arguments))
 }
 
 /// What tests start besides the product. The others need programs of their own and say so.
@@ -83,15 +160,15 @@ fn docs() -> Result<()> {
     run_with(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-fn print_summary(done: &[(&str, Duration)], failed: Option<&str>) {
+fn print_summary(done: &[Done], took: Duration) {
     println!("\n==> summary");
-    for (name, took) in done {
-        let verdict = if failed == Some(*name) { "FAILED" } else { "ok" };
-        println!("{name:<14} {verdict:<7} {:>7.1} s", took.as_secs_f64());
+    for step in done {
+        let verdict = if step.result.is_ok() { "ok" } else { "FAILED" };
+        println!("{:<14} {verdict:<7} {:>7.1} s", step.name, step.took.as_secs_f64());
     }
-    let total: Duration = done.iter().map(|(_, took)| *took).sum();
-    println!("{:<14} {:<7} {:>7.1} s", "total", if failed.is_some() { "FAILED" } else { "ok" }, total.as_secs_f64());
-    let left = STEPS.len() - done.len();
+    let left = IN_ORDER.len() + SIDE_BY_SIDE.len() - done.len();
+    let verdict = if left == 0 && done.iter().all(|step| step.result.is_ok()) { "ok" } else { "FAILED" };
+    println!("{:<14} {verdict:<7} {:>7.1} s", "total", took.as_secs_f64());
     if left > 0 {
         println!("not run: {left} further steps");
     }

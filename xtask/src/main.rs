@@ -35,8 +35,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Everything, in order, stopping at the first failure
+    /// Everything, stopping at the first failure
     Ci,
+    /// One step of it that needs nothing of the others, with what is built already
+    #[command(hide = true)]
+    Step {
+        /// As the summary calls it
+        name: String,
+    },
     /// The house rules that no compiler checks
     Tidy,
     /// Kills the server at random moments under load and looks for what was lost
@@ -88,6 +94,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Ci => ci::run_all(),
+        Command::Step { name } => ci::run_one(&name),
         Command::Tidy => tidy::run(),
         Command::Crash(plan) => run::build_server().and_then(|()| crash::run(&plan)),
         Command::Dashboard { only } => run::build_server().and_then(|()| dashboard::run(only.as_deref())),
@@ -101,7 +108,7 @@ fn main() -> ExitCode {
         Command::Rotations(plan) => run::build_server().and_then(|()| rotations::run(&plan)),
         Command::Schemathesis(plan) => run::build_server().and_then(|()| schemathesis::run(&plan)),
         Command::Switches(plan) => run::build_server().and_then(|()| switches::run(&plan)),
-        Command::Rewrap(plan) => rewrap::run_all(&plan),
+        Command::Rewrap(plan) => run::build_everything().and_then(|()| rewrap::run_all(&plan)),
         Command::Bench(what) => bench::execute(&what),
         Command::Readme => run::build_server().and_then(|()| readme::run()),
         Command::ConstantTime => constant_time::run_all(),

@@ -5,7 +5,6 @@ mod load;
 mod stand_ins;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +12,7 @@ use clap::Args;
 use serde_json::Value;
 use systems::{Hookward, Request, Setup, world};
 
-use crate::run::{has_or_installs, root, run, run_with};
+use crate::run::has_or_installs;
 use load::Load;
 use stand_ins::{Moto, SoftHsm};
 
@@ -38,14 +37,14 @@ impl Plan {
     }
 }
 
-/// Goes from key to key.
+/// Goes from key to key. The binary has to be one with both providers.
 pub(crate) fn run_all(plan: &Plan) -> Result<()> {
     for (program, package) in [("softhsm2-util", "softhsm2"), ("python3", "python3-venv")] {
         if !has_or_installs("rewrap", program, package)? {
             return Ok(());
         }
     }
-    let binary = build()?;
+    let binary = systems::server::binary()?;
     let directory = tempfile::tempdir()?;
     let token = SoftHsm::new(directory.path())?;
     let moto = Moto::start(directory.path())?;
@@ -164,19 +163,4 @@ fn wait(server: &Hookward, is_enough: impl Fn(&Value) -> bool) -> Result<Value> 
     });
     ensure!(ended, "the rewrap stands still: {last}");
     Ok(last)
-}
-
-/// The server with both providers, beside the one without: built in the same place, so that only what differs is compiled.
-fn build() -> Result<PathBuf> {
-    let kept = root().join("target/xtask/hookward-kms");
-    if let Some(binary) = world::var("HOOKWARD_KMS_BIN") {
-        return Ok(binary.into());
-    }
-    run("cargo", &["build", "--package", "hookward-gateway", "--features", "kms-aws,kms-pkcs11"])?;
-    let built = root().join("target/debug/hookward");
-    std::fs::create_dir_all(root().join("target/xtask"))?;
-    std::fs::copy(&built, &kept).with_context(|| format!("cannot copy {}", built.display()))?;
-    // The other steps start the one without.
-    run_with(Command::new("cargo").args(["build", "--package", "hookward-gateway"]))?;
-    Ok(kept)
 }

@@ -1,6 +1,7 @@
 //! Running other programs: in the repository, printed before they start, their failure an error that names them.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -53,10 +54,27 @@ pub(crate) fn has_or_installs(check: &str, program: &str, package: &str) -> Resu
         println!("{check}: SKIPPED: `{program}` is missing (Debian: apt-get install {package})");
         return Ok(false);
     }
+    // Two steps that run at a time may miss something each, and Debian's tools do not wait for each other.
+    let turn = File::create(std::env::temp_dir().join("hookward-xtask-apt.lock"))?;
+    turn.lock()?;
+    if has_program(program) {
+        return Ok(true);
+    }
     run("apt-get", &["update"])?;
     run("apt-get", &["install", "--yes", "--no-install-recommends", package])?;
     ensure!(has_program(program), "{check}: `{program}` is missing, and Debian's package `{package}` did not bring it");
     Ok(true)
+}
+
+/// The features of the binary that are not in the default build.
+pub(crate) const EVERYTHING: &str = "hookward-gateway/kms-aws,hookward-gateway/kms-pkcs11";
+
+/// Builds the binary with all features, unless `HOOKWARD_BIN` names one that is built.
+pub(crate) fn build_everything() -> Result<()> {
+    if var("HOOKWARD_BIN").is_some() {
+        return Ok(());
+    }
+    run("cargo", &["build", "--package", "hookward-gateway", "--features", EVERYTHING])
 }
 
 /// Builds the binary that the black-box commands start, unless `HOOKWARD_BIN` names one that is built.
