@@ -15,8 +15,8 @@ use systems::world;
 
 use crate::run::{EVERYTHING, has_or_installs, root, run, run_with};
 use crate::{
-    addresses, bad_inputs, constant_time, crash, leaks, octokit, oidc, readme, receivers, replays, rewrap, rotations,
-    schemathesis, switches, tidy,
+    addresses, bad_inputs, constant_time, crash, dashboard, leaks, octokit, oidc, readme, receivers, replays, rewrap,
+    rotations, schemathesis, switches, tidy,
 };
 
 struct Step {
@@ -39,6 +39,7 @@ const SIDE_BY_SIDE: &[Step] = &[
     Step { name: "rewrap", run: || rewrap::run_all(&rewrap::Plan::short()) },
     Step { name: "addresses", run: || addresses::run(&addresses::Plan::short()) },
     Step { name: "bad inputs", run: || bad_inputs::run(None) },
+    Step { name: "dashboard", run: || dashboard::run(None, dashboard::Extent::Short) },
     Step { name: "leaks", run: leaks::run },
     Step { name: "constant time", run: constant_time::run_all },
     Step { name: "schemathesis", run: || schemathesis::run(&schemathesis::Plan::short()) },

@@ -49,7 +49,7 @@ enum Command {
     Crash(crash::Plan),
     /// The dashboard in a real browser: every page, on a desk and in a hand, with scripts and without
     Dashboard {
-        /// Only parts whose name contains this: `journey`, `tour`, `hostile`; `pictures` makes the README's
+        /// Only parts whose name contains this: `journey`, `systems`, `tour`, `hostile`; `pictures` makes the README's
         only: Option<String>,
     },
     /// GitHub's own payloads and code against the gateway, both ways
@@ -97,7 +97,9 @@ fn main() -> ExitCode {
         Command::Step { name } => ci::run_one(&name),
         Command::Tidy => tidy::run(),
         Command::Crash(plan) => run::build_server().and_then(|()| crash::run(&plan)),
-        Command::Dashboard { only } => run::build_server().and_then(|()| dashboard::run(only.as_deref())),
+        Command::Dashboard { only } => {
+            run::build_server().and_then(|()| dashboard::run(only.as_deref(), dashboard::Extent::Full))
+        }
         Command::Octokit => run::build_server().and_then(|()| octokit::run()),
         Command::Oidc => run::build_server().and_then(|()| oidc::run()),
         Command::Receivers { only } => run::build_server().and_then(|()| receivers::run(only.as_deref())),

@@ -45,6 +45,9 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn install(script: &str) -> Result<PathBuf> {
     let (from, to) = (root().join("xtask/js"), root().join("target/xtask/js"));
     std::fs::create_dir_all(&to)?;
+    // Two steps that run at a time may want them.
+    let turn = std::fs::File::create(to.join("turn"))?;
+    turn.lock()?;
     let lock = std::fs::read(from.join("package-lock.json"))?;
     let installed = std::fs::read(to.join("installed.json")).is_ok_and(|known| known == lock);
     for file in ["package.json", "package-lock.json", ".npmrc", script] {

@@ -1,6 +1,7 @@
 //! A real browser: Debian's Chromium, driven over WebDriver (W3C) by its own driver. Owns one window; what it does with
 //! pages is each test's. It starts with an empty profile and reaches only what a test tells it to.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -10,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::running::Running;
 use crate::{Request, http, world};
@@ -27,7 +29,21 @@ pub struct Browser {
     session: String,
     /// Ends with the value, and its browser with it.
     _running: Running,
+    /// Goes after them.
+    _profile: TempDir,
 }
+
+/// The browser, or what shows a page in it, ended of itself: nothing that the page did is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crashed(String);
+
+impl fmt::Display for Crashed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the browser crashed: {}", self.0)
+    }
+}
+
+impl std::error::Error for Crashed {}
 
 /// How large the window is, in CSS pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +55,9 @@ pub struct Size {
 }
 
 impl Browser {
-    /// Starts a browser that keeps its profile in `directory`.
+    /// Starts a browser with an empty profile below `directory`.
     pub fn start(directory: &Path) -> Result<Self> {
+        let kept = tempfile::Builder::new().prefix("profile").tempdir_in(directory)?;
         let mut command = Command::new("chromedriver");
         command.arg("--port=0");
         let running = Running::start(command).context("chromedriver (Debian: apt-get install chromium-driver)")?;
@@ -51,13 +68,14 @@ impl Browser {
         let started = running.wait_until(Duration::from_secs(60), |printed, _| port(printed).is_some());
         ensure!(started, "chromedriver did not start: {:?}", running.said());
         let driver = SocketAddr::from(([127, 0, 0, 1], port(&running.printed()).context("its port")?));
-        let profile = format!("--user-data-dir={}", directory.join("profile").display());
+        let profile = format!("--user-data-dir={}", kept.path().display());
         let options = json!({
             "args": [
                 "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync", "--lang=en-US",
                 "--force-color-profile=srgb", "--hide-scrollbars", profile,
             ],
+            "perfLoggingPrefs": { "enableNetwork": true, "enablePage": false },
         });
         let wanted = json!({
             "browserName": "chrome", "goog:chromeOptions": options,
@@ -65,7 +83,7 @@ impl Browser {
         });
         let new = call(driver, "POST", "/session", &json!({ "capabilities": { "alwaysMatch": wanted } }))?;
         let session = new["sessionId"].as_str().context("a session has an id")?.to_owned();
-        Ok(Self { driver, session, _running: running })
+        Ok(Self { driver, session, _running: running, _profile: kept })
     }
 
     /// Shows pages in a window of this size; below 600 pixels as a phone does.
@@ -80,10 +98,52 @@ impl Browser {
         self.devtools("Emulation.setScriptExecutionDisabled", &disabled).map(drop)
     }
 
-    /// What pages are told of the system's theme: `light` or `dark`.
+    /// What pages are told of the system's theme, `light` or `dark`; and that nothing is to move.
     pub fn prefer(&self, theme: &str) -> Result<()> {
-        let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
-        self.devtools("Emulation.setEmulatedMedia", &feature).map(drop)
+        let features = json!({ "features": [
+            { "name": "prefers-color-scheme", "value": theme }, { "name": "prefers-reduced-motion", "value": "reduce" },
+        ] });
+        self.devtools("Emulation.setEmulatedMedia", &features).map(drop)
+    }
+
+    /// Lets pages of `origin` write to the clipboard and read from it, as a person's click does.
+    pub fn allow_clipboard(&self, origin: &str) -> Result<()> {
+        let granted = json!({ "origin": origin, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
+        self.devtools("Browser.grantPermissions", &granted).map(drop)
+    }
+
+    /// What the clipboard holds.
+    pub fn clipboard(&self) -> Result<String> {
+        let read = "const done = arguments[0]; navigator.clipboard.readText().then(done, error => done(String(error)))";
+        Ok(self.run_async(read, &[])?.as_str().context("the clipboard holds text")?.to_owned())
+    }
+
+    /// From the next page on, what pages do after a time they do so many times as early.
+    pub fn hurry(&self, times: u32) -> Result<()> {
+        let source = format!(
+            "const wait = window.setTimeout; window.setTimeout = (then, ms, ...with_) => wait(then, ms / {times}, ...with_)"
+        );
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": source })).map(drop)
+    }
+
+    /// Goes back one page.
+    pub fn back(&self) -> Result<()> {
+        self.post("/back", &json!({})).map(drop)
+    }
+
+    /// The same page again.
+    pub fn reload(&self) -> Result<()> {
+        self.post("/refresh", &json!({})).map(drop)
+    }
+
+    /// The page's cookies, those included that scripts do not see.
+    pub fn cookies(&self) -> Result<Vec<Value>> {
+        Ok(self.get("/cookie")?.as_array().context("a list of cookies")?.clone())
+    }
+
+    /// Puts a cookie there, as if this page had set it.
+    pub fn set_cookie(&self, name: &str, value: &str) -> Result<()> {
+        self.post("/cookie", &json!({ "cookie": { "name": name, "value": value } })).map(drop)
     }
 
     /// Opens a page and waits until it is there.
@@ -106,10 +166,22 @@ impl Browser {
         self.text_of("body")
     }
 
+    /// The document as it stands, markup and all.
+    pub fn html(&self) -> Result<String> {
+        Ok(self.get("/source")?.as_str().context("a page has a source")?.to_owned())
+    }
+
     /// The text of the first element that a CSS selector finds, as it is seen.
     pub fn text_of(&self, selector: &str) -> Result<String> {
         let element = self.find(selector)?;
         Ok(self.get(&format!("/element/{element}/text"))?.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The same, if there is such an element now.
+    pub fn text_if_any(&self, selector: &str) -> Result<Option<String>> {
+        let found = self.post("/elements", &json!({ "using": "css selector", "value": selector }))?;
+        let Some(element) = found.get(0).and_then(|one| one[ELEMENT].as_str()) else { return Ok(None) };
+        Ok(self.get(&format!("/element/{element}/text"))?.as_str().map(str::to_owned))
     }
 
     /// What stands in a field now.
@@ -142,6 +214,13 @@ impl Browser {
     /// Chooses an option of a list by its value.
     pub fn choose(&self, selector: &str, value: &str) -> Result<()> {
         self.click(&format!("{selector} option[value=\"{value}\"]"))
+    }
+
+    /// Puts the focus on the first element that a CSS selector finds.
+    pub fn focus(&self, selector: &str) -> Result<()> {
+        let script = "const one = document.querySelector(arguments[0]); one?.focus(); return one !== null";
+        ensure!(self.run(script, &[selector.into()])? == true, "nothing matches `{selector}`");
+        Ok(())
     }
 
     /// Presses keys, wherever the page has its focus.
@@ -262,6 +341,14 @@ fn call(driver: SocketAddr, method: &str, path: &str, body: &Value) -> Result<Va
     let answer = http::send(driver, &request).with_context(|| format!("{method} {path}"))?;
     let mut value = answer.json();
     let value = value["value"].take();
-    ensure!(answer.status == 200, "{method} {path}: {}: {}", value["error"], value["message"]);
-    Ok(value)
+    if answer.status == 200 {
+        return Ok(value);
+    }
+    let (error, message) = (value["error"].to_string(), value["message"].to_string());
+    let ended =
+        ["invalid session id", "tab crashed", "page crash", "not connected to DevTools", "chrome not reachable"];
+    if ended.iter().any(|end| error.contains(end) || message.contains(end)) {
+        return Err(Crashed(message).into());
+    }
+    bail!("{method} {path}: {error}: {message}")
 }

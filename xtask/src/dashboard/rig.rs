@@ -1,10 +1,13 @@
 //! A gateway with something to show, a browser, and a person who is signed in.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use systems::{Browser, Hookward, Receiver, Request, Setup, github};
+use systems::{Browser, Hookward, Receiver, Request, Scripts, Setup, Size, github};
+
+use super::panel::Panel;
 
 /// Who is signed in.
 pub(super) const EMAIL: &str = "ana@example.com";
@@ -12,8 +15,16 @@ pub(super) const PASSWORD: &str = "correct horse battery staple";
 
 pub(super) const SECRET: &str = "a secret of the test's own";
 
+/// How long something that is under way may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A window on a desk, and one in a hand.
+pub(super) const DESK: Size = Size { width: 1440, height: 900 };
+pub(super) const HAND: Size = Size { width: 390, height: 844 };
+
 /// A running gateway and the address of its pages.
 pub(super) struct Rig {
+    directory: PathBuf,
     pub(super) server: Hookward,
     pub(super) browser: Browser,
     /// `http://127.0.0.1:8081`.
@@ -43,11 +54,35 @@ pub(super) fn is_quiet(browser: &Browser, origin: &str) -> Result<()> {
 impl Rig {
     /// Starts a gateway with a source, a destination at `receiver`, and a user.
     pub(super) fn start(directory: &Path, receiver: &Receiver) -> Result<Self> {
-        let server = Setup::new(directory, &config(receiver))?.env("SECRET", SECRET).start()?;
+        let setup = Setup::new(directory, &config(receiver))?.env("SECRET", SECRET);
+        Self::of(&setup, directory, Browser::start(directory)?)
+    }
+
+    /// Starts a gateway, with a user, for a browser; its profile, or the next one's, is below `directory`.
+    pub(super) fn of(setup: &Setup, directory: &Path, browser: Browser) -> Result<Self> {
+        let server = setup.start()?;
         let origin = format!("http://{}", server.admin);
-        let rig = Self { server, browser: Browser::start(directory)?, origin };
+        let rig = Self { directory: directory.to_owned(), server, browser, origin };
         rig.make_user()?;
         Ok(rig)
+    }
+
+    /// Goes on with a new browser, signed in.
+    pub(super) fn renew(&mut self) -> Result<()> {
+        self.browser = Browser::start(&self.directory)?;
+        self.sign_in()
+    }
+
+    /// The secrets of a source or a destination: `sources/github`.
+    pub(super) fn panel(&self, owner: &str) -> Panel<'_> {
+        Panel::new(&self.browser, format!("{}/dashboard/{owner}", self.origin), Scripts::On)
+    }
+
+    /// Ends the gateway, which is to go in order, with nothing wrong on its pages. Gives the browser back.
+    pub(super) fn end(self) -> Result<Browser> {
+        self.is_quiet()?;
+        ensure!(self.server.terminate()?.success(), "the gateway did not end in order");
+        Ok(self.browser)
     }
 
     fn make_user(&self) -> Result<()> {

@@ -1,83 +1,235 @@
-//! Every page that links lead to, as different people see it.
+//! Every page that links lead to, as different people see it: on a desk and in a hand, in the light and in the dark, with what
+//! clicks open, with a form that was filled in wrongly, and without scripts.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
-use systems::{Receiver, Scripts, Size};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use systems::{Crashed, Receiver, Scripts, github};
 
-use super::rig::Rig;
-use crate::octokit;
-
-const DESK: Size = Size { width: 1440, height: 900 };
-const HAND: Size = Size { width: 390, height: 844 };
+use super::axe::Axe;
+use super::rig::{DESK, HAND, Rig};
 
 /// How many pages of one kind are looked at.
 const OF_A_KIND: usize = 1;
 
-/// Pages that there are at least.
-const PAGES_MIN: usize = 12;
+/// What there is at least; fewer were not found.
+const PAGES_MIN: usize = 38;
+const OPENED_MIN: usize = 60;
+const FORMS_MIN: usize = 6;
+
+/// What was seen, and what was wrong with it.
+#[derive(Default)]
+struct Tour {
+    pages: Vec<String>,
+    /// Dialogs, and what was folded.
+    opened: usize,
+    /// Forms that were sent with nothing in them.
+    forms: usize,
+    crashed: usize,
+    problems: Vec<String>,
+}
 
 /// Walks over all pages, and fails when one of them is not as it should be.
 pub(super) fn run() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let receiver = Receiver::start(|received| if received.body().len() % 2 == 0 { 200 } else { 500 })?;
-    let rig = Rig::start(directory.path(), &receiver)?;
+    let receiver = Receiver::start(|received| if received.body().len().is_multiple_of(2) { 200 } else { 500 })?;
+    let mut rig = Rig::start(directory.path(), &receiver)?;
     for number in 0..6 {
-        rig.push(&format!("tour-{number}"), &systems::github::push_body(number * 1000))?;
+        rig.push(&format!("tour-{number}"), &github::push_body(number * 1000))?;
     }
-    let axe = octokit::install("octokit.mjs")?.with_file_name("node_modules/axe-core/axe.min.js");
-    let axe = std::fs::read_to_string(&axe).with_context(|| axe.display().to_string())?;
-    rig.browser.resize(DESK)?;
-    rig.open("/dashboard/sign-in")?;
-    let mut problems = Vec::new();
-    look(&rig, "/dashboard/sign-in", &axe, &mut problems)?;
+    let refused = github::push("/in/github", b"another secret", "refused", &github::push_body(7));
+    ensure!(rig.server.public(&refused)?.status == 401, "a wrong signature was believed");
+    rig.post("/keys", &json!({ "name": "a-program", "scopes": ["read"] }))?;
+    rig.post("/users", &json!({ "email": "ben@example.com", "scopes": ["read"] }))?;
+    let axe = Axe::install()?;
+    let mut tour = Tour::default();
+    tour.look("/dashboard/sign-in", &rig, &axe)?;
     rig.sign_in()?;
-    let pages = pages(&rig)?;
-    for page in &pages {
-        look(&rig, page, &axe, &mut problems)?;
-    }
-    without_scripts(&rig, &pages, &mut problems)?;
+    tour.walk(&mut rig, &axe)?;
+    tour.without_scripts(&mut rig)?;
+    tour.mistaken(&mut rig, &axe)?;
+    let Tour { pages, opened, forms, crashed, problems } = tour;
     for problem in &problems {
         println!("dashboard: {problem}");
     }
     ensure!(problems.is_empty(), "{} problems on {} pages", problems.len(), pages.len());
-    ensure!(pages.len() >= PAGES_MIN, "only {} pages were found: {pages:?}", pages.len());
-    println!("dashboard: {} pages, each in 4 ways and without scripts: nothing wrong", pages.len());
+    let seen = format!(
+        "{} pages, each in 4 ways and without scripts, {opened} things opened, {forms} forms sent empty",
+        pages.len()
+    );
+    ensure!(pages.len() >= PAGES_MIN && opened >= OPENED_MIN && forms >= FORMS_MIN, "only {seen}: {pages:?}");
+    println!("dashboard: {seen}: nothing wrong; the browser crashed {crashed} times");
     ensure!(rig.server.terminate()?.success(), "the gateway did not end in order");
     Ok(())
 }
 
-/// The paths of all pages that links lead to, a few of each kind.
-fn pages(rig: &Rig) -> Result<Vec<String>> {
-    let mut of_kind: BTreeMap<String, usize> = BTreeMap::new();
-    let mut known = BTreeSet::from(["/dashboard".to_owned()]);
-    let mut next = VecDeque::from(["/dashboard".to_owned()]);
-    let mut pages = Vec::new();
-    while let Some(path) = next.pop_front() {
-        let seen = of_kind.entry(kind(&path)).or_default();
-        *seen += 1;
-        if *seen > OF_A_KIND {
-            continue;
+impl Tour {
+    /// Looks at every page that links lead to, a few of each kind.
+    fn walk(&mut self, rig: &mut Rig, axe: &Axe) -> Result<()> {
+        let mut of_kind: BTreeMap<String, usize> = BTreeMap::new();
+        let mut known = BTreeSet::from(["/dashboard".to_owned()]);
+        let mut next = VecDeque::from(["/dashboard".to_owned()]);
+        while let Some(path) = next.pop_front() {
+            let seen = of_kind.entry(kind(&path)).or_default();
+            *seen += 1;
+            if *seen > OF_A_KIND {
+                continue;
+            }
+            let links = self.once_more(rig, &path, |tour, rig| tour.look(&path, rig, axe))?;
+            next.extend(links.into_iter().filter(|link| known.insert(link.clone())));
+            self.pages.push(path);
         }
-        rig.open(&path)?;
-        let links =
-            "return [...document.querySelectorAll('a[href]:not([download])')].map(link => link.getAttribute('href'))";
-        for link in rig.browser.run(links, &[])?.as_array().into_iter().flatten().filter_map(Value::as_str) {
-            let link = link.split('#').next().unwrap_or_default();
-            if link.starts_with("/dashboard") && !link.contains("/raw") && known.insert(link.to_owned()) {
-                next.push_back(link.to_owned());
+        Ok(())
+    }
+
+    /// Does something with a page, and once more in a new browser when that crashed. Crashing again is a failure.
+    fn once_more<T>(&mut self, rig: &mut Rig, path: &str, errand: impl Fn(&mut Self, &Rig) -> Result<T>) -> Result<T> {
+        match errand(self, rig) {
+            Err(error) if error.is::<Crashed>() => {
+                println!("dashboard: {path}: {error:#}; once more in a new one");
+                self.crashed += 1;
+                rig.renew()?;
+                errand(self, rig).with_context(|| format!("{path}, the second time"))
+            }
+            done => done.with_context(|| path.to_owned()),
+        }
+    }
+
+    /// Looks at one page in all ways, and at what it opens. Gives the pages that it leads to.
+    fn look(&mut self, path: &str, rig: &Rig, axe: &Axe) -> Result<Vec<String>> {
+        rig.browser.resize(DESK)?;
+        rig.browser.prefer("light")?;
+        rig.open(path)?;
+        if let Err(problem) = rig.is_quiet() {
+            self.problems.push(format!("{path}: {problem}"));
+        }
+        let links = links(rig)?;
+        axe.enter(&rig.browser)?;
+        for size in [DESK, HAND] {
+            rig.browser.resize(size)?;
+            let place = format!("{path} ({} wide)", size.width);
+            let wide = rig.browser.run("return document.documentElement.scrollWidth - window.innerWidth", &[])?;
+            if wide.as_i64().is_none_or(|wide| wide > 0) {
+                self.problems.push(format!("{place}: it is {wide} pixels wider than the window"));
+            }
+            self.problems.extend(axe.in_both_themes(&rig.browser, &place)?);
+        }
+        self.open_all(path, rig, axe)?;
+        // The rules that were put into the page are no part of it.
+        rig.browser.console()?;
+        Ok(links)
+    }
+
+    /// Unfolds what is folded, and opens every dialog, as clicks do.
+    fn open_all(&mut self, path: &str, rig: &Rig, axe: &Axe) -> Result<()> {
+        let unfold = "const folded = [...document.querySelectorAll('details:not([open]) > summary')];
+                      folded.forEach(one => one.click());
+                      return folded.length";
+        let unfolded = rig.browser.run(unfold, &[])?.as_u64().context("a count")?;
+        if unfolded > 0 {
+            self.opened += usize::try_from(unfolded)?;
+            self.problems.extend(axe.in_both_themes(&rig.browser, &format!("{path} (unfolded)"))?);
+        }
+        let openers = rig
+            .browser
+            .run("return [...document.querySelectorAll('[data-dialog]')].map(opener => opener.dataset.dialog)", &[])?;
+        for dialog in openers.as_array().into_iter().flatten().filter_map(Value::as_str) {
+            let opener = format!("[data-dialog=\"{dialog}\"]");
+            rig.browser.click(&opener)?;
+            self.dialog(path, dialog, rig, axe)?;
+            let is_back = rig
+                .browser
+                .run("return document.activeElement === document.querySelector(arguments[0])", &[opener.into()])?;
+            if is_back != true {
+                self.problems.push(format!("{path}: the focus is not back where `{dialog}` was opened"));
             }
         }
-        pages.push(path);
+        if path == "/dashboard" {
+            rig.browser.press("?")?;
+            self.dialog(path, "keys", rig, axe)?;
+        }
+        Ok(())
     }
-    Ok(pages)
+
+    /// A dialog that was opened: held against the rules, and closed by its key.
+    fn dialog(&mut self, path: &str, dialog: &str, rig: &Rig, axe: &Axe) -> Result<()> {
+        const ESCAPE: &str = "\u{e00c}";
+        rig.browser.wait_for(&format!("dialog#{dialog}[open]"))?;
+        self.opened += 1;
+        self.problems.extend(axe.in_both_themes(&rig.browser, &format!("{path} (dialog `{dialog}`)"))?);
+        rig.browser.press(ESCAPE)?;
+        if rig.browser.count("dialog[open]")? > 0 {
+            self.problems.push(format!("{path}: `{dialog}` does not close"));
+        }
+        Ok(())
+    }
+
+    /// Pages say the same to whoever runs no scripts.
+    fn without_scripts(&mut self, rig: &mut Rig) -> Result<()> {
+        for path in self.pages.clone() {
+            self.once_more(rig, &path, |tour, rig| {
+                rig.browser.scripts(Scripts::Off)?;
+                rig.open(&path)?;
+                ensure!(rig.browser.count("html.scripted")? == 0, "scripts ran although they are off");
+                for size in [DESK, HAND] {
+                    rig.browser.resize(size)?;
+                    if rig.browser.text_of("main h1")?.trim().is_empty() {
+                        tour.problems.push(format!("{path} (no scripts, {} wide): it has no heading", size.width));
+                    }
+                }
+                if let Err(problem) = rig.is_quiet() {
+                    tour.problems.push(format!("{path} (no scripts): {problem}"));
+                }
+                Ok(())
+            })?;
+        }
+        rig.browser.scripts(Scripts::On)
+    }
+
+    /// Forms that are sent with nothing in them come back and say what is wrong.
+    fn mistaken(&mut self, rig: &mut Rig, axe: &Axe) -> Result<()> {
+        let send = "const form = [...document.querySelectorAll('main form[method=post]:not([data-into])')]
+                      .find(form => form.querySelector('[required]:not([type=checkbox])'));
+                    if (!form) return false;
+                    form.querySelectorAll('input[required]').forEach(field => { field.value = ''; });
+                    form.noValidate = true;
+                    form.requestSubmit();
+                    return true";
+        for path in self.pages.clone() {
+            self.once_more(rig, &path, |tour, rig| {
+                rig.browser.resize(DESK)?;
+                rig.open(&path)?;
+                if rig.browser.run(send, &[])? != true {
+                    return Ok(());
+                }
+                tour.forms += 1;
+                rig.browser.wait_for(".notice.bad, .wrong")?;
+                axe.enter(&rig.browser)?;
+                tour.problems.extend(axe.in_both_themes(&rig.browser, &format!("{path} (sent empty)"))?);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the links of a page lead to inside the dashboard.
+fn links(rig: &Rig) -> Result<Vec<String>> {
+    let links =
+        "return [...document.querySelectorAll('a[href]:not([download])')].map(link => link.getAttribute('href'))";
+    let links = rig.browser.run(links, &[])?;
+    let links = links.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let links = links.map(|link| link.split('#').next().unwrap_or_default().to_owned());
+    Ok(links.filter(|link| link.starts_with("/dashboard")).collect())
 }
 
 /// A path without what tells one thing from another of its kind.
 fn kind(path: &str) -> String {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let is_id = |segment: &&str| segment.len() > 30 && segment.contains('_');
+    let is_number = |segment: &str| segment.bytes().all(|byte| byte.is_ascii_digit());
+    let is_id =
+        |segment: &&str| !segment.is_empty() && is_number(segment) || segment.len() > 30 && segment.contains('_');
     let segments = path.split('/').map(|segment| if is_id(&segment) { "ID" } else { segment });
     let fields = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
     format!(
@@ -85,60 +237,4 @@ fn kind(path: &str) -> String {
         segments.collect::<Vec<_>>().join("/"),
         fields.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join("&")
     )
-}
-
-/// Looks at one page on a desk and in a hand, in the light and in the dark.
-fn look(rig: &Rig, path: &str, axe: &str, problems: &mut Vec<String>) -> Result<()> {
-    for size in [DESK, HAND] {
-        for theme in ["light", "dark"] {
-            let place = format!("{path} ({theme}, {} wide)", size.width);
-            rig.browser.resize(size)?;
-            rig.browser.prefer(theme)?;
-            rig.open(path)?;
-            if let Err(problem) = rig.is_quiet() {
-                problems.push(format!("{place}: {problem}"));
-            }
-            let wide = rig.browser.run("return document.documentElement.scrollWidth - window.innerWidth", &[])?;
-            if wide.as_i64().is_none_or(|wide| wide > 0) {
-                problems.push(format!("{place}: it is {wide} pixels wider than the window"));
-            }
-            problems.extend(violations(rig, axe)?.into_iter().map(|violation| format!("{place}: {violation}")));
-            // The rules that were put into the page are no part of it.
-            rig.browser.console()?;
-        }
-    }
-    Ok(())
-}
-
-/// What axe-core finds: the rule, and the first elements that break it.
-fn violations(rig: &Rig, axe: &str) -> Result<Vec<String>> {
-    rig.browser.run(axe, &[])?;
-    let found = rig.browser.run_async(
-        "const done = arguments[arguments.length - 1];
-         axe.run(document, { resultTypes: ['violations'] }).then(
-           found => done(found.violations.map(one =>
-             `${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map(node => node.html.slice(0, 200)).join(' · ')}`)),
-           error => done(String(error)));",
-        &[],
-    )?;
-    match found {
-        Value::Array(found) => Ok(found.iter().map(|one| one.as_str().unwrap_or_default().to_owned()).collect()),
-        other => bail!("axe-core did not run: {other}"),
-    }
-}
-
-/// Pages say the same to whoever runs no scripts.
-fn without_scripts(rig: &Rig, pages: &[String], problems: &mut Vec<String>) -> Result<()> {
-    rig.browser.scripts(Scripts::Off)?;
-    for (size, path) in [DESK, HAND].into_iter().flat_map(|size| pages.iter().map(move |path| (size, path))) {
-        rig.browser.resize(size)?;
-        rig.open(path)?;
-        if rig.browser.count("html.scripted")? > 0 {
-            bail!("scripts ran although they are off");
-        }
-        if rig.browser.text_of("main h1")?.trim().is_empty() {
-            problems.push(format!("{path} (no scripts, {} wide): it has no heading", size.width));
-        }
-    }
-    rig.browser.scripts(Scripts::On)
 }
