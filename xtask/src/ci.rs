@@ -135,7 +135,7 @@ fn run_apart(step: &Step, output: &Path) -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+    run("cargo", &["clippy", "--workspace", "--features", "hookward/axum", "--all-targets", "--", "-D", "warnings"])
 }
 
 fn cargo_with_everything(command: &str, arguments: &[&str]) -> Result<()> {
@@ -157,7 +157,7 @@ fn demo() -> Result<()> {
 
 fn docs() -> Result<()> {
     let mut command = Command::new("cargo");
-    command.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    command.args(["doc", "--workspace", "--features", "hookward/axum", "--no-deps", "--document-private-items"]);
     run_with(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 

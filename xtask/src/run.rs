@@ -66,8 +66,8 @@ pub(crate) fn has_or_installs(check: &str, program: &str, package: &str) -> Resu
     Ok(true)
 }
 
-/// The features of the binary that are not in the default build.
-pub(crate) const EVERYTHING: &str = "hookward-gateway/kms-aws,hookward-gateway/kms-pkcs11";
+/// The features that are not in the default build, of the binary and of the library.
+pub(crate) const EVERYTHING: &str = "hookward-gateway/kms-aws,hookward-gateway/kms-pkcs11,hookward/axum";
 
 /// Builds the binary with all features, unless `HOOKWARD_BIN` names one that is built.
 pub(crate) fn build_everything() -> Result<()> {

@@ -1,6 +1,8 @@
 //! Owns the answers to two questions, for every provider: is this webhook authentic, and how do I sign this one. Knows no clock,
 //! no randomness, no async, no I/O, no HTTP server type and no logging: values in, values out.
 //!
+//! New here? The [`guide`] has a tour, and the attacks as chapters.
+//!
 //! How a provider signs is data: a [`Scheme`], read from a small TOML file. The [`catalog`] has those of well-known providers; a private one is
 //! [read](Scheme::from_toml) from your own text. Both directions read the same file, so whatever can be verified can be signed.
 //!
@@ -99,7 +101,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - **`http`**: an [`http::HeaderMap`](https://docs.rs/http) is [`Headers`], and `Verifier::verify_request` takes an `http::Request`.
+//! - **`axum`**: the module `axum`, with an extractor `Signed<T>` and a layer that has a limit and remembers what was taken.
+//!
 //! # Attacks considered
+//!
+//! Each has a chapter in [`guide::attacks`].
 //!
 //! - **Guessing a signature by timing.** A signature is decoded to bytes of fixed length and compared in constant time with every
 //!   candidate; a token is compared by its digest. Nothing longer than a token can be is even hashed.
@@ -118,24 +129,34 @@
 //! - **Leaking.** A [`Refusal`] never holds a secret or the signature that was expected. [`Scheme::credential_headers`] and
 //!   [`Scheme::credential_query`] name the places to redact before a request is stored.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub use handshake::{Handshake, MAX_CHALLENGE};
 pub use hint::{Hint, HintError, MAX_HINT, MAX_HINT_DEPTH, MAX_HINT_SCAN, json_text};
 pub use key::{Key, MAX_TOKEN, SecretError};
 pub use message::{Draft, Headers, Message};
 pub use recipe::{Piece, Recipe, RecipeAlgorithm, RecipeEncoding, RecipePlace, RecipeTime};
 pub use refusal::Refusal;
+pub use replay::{Admission, ReplayGuard, ReplayKey, Ticket};
 pub use scheme::{CannotGenerate, Scheme, SchemeError};
 pub use secret::{EmptySecret, Secret};
 pub use sign::{SignError, Signed};
 pub use signature::{MAX_ASYMMETRIC_SIGNATURES, MAX_SIGNATURES};
 pub use time::UnixTime;
 pub use url::MAX_FORM_FIELDS;
+pub use verifier::{Verifier, VerifierError};
 pub use verify::{Binds, Verified};
 
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub mod axum;
 pub mod catalog;
 mod encoding;
+pub mod guide;
 mod handshake;
 mod hint;
+#[cfg(feature = "http")]
+mod http;
 mod json;
 mod key;
 mod message;
@@ -143,6 +164,7 @@ mod place;
 mod proof;
 mod recipe;
 mod refusal;
+mod replay;
 mod scheme;
 mod secret;
 mod sign;
@@ -150,4 +172,5 @@ mod signature;
 mod template;
 mod time;
 mod url;
+mod verifier;
 mod verify;

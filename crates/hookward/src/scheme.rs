@@ -147,6 +147,15 @@ impl Scheme {
         widest.map(|seconds| Duration::from_secs(seconds.into()))
     }
 
+    /// The same scheme with another tolerance, to the second. Nothing changes where no time is signed.
+    #[must_use]
+    pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
+        for spec in self.proofs.iter_mut().filter_map(|proof| proof.timestamp.as_mut()) {
+            spec.tolerance_s = tolerance.as_secs().try_into().unwrap_or(u32::MAX);
+        }
+        self
+    }
+
     /// Turns a secret into a key of this scheme; refuses one that cannot be.
     pub fn key(&self, version: u32, secret: &Secret) -> Result<Key, SecretError> {
         Key::new(version, Arc::clone(&self.name), &self.proofs, secret)

@@ -74,6 +74,13 @@ impl Verified<'_> {
     pub fn binds(&self) -> Binds {
         self.binds
     }
+
+    /// The same, outliving the request that it was read from.
+    pub fn into_owned(self) -> Verified<'static> {
+        let own = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
+        let Self { scheme, key_version, id, event_type, timestamp, binds } = self;
+        Verified { scheme, key_version, id: own(id), event_type: own(event_type), timestamp, binds }
+    }
 }
 
 /// A live key with its version.

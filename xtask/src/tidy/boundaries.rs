@@ -11,6 +11,13 @@ struct Boundary {
     words: &'static [&'static str],
 }
 
+/// What stands behind a feature that is off by default: files below this path may say these words nevertheless.
+const FEATURES: &[(&str, &[&str])] = &[
+    ("crates/hookward/src/lib.rs", &["axum", "http"]),
+    ("crates/hookward/src/http.rs", &["http"]),
+    ("crates/hookward/src/axum", &["SystemTime", "async", "await", "axum", "http"]),
+];
+
 const BOUNDARIES: &[Boundary] = &[
     Boundary {
         part: "crates/hookward/src/",
@@ -59,9 +66,12 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
         &[
             "async-trait",
             "axum",
+            "axum-core",
+            "bytes",
             "chrono",
             "getrandom",
             "http",
+            "http-body-util",
             "hyper",
             "jiff",
             "log",
@@ -69,6 +79,8 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
             "reqwest",
             "rusqlite",
             "tokio",
+            "tower-layer",
+            "tower-service",
             "tracing",
             "uuid",
         ],
@@ -76,6 +88,12 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
     ("crates/engine/Cargo.toml", &["axum", "clap", "comfy-table", "hookward-gateway"]),
     ("crates/gateway/Cargo.toml", &["rusqlite"]),
 ];
+
+/// What a feature that is off by default may bring, marked `optional = true`.
+const OPTIONAL: &[(&str, &[&str])] = &[(
+    "crates/hookward/Cargo.toml",
+    &["axum-core", "bytes", "http", "http-body-util", "tower-layer", "tower-service"],
+)];
 
 /// Packages that nothing may depend on, and why is in DESIGN's terms: end of life, unsafe history, or a second of something.
 const NOWHERE: &[&str] = &["rsa", "ring", "openssl", "native-tls", "openidconnect"];
@@ -87,7 +105,8 @@ pub(super) fn crates_know_only_what_they_may(tree: &Tree) -> Vec<Complaint> {
             // Tests stand last in a file and may know more.
             let code = code_only(&file.text);
             let code = code.split("#[cfg(test)]").next().unwrap_or_default();
-            for word in boundary.words.iter().filter(|word| says(code, word)) {
+            let excepted = |word: &str| of(FEATURES, |path| file.path.starts_with(path)).any(|known| known == word);
+            for word in boundary.words.iter().filter(|word| says(code, word) && !excepted(word)) {
                 complaints.push(format!("{}: `{}` may not know `{word}`", file.path, boundary.part));
             }
         }
@@ -98,10 +117,13 @@ pub(super) fn crates_know_only_what_they_may(tree: &Tree) -> Vec<Complaint> {
 pub(super) fn crates_depend_only_on_what_they_may(tree: &Tree) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for file in tree.matching("", "Cargo.toml") {
-        let banned = DEPENDENCIES.iter().filter(|(path, _)| *path == file.path).flat_map(|(_, packages)| *packages);
+        let optional: Vec<&str> = of(OPTIONAL, |path| file.path == path).collect();
         let dependencies = section(&file.text, "[dependencies]");
-        for package in banned.filter(|package| dependencies.contains(*package)) {
-            complaints.push(format!("{}: may not depend on `{package}`", file.path));
+        for package in of(DEPENDENCIES, |path| file.path == path) {
+            let allowed = |line: &&str| optional.contains(&package) && line.contains("optional = true");
+            if dependencies.iter().any(|line| package_of(line) == Some(package) && !allowed(line)) {
+                complaints.push(format!("{}: may not depend on `{package}`", file.path));
+            }
         }
         let anywhere: Vec<&str> = file.text.lines().filter_map(package_of).collect();
         for package in NOWHERE.iter().filter(|package| anywhere.contains(*package)) {
@@ -111,10 +133,15 @@ pub(super) fn crates_depend_only_on_what_they_may(tree: &Tree) -> Vec<Complaint>
     complaints
 }
 
-/// The packages that one section of a manifest names.
+/// What a table says of the paths that fit.
+fn of(table: &'static [(&str, &[&str])], fits: impl Fn(&str) -> bool) -> impl Iterator<Item = &'static str> {
+    table.iter().filter(move |(path, _)| fits(path)).flat_map(|(_, names)| names.iter().copied())
+}
+
+/// The lines of one section of a manifest.
 fn section<'a>(manifest: &'a str, name: &str) -> Vec<&'a str> {
     let lines = manifest.lines().skip_while(|line| line.trim() != name).skip(1);
-    lines.take_while(|line| !line.starts_with('[')).filter_map(package_of).collect()
+    lines.take_while(|line| !line.starts_with('[')).collect()
 }
 
 fn package_of(line: &str) -> Option<&str> {
@@ -156,5 +183,20 @@ mod tests {
         let manifest = "[dependencies]\ntokio.workspace = true\n\n[dev-dependencies]\nhttp = \"1\"\nrsa = \"0.9\"\n";
         let complaints = crates_depend_only_on_what_they_may(&Tree::of(&[("crates/hookward/Cargo.toml", manifest)]));
         assert_eq!(complaints.len(), 2, "{complaints:?}");
+    }
+
+    #[test]
+    fn what_a_feature_brings_is_optional_and_stays_behind_it() {
+        let judge =
+            |manifest| crates_depend_only_on_what_they_may(&Tree::of(&[("crates/hookward/Cargo.toml", manifest)]));
+        assert_eq!(judge("[dependencies]\nhttp = { workspace = true, optional = true }\n").len(), 0);
+        assert_eq!(judge("[dependencies]\nhttp.workspace = true\n").len(), 1);
+        assert_eq!(judge("[dependencies]\ntokio = { workspace = true, optional = true }\n").len(), 1);
+        let tree = Tree::of(&[
+            ("crates/hookward/src/axum/layer.rs", "async fn f() { http::x(); tokio::y(); }\n"),
+            ("crates/hookward/src/http.rs", "async fn f() { http::x(); }\n"),
+            ("crates/hookward/src/verify.rs", "use http::HeaderMap;\n"),
+        ]);
+        assert_eq!(crates_know_only_what_they_may(&tree).len(), 3);
     }
 }

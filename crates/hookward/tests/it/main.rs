@@ -5,14 +5,20 @@
 mod support;
 
 mod allocation;
+#[cfg(feature = "axum")]
+mod axum;
 mod catalog;
 mod dependencies;
 mod handshake;
 mod hint;
+#[cfg(feature = "http")]
+mod http;
 mod key;
 mod message;
 mod recipe;
+mod replay;
 mod scheme;
 mod secret;
 mod sign;
+mod verifier;
 mod verify;
