@@ -16,7 +16,7 @@ use systems::world;
 use crate::run::{EVERYTHING, has_or_installs, root, run, run_with};
 use crate::{
     addresses, bad_inputs, constant_time, crash, dashboard, leaks, octokit, oidc, readme, receivers, replays, rewrap,
-    rotations, schemathesis, switches, tidy,
+    rotations, schemathesis, switches, tidy, vectors,
 };
 
 struct Step {
@@ -53,6 +53,7 @@ const SIDE_BY_SIDE: &[Step] = &[
     Step { name: "demo", run: demo },
     Step { name: "readme", run: readme::run },
     Step { name: "oidc", run: oidc::run },
+    Step { name: "vectors", run: || vectors::run(true) },
 ];
 
 /// How many of these run at a time: most of their time goes by in waiting for a disk, a clock or another process.

@@ -21,6 +21,7 @@ mod run;
 mod schemathesis;
 mod switches;
 mod tidy;
+mod vectors;
 
 use std::process::ExitCode;
 
@@ -83,6 +84,12 @@ enum Command {
     /// Measures
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Computes the vectors of the schemes in a second way and writes them
+    Vectors {
+        /// Only compare them with those that are there
+        #[arg(long)]
+        check: bool,
+    },
     /// Runs the README's commands and compares what they print
     Readme,
     /// Counts a verdict's instructions, which may not depend on where a signature is wrong
@@ -112,6 +119,7 @@ fn main() -> ExitCode {
         Command::Switches(plan) => run::build_server().and_then(|()| switches::run(&plan)),
         Command::Rewrap(plan) => run::build_everything().and_then(|()| rewrap::run_all(&plan)),
         Command::Bench(what) => bench::execute(&what),
+        Command::Vectors { check } => vectors::run(check),
         Command::Readme => run::build_server().and_then(|()| readme::run()),
         Command::ConstantTime => constant_time::run_all(),
         Command::Leaks => run::build_server().and_then(|()| leaks::run()),

@@ -34,7 +34,7 @@ pub(super) fn schemes(check: &mut Check<'_>, tables: &[Spanned<toml::Table>]) ->
             Ok(scheme) if schemes.iter().any(|other| other.name() == scheme.name()) => {
                 check.problem(table, format!("there are two schemes `{}`", scheme.name()));
             }
-            Ok(scheme) if hookward::catalog::find(scheme.name()).is_some() => {
+            Ok(scheme) if hookward::catalog::has(scheme.name()) => {
                 check.problem(
                     table,
                     format!("scheme `{}` is in the catalog: give this one another name", scheme.name()),

@@ -42,7 +42,8 @@ proptest! {
     ) {
         let scheme = scheme(name);
         // What anybody can have signed as a challenge is no event.
-        prop_assume!(name != "x" || body.iter().any(|byte| !byte.is_ascii_alphanumeric() && !b"-._~+/=".contains(byte)));
+        let answers_anybody = catalog::source(name).unwrap().contains("{hmac:") && !catalog::source(name).unwrap().contains("signed = true");
+        prop_assume!(!answers_anybody || body.iter().any(|byte| !byte.is_ascii_alphanumeric() && !b"-._~+/=".contains(byte)));
         let now = UnixTime::from_millis(millis);
         let keys = generated_keys(scheme, count);
         let draft = draft(&id, &body);

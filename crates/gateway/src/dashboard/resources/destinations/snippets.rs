@@ -166,7 +166,7 @@ struct Rust {
 fn rust(scheme: &Scheme) -> Rust {
     let name = scheme.name();
     let header = name.strip_prefix("header:").map(|header| Text(header.to_owned()));
-    Rust { name: Text(name.to_owned()), is_catalog: hookward::catalog::find(name).is_some(), header }
+    Rust { name: Text(name.to_owned()), is_catalog: hookward::catalog::has(name), header }
 }
 
 /// The HMAC of a recipe, if it is one.

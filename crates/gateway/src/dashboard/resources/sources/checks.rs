@@ -65,11 +65,15 @@ fn signed(recipe: &Recipe<'_>, url: &str, method: &str) -> Option<String> {
             if let Some(name) = recipe.time.and_then(|time| time.header) {
                 headers.push(format!("\"{}: $TIME\"", in_quotes(name)));
             }
-            let RecipePlace::Header(name) = recipe.place else { return None };
+            let before = match recipe.place {
+                RecipePlace::Header(name) => format!("{}: ", in_quotes(name)),
+                RecipePlace::Authorization(word) => format!("Authorization: {} ", in_quotes(word)),
+                RecipePlace::Query(_) => return None,
+            };
             let beside = recipe.time.filter(|time| time.header.is_none());
             let separator = recipe.separator.map(String::from).unwrap_or_default();
             let beside = beside.map_or_else(String::new, |time| format!("{}=$TIME{separator}", in_quotes(time.entry)));
-            headers.push(format!("\"{}: {beside}{}$SIGNATURE\"", in_quotes(name), in_quotes(recipe.prefix)));
+            headers.push(format!("\"{before}{beside}{}$SIGNATURE\"", in_quotes(recipe.prefix)));
         }
     }
     let mut curl = format!("curl -i -X {method} {target}");
@@ -102,12 +106,13 @@ fn signature(recipe: &Recipe<'_>, algorithm: RecipeAlgorithm) -> Option<Vec<Stri
         "" => "\"$SECRET\"".to_owned(),
         prefix => format!("\"${{SECRET#{prefix}}}\""),
     };
-    let decode = match recipe.key_encoding {
-        None => "",
-        Some(RecipeEncoding::Base64) => " | base64 -d",
-        Some(RecipeEncoding::Hex | RecipeEncoding::OtherBase64) => return None,
-    };
-    lines.push(format!("KEY=$(printf %s {text}{decode} | od -An -vtx1 | tr -d ' \\n')"));
+    let in_hex = "od -An -vtx1 | tr -d ' \\n'";
+    lines.push(match recipe.key_encoding {
+        None => format!("KEY=$(printf %s {text} | {in_hex})"),
+        Some(RecipeEncoding::Hex) => format!("KEY={text}"),
+        Some(RecipeEncoding::Base64) => format!("KEY=$(printf %s {text} | base64 -d | {in_hex})"),
+        Some(RecipeEncoding::OtherBase64) => return None,
+    });
     let digest = match algorithm {
         RecipeAlgorithm::HmacSha1 => "sha1",
         RecipeAlgorithm::HmacSha256 => "sha256",
@@ -115,7 +120,7 @@ fn signature(recipe: &Recipe<'_>, algorithm: RecipeAlgorithm) -> Option<Vec<Stri
         RecipeAlgorithm::Ed25519 | RecipeAlgorithm::Token | RecipeAlgorithm::Basic => return None,
     };
     let written = match recipe.encoding? {
-        RecipeEncoding::Hex => "od -An -vtx1 | tr -d ' \\n'",
+        RecipeEncoding::Hex => in_hex,
         RecipeEncoding::Base64 => "base64 | tr -d '\\n'",
         RecipeEncoding::OtherBase64 => return None,
     };

@@ -1,0 +1,98 @@
+"""Computes the vectors of the schemes that come with the library, from the scheme files and nothing else.
+
+usage: vectors.py DIRECTORY [--check]
+
+For each NAME.toml it writes the computed part of NAME.vectors.toml: all that stands under its marker. What stands above it, vectors
+that somebody published, is left as it is; a file without the marker is left alone. With --check nothing is written, and what would
+be is compared.
+"""
+
+import json
+import pathlib
+import sys
+import tomllib
+
+from cases import cases
+from handshakes import handshakes
+from language import NotRead
+
+MARKER = "# Computed from the scheme file by xtask/vectors, an implementation of its own; `cargo xtask vectors` writes this part."
+SOURCE = "computed with the Python standard library (hmac, hashlib, base64)"
+
+
+def text(value):
+    """A TOML string. JSON's escapes are TOML's, but for the delete character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def pairs(headers):
+    return "[" + ", ".join(f"[{text(name)}, {text(value)}]" for name, value in headers) + "]"
+
+
+def table(values):
+    def one(value):
+        if isinstance(value, list):
+            return pairs(value)
+        return text(value) if isinstance(value, str) else str(value)
+
+    return "{ " + ", ".join(f"{key} = {one(value)}" for key, value in values.items()) + " }"
+
+
+def entry(kind, made):
+    """One table of a vector file."""
+    request = made["request"]
+    lines = [f"[[{kind}]]", f"name = {text(made['name'])}", 'origin = "computed"', f"source = {text(SOURCE)}"]
+    lines.append("secrets = [" + ", ".join(map(text, made["secrets"])) + "]")
+    if made.get("token"):
+        lines.append(f"token = {text(made['token'])}")
+    if request.method != "POST":
+        lines.append(f"method = {text(request.method)}")
+    if request.url != "https://example.com/hook":
+        lines.append(f"url = {text(request.url)}")
+    lines.append(f"headers = {pairs(request.headers)}")
+    lines.append(f"body = {text(request.body.decode())}")
+    now_ms = made["now_ms"]
+    lines.append(f"now_ms = {now_ms}" if now_ms % 1000 else f"now_s = {now_ms // 1000}")
+    for verdict in ("verified", "answer"):
+        if made.get(verdict) is not None:
+            lines.append(f"{verdict} = {table(made[verdict])}")
+    for verdict in ("refused", "event"):
+        if made.get(verdict) is not None:
+            lines.append(f"{verdict} = {text(made[verdict])}")
+    return "\n".join(lines) + "\n"
+
+
+def computed(scheme):
+    """The computed part of a scheme's vectors."""
+    entries = [entry("vector", made) for made in cases(scheme)]
+    entries += [entry("handshake", made) for made in handshakes(scheme)]
+    return MARKER + "\n\n" + "\n".join(entries)
+
+
+def work(directory, check):
+    wrong = []
+    for path in sorted(directory.glob("*.toml")):
+        if path.name.endswith(".vectors.toml"):
+            continue
+        vectors = path.with_name(path.name.removesuffix(".toml") + ".vectors.toml")
+        before = vectors.read_text() if vectors.exists() else ""
+        if before and MARKER not in before:
+            continue
+        try:
+            after = before.partition(MARKER)[0] + computed(tomllib.loads(path.read_text()))
+        except (NotRead, KeyError, ValueError) as error:
+            wrong.append(f"{path.name}: {type(error).__name__}: {error}")
+            continue
+        if check and before != after:
+            wrong.append(f"{vectors.name} is not what is computed")
+        elif before != after:
+            vectors.write_text(after)
+            print(f"wrote {vectors.name}")
+    return wrong
+
+
+if __name__ == "__main__":
+    found = work(pathlib.Path(sys.argv[1]), "--check" in sys.argv[2:])
+    for line in found:
+        print(line, file=sys.stderr)
+    sys.exit(1 if found else 0)
