@@ -2,8 +2,8 @@
 
 import json
 
-from cases import NOW_MS, Maker, put
-from language import Request, encode, key_bytes, pointer, split_place, tag
+from cases import NOW_MS, Maker
+from language import Request, encode, key_bytes, pointer, put, split_place, tag
 
 CHALLENGE = "c0ffee-9f1d.A_b~7"
 TOKEN = "the agreed text"

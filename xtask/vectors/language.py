@@ -1,16 +1,23 @@
-"""An own reading of the scheme language: from a scheme file and a secret to a signed request.
+"""An own reading of the scheme language: which bytes a scheme signs, and with what.
 
 It is written from the language's description and shares no code with the library, so that the two can be held against each other.
 Only Python's standard library is used, and the command `openssl` for public keys.
 """
 
 import base64
+import binascii
+import datetime
+import email.utils
 import hashlib
 import hmac
+import json
 import re
 import urllib.parse
 
-HASHES = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-sha512": "sha512"}
+import pairs
+
+HMACS = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-sha384": "sha384", "hmac-sha512": "sha512"}
+PLAIN = ("md5", "sha1", "sha256", "sha384", "sha512")
 CREDENTIALS = ("token", "basic")
 
 
@@ -18,22 +25,33 @@ class NotRead(Exception):
     """The scheme says something that this reading does not know."""
 
 
+# Texts and bytes.
+
+ENCODINGS = {
+    "hex": lambda data: data.hex(),
+    "hex-upper": lambda data: data.hex().upper(),
+    "base64": lambda data: base64.b64encode(data).decode(),
+    "base64-unpadded": lambda data: base64.b64encode(data).decode().rstrip("="),
+    "base64url": lambda data: base64.urlsafe_b64encode(data).decode(),
+    "base64url-unpadded": lambda data: base64.urlsafe_b64encode(data).decode().rstrip("="),
+    "base64-percent": lambda data: urllib.parse.quote(base64.b64encode(data).decode(), safe=""),
+    "base64url-percent": lambda data: urllib.parse.quote(base64.urlsafe_b64encode(data).decode(), safe=""),
+    "base64-hex": lambda data: base64.b64encode(data.hex().encode()).decode(),
+}
+
+
 def encode(encoding, data):
     """Bytes as a signature's text."""
-    return {
-        "hex": lambda: data.hex(),
-        "base64": lambda: base64.b64encode(data).decode(),
-        "base64-unpadded": lambda: base64.b64encode(data).decode().rstrip("="),
-        "base64url": lambda: base64.urlsafe_b64encode(data).decode(),
-        "base64url-unpadded": lambda: base64.urlsafe_b64encode(data).decode().rstrip("="),
-    }[encoding]()
+    if encoding not in ENCODINGS:
+        raise NotRead(f"unknown encoding {encoding}")
+    return ENCODINGS[encoding](data)
 
 
 def decode(encoding, text):
     """A secret's text as bytes."""
     if encoding is None:
         return text.encode()
-    if encoding == "hex":
+    if encoding.startswith("hex"):
         return bytes.fromhex(text)
     padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
     return base64.urlsafe_b64decode(padded) if "url" in encoding else base64.b64decode(padded)
@@ -44,7 +62,8 @@ def key_bytes(spec, secret):
     prefix = spec.get("prefix", spec.get("optional_prefix", ""))
     if "prefix" in spec and not secret.startswith(prefix):
         raise NotRead(f"the secret does not begin with {prefix}")
-    return decode(spec.get("encoding"), secret.removeprefix(prefix))
+    key = decode(spec.get("encoding"), secret.removeprefix(prefix))
+    return hashlib.new(spec["hash"], key).digest() if "hash" in spec else key
 
 
 def make_secret(spec, seed):
@@ -56,6 +75,33 @@ def make_secret(spec, seed):
     return wanted.get("prefix", "") + encode(wanted["encoding"], data)
 
 
+def tag(algorithm, key, signed):
+    """The signature's bytes. The key is bytes, or a pair."""
+    if algorithm in HMACS:
+        return hmac.new(key, signed, HMACS[algorithm]).digest()
+    if algorithm in PLAIN:
+        return hashlib.new(algorithm, signed).digest()
+    return pairs.sign(algorithm, key, signed)
+
+
+# Times.
+
+def moment(ms):
+    return datetime.datetime.fromtimestamp(ms / 1000, datetime.timezone.utc)
+
+
+TIMES = {
+    "s": lambda ms: str(ms // 1000),
+    "ms": lambda ms: str(ms),
+    "s-or-ms": lambda ms: str(ms // 1000),
+    "rfc3339": lambda ms: moment(ms).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    "iso8601": lambda ms: moment(ms).strftime("%Y-%m-%dT%H:%M:%S"),
+    "http-date": lambda ms: email.utils.format_datetime(moment(ms), usegmt=True),
+}
+
+
+# Requests.
+
 def split_place(place):
     kind, _, name = place.partition(":")
     return kind, name
@@ -65,8 +111,32 @@ def pointer(name):
     return [token.replace("~1", "/").replace("~0", "~") for token in name.split("/")[1:]]
 
 
+def put(tree, tokens, value):
+    """A JSON tree with a value at a pointer."""
+    if not tokens:
+        return value
+    head, rest = tokens[0], tokens[1:]
+    if head == "*" or head.isdigit():
+        tree = tree if isinstance(tree, list) else []
+        wanted = 2 if head == "*" else int(head) + 1
+        tree = tree + [None] * (wanted - len(tree))
+        for at in range(len(tree)) if head == "*" else [int(head)]:
+            tree[at] = put(tree[at], rest, value)
+        return tree
+    tree = dict(tree) if isinstance(tree, dict) else {}
+    tree[head] = put(tree.get(head), rest, value)
+    return tree
+
+
+def look_up(tree, tokens):
+    """The value in a JSON tree at a pointer."""
+    for token in tokens:
+        tree = tree[int(token)] if isinstance(tree, list) else tree[token]
+    return tree
+
+
 class Request:
-    """A request as it is sent."""
+    """A request as it is sent. Its body is bytes, or a JSON tree or the fields of a form until it is closed."""
 
     def __init__(self, method, url, body):
         self.method, self.url, self.body = method, url, body
@@ -77,15 +147,27 @@ class Request:
         other.headers = list(self.headers)
         return other
 
+    def close(self):
+        """Writes the body out."""
+        if isinstance(self.body, list) and self.body and isinstance(self.body[0], tuple):
+            self.body = urllib.parse.urlencode(self.body).encode()
+        elif not isinstance(self.body, bytes):
+            self.body = json.dumps(self.body, ensure_ascii=False).encode()
+        return self
+
     def put(self, place, value):
-        """Writes a value into a place outside the body."""
+        """Writes a value into a place."""
         kind, name = split_place(place)
         if kind == "header":
-            self.headers.append((name, value))
+            self.headers.append((name.replace("{n}", "1"), value))
         elif kind == "authorization":
             self.headers.append(("Authorization", f"{name} {value}"))
         elif kind == "query":
             self.url += ("&" if "?" in self.url else "?") + f"{name}={urllib.parse.quote(value, safe='')}"
+        elif kind == "json" and not isinstance(self.body, bytes):
+            self.body = put(self.body, pointer(name), value)
+        elif kind == "form" and isinstance(self.body, list):
+            self.body.append((name, value))
         else:
             raise NotRead(f"nothing is written into {place}")
 
@@ -94,17 +176,87 @@ class Request:
         kind, name = split_place(place)
         other = self.copy()
         if kind == "query":
-            other.url = re.sub(rf"[?&]{re.escape(name)}=[^&]*", "", other.url)
+            other.url = re.sub(rf"([?&]){re.escape(name)}=[^&]*&?", r"\1", other.url).rstrip("?&")
         else:
-            name = "Authorization" if kind == "authorization" else name
+            name = "Authorization" if kind == "authorization" else name.replace("{n}", "1")
             other.headers = [(known, value) for known, value in other.headers if known.lower() != name.lower()]
         return other
 
+    def read(self, place):
+        """What stands in a place, as text."""
+        kind, name = split_place(place)
+        if kind == "header":
+            return next(value for known, value in self.headers if known.lower() == name.lower())
+        if kind == "query":
+            return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.url).query))[name]
+        if kind == "form":
+            fields = self.body if isinstance(self.body, list) else urllib.parse.parse_qsl(self.body.decode())
+            return dict(fields)[name]
+        if kind in ("json", "json-raw"):
+            tree = json.loads(self.body) if isinstance(self.body, bytes) else self.body
+            value = look_up(tree, pointer(name))
+            return value if isinstance(value, str) and kind == "json" else json.dumps(value, ensure_ascii=False)
+        raise NotRead(f"nothing is read from {place}")
 
-TIMES = {
-    "s": lambda ms: str(ms // 1000),
-    "ms": lambda ms: str(ms),
+    def bytes(self):
+        return self.body if isinstance(self.body, bytes) else self.copy().close().body
+
+
+# Templates.
+
+def parse(template):
+    """The pieces of a template: texts, `("part", name)`, and `("optional", pieces)`."""
+    pieces, stack, at = [], [], 0
+    while at < len(template):
+        one, two = template[at], template[at:at + 2]
+        if two in ("{{", "}}", "[[", "]]"):
+            pieces.append(one)
+            at += 2
+        elif one == "{":
+            end = template.index("}", at)
+            pieces.append(("part", template[at + 1:end]))
+            at = end + 1
+        elif one == "[":
+            stack.append(pieces)
+            pieces = []
+            at += 1
+        elif one == "]":
+            inner, pieces = pieces, stack.pop()
+            pieces.append(("optional", inner))
+            at += 1
+        else:
+            pieces.append(one)
+            at += 1
+    return pieces
+
+
+def names(template):
+    """The names of all parts of a template."""
+    found = []
+    for piece in parse(template):
+        if piece[0] == "part":
+            found.append(piece[1])
+        elif piece[0] == "optional":
+            found += [inner[1] for inner in piece[1] if inner[0] == "part"]
+    return found
+
+
+FILTERS = {
+    "sha256hex": lambda value: hashlib.sha256(value).hexdigest().encode(),
+    "sha256raw": lambda value: hashlib.sha256(value).digest(),
+    "sha256base64": lambda value: base64.b64encode(hashlib.sha256(value).digest()),
+    "crc32": lambda value: str(binascii.crc32(value)).encode(),
+    "lower": lambda value: value.lower(),
+    "upper": lambda value: value.upper(),
+    "base64": base64.b64encode,
+    "base64url": lambda value: base64.urlsafe_b64encode(value).rstrip(b"="),
+    "json-string": lambda value: json.dumps(value.decode(), ensure_ascii=False).encode(),
+    "unescape-hubspot": lambda value: re.sub(
+        rb"%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", lambda found: bytes.fromhex(found[1].decode()), value, flags=re.I
+    ),
+    "free": lambda value: value,
 }
+PLACES = ("header:", "query:", "form:", "json:", "json-raw:")
 
 
 def sorted_form(body):
@@ -113,35 +265,63 @@ def sorted_form(body):
     return "".join(name + value for name, value in sorted(set(pairs))).encode()
 
 
-def content(template, request, *, time="", id=""):
-    """The signed bytes."""
-    parts = {
-        "body": lambda: request.body,
-        "timestamp": lambda: time.encode(),
-        "id": lambda: id.encode(),
+def path_and_query(url):
+    return re.sub(r"^https?://[^/?#]*", "", url).split("#")[0]
+
+
+def source(name, request, given):
+    """The bytes of a part without filters; nothing for a name that is none."""
+    fixed = {
+        "body": request.bytes,
+        "timestamp": lambda: given["time"].encode(),
+        "id": lambda: given["id"].encode(),
         "method": lambda: request.method.encode(),
         "url": lambda: request.url.encode(),
         "url:any-port": lambda: request.url.encode(),
-        "form:sorted": lambda: sorted_form(request.body),
+        "host": lambda: urllib.parse.urlsplit(request.url).netloc.encode(),
+        "path": lambda: path_and_query(request.url).split("?")[0].encode(),
+        "path_and_query": lambda: path_and_query(request.url).encode(),
+        "query:sorted": lambda: "&".join(sorted(urllib.parse.urlsplit(request.url).query.split("&"))).encode(),
+        "form:sorted": lambda: sorted_form(request.bytes()),
+        "form:json": lambda: json.dumps(dict(urllib.parse.parse_qsl(request.bytes().decode()))).encode(),
+        "secret": lambda: given["key"],
     }
-    out = b""
-    for literal, name in re.findall(r"([^{}]+)|\{([^{}]*)\}", template):
-        if literal:
-            out += literal.encode()
-        elif name in parts:
-            out += parts[name]()
-        else:
-            raise NotRead(f"unknown part {{{name}}}")
-    return out
+    if name in fixed:
+        return fixed[name]
+    if name.startswith("const:"):
+        return lambda: given["parameters"][name[6:]].encode()
+    if name.startswith("signature:"):
+        return lambda: given["entries"][name[10:]].encode()
+    if name.startswith(PLACES):
+        return lambda: request.read(name).encode()
+    return None
 
 
-def names(template):
-    """The parts of a template."""
-    return re.findall(r"\{([^{}]*)\}", template)
+def part(name, request, given):
+    """The bytes of a part, filters and all."""
+    found = source(name, request, given)
+    if found:
+        return found()
+    head, _, rest = name.partition(":")
+    if head in FILTERS and rest:
+        return FILTERS[head](part(rest, request, given))
+    raise NotRead(f"unknown part {{{name}}}")
 
 
-def tag(algorithm, key, signed):
-    """The signature's bytes."""
-    if algorithm in HASHES:
-        return hmac.new(key, signed, HASHES[algorithm]).digest()
-    raise NotRead(f"unknown algorithm {algorithm}")
+def content(template, request, **given):
+    """The signed bytes."""
+    def write(pieces):
+        out = b""
+        for piece in pieces:
+            if isinstance(piece, str):
+                out += piece.encode()
+            elif piece[0] == "part":
+                out += part(piece[1], request, given)
+            else:
+                try:
+                    out += write(piece[1])
+                except (KeyError, StopIteration, IndexError):
+                    pass
+        return out
+
+    return write(parse(template))

@@ -7,14 +7,19 @@ that somebody published, is left as it is; a file without the marker is left alo
 be is compared.
 """
 
+import base64
 import json
 import pathlib
+import re
 import sys
 import tomllib
 
+import pairs
 from cases import cases
 from handshakes import handshakes
 from language import NotRead
+
+ENCODED = re.compile(r"[A-Za-z0-9+/_=-]{64,}")
 
 MARKER = "# Computed from the scheme file by xtask/vectors, an implementation of its own; `cargo xtask vectors` writes this part."
 SOURCE = "computed with the Python standard library (hmac, hashlib, base64)"
@@ -25,14 +30,14 @@ def text(value):
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def pairs(headers):
+def listed(headers):
     return "[" + ", ".join(f"[{text(name)}, {text(value)}]" for name, value in headers) + "]"
 
 
 def table(values):
     def one(value):
         if isinstance(value, list):
-            return pairs(value)
+            return listed(value)
         return text(value) if isinstance(value, str) else str(value)
 
     return "{ " + ", ".join(f"{key} = {one(value)}" for key, value in values.items()) + " }"
@@ -43,13 +48,15 @@ def entry(kind, made):
     request = made["request"]
     lines = [f"[[{kind}]]", f"name = {text(made['name'])}", 'origin = "computed"', f"source = {text(SOURCE)}"]
     lines.append("secrets = [" + ", ".join(map(text, made["secrets"])) + "]")
+    if made.get("parameters"):
+        lines.append(f"parameters = {table(made['parameters'])}")
     if made.get("token"):
         lines.append(f"token = {text(made['token'])}")
     if request.method != "POST":
         lines.append(f"method = {text(request.method)}")
     if request.url != "https://example.com/hook":
         lines.append(f"url = {text(request.url)}")
-    lines.append(f"headers = {pairs(request.headers)}")
+    lines.append(f"headers = {listed(request.headers)}")
     lines.append(f"body = {text(request.body.decode())}")
     now_ms = made["now_ms"]
     lines.append(f"now_ms = {now_ms}" if now_ms % 1000 else f"now_s = {now_ms // 1000}")
@@ -69,6 +76,15 @@ def computed(scheme):
     return MARKER + "\n\n" + "\n".join(entries)
 
 
+def signatures(text):
+    """What could be a signature in a file, as bytes."""
+    for found in dict.fromkeys(ENCODED.findall(text)):
+        try:
+            yield base64.b64decode(found, altchars=b"-_" if set("-_") & set(found) else None, validate=True)
+        except ValueError:
+            pass
+
+
 def work(directory, check):
     wrong = []
     for path in sorted(directory.glob("*.toml")):
@@ -78,6 +94,7 @@ def work(directory, check):
         before = vectors.read_text() if vectors.exists() else ""
         if before and MARKER not in before:
             continue
+        pairs.KEPT[:] = signatures(before)
         try:
             after = before.partition(MARKER)[0] + computed(tomllib.loads(path.read_text()))
         except (NotRead, KeyError, ValueError) as error:
