@@ -1,5 +1,6 @@
 //! `cargo xtask bench …`: measured figures, always of release builds. Each benchmark is a module below.
 
+mod dashboard;
 mod deliver;
 mod flood;
 mod ingest;
@@ -29,6 +30,8 @@ pub(crate) enum Bench {
     Bare(deliver::Bare),
     /// A hundred destinations, of which none, one or fifty never answer
     Isolation(isolation::Plan),
+    /// The dashboard's pages over 100,000 events, against the 50 ms that a page may take
+    Dashboard(dashboard::Plan),
     /// Verification, beside a bare HMAC of the same bytes and the crates standardwebhooks and svix
     Verify,
 }
@@ -46,6 +49,7 @@ pub(crate) fn execute(bench: &Bench) -> Result<()> {
         Bench::Deliver(plan) => deliver::run(plan),
         Bench::Bare(plan) => deliver::run_bare(plan),
         Bench::Isolation(plan) => isolation::run(plan),
+        Bench::Dashboard(plan) => dashboard::run(plan),
         Bench::Verify => verify::run_all(),
     }
 }

@@ -6,6 +6,7 @@ mod assets;
 mod form;
 mod notice;
 mod page;
+mod pager;
 mod preferences;
 mod shell;
 mod visitor;

@@ -51,9 +51,42 @@ impl Engine {
             return Err(AccountError::invalid(problem));
         }
         self.check_password(&user, current, by).await?;
+        self.set_password(&user, me, by, new, "user.change_password").await
+    }
+
+    /// Gives the user a password who has none, since a provider signs them in. All other sessions end. There is nothing to
+    /// ask for that a thief of the session would not have: callers see to it that the user has proved just now who they are.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountError::Taken`] when there is a password; [`AccountError::Engine`].
+    pub async fn set_first_password(
+        &self,
+        by: &Principal,
+        me: SignedInAs,
+        new: Zeroizing<String>,
+    ) -> Result<(), AccountError> {
+        let user = self.own_user(by, me).await?;
+        if user.password.is_some() {
+            return Err(AccountError::Taken("there is a password already: change it".to_owned()));
+        }
+        if let Some(problem) = password::problem(&new, &user.email) {
+            return Err(AccountError::invalid(problem));
+        }
+        self.set_password(&user, me, by, new, "user.set_password").await
+    }
+
+    async fn set_password(
+        &self,
+        user: &User,
+        me: SignedInAs,
+        by: &Principal,
+        new: Zeroizing<String>,
+        action: &str,
+    ) -> Result<(), AccountError> {
         let hash = self.inner().accounts().passwords.hash(new, self.inner().entropy()).await?;
         let changes = vec![AccountChange::SetPassword(user.id, Some(hash))];
-        self.change_own(&user, me, by, changes, "user.change_password").await
+        self.change_own(user, me, by, changes, action).await
     }
 
     /// Makes the key of a second factor. It is not asked for before a code of it was confirmed.

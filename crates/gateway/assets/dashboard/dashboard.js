@@ -15,6 +15,10 @@
       if (time.dataset.exact !== undefined) time.textContent = exact;
       else time.title = exact;
     }
+    const step = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+    for (const title of all("title[data-at]", within)) {
+      title.textContent = `${step.format(new Date(title.dataset.at))}: ${title.dataset.what}`;
+    }
   }
 
   // Parts of a page that are fetched again: `data-live` is their address, `data-every` their pace in seconds. What the

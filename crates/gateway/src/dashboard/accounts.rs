@@ -26,6 +26,7 @@ use serde::Deserialize;
 
 use super::notice::Notice;
 use super::page::{self, Failure};
+use super::pager::Place;
 use crate::api::Api;
 
 /// Users or keys on one page.
@@ -77,14 +78,14 @@ fn id<T: FromStr>(text: &str, what: &str) -> Result<T, Failure> {
 /// What stands in the address of a list.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Listed {
-    /// Where the page begins, as the one before it said.
-    before: Option<i64>,
+    #[serde(flatten)]
+    place: Place,
     notice: Option<Notice>,
 }
 
 impl Listed {
     fn page(&self) -> Page {
-        Page { before: self.before, limit: ON_A_PAGE }
+        Page { before: self.place.position(), limit: ON_A_PAGE }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Pages about what happened: the list of events, one event with its deliveries, what may be done with them.
 
 mod acts;
+mod all;
 mod bars;
 mod body;
 mod curl;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route(EVENTS, get(list::show))
         .route("/dashboard/events/new", get(list::news))
         .route("/dashboard/events/redeliver", post(acts::redeliver_chosen))
+        .route("/dashboard/events/redeliver-all", get(all::confirm).post(all::redeliver))
         .route("/dashboard/events/cancel", post(acts::cancel_chosen))
         .route("/dashboard/events/{id}", get(event::show))
         .route("/dashboard/events/{id}/progress", get(event::progress))

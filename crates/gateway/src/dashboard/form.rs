@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
+use hookward_engine::clock::Timestamp;
 use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -54,6 +55,23 @@ pub(super) struct Form<T>(pub(in crate::dashboard) T);
 /// A form that says nothing but that it was sent.
 #[derive(Debug, Deserialize)]
 pub(super) struct Nothing {}
+
+/// What to say of a text that is no [`moment`].
+pub(super) const NOT_A_TIME: &str = "Write a time like 2026-01-31T09:30, in UTC.";
+
+/// A time as a browser's field or a person writes it: without an offset it is in UTC. `Ok(None)` for none.
+pub(super) fn moment(text: &str) -> Result<Option<Timestamp>, &'static str> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let with_offset = text.parse::<jiff::Timestamp>();
+    let at = with_offset.or_else(|_| {
+        let civil: jiff::civil::DateTime = text.parse()?;
+        civil.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp())
+    });
+    at.map(|at| Some(Timestamp::from_millis(at.as_millisecond()))).map_err(|_| NOT_A_TIME)
+}
 
 #[derive(Deserialize)]
 struct Brought {
@@ -109,4 +127,22 @@ fn check(headers: &HeaderMap) -> Result<(), Failure> {
 
 fn fields<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     serde_urlencoded::from_bytes(body).map_err(|error| Failure::invalid(format!("The form cannot be read: {error}.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_as_a_browser_or_a_person_writes_it() {
+        let at = |millis| Ok(Some(Timestamp::from_millis(millis)));
+        assert_eq!(moment(" "), Ok(None));
+        assert_eq!(moment("1970-01-02T00:00"), at(86_400_000));
+        assert_eq!(moment("1970-01-02T00:00:01.5"), at(86_401_500));
+        assert_eq!(moment("1970-01-02"), at(86_400_000));
+        assert_eq!(moment("1970-01-02T01:00:00+01:00"), at(86_400_000));
+        for wrong in ["yesterday", "12:00", "2026-13-01T00:00", "<b>"] {
+            assert_eq!(moment(wrong), Err(NOT_A_TIME), "{wrong}");
+        }
+    }
 }

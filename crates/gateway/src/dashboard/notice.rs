@@ -55,6 +55,8 @@ notices! {
     HasAUser "has-a-user" "There is a user already: ask them for an invitation.";
     PasswordSet "password-set" "Your password is set: sign in with it.";
     PasswordChanged "password-changed" "Your password is changed; your other sessions have ended.";
+    OwnPasswordSet "own-password-set" "You have a password; your other sessions have ended.";
+    SecretEndMoved "secret-end-moved" "The end is moved.";
     SessionEnded "session-ended" "The session has ended.";
     SessionsEnded "sessions-ended" "Your other sessions have ended.";
     SecondFactorRemoved "second-factor-removed" "There is no second factor any more.";

@@ -62,6 +62,12 @@ pub(super) fn own_path(path: &str) -> &str {
     if is_inside && is_plain { path } else { "/dashboard" }
 }
 
+/// An address at `path` that says these things besides.
+pub(super) fn address(path: &str, query: &[(&str, &str)]) -> String {
+    let query = serde_urlencoded::to_string(query).expect("pairs of texts can be written");
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
 /// Text as a part of a path or a query.
 pub(super) fn escaped(text: &str) -> String {
     utf8_percent_encode(text, PLAIN).to_string()

@@ -8,6 +8,7 @@ mod refusals;
 mod secrets;
 mod sources;
 mod table;
+mod versions;
 
 use std::sync::Arc;
 
@@ -18,7 +19,9 @@ use crate::api::secrets::Owners;
 
 /// The pages.
 pub(super) fn routes() -> Router<Arc<Api>> {
-    let of = |owners: Owners| secrets::routes(owners).merge(declare::routes(owners)).layer(Extension(owners));
+    let of = |owners: Owners| {
+        secrets::routes(owners).merge(versions::routes(owners)).merge(declare::routes(owners)).layer(Extension(owners))
+    };
     Router::new()
         .merge(sources::routes())
         .merge(destinations::routes())

@@ -66,7 +66,14 @@ impl<S> Visitor<S> {
 
     /// Lets through who proved a short while ago who they are; others prove it again first, and come back to `back`.
     pub(super) fn recently_proven(&self, api: &Api, back: &str) -> Result<(), Failure> {
-        if api.clock().now() < self.look.signed_in.proven_at.plus(RECENT) {
+        self.look.recently_proven(api, back)
+    }
+}
+
+impl Look {
+    /// The same for whoever it is.
+    pub(super) fn recently_proven(&self, api: &Api, back: &str) -> Result<(), Failure> {
+        if api.clock().now() < self.signed_in.proven_at.plus(RECENT) {
             return Ok(());
         }
         Err(Failure::First(format!("/dashboard/confirm?next={}", page::escaped(back))))

@@ -81,7 +81,11 @@ impl Story {
     /// Where to go on.
     pub(crate) fn serving(&self, running: &Running) {
         let (admin, key) = (running.admin(), running.api_key_file());
-        println!("\nStill serving; Ctrl-C ends it and removes the data. In another terminal:\n");
+        println!("\nStill serving; Ctrl-C ends it and removes the data.");
+        if let Some(link) = running.first_run_link() {
+            println!("The dashboard, by a link that works once and makes you its first user:\n\n  {link}");
+        }
+        println!("\nIn another terminal:\n");
         println!("  export HOOKWARD_URL=http://{admin} HOOKWARD_API_KEY=$(cat {})", key.display());
         println!("  hookward event list");
         println!("  hookward delivery list");

@@ -5,6 +5,8 @@ mod accounts;
 mod activity;
 mod installation;
 mod resources;
+mod roles;
+mod templates;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

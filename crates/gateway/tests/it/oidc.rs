@@ -3,6 +3,8 @@
 mod pages;
 mod provider;
 
+pub(crate) use pages::go;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -22,7 +24,7 @@ fn table(name: &str, provider: &StrictProvider, more: &str) -> String {
 const NEWCOMERS: &str = "domains = [\"example.com\"]\ncreate = true\nscopes = [\"read\"]";
 
 /// A gateway with one strict provider, `strict`.
-async fn start(more: &str) -> (Gateway, StrictProvider) {
+pub(crate) async fn start(more: &str) -> (Gateway, StrictProvider) {
     let provider = StrictProvider::start().await;
     let gateway = Gateway::start(&table("strict", &provider, more)).await;
     let redirect_uri = format!("http://{}/auth/oidc/strict/callback", gateway.running.admin());

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::super::form::{Form, Nothing};
 use super::super::notice::Notice;
 use super::super::page::{Failure, Page, Refused};
+use super::super::pager::Pager;
 use super::super::shell::{Section, Shell};
 use super::super::visitor::Visitor;
 use super::super::words::When;
@@ -44,7 +45,7 @@ const LASTS: &str = "90";
 struct Keys {
     shell: Shell,
     rows: Vec<Row>,
-    next: Option<i64>,
+    pager: Pager,
     problem: Option<String>,
 }
 
@@ -126,7 +127,7 @@ async fn listing(
     Ok(Keys {
         shell: visitor.shell(api, Section::Keys, "API keys").noticing(listed.notice),
         rows: keys.items.into_iter().map(|key| row(key, now)).collect(),
-        next: keys.next,
+        pager: listed.place.pager(keys.next, PATH),
         problem,
     })
 }

@@ -67,6 +67,8 @@ impl Settings {
 /// A new password.
 #[derive(Deserialize)]
 pub(super) struct NewPassword {
+    /// Of who has one.
+    #[serde(default)]
     current: Zeroizing<String>,
     password: Zeroizing<String>,
     repeated: Zeroizing<String>,
@@ -155,8 +157,17 @@ pub(super) async fn change_password(
         let why = Failure::invalid("The two new passwords are not the same.");
         return again(&api, &look, Part::Password, why).await;
     }
-    match api.engine().change_password(&look.who.principal, look.signed_in, current, password).await {
-        Ok(()) => Ok(done(PATH, Notice::PasswordChanged)),
+    let (engine, by, me) = (api.engine(), &look.who.principal, look.signed_in);
+    let has_one = engine.own_user(by, me).await?.password.is_some();
+    let set = if has_one {
+        engine.change_password(by, me, current, password).await
+    } else {
+        // A password is a way to stay for whoever merely found the session.
+        look.recently_proven(&api, PATH)?;
+        engine.set_first_password(by, me, password).await
+    };
+    match set {
+        Ok(()) => Ok(done(PATH, if has_one { Notice::PasswordChanged } else { Notice::OwnPasswordSet })),
         Err(error) => again(&api, &look, Part::Password, error.into()).await,
     }
 }

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::super::form::{Form, Nothing};
 use super::super::notice::{Notice, Noticed};
 use super::super::page::{Failure, Page, Refused};
+use super::super::pager::Pager;
 use super::super::shell::{Section, Shell};
 use super::super::visitor::Visitor;
 use super::super::words::When;
@@ -31,7 +32,7 @@ const NEW: &str = "/dashboard/users/new";
 struct Users {
     shell: Shell,
     rows: Vec<Row>,
-    next: Option<i64>,
+    pager: Pager,
 }
 
 /// A user as pages show one.
@@ -134,7 +135,7 @@ pub(super) async fn list(
     let users = api.engine().users(visitor.organization, listed.page()).await?;
     let shell = visitor.shell(&api, Section::Users, "Users").noticing(listed.notice);
     let rows = users.items.into_iter().map(|user| row(&visitor, &api, user)).collect();
-    Ok(Page(Users { shell, rows, next: users.next }).into_response())
+    Ok(Page(Users { shell, rows, pager: listed.place.pager(users.next, PATH) }).into_response())
 }
 
 /// `GET /dashboard/users/new`

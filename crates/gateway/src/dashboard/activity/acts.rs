@@ -91,12 +91,12 @@ impl Chosen {
         let is_list = back.split('?').next() == Some(EVENTS);
         Ok(Self { events, back: if is_list { back } else { EVENTS }.to_owned() })
     }
+}
 
-    /// The list again, with what is to be said.
-    fn back(&self, notice: Notice) -> Response {
-        let joint = if self.back.contains('?') { '&' } else { '?' };
-        see_other(&format!("{}{joint}notice={}", self.back, notice.code()))
-    }
+/// The list again, with what is to be said.
+fn with_notice(list: &str, notice: Notice) -> Response {
+    let joint = if list.contains('?') { '&' } else { '?' };
+    see_other(&format!("{list}{joint}notice={}", notice.code()))
 }
 
 #[derive(Debug, Template)]
@@ -116,19 +116,30 @@ pub(super) async fn redeliver_chosen(
     visitor: Visitor<Redeliver>,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, Failure> {
-    let chosen = Chosen::read(&fields)?;
+    let Chosen { events, back } = Chosen::read(&fields)?;
+    redeliver_each(&api, &visitor, &events, None, back).await
+}
+
+/// Owes events again, to `destination` or to everyone who hears such, and goes back to the list unless some could not be.
+pub(super) async fn redeliver_each(
+    api: &Api,
+    visitor: &Visitor<Redeliver>,
+    events: &[EventId],
+    destination: Option<&str>,
+    back: String,
+) -> Result<Response, Failure> {
     let (mut done, mut not_done) = (0, Vec::new());
-    for event in &chosen.events {
-        match api.engine().redeliver(*event, None, &visitor).await {
+    for event in events {
+        match api.engine().redeliver(*event, destination, visitor).await {
             Ok(_) => done += 1,
             Err(error) => not_done.push((event.to_string(), why_not(error)?)),
         }
     }
     if not_done.is_empty() {
-        return Ok(chosen.back(Notice::Redelivered));
+        return Ok(with_notice(&back, Notice::Redelivered));
     }
-    let (shell, title) = (visitor.shell(&api, Section::Events, "Redelivered"), "Redelivered");
-    Ok(Page(Done { shell, title, done, not_done, back: chosen.back }).into_response())
+    let (shell, title) = (visitor.shell(api, Section::Events, "Redelivered"), "Redelivered");
+    Ok(Page(Done { shell, title, done, not_done, back }).into_response())
 }
 
 /// `POST /dashboard/events/cancel`
@@ -148,7 +159,7 @@ pub(super) async fn cancel_chosen(
             cancelled += usize::from(api.engine().cancel(delivery.id, &visitor).await? != Cancel::TooLate);
         }
     }
-    Ok(chosen.back(if cancelled == 0 { Notice::NothingToCancel } else { Notice::Cancelled }))
+    Ok(with_notice(&chosen.back, if cancelled == 0 { Notice::NothingToCancel } else { Notice::Cancelled }))
 }
 
 /// Why one of several was not done, when that says nothing of the others.

@@ -13,7 +13,10 @@ use serde::de::value::{Error as Unknown, StrDeserializer};
 use super::EVENTS;
 use super::marks::STATES;
 use crate::api::Api;
+use crate::dashboard::form::moment;
 use crate::dashboard::notice::Notice;
+use crate::dashboard::page;
+use crate::dashboard::pager::Place;
 
 /// The longest text of one field, in bytes.
 const TEXT_MAX: usize = 1024;
@@ -53,8 +56,8 @@ pub(super) struct Asked {
     pub(super) duplicates: String,
     /// An expression.
     pub(super) body: String,
-    /// Where the page begins.
-    pub(super) before: String,
+    #[serde(flatten)]
+    pub(super) place: Place,
     /// For what came since: the end of an earlier look.
     pub(super) after: String,
     /// For what came since: the events that are shown and whose deliveries are not over, with commas.
@@ -80,7 +83,7 @@ impl Wrong {
 
 impl Asked {
     /// Name and value of what is asked for, without where the page begins.
-    fn fields(&self) -> Vec<(&'static str, &str)> {
+    pub(super) fn fields(&self) -> Vec<(&'static str, &str)> {
         let fields = [
             ("q", &self.q),
             ("status", &self.status),
@@ -110,8 +113,7 @@ impl Asked {
     /// The address of this list at `path`, and `more`.
     pub(super) fn path_at(&self, path: &str, more: &[(&'static str, &str)]) -> String {
         let fields: Vec<_> = self.fields().into_iter().chain(more.iter().copied()).collect();
-        let query = serde_urlencoded::to_string(fields).expect("pairs of texts can be written");
-        if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+        page::address(path, &fields)
     }
 
     /// The address of this list, and `more`.
@@ -135,8 +137,8 @@ impl Asked {
             event_type: Some(self.event_type.clone()).filter(|pattern| !pattern.is_empty()),
             delivery_id: Some(self.q.clone()).filter(|id| !id.is_empty()),
             duplicate: self.duplicate()?,
-            from: self.moment("from", &self.from)?,
-            until: self.moment("until", &self.until)?,
+            from: moment(&self.from).map_err(|says| Wrong::new("from", says))?,
+            until: moment(&self.until).map_err(|says| Wrong::new("until", says))?,
             state: self.state()?,
             ended: self.ended()?,
             ..ActivityFilter::default()
@@ -179,19 +181,6 @@ impl Asked {
         is_one.then(|| Some(self.status.clone())).ok_or_else(|| Wrong::new("status", "There is no such status."))
     }
 
-    /// With an offset, or else in UTC, as a browser's field for times gives it.
-    fn moment(&self, field: &'static str, text: &str) -> Result<Option<Timestamp>, Wrong> {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let at = text.parse::<jiff::Timestamp>().or_else(|error| {
-            let civil: jiff::civil::DateTime = text.parse().map_err(|_: jiff::Error| error)?;
-            Ok(civil.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp())
-        });
-        let at = at.map_err(|_: jiff::Error| Wrong::new(field, "This is a time like 2026-01-31T09:30, in UTC."))?;
-        Ok(Some(Timestamp::from_millis(at.as_millisecond())))
-    }
-
     fn ended(&self) -> Result<Option<Ended>, Wrong> {
         let text = self.answer.trim();
         if text.is_empty() {
@@ -227,16 +216,6 @@ mod tests {
         for other in ["99", "600", "0xx", "6xx", "xx", "Timeout", "<b>"] {
             assert_eq!(answer(other).unwrap_err().field, "answer", "{other}");
         }
-    }
-
-    #[test]
-    fn a_time_without_an_offset_is_in_utc() {
-        let at = |text: &str| Asked::default().moment("from", text).map(|at| at.map(Timestamp::as_millis));
-        assert_eq!(at(""), Ok(None));
-        assert_eq!(at("1970-01-01T00:00:01Z"), Ok(Some(1_000)));
-        assert_eq!(at("1970-01-01T01:00:01+01:00"), Ok(Some(1_000)));
-        assert_eq!(at("1970-01-01T00:01"), Ok(Some(60_000)));
-        assert_eq!(at("yesterday").unwrap_err().field, "from");
     }
 
     #[test]

@@ -20,12 +20,13 @@ use super::path_of;
 use crate::api::caller::Read;
 use crate::api::{Api, page as cursors};
 use crate::dashboard::page::{Failure, Page, Refused, see_other};
+use crate::dashboard::pager::Pager;
 use crate::dashboard::shell::{Section, Shell};
 use crate::dashboard::visitor::Visitor;
 use crate::dashboard::words::{self, When};
 
 /// What the cursors of this list are called.
-const LIST: &str = "activity";
+pub(super) const LIST: &str = "activity";
 
 /// How many events an expression is asked about, as the page says it.
 const ASKED: u32 = activity::ASKED_MAX;
@@ -62,8 +63,7 @@ struct Choices {
 #[derive(Debug, Default)]
 struct Found {
     rows: Vec<Row>,
-    /// The address of the next page.
-    older: Option<String>,
+    pager: Pager,
     /// The address that tells what came since; only the first page has one.
     news: Option<String>,
     /// How far back it looked, when it stopped before its page was full.
@@ -141,18 +141,19 @@ pub(super) async fn show(
         sources: names(&mut engine.sources(visitor.organization).into_iter().map(|source| source.name)),
         destinations: names(&mut engine.destinations(visitor.organization).into_iter().map(|to| to.name)),
     };
-    let (status, page) = (wrong.is_some(), &asked.before);
-    let more: &[_] = if page.is_empty() { &[] } else { &[("before", page.as_str())] };
+    let is_wrong = wrong.is_some();
+    let here = [("before", asked.place.before.as_str()), ("newer", asked.place.newer.as_str())];
+    let here: Vec<_> = here.into_iter().filter(|(_, at)| !at.is_empty()).collect();
     let list = List {
         shell: visitor.shell(&api, Section::Events, "Events").noticing(asked.notice),
-        back: asked.path(more),
+        back: asked.path(&here),
         asked,
         choices,
         wrong,
         found,
         may_redeliver: visitor.scopes().contains(Scope::Redeliver),
     };
-    Ok(if status {
+    Ok(if is_wrong {
         Refused(StatusCode::UNPROCESSABLE_ENTITY, list).into_response()
     } else {
         Page(list).into_response()
@@ -229,7 +230,7 @@ async fn look(api: &Api, by: &Principal, asked: &Asked, now: Timestamp) -> Resul
         Ok(filter) => filter,
         Err(wrong) => return Ok(Err(wrong)),
     };
-    let before = Some(asked.before.as_str()).filter(|before| !before.is_empty());
+    let before = Some(asked.place.before.as_str()).filter(|before| !before.is_empty());
     let page = cursors::page(LIST, None, before)?;
     let (found, failed) = match ask(api, by, filter, &asked.body, page).await {
         Ok(found) => found,
@@ -244,7 +245,7 @@ async fn look(api: &Api, by: &Principal, asked: &Asked, now: Timestamp) -> Resul
     let newest = cursors::cursor(LIST, found.newest);
     let news = || asked.path_at("/dashboard/events/new", &[("after", newest.as_str()), ("shown", &shown.join(","))]);
     Ok(Ok(Found {
-        older: found.next.map(|next| asked.path(&[("before", &cursors::cursor(LIST, next))])),
+        pager: asked.place.pager_with(found.next.map(|next| cursors::cursor(LIST, next)), |place| asked.path(place)),
         news: before.is_none().then(news),
         looked_back_to: found.looked_back_to.map(|at| When::new(at, now)),
         failed,
@@ -253,7 +254,7 @@ async fn look(api: &Api, by: &Principal, asked: &Asked, now: Timestamp) -> Resul
 }
 
 /// What the engine finds, and what an expression could not say.
-async fn ask(
+pub(super) async fn ask(
     api: &Api,
     by: &Principal,
     filter: ActivityFilter,

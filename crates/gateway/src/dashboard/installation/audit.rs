@@ -13,13 +13,17 @@ use http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::form::Form;
-use super::super::page::{Failure, Page, Refused, escaped};
+use super::super::form::{Form, moment};
+use super::super::page::{self, Failure, Page, Refused};
+use super::super::pager::{Pager, Place};
 use super::super::shell::{Section, Shell};
 use super::super::visitor::Visitor;
 use super::super::words::When;
 use crate::api::caller::{Export, Read};
 use crate::api::{Api, audit};
+
+/// Where the list is.
+const PATH: &str = "/dashboard/audit";
 
 /// Rows on a page.
 const ROWS: u32 = 50;
@@ -33,9 +37,7 @@ struct List {
     shell: Shell,
     asked: Asked,
     rows: Vec<Row>,
-    /// The addresses of the first page and of the next one.
-    newest: Option<String>,
-    older: Option<String>,
+    pager: Pager,
     is_narrowed: bool,
     may_export: bool,
     operates: bool,
@@ -68,48 +70,40 @@ pub(super) struct Asked {
     target: String,
     since: String,
     until: String,
-    before: Option<i64>,
+    #[serde(flatten)]
+    place: Place,
 }
 
 impl Asked {
-    /// The address of the list with other words, and from its beginning.
-    fn narrowed(&self, name: &str, value: &str) -> String {
-        let given = [
+    fn words(&self) -> [(&'static str, &str); 5] {
+        [
             ("actor", &self.actor),
             ("action", &self.action),
             ("target", &self.target),
             ("since", &self.since),
             ("until", &self.until),
-        ];
-        let mut words: Vec<(&str, &str)> = given.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        match words.iter_mut().find(|(known, _)| *known == name) {
-            Some(word) => word.1 = value,
-            None => words.push((name, value)),
-        }
-        let words = words.iter().filter(|(_, value)| !value.is_empty());
-        let words: Vec<String> = words.map(|(name, value)| format!("{name}={}", escaped(value))).collect();
-        if words.is_empty() { "/dashboard/audit".to_owned() } else { format!("/dashboard/audit?{}", words.join("&")) }
+        ]
+    }
+
+    /// The address of the list with these words, and `more`.
+    fn address(&self, more: &[(&'static str, &str)]) -> String {
+        let words: Vec<_> = self.words().into_iter().chain(more.iter().copied()).collect();
+        Self::written(words)
+    }
+
+    /// The address of the list with another word in place of one, and from its beginning.
+    fn narrowed(&self, name: &'static str, value: &str) -> String {
+        Self::written(self.words().map(|(known, word)| (known, if known == name { value } else { word })).to_vec())
+    }
+
+    fn written(mut words: Vec<(&str, &str)>) -> String {
+        words.retain(|(_, word)| !word.is_empty());
+        page::address(PATH, &words)
     }
 
     fn is_narrowed(&self) -> bool {
-        [&self.actor, &self.action, &self.target, &self.since, &self.until].iter().any(|word| !word.is_empty())
+        self.words().iter().any(|(_, word)| !word.is_empty())
     }
-}
-
-const NOT_A_TIME: &str = "Write a time like 2026-01-31T09:30, in UTC.";
-
-/// A time as a browser's field or a person writes it: without an offset it is in UTC. `Ok(None)` for none.
-fn moment(text: &str) -> Result<Option<Timestamp>, &'static str> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let with_offset = text.parse::<jiff::Timestamp>();
-    let at = with_offset.or_else(|_| {
-        let civil: jiff::civil::DateTime = text.parse()?;
-        civil.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp())
-    });
-    at.map(|at| Some(Timestamp::from_millis(at.as_millisecond()))).map_err(|_| NOT_A_TIME)
 }
 
 /// `GET /dashboard/audit`
@@ -129,7 +123,7 @@ pub(super) async fn list(
         until: until.unwrap_or_default(),
     };
     let is_wrong = since_problem.is_some() || until_problem.is_some();
-    let page = Rows { before: asked.before, limit: ROWS };
+    let page = Rows { before: asked.place.position(), limit: ROWS };
     let (rows, next) = match is_wrong {
         true => (Vec::new(), None),
         false => {
@@ -141,8 +135,7 @@ pub(super) async fn list(
     let list = List {
         shell: visitor.shell(&api, Section::Audit, "Audit log"),
         rows: rows.into_iter().map(|entry| row(&asked, entry, now)).collect(),
-        newest: asked.before.map(|_| asked.narrowed("before", "")),
-        older: next.map(|before| asked.narrowed("before", &before.to_string())),
+        pager: asked.place.pager_with(next.map(|next| next.to_string()), |place| asked.address(place)),
         is_narrowed: asked.is_narrowed(),
         may_export: visitor.scopes().contains(hookward_engine::model::Scope::Export),
         operates: visitor.operates(),
@@ -273,19 +266,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_read_as_a_browser_or_a_person_writes_it() {
-        let at = |millis| Ok(Some(Timestamp::from_millis(millis)));
-        assert_eq!(moment(" "), Ok(None));
-        assert_eq!(moment("1970-01-02T00:00"), at(86_400_000));
-        assert_eq!(moment("1970-01-02T00:00:01.5"), at(86_401_500));
-        assert_eq!(moment("1970-01-02"), at(86_400_000));
-        assert_eq!(moment("1970-01-02T01:00:00+01:00"), at(86_400_000));
-        for wrong in ["yesterday", "12:00", "2026-13-01T00:00", "<b>"] {
-            assert_eq!(moment(wrong), Err(NOT_A_TIME), "{wrong}");
-        }
-    }
-
-    #[test]
     fn details_are_told_in_a_line_of_bounded_length() {
         let detail = json!({ "version": 2, "reason": "a <b>look</b>", "not_after_ms": null, "ends_ms": {}, "ends": [1], "event": "" });
         assert_eq!(summary(&detail), "ends: [1], reason: a <b>look</b>, version: 2");
@@ -296,12 +276,16 @@ mod tests {
 
     #[test]
     fn the_list_is_narrowed_by_one_word_more_and_begins_anew() {
-        let asked = Asked { actor: "user:a&b".to_owned(), before: Some(7), ..Asked::default() };
+        let asked = Asked {
+            actor: "user:a&b".to_owned(),
+            place: Place { before: "7".to_owned(), ..Place::default() },
+            ..Asked::default()
+        };
         assert_eq!(
             asked.narrowed("action", "secret.reveal"),
             "/dashboard/audit?actor=user%3Aa%26b&action=secret.reveal"
         );
         assert_eq!(asked.narrowed("actor", ""), "/dashboard/audit");
-        assert_eq!(asked.narrowed("before", "9"), "/dashboard/audit?actor=user%3Aa%26b&before=9");
+        assert_eq!(asked.address(&[("before", "9")]), "/dashboard/audit?actor=user%3Aa%26b&before=9");
     }
 }

@@ -10,6 +10,16 @@ const WIDTH: u32 = 8;
 /// How high the picture is.
 const HEIGHT: f64 = 100.0;
 
+/// What a step of a chart says when it is pointed at: when it began, and what happened then.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Says {
+    /// For people, in UTC.
+    pub(super) at: String,
+    /// For the script, which writes it in the zone that is wanted.
+    pub(super) machine: String,
+    pub(super) what: String,
+}
+
 /// A picture of columns.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Columns {
@@ -23,7 +33,7 @@ pub(super) struct Columns {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Column {
     pub(super) x: u32,
-    pub(super) says: String,
+    pub(super) says: Says,
     pub(super) parts: Vec<Part>,
 }
 
@@ -37,7 +47,7 @@ pub(super) struct Part {
 
 impl Columns {
     /// A column for each step: what it says, and its parts with their classes.
-    pub(super) fn new(steps: Vec<(String, Vec<(&'static str, u64)>)>) -> Self {
+    pub(super) fn new(steps: Vec<(Says, Vec<(&'static str, u64)>)>) -> Self {
         let total = |parts: &[(&str, u64)]| parts.iter().map(|(_, count)| count).sum::<u64>();
         let top = round_up(steps.iter().map(|(_, parts)| total(parts)).max().unwrap_or(0));
         let width = u32::try_from(steps.len()).unwrap_or(0) * PLACE;
@@ -82,12 +92,12 @@ pub(super) struct Stretch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) x: u32,
-    pub(super) says: String,
+    pub(super) says: Says,
 }
 
 impl Band {
     /// For each step what it says and the values of both lines, if there are any.
-    pub(super) fn new(steps: Vec<(String, Option<(u64, u64)>)>) -> Self {
+    pub(super) fn new(steps: Vec<(Says, Option<(u64, u64)>)>) -> Self {
         let top = round_up(steps.iter().filter_map(|(_, values)| *values).map(|(_, upper)| upper).max().unwrap_or(0));
         let width = u32::try_from(steps.len()).unwrap_or(0) * PLACE;
         let y = |value: u64| HEIGHT - value as f64 / top as f64 * HEIGHT;
@@ -158,18 +168,19 @@ mod tests {
 
     #[test]
     fn parts_stand_on_each_other_and_reach_no_higher_than_the_picture() {
-        let steps = vec![("none".to_owned(), vec![("a", 0)]), ("some".to_owned(), vec![("a", 5), ("b", 0), ("c", 3)])];
+        let says = |what: &str| Says { what: what.to_owned(), ..Says::default() };
+        let steps = vec![(says("none"), vec![("a", 0)]), (says("some"), vec![("a", 5), ("b", 0), ("c", 3)])];
         let columns = Columns::new(steps);
         assert_eq!((columns.width, columns.top, columns.columns[0].parts.len()), (20, 10, 0));
         let part = |class, y: &str, height: &str| Part { class, y: y.to_owned(), height: height.to_owned() };
         assert_eq!(columns.columns[1].parts, [part("a", "50", "50"), part("c", "20", "30")]);
-        assert_eq!((columns.columns[1].x, columns.columns[1].says.as_str()), (11, "some"));
+        assert_eq!((columns.columns[1].x, columns.columns[1].says.what.as_str()), (11, "some"));
         assert_eq!(Columns::new(vec![]).width, 0);
     }
 
     #[test]
     fn a_band_has_gaps_where_nothing_is_known() {
-        let step = |values| (String::new(), values);
+        let step = |values| (Says::default(), values);
         let band = Band::new(vec![step(Some((5, 10))), step(None), step(Some((0, 5))), step(Some((10, 10)))]);
         assert_eq!((band.top, band.stretches.len(), band.places.len()), (10, 2, 4));
         assert_eq!(band.stretches[0].line, "0,50 5,50 10,50");

@@ -18,7 +18,7 @@ use super::super::page::{Failure, Page, escaped};
 use super::super::shell::{Section, Shell};
 use super::super::visitor::Visitor;
 use super::super::words::{self, When};
-use super::chart::{Band, Columns};
+use super::chart::{Band, Columns, Says};
 use crate::api::Api;
 use crate::api::caller::Read;
 
@@ -287,18 +287,18 @@ fn live(facts: &Facts, now: Timestamp) -> Live {
     let typical = all.percentile(50).zip(all.percentile(95));
     let came = steps.iter().map(|(at, step)| {
         let Received { accepted, duplicates, refused } = step.received;
-        let says = format!("{}: {accepted} accepted, {duplicates} repeated, {refused} refused", clock(*at));
-        (says, vec![("accepted", accepted), ("repeated", duplicates), ("refused", refused)])
+        let what = format!("{accepted} accepted, {duplicates} repeated, {refused} refused");
+        (says(*at, what), vec![("accepted", accepted), ("repeated", duplicates), ("refused", refused)])
     });
     let went = steps.iter().map(|(at, step)| {
         let (succeeded, failed) = (step.attempted.succeeded, step.attempted.failed);
-        let says = format!("{}: {succeeded} delivered, {failed} failed", clock(*at));
-        (says, vec![("delivered", succeeded), ("failed", failed)])
+        let what = format!("{succeeded} delivered, {failed} failed");
+        (says(*at, what), vec![("delivered", succeeded), ("failed", failed)])
     });
     let took = steps.iter().map(|(at, step)| {
         let band = step.latencies.percentile(50).zip(step.latencies.percentile(95));
-        let says = band.map_or_else(|| "no request".to_owned(), |(half, most)| between(half, most));
-        (format!("{}: {says}", clock(*at)), band.map(|(half, most)| (millis(half), millis(most))))
+        let what = band.map_or_else(|| "no request".to_owned(), |(half, most)| between(half, most));
+        (says(*at, what), band.map(|(half, most)| (millis(half), millis(most))))
     });
     let (came, went, took) = (Columns::new(came.collect()), Columns::new(went.collect()), Band::new(took.collect()));
     Live {
@@ -343,10 +343,10 @@ fn percent(some: u64, all: u64) -> String {
     }
 }
 
-/// A step's beginning, for what a chart says of it.
-fn clock(at: Timestamp) -> String {
-    let at = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or_default();
-    at.strftime("%a %-d %b, %H:%M UTC").to_string()
+/// What a chart says of a step.
+fn says(at: Timestamp, what: String) -> Says {
+    let begins = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or_default();
+    Says { at: begins.strftime("%a %-d %b, %H:%M UTC").to_string(), machine: crate::api::time(at), what }
 }
 
 /// The steps in which something happened, newest first.

@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 
 use super::super::page::{Failure, escaped};
+use super::super::shell::Section;
 use crate::api::Api;
 use crate::api::extract::{Path, Segments};
 use crate::api::secrets::Owners;
@@ -36,6 +37,14 @@ pub(super) fn one(owners: Owners) -> &'static str {
     match owners {
         Owners::Sources => "source",
         Owners::Destinations => "destination",
+    }
+}
+
+/// The part of the dashboard that they are.
+pub(super) fn section(owners: Owners) -> Section {
+    match owners {
+        Owners::Sources => Section::Sources,
+        Owners::Destinations => Section::Destinations,
     }
 }
 

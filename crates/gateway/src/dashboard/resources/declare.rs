@@ -17,9 +17,9 @@ use http::StatusCode;
 use super::super::form::{Form, Nothing};
 use super::super::notice::Notice;
 use super::super::page::{self, Failure, Page, Refused, sentence};
-use super::super::shell::{Section, Shell};
+use super::super::shell::Shell;
 use super::super::visitor::Visitor;
-use super::at::{At, one, page_of, word};
+use super::at::{At, one, page_of, section, word};
 use crate::api::Api;
 use crate::api::caller::Admin;
 use crate::api::secrets::Owners;
@@ -53,13 +53,6 @@ struct Declaring {
     fields: Fields,
     /// Where it is removed.
     remove: Option<String>,
-}
-
-fn section(owners: Owners) -> Section {
-    match owners {
-        Owners::Sources => Section::Sources,
-        Owners::Destinations => Section::Destinations,
-    }
 }
 
 fn kind(owners: Owners) -> Kind {

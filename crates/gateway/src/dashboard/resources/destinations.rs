@@ -19,6 +19,7 @@ use serde::Deserialize;
 
 use super::super::notice::Notice;
 use super::super::page::{Failure, Page};
+use super::super::pager::{Pager, Place};
 use super::super::shell::{Section, Shell};
 use super::super::visitor::Visitor;
 use super::super::words::{self, When};
@@ -34,13 +35,16 @@ use crate::api::secrets::Owners;
 use crate::api::{Api, page};
 use snippets::{Language, Snippet};
 
+/// Where the list is.
+const LIST: &str = "/dashboard/destinations";
+
 /// How many are on one page of the list.
 const ROWS: u32 = 50;
 
 /// The pages.
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
-        .route("/dashboard/destinations", get(list))
+        .route(LIST, get(list))
         .route("/dashboard/destinations/{name}", get(show))
         .route("/dashboard/destinations/{name}/pause", post(operate::pause))
         .route("/dashboard/destinations/{name}/resume", post(operate::resume))
@@ -52,7 +56,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 struct Destinations {
     shell: Shell,
     rows: Vec<Row>,
-    older: Option<i64>,
+    pager: Pager,
     may_make: bool,
 }
 
@@ -122,7 +126,8 @@ struct Try {
 #[derive(Debug, Default, Deserialize)]
 struct Asked {
     notice: Option<Notice>,
-    before: Option<i64>,
+    #[serde(flatten)]
+    place: Place,
     #[serde(default)]
     language: Language,
 }
@@ -135,7 +140,7 @@ async fn list(
 ) -> Result<Response, Failure> {
     let mut destinations = api.engine().destinations(visitor.organization);
     destinations.retain(|destination| !destination.is_retired());
-    let slice = page::slice(destinations, Rows { before: asked.before, limit: ROWS });
+    let slice = page::slice(destinations, Rows { before: asked.place.position(), limit: ROWS });
     let owed = api.engine().backlog_of(&slice.items).await?;
     let row = |destination: Destination| {
         let owed = owed.iter().find(|owed| owed.destination == destination.id);
@@ -151,8 +156,13 @@ async fn list(
     };
     let rows = slice.items.into_iter().map(row).collect();
     let shell = visitor.shell(&api, Section::Destinations, "Destinations").noticing(asked.notice);
-    Ok(Page(Destinations { shell, rows, older: slice.next, may_make: visitor.scopes().contains(Scope::Admin) })
-        .into_response())
+    Ok(Page(Destinations {
+        shell,
+        rows,
+        pager: asked.place.pager(slice.next, LIST),
+        may_make: visitor.scopes().contains(Scope::Admin),
+    })
+    .into_response())
 }
 
 /// `GET /dashboard/destinations/{name}`

@@ -17,6 +17,9 @@ use crate::api::secrets::{self, Owners};
 /// How far back a rotation looks for whom it would concern.
 const LATELY: Duration = Duration::from_secs(3600);
 
+/// How many of the latest versions are shown whatever they are.
+const LATEST: usize = 5;
+
 /// The most that is counted there.
 const COUNTED_MAX: u32 = 250;
 
@@ -85,20 +88,39 @@ impl Keyholder {
 /// What the page shows of them.
 #[derive(Debug)]
 pub(super) struct Panel {
-    /// Where its forms go.
-    pub(super) base: String,
     /// As the command line names it.
     pub(super) target: String,
     /// Whether it has any use for a secret.
     pub(super) has_use: bool,
+    pub(super) list: Versions,
+    /// How many there are, where not all are shown.
+    pub(super) all: Option<String>,
+    /// Whether one of them is in force.
+    pub(super) has_live: bool,
+    pub(super) change: Change,
+}
+
+/// Versions, and what may be done with them.
+#[derive(Debug)]
+pub(super) struct Versions {
+    /// Where its forms go.
+    pub(super) base: String,
     /// Whether versions are for different ends.
     pub(super) tells_purposes: bool,
     pub(super) versions: Vec<Version>,
-    /// Whether one of them is in force.
-    pub(super) has_live: bool,
     pub(super) may_reveal: bool,
     pub(super) may_rotate: bool,
-    pub(super) change: Change,
+}
+
+/// What matters of one version before it is ended.
+#[derive(Debug)]
+pub(super) struct About {
+    pub(super) version: u32,
+    pub(super) is_in_use: bool,
+    pub(super) is_live: bool,
+    /// Whether nothing else of its kind is in force for longer.
+    pub(super) is_last: bool,
+    pub(super) ends: Option<When>,
 }
 
 /// One version, without its value.
@@ -140,25 +162,55 @@ pub(super) struct Change {
     pub(super) at_once: &'static str,
 }
 
-/// Everything of it.
+/// What a source's or a destination's page shows: what is in force or will be, and the latest of the others.
 pub(super) async fn panel(api: &Api, by: &Principal, scopes: Scopes, holder: &Keyholder) -> Result<Panel, Failure> {
-    let (now, base) = (api.clock().now(), holder.secrets());
+    let now = api.clock().now();
     let kept = api.engine().secrets(holder.owner).await?;
-    let has_live = kept.iter().any(|secret| secret.is_live(now));
     let change = change(api, by, holder, &kept).await?;
+    let shown = kept.iter().enumerate().filter(|(place, one)| *place < LATEST || matters(one, now));
+    let shown: Vec<_> = shown.map(|(_, secret)| secret).collect();
     Ok(Panel {
-        base,
         target: match holder.owners {
             Owners::Sources => format!("{} --source", holder.name),
             Owners::Destinations => format!("{} --destination", holder.name),
         },
         has_use: !holder.purposes.is_empty(),
+        all: (shown.len() < kept.len()).then(|| words::count(kept.len() as u64)),
+        list: versions(holder, scopes, &shown, now),
+        has_live: kept.iter().any(|secret| secret.is_live(now)),
+        change,
+    })
+}
+
+/// These versions, for somebody with these scopes.
+pub(super) fn versions(holder: &Keyholder, scopes: Scopes, shown: &[&SecretInfo], now: Timestamp) -> Versions {
+    Versions {
+        base: holder.secrets(),
         tells_purposes: holder.owners == Owners::Destinations,
-        versions: kept.iter().map(|secret| version(secret, now)).collect(),
-        has_live,
+        versions: shown.iter().map(|secret| version(secret, now)).collect(),
         may_reveal: scopes.contains(Scope::Reveal),
         may_rotate: scopes.contains(Scope::Rotate),
-        change,
+    }
+}
+
+/// Whether a version is in force, or will be.
+fn matters(secret: &SecretInfo, now: Timestamp) -> bool {
+    secret.revoked_at.is_none() && secret.not_after.is_none_or(|end| end > now)
+}
+
+/// What matters of one of these versions before it is ended.
+pub(super) fn about(kept: &[SecretInfo], version: u32, now: Timestamp) -> Result<About, Failure> {
+    let secret = kept.iter().find(|secret| secret.version == version);
+    let secret = secret.ok_or_else(|| Failure::not_found("There is no such version."))?;
+    let outlasts =
+        |other: &&SecretInfo| other.not_after.is_none_or(|end| secret.not_after.is_some_and(|own| own < end));
+    let mut others = kept.iter().filter(|other| other.version != version && other.purpose == secret.purpose);
+    Ok(About {
+        version,
+        is_in_use: is_in_use(secret, now),
+        is_live: secret.is_live(now),
+        is_last: !others.any(|other| other.is_live(now) && outlasts(&other)),
+        ends: secret.not_after.map(|end| When::new(end, now)),
     })
 }
 
@@ -217,7 +269,7 @@ fn version(secret: &SecretInfo, now: Timestamp) -> Version {
 }
 
 /// Whether a version did something so recently that its end would be noticed.
-pub(super) fn is_in_use(secret: &SecretInfo, now: Timestamp) -> bool {
+fn is_in_use(secret: &SecretInfo, now: Timestamp) -> bool {
     secret.is_live(now) && secret.last_used_at.is_some_and(|last| last > now.minus(IN_USE))
 }
 

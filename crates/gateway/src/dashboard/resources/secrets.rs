@@ -9,19 +9,20 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
+use hookward_engine::clock::Timestamp;
 use hookward_engine::model::Principal;
 use hookward_engine::{EngineError, NewSecret, Terms};
 use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::super::form::Form;
+use super::super::form::{Form, NOT_A_TIME, moment};
 use super::super::notice::Notice;
 use super::super::page::{self, Failure, Page, Refused};
-use super::super::shell::{Section, Shell};
+use super::super::shell::Shell;
 use super::super::visitor::Visitor;
-use super::at::{At, one, word};
-use super::panel::{self, Change, Keyholder};
+use super::at::{At, one, section, word};
+use super::panel::{self, About, Change, Keyholder};
 use crate::api::Api;
 use crate::api::caller::{Reveal, Rotate};
 use crate::api::problem::Problem;
@@ -39,6 +40,7 @@ pub(super) fn routes(owners: Owners) -> Router<Arc<Api>> {
         .route(&path("/set"), get(show_set).post(set))
         .route(&path("/{version}/reveal"), post(reveal))
         .route(&path("/{version}/revoke"), get(show_revoke).post(revoke))
+        .route(&path("/{version}/end"), get(show_end).post(move_end))
 }
 
 /// A value, for a moment; or why it is not shown.
@@ -63,6 +65,8 @@ struct Changing {
     name: String,
     change: Change,
     act: Act,
+    /// The version that it is about, unless it makes a new one.
+    about: Option<About>,
     problem: Option<String>,
 }
 
@@ -71,7 +75,38 @@ struct Changing {
 enum Act {
     Rotate,
     Set,
-    Revoke { version: u32, is_in_use: bool },
+    Revoke(u32),
+    MoveEnd(u32),
+}
+
+impl Act {
+    /// Where its form is.
+    fn path(self, holder: &Keyholder) -> String {
+        let secrets = holder.secrets();
+        match self {
+            Self::Rotate => format!("{secrets}/rotate"),
+            Self::Set => format!("{secrets}/set"),
+            Self::Revoke(version) => format!("{secrets}/{version}/revoke"),
+            Self::MoveEnd(version) => format!("{secrets}/{version}/end"),
+        }
+    }
+
+    /// What the page with its form is called.
+    fn title(self, name: &str) -> String {
+        match self {
+            Self::Rotate => format!("Rotate the secret of {name}"),
+            Self::Set => format!("Set a secret of {name}"),
+            Self::Revoke(version) => format!("Revoke version {version} of {name}"),
+            Self::MoveEnd(version) => format!("Move the end of version {version} of {name}"),
+        }
+    }
+
+    fn version(self) -> Option<u32> {
+        match self {
+            Self::Rotate | Self::Set => None,
+            Self::Revoke(version) | Self::MoveEnd(version) => Some(version),
+        }
+    }
 }
 
 /// Why somebody looks.
@@ -118,11 +153,24 @@ struct Ending {
     force: bool,
 }
 
-fn section(owners: Owners) -> Section {
-    match owners {
-        Owners::Sources => Section::Sources,
-        Owners::Destinations => Section::Destinations,
-    }
+/// Another end.
+#[derive(Deserialize)]
+struct NewEnd {
+    end: End,
+    /// From now on.
+    #[serde(default)]
+    lapse: String,
+    #[serde(default)]
+    at: String,
+}
+
+/// Which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum End {
+    After,
+    At,
+    Never,
 }
 
 /// `POST …/secrets/{version}/reveal`
@@ -162,6 +210,19 @@ fn said(error: EngineError) -> Result<(StatusCode, String), Failure> {
     }
 }
 
+/// Whose secrets it is about, for somebody who proved a short while ago who they are. Others do so first, and come back to
+/// the form.
+fn open(api: &Api, visitor: &Visitor<Rotate>, owners: Owners, name: &str, act: Act) -> Result<Keyholder, Failure> {
+    let holder = Keyholder::find(api, visitor, owners, name)?;
+    visitor.recently_proven(api, &act.path(&holder))?;
+    Ok(holder)
+}
+
+async fn show(api: &Api, visitor: &Visitor<Rotate>, owners: Owners, name: &str, act: Act) -> Result<Response, Failure> {
+    let holder = open(api, visitor, owners, name, act)?;
+    Ok(Page(changing(api, visitor, &holder, act).await?).into_response())
+}
+
 /// `GET …/secrets/rotate`
 async fn show_rotate(
     State(api): State<Arc<Api>>,
@@ -169,9 +230,7 @@ async fn show_rotate(
     Extension(owners): Extension<Owners>,
     At(name): At<String>,
 ) -> Result<Response, Failure> {
-    let holder = Keyholder::find(&api, &visitor, owners, &name)?;
-    visitor.recently_proven(&api, &format!("{}/rotate", holder.secrets()))?;
-    Ok(Page(changing(&api, &visitor, &holder, Act::Rotate).await?).into_response())
+    show(&api, &visitor, owners, &name, Act::Rotate).await
 }
 
 /// `GET …/secrets/set`
@@ -181,9 +240,7 @@ async fn show_set(
     Extension(owners): Extension<Owners>,
     At(name): At<String>,
 ) -> Result<Response, Failure> {
-    let holder = Keyholder::find(&api, &visitor, owners, &name)?;
-    visitor.recently_proven(&api, &format!("{}/set", holder.secrets()))?;
-    Ok(Page(changing(&api, &visitor, &holder, Act::Set).await?).into_response())
+    show(&api, &visitor, owners, &name, Act::Set).await
 }
 
 /// `GET …/secrets/{version}/revoke`
@@ -193,30 +250,26 @@ async fn show_revoke(
     Extension(owners): Extension<Owners>,
     At((name, version)): At<(String, u32)>,
 ) -> Result<Response, Failure> {
-    let holder = Keyholder::find(&api, &visitor, owners, &name)?;
-    visitor.recently_proven(&api, &format!("{}/{version}/revoke", holder.secrets()))?;
-    let act = revoking(&api, &holder, version).await?;
-    Ok(Page(changing(&api, &visitor, &holder, act).await?).into_response())
+    show(&api, &visitor, owners, &name, Act::Revoke(version)).await
 }
 
-async fn revoking(api: &Api, holder: &Keyholder, version: u32) -> Result<Act, Failure> {
-    let kept = api.engine().secrets(holder.owner).await?;
-    let secret = kept.iter().find(|secret| secret.version == version);
-    let secret = secret.ok_or_else(|| Failure::not_found("There is no such version."))?;
-    Ok(Act::Revoke { version, is_in_use: panel::is_in_use(secret, api.clock().now()) })
+/// `GET …/secrets/{version}/end`
+async fn show_end(
+    State(api): State<Arc<Api>>,
+    visitor: Visitor<Rotate>,
+    Extension(owners): Extension<Owners>,
+    At((name, version)): At<(String, u32)>,
+) -> Result<Response, Failure> {
+    show(&api, &visitor, owners, &name, Act::MoveEnd(version)).await
 }
 
 async fn changing(api: &Api, visitor: &Visitor<Rotate>, holder: &Keyholder, act: Act) -> Result<Changing, Failure> {
     let kept = api.engine().secrets(holder.owner).await?;
+    let about = act.version().map(|version| panel::about(&kept, version, api.clock().now())).transpose()?;
     let change = panel::change(api, visitor, holder, &kept).await?;
-    let title = match act {
-        Act::Rotate => format!("Rotate the secret of {}", holder.name),
-        Act::Set => format!("Set a secret of {}", holder.name),
-        Act::Revoke { version, .. } => format!("Revoke version {version} of {}", holder.name),
-    };
-    let shell = visitor.shell(api, section(holder.owners), title);
+    let shell = visitor.shell(api, section(holder.owners), act.title(&holder.name));
     let (back, name) = (format!("{}#secrets", holder.page()), holder.name.clone());
-    Ok(Changing { shell, back, name, change, act, problem: None })
+    Ok(Changing { shell, back, name, change, act, about, problem: None })
 }
 
 /// `POST …/secrets/rotate`
@@ -227,8 +280,7 @@ async fn rotate(
     At(name): At<String>,
     Form(new): Form<New>,
 ) -> Result<Response, Failure> {
-    let holder = Keyholder::find(&api, &visitor, owners, &name)?;
-    visitor.recently_proven(&api, &format!("{}/rotate", holder.secrets()))?;
+    let holder = open(&api, &visitor, owners, &name, Act::Rotate)?;
     let done = put(&api, &visitor, &holder, &new, NewSecret::Generated).await?;
     after(&api, &visitor, &holder, Act::Rotate, done, Notice::SecretRotated).await
 }
@@ -241,8 +293,7 @@ async fn set(
     At(name): At<String>,
     Form(new): Form<New>,
 ) -> Result<Response, Failure> {
-    let holder = Keyholder::find(&api, &visitor, owners, &name)?;
-    visitor.recently_proven(&api, &format!("{}/set", holder.secrets()))?;
+    let holder = open(&api, &visitor, owners, &name, Act::Set)?;
     let encoding = if new.is_base64 { Encoding::Base64 } else { Encoding::Utf8 };
     let done = match api_secrets::value(&new.secret, encoding) {
         Ok(value) => put(&api, &visitor, &holder, &new, NewSecret::Given(value)).await?,
@@ -259,8 +310,8 @@ async fn revoke(
     At((name, version)): At<(String, u32)>,
     Form(Ending { force }): Form<Ending>,
 ) -> Result<Response, Failure> {
-    let holder = Keyholder::find(&api, &visitor, owners, &name)?;
-    visitor.recently_proven(&api, &format!("{}/{version}/revoke", holder.secrets()))?;
+    let act = Act::Revoke(version);
+    let holder = open(&api, &visitor, owners, &name, act)?;
     let done = match api.engine().revoke(holder.owner, version, force, &visitor).await {
         Ok(()) => Ok(()),
         Err(EngineError::Conflict(_)) => {
@@ -268,8 +319,42 @@ async fn revoke(
         }
         Err(error) => Err(said(error)?),
     };
-    let act = revoking(&api, &holder, version).await?;
     after(&api, &visitor, &holder, act, done, Notice::SecretRevoked).await
+}
+
+/// `POST …/secrets/{version}/end`
+async fn move_end(
+    State(api): State<Arc<Api>>,
+    visitor: Visitor<Rotate>,
+    Extension(owners): Extension<Owners>,
+    At((name, version)): At<(String, u32)>,
+    Form(new): Form<NewEnd>,
+) -> Result<Response, Failure> {
+    let act = Act::MoveEnd(version);
+    let holder = open(&api, &visitor, owners, &name, act)?;
+    let done = match new.read(api.clock().now()) {
+        Ok(end) => match api.engine().set_end(holder.owner, version, end, false, &visitor).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(said(error)?),
+        },
+        Err(problem) => Err((StatusCode::UNPROCESSABLE_ENTITY, problem.to_owned())),
+    };
+    after(&api, &visitor, &holder, act, done, Notice::SecretEndMoved).await
+}
+
+impl NewEnd {
+    /// The end that is asked for, which is still to come.
+    fn read(&self, now: Timestamp) -> Result<Option<Timestamp>, &'static str> {
+        let end = match self.end {
+            End::Never => return Ok(None),
+            End::After => lapse(&self.lapse).map(|lapse| now.plus(lapse)).ok_or(NO_LAPSE)?,
+            End::At => moment(&self.at)?.ok_or(NOT_A_TIME)?,
+        };
+        if end <= now {
+            return Err("That is over already. To end it now, revoke it.");
+        }
+        Ok(Some(end))
+    }
 }
 
 fn refused(problem: Problem) -> (StatusCode, String) {
@@ -279,22 +364,25 @@ fn refused(problem: Problem) -> (StatusCode, String) {
     }
 }
 
+const NO_LAPSE: &str = "Say how long the old secret goes on working, like 30m, 24h or 7d: at most ten years.";
+
+fn lapse(text: &str) -> Option<Duration> {
+    parse_lapse(text.trim()).filter(|lapse| lapse.as_secs() <= GRACE_MAX_S)
+}
+
 /// Whether it was done, or how it is told why not.
 type Done = Result<(), (StatusCode, String)>;
 
 async fn put(api: &Api, by: &Principal, holder: &Keyholder, new: &New, value: NewSecret) -> Result<Done, Failure> {
-    let lapse = match new.grace {
+    let grace = match new.grace {
         Grace::Own => None,
         Grace::None => Some(Duration::ZERO),
-        Grace::Other => match parse_lapse(new.lapse.trim()).filter(|lapse| lapse.as_secs() <= GRACE_MAX_S) {
+        Grace::Other => match lapse(&new.lapse) {
             Some(lapse) => Some(lapse),
-            None => {
-                let words = "Say how long the old secret goes on working, like 30m, 24h or 7d: at most ten years.";
-                return Ok(Err((StatusCode::UNPROCESSABLE_ENTITY, words.to_owned())));
-            }
+            None => return Ok(Err((StatusCode::UNPROCESSABLE_ENTITY, NO_LAPSE.to_owned()))),
         },
     };
-    let terms = Terms { grace: lapse, newest: Some(new.newest), ..Terms::default() };
+    let terms = Terms { grace, newest: Some(new.newest), ..Terms::default() };
     let purpose = Some(new.purpose.as_str()).filter(|purpose| !purpose.is_empty());
     match api.engine().put_secret(holder.owner, purpose, value, terms, by).await {
         Ok(_) => Ok(Ok(())),

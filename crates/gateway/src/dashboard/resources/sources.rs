@@ -19,6 +19,7 @@ use serde::Deserialize;
 
 use super::super::notice::Notice;
 use super::super::page::{Failure, Page};
+use super::super::pager::{Pager, Place};
 use super::super::shell::{Section, Shell};
 use super::super::visitor::Visitor;
 use super::super::words::{self, When};
@@ -32,6 +33,9 @@ use crate::api::secrets::Owners;
 use crate::api::{Api, page};
 use crate::config::Door;
 
+/// Where the list is.
+const LIST: &str = "/dashboard/sources";
+
 /// How many are on one page of the list.
 const ROWS: u32 = 50;
 
@@ -41,7 +45,7 @@ const REFUSALS: u32 = 8;
 /// The pages.
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
-        .route("/dashboard/sources", get(list))
+        .route(LIST, get(list))
         .route("/dashboard/sources/{name}", get(show))
         .route("/dashboard/sources/{name}/first", get(first))
 }
@@ -51,7 +55,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 struct Sources {
     shell: Shell,
     rows: Vec<Row>,
-    older: Option<i64>,
+    pager: Pager,
     may_make: bool,
 }
 
@@ -109,7 +113,8 @@ struct Came {
 #[derive(Debug, Default, Deserialize)]
 struct Listed {
     notice: Option<Notice>,
-    before: Option<i64>,
+    #[serde(flatten)]
+    place: Place,
 }
 
 /// `GET /dashboard/sources`
@@ -119,7 +124,7 @@ async fn list(
     Query(listed): Query<Listed>,
 ) -> Result<Response, Failure> {
     let sources = api.engine().sources(visitor.organization);
-    let slice = page::slice(sources, Rows { before: listed.before, limit: ROWS });
+    let slice = page::slice(sources, Rows { before: listed.place.position(), limit: ROWS });
     let mut rows = Vec::with_capacity(slice.items.len());
     for source in slice.items {
         let latest = newest(&api, &visitor, &source).await?;
@@ -134,8 +139,13 @@ async fn list(
         });
     }
     let shell = visitor.shell(&api, Section::Sources, "Sources").noticing(listed.notice);
-    Ok(Page(Sources { shell, rows, older: slice.next, may_make: visitor.scopes().contains(Scope::Admin) })
-        .into_response())
+    Ok(Page(Sources {
+        shell,
+        rows,
+        pager: listed.place.pager(slice.next, LIST),
+        may_make: visitor.scopes().contains(Scope::Admin),
+    })
+    .into_response())
 }
 
 /// `GET /dashboard/sources/{name}`

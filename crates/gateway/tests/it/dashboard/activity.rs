@@ -151,8 +151,8 @@ async fn what_cannot_be_asked_is_told_where_it_was_typed() {
         ("source=nobody", "There is no source `nobody`.", "<option selected>nobody</option>"),
         ("destination=nobody", "There is no destination `nobody`.", "<option selected>nobody</option>"),
         ("since=2h", "There is no such span of time.", ""),
-        ("from=yesterday", "This is a time like 2026-01-31T09:30, in UTC.", "value=\"yesterday\""),
-        ("until=%3Cb%3E", "This is a time like 2026-01-31T09:30, in UTC.", "value=\"&#60;b&#62;\""),
+        ("from=yesterday", "Write a time like 2026-01-31T09:30, in UTC.", "value=\"yesterday\""),
+        ("until=%3Cb%3E", "Write a time like 2026-01-31T09:30, in UTC.", "value=\"&#60;b&#62;\""),
         ("answer=700", "This is a status like 500 or 5xx, or one of the outcomes offered.", "value=\"700\""),
         ("duplicates=maybe", "Duplicates are shown as well, alone, or not at all.", ""),
         ("type=*a*a*a*a*a", "A pattern has at most 4 stars.", "value=\"*a*a*a*a*a\""),
@@ -175,19 +175,24 @@ async fn a_list_goes_on_where_its_page_ends_and_tells_what_came_since() {
     let mut ada = gateway.visitor("ada@example.com", &SCOPES).await;
     let empty = ada.page("/dashboard/events").await;
     assert!(empty.contains("No events yet") && empty.contains("curl -X POST"));
-    for n in 0..51 {
+    for n in 0..101 {
         gateway.push(&format!("d{n}"), n.to_string().as_bytes()).await;
     }
     let first = ada.page("/dashboard/events?type=push").await;
     assert_eq!(count(&first, "<td data-label=\"Type\">"), 50);
+    assert!(!first.contains("rel=\"prev\"") && !first.contains("First page"));
     let link = |page: &str, mark: &str| {
         let (before, _) = page.split_once(mark)?;
         Some(text(before.rsplit_once('"')?.0.rsplit_once('"')?.1))
     };
     let older = link(&first, " rel=\"next\">Older").unwrap();
     let second = ada.page(&older).await;
-    assert_eq!(count(&second, "<td data-label=\"Type\">"), 1);
-    assert!(second.contains("d0</div>") && !second.contains("rel=\"next\"") && !second.contains("data-live"));
+    assert_eq!(link(&second, " rel=\"prev\">Newer").as_deref(), Some("/dashboard/events?type=push"));
+    let third = ada.page(&link(&second, " rel=\"next\">Older").unwrap()).await;
+    assert_eq!(count(&third, "<td data-label=\"Type\">"), 1);
+    assert!(third.contains("d0</div>") && !third.contains("rel=\"next\"") && !third.contains("data-live"));
+    assert_eq!(link(&third, " rel=\"prev\">Newer"), Some(older));
+    assert_eq!(link(&third, ">First page").as_deref(), Some("/dashboard/events?type=push"));
     let news = link(&first, " data-every").unwrap();
     assert!(!ada.page(&news).await.contains(" new</a>"));
     gateway.push("one", b"more").await;
@@ -324,6 +329,49 @@ async fn an_event_is_owed_again_and_called_off_and_the_audit_log_says_who_asked(
     assert_eq!(nobody.status, 404);
     let elsewhere = ada.post(&redeliver, &filled_in(&page, &redeliver, &[]), "cross-site").await;
     assert_eq!(elsewhere.status, 403);
+}
+
+#[tokio::test]
+async fn all_that_match_are_owed_again_when_their_number_is_meant() {
+    let gateway = Gateway::start(BUSY).await;
+    for n in 0..3 {
+        gateway.push(&format!("d-{n}"), n.to_string().as_bytes()).await;
+    }
+    gateway.send("POST", "/in/open", &[], b"plain").await;
+    settled(&gateway).await;
+    let mut ada = gateway.visitor("ada@example.com", &SCOPES).await;
+    let all = "/dashboard/events/redeliver-all";
+    assert!(!ada.page("/dashboard/events").await.contains(all), "everything is no filter");
+    assert_eq!(ada.get(all).await.status, 422);
+    let wanted = format!("{all}?destination=bad&source=github");
+    assert!(
+        text(&ada.page("/dashboard/events?source=github&destination=bad").await)
+            .contains("source=github&destination=bad\">Redeliver all that match")
+    );
+    let asked = ada.page(&wanted).await;
+    assert!(asked.contains("<strong>3 events</strong> will be owed again to <strong>bad</strong>"), "{asked}");
+    // What comes now was not counted, and so is not meant.
+    gateway.push("d-3", b"3").await;
+    settled(&gateway).await;
+    let deliveries =
+        async || gateway.get("/deliveries?destination=bad&limit=100").await["items"].as_array().unwrap().len();
+    let before = deliveries().await;
+    let fewer = with(&filled_in(&asked, all, &[]), "count", "2");
+    let refused = ada.post(all, &fewer, "same-origin").await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.text().contains("Meanwhile it is another number.") && refused.text().contains("3 events"));
+    assert_eq!(deliveries().await, before, "nothing was done");
+    let done = ada.submit_on(&asked, all, &[]).await;
+    assert!(ada.follow(&done).await.contains("It is owed again"));
+    assert_eq!(deliveries().await, before + 3);
+    assert_eq!(audited(&gateway, "event.redeliver").await["actor"], "user:ada@example.com");
+    let none = ada.page(&format!("{all}?type=nothing")).await;
+    assert!(none.contains("No event is as the filters want it.") && !none.contains("<button class=\"first\">"));
+    let everyone = ada.page(&format!("{all}?type=pu*&body=body+%3D%3D+1")).await;
+    assert!(everyone.contains("<strong>1 event</strong> will be owed again, each to every destination"), "{everyone}");
+    assert_eq!(ada.get(&format!("{all}?type=push&from=yesterday")).await.status, 422);
+    let forged = with(&filled_in(&asked, all, &[]), "newest", "forged");
+    assert_eq!(ada.post(all, &forged, "same-origin").await.status, 422);
 }
 
 fn with(fields: &[(String, String)], name: &str, value: &str) -> Vec<(String, String)> {

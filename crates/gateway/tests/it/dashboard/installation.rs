@@ -125,7 +125,7 @@ async fn the_audit_log_is_paged_through() {
     assert!(older.starts_with("/dashboard/audit?action=webhook.deliver&before="), "{older}");
     let second = ana.page(&older).await;
     assert_eq!((rows(&first), rows(&second)), (50, 10));
-    has(&second, &["<a class=\"button\" href=\"/dashboard/audit?action=webhook.deliver\">Newest</a>"]);
+    has(&second, &["<a class=\"button\" href=\"/dashboard/audit?action=webhook.deliver\" rel=\"prev\">Newer</a>"]);
 }
 
 #[tokio::test]

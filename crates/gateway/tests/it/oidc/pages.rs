@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::provider::{Lie, StrictProvider};
 use super::{Browser, start};
-use crate::dashboard::{Visitor, audited};
+use crate::dashboard::{PASSWORD, Visitor, audited, filled_in};
 use crate::support::Answer;
 
 const ADMINS: &str = "domains = [\"example.com\"]\ncreate = true\nscopes = [\"read\", \"admin\"]";
 
 /// Goes to the provider from `path` and comes back; where it was sent, and what it was answered then.
-async fn go(browser: &mut Visitor<'_>, path: &str) -> (String, Answer) {
+pub(crate) async fn go(browser: &mut Visitor<'_>, path: &str) -> (String, Answer) {
     let sent = browser.get(path).await;
     assert_eq!(sent.status, 303, "{}", sent.text());
     let to = sent.header("location").unwrap().to_owned();
@@ -83,4 +83,29 @@ async fn a_provider_proves_again_who_it_is_in_a_session_of_its_own() {
     assert_eq!(gateway.api_as(&before, "GET", "/me", "").await.status, 401, "another took its place");
     let me = browser.cookie("hookward_session").unwrap();
     assert_eq!(gateway.api_as(me, "GET", "/me/sessions", "").await.json()["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn whom_a_provider_signs_in_may_have_a_password_as_well() {
+    let (gateway, provider) = start(ADMINS).await;
+    let mut browser = gateway.stranger();
+    go(&mut browser, "/auth/oidc/strict").await;
+    let (page, action) = ("/dashboard/settings", "/dashboard/settings/password");
+    let fields = [("password", PASSWORD), ("repeated", PASSWORD)];
+    let settings = browser.page(page).await;
+    browser.grow_stale().await;
+    let first = browser.submit_on(&settings, action, &fields).await;
+    assert_eq!(first.header("location"), Some("/dashboard/confirm?next=%2Fdashboard%2Fsettings"));
+    lies(&provider, Lie::Claim("auth_time", json!(9_000_000_000_i64)));
+    go(&mut browser, "/auth/oidc/strict?again=1&next=/dashboard/settings").await;
+    let short = browser.submit(page, action, &[("password", "short"), ("repeated", "short")]).await;
+    assert!(short.status == 422 && short.text().contains("A password has at least 12 characters"), "{}", short.text());
+    let set = browser.submit(page, action, &fields).await;
+    assert!(browser.follow(&set).await.contains("You have a password"));
+    assert_eq!(audited(&gateway, "user.set_password").await["actor"], "user:ada@example.com");
+    let sent = filled_in(&browser.page(page).await, "/dashboard/sign-out", &[]);
+    let sent = sent.into_iter().chain(fields.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let again = browser.post(action, &sent.collect::<Vec<_>>(), "same-origin").await;
+    assert_eq!(again.status, 403, "from now on the present one is asked for");
+    gateway.stranger().sign_in("ada@example.com").await;
 }

@@ -49,7 +49,7 @@ pub(super) struct State {
 
 /// A provider that is running.
 #[derive(Clone)]
-pub(super) struct StrictProvider {
+pub(crate) struct StrictProvider {
     state: Arc<Mutex<State>>,
 }
 

@@ -143,6 +143,70 @@ async fn a_secret_in_use_is_revoked_only_when_that_is_meant() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_secret_is_moved_while_it_is_to_come() {
+    let gateway = Gateway::start(SOURCES).await;
+    let mut ada = gateway.visitor("ada@example.com", &["*"]).await;
+    let (end, versions) = ("/dashboard/sources/github/secrets/1/end", "/sources/github/secrets");
+    let until = async || gateway.get(versions).await["items"].as_array().unwrap().last().unwrap()["not_after"].clone();
+    let only = ada.page(end).await;
+    assert!(
+        only.contains("Version 1 has no end yet.") && only.contains("Nothing else is in force for longer"),
+        "{only}"
+    );
+    ada.submit(ROTATE, ROTATE, &[("grace", "own")]).await;
+    let page = ada.page(PAGE).await;
+    assert!(page.contains(">Move the end<") && page.contains(">Set an end<"), "{page}");
+    let before = until().await;
+    let moved = ada.submit(end, end, &[("end", "after"), ("lapse", "7d")]).await;
+    assert!(ada.follow(&moved).await.contains("The end is moved."));
+    let after = until().await;
+    assert!(after.as_str() > before.as_str(), "{before} {after}");
+    let entry = audited(&gateway, "secret.update").await;
+    assert_eq!((&entry["actor"], &entry["detail"]["version"]), (&json!("user:ada@example.com"), &json!(1)));
+    let at = ada.submit(end, end, &[("end", "at"), ("at", "2999-01-31T09:30")]).await;
+    assert_eq!((at.status, until().await), (303, json!("2999-01-31T09:30:00.000Z")));
+    for (fields, says) in [
+        ([("end", "after"), ("lapse", "soon")], "Say how long the old secret goes on working"),
+        ([("end", "after"), ("lapse", "")], "Say how long the old secret goes on working"),
+        ([("end", "at"), ("at", "yesterday")], "Write a time like"),
+        ([("end", "at"), ("at", "")], "Write a time like"),
+        ([("end", "at"), ("at", "2020-01-01T00:00")], "That is over already."),
+    ] {
+        let wrong = ada.submit(end, end, &fields).await;
+        assert!(wrong.status == 422 && wrong.text().contains(says), "{fields:?}: {}", wrong.text());
+    }
+    assert_eq!(until().await, json!("2999-01-31T09:30:00.000Z"), "nothing was done");
+    let never = ada.submit(end, end, &[("end", "never")]).await;
+    assert_eq!((never.status, until().await), (303, json!(null)));
+    ada.grow_stale().await;
+    let first = ada.get(end).await;
+    let confirm = "/dashboard/confirm?next=%2Fdashboard%2Fsources%2Fgithub%2Fsecrets%2F1%2Fend";
+    assert_eq!((first.status, first.header("location")), (303, Some(confirm)));
+}
+
+#[tokio::test]
+async fn old_versions_are_on_pages_of_their_own() {
+    let gateway = Gateway::start(SOURCES).await;
+    for _ in 0..30 {
+        let rotated = gateway.api("POST", "/sources/github/secrets/rotate", r#"{"grace_s":0}"#).await;
+        assert_eq!(rotated.status, 201, "{}", rotated.text());
+    }
+    let mut ada = gateway.visitor("ada@example.com", &["read"]).await;
+    let versions = |page: &str| page.matches("<strong>Version ").count();
+    let page = ada.page(PAGE).await;
+    assert_eq!(versions(&page), 5);
+    assert!(page.contains("<a href=\"/dashboard/sources/github/secrets\">All 31 versions</a>"), "{page}");
+    let first = ada.page("/dashboard/sources/github/secrets").await;
+    let second = ada.page("/dashboard/sources/github/secrets?before=6").await;
+    assert!(first.contains("href=\"/dashboard/sources/github/secrets?before=6\" rel=\"next\""), "{first}");
+    assert_eq!((versions(&first), versions(&second)), (25, 6));
+    assert!(second.contains("<strong>Version 1</strong>") && !second.contains("rel=\"next\""));
+    let set = r#"{"not_after":"2999-01-01T00:00:00Z"}"#;
+    assert_eq!(gateway.api("PATCH", "/sources/github/secrets/2", set).await.status, 200);
+    assert_eq!(versions(&ada.page(PAGE).await), 6, "what is in force is always there");
+}
+
+#[tokio::test]
 async fn a_destination_with_several_purposes_asks_which() {
     let config = r#"
 [[destination]]
