@@ -101,6 +101,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Find out why
+//!
+//! [`explain::explain`] says in one sentence why a request is refused, and what to change.
+//!
 //! # Features
 //!
 //! None is on by default.
@@ -152,6 +156,7 @@ pub use verify::{Binds, Verified};
 pub mod axum;
 pub mod catalog;
 mod encoding;
+pub mod explain;
 pub mod guide;
 mod handshake;
 mod hint;

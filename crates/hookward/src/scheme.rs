@@ -253,6 +253,13 @@ impl Scheme {
         &self.proofs
     }
 
+    /// The same scheme with this one proof.
+    pub(crate) fn with_proof(&self, proof: Proof) -> Self {
+        let mut changed = self.clone();
+        changed.proofs = vec![proof];
+        changed
+    }
+
     pub(crate) fn handshakes(&self) -> &[Rule] {
         &self.handshakes
     }

@@ -74,6 +74,10 @@ impl Template {
         Self(vec![Part::Body])
     }
 
+    pub(crate) fn of(parts: Vec<Part>) -> Self {
+        Self(parts)
+    }
+
     pub(crate) fn has(&self, part: &Part) -> bool {
         self.0.contains(part)
     }

@@ -9,6 +9,7 @@ mod allocation;
 mod axum;
 mod catalog;
 mod dependencies;
+mod explain;
 mod handshake;
 mod hint;
 #[cfg(feature = "http")]
