@@ -148,6 +148,7 @@ impl IntoResponse for Download {
         let headers = [
             (header::CONTENT_TYPE, "application/octet-stream"),
             (header::CONTENT_DISPOSITION, "attachment; filename=\"body\""),
+            (header::CONTENT_SECURITY_POLICY, "sandbox"),
         ];
         (headers, self.0).into_response()
     }

@@ -4,14 +4,19 @@
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use hookward_engine::accounts::SignedInAs;
 use hookward_engine::model::{Principal, Scope, Scopes};
 use http::request::Parts;
 
+use super::Api;
 use super::problem::{Code, Problem};
 use crate::openapi::{Operation, Takes};
+
+/// For how long after a person proved who they are they may do what is grave: see a secret, change one, let others in.
+pub(crate) const RECENT: Duration = Duration::from_secs(600);
 
 /// Who was authenticated, and what they may do. Put into the request by `authorize`.
 #[derive(Debug, Clone)]
@@ -33,6 +38,17 @@ impl<S> Caller<S> {
     /// What it may do besides.
     pub(crate) fn scopes(&self) -> Scopes {
         self.authenticated.scopes
+    }
+
+    /// Lets through a program, and a person who proved a short while ago who they are: for what is grave, as on pages.
+    pub(crate) fn recently_proven(self, api: &Api) -> Result<Self, Problem> {
+        if self.authenticated.signed_in.is_none_or(|me| api.clock().now() < me.proven_at.plus(RECENT)) {
+            return Ok(self);
+        }
+        Err(Problem::new(
+            Code::Forbidden,
+            "it is too long ago that you proved who you are: sign in again, or confirm it in the dashboard",
+        ))
     }
 
     /// Lets through only who operates the installation: the default organization.

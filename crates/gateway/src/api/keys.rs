@@ -73,6 +73,7 @@ pub(crate) async fn create(
     caller: Caller<Admin>,
     Body(Wanted { name, scopes, expires_at }): Body<Wanted>,
 ) -> Result<CreatedOnce<Made>, Problem> {
+    let caller = caller.recently_proven(&api)?;
     let expires_at = expires_at.as_deref().map(moment).transpose()?;
     let new = NewKey { name, scopes, expires_at };
     let (key, token) = api.engine.create_key(&caller, caller.scopes(), new).await?;

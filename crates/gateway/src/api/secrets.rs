@@ -217,6 +217,7 @@ pub(crate) async fn set(
     Path((owners, name)): Path<(Owners, String)>,
     Body(new): Body<New>,
 ) -> Result<Created<NewVersion>, Problem> {
+    let caller = caller.recently_proven(&api)?;
     let owner = owner(&api, &caller, owners, &name)?;
     if new.secret.is_none() {
         return Err(Problem::new(Code::InvalidRequest, "give the value as `secret`; `…/rotate` makes one"));
@@ -232,6 +233,7 @@ pub(crate) async fn rotate(
     confirmed: IfMatch,
     Optional(new): Optional<New>,
 ) -> Result<Created<NewVersion>, Problem> {
+    let caller = caller.recently_proven(&api)?;
     let owner = owner(&api, &caller, owners, &name)?;
     if new.is_none() && confirmed == IfMatch::Absent {
         let how = "confirm the rotation: send a body, `{}` at least, or the list's `ETag` as `If-Match`";
@@ -289,6 +291,7 @@ pub(crate) async fn reveal(
     Path((owners, name, version)): Path<(Owners, String, u32)>,
     Optional(reason): Optional<Reason>,
 ) -> Result<Json<Revealed>, Problem> {
+    let caller = caller.recently_proven(&api)?;
     let owner = owner(&api, &caller, owners, &name)?;
     let Reason { reason } = reason.unwrap_or_default();
     let secret = api.engine.reveal(owner, version, &caller, reason.as_deref().unwrap_or("")).await?;
@@ -311,6 +314,7 @@ pub(crate) async fn revoke(
     Path((owners, name, version)): Path<(Owners, String, u32)>,
     Optional(force): Optional<Force>,
 ) -> Result<Json<NewVersion>, Problem> {
+    let caller = caller.recently_proven(&api)?;
     let owner = owner(&api, &caller, owners, &name)?;
     let Force { force } = force.unwrap_or_default();
     api.engine.revoke(owner, version, force, &caller).await?;
@@ -324,6 +328,7 @@ pub(crate) async fn set_end(
     Path((owners, name, version)): Path<(Owners, String, u32)>,
     Body(End { not_after, force }): Body<End>,
 ) -> Result<Json<NewVersion>, Problem> {
+    let caller = caller.recently_proven(&api)?;
     let owner = owner(&api, &caller, owners, &name)?;
     let not_after = not_after.map(|text| instant("not_after", &text)).transpose()?;
     api.engine.set_end(owner, version, not_after, force, &caller).await?;

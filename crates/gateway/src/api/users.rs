@@ -76,6 +76,7 @@ pub(crate) async fn create(
     caller: Caller<Admin>,
     Body(Wanted { email, scopes }): Body<Wanted>,
 ) -> Result<CreatedOnce<Invitation>, Problem> {
+    let caller = caller.recently_proven(&api)?;
     let (user, token) = api.engine.invite(&caller, caller.scopes(), NewUser { email, scopes }).await?;
     let id = user.id.to_string();
     Ok(CreatedOnce { answer: invitation(user, &token), id })
@@ -107,6 +108,7 @@ pub(crate) async fn change(
     Path(id): Path<UserId>,
     Body(Changes { scopes, disabled }): Body<Changes>,
 ) -> Result<Json<Shown>, Problem> {
+    let caller = caller.recently_proven(&api)?;
     let patch = UserPatch { scopes, disabled };
     Ok(Json(shown(api.engine.change_user(&caller, caller.scopes(), id, patch).await?)))
 }
@@ -117,6 +119,7 @@ pub(crate) async fn reset(
     caller: Caller<Admin>,
     Path(id): Path<UserId>,
 ) -> Result<Json<Invitation>, Problem> {
+    let caller = caller.recently_proven(&api)?;
     let (user, token) = api.engine.reset_user(&caller, caller.scopes(), id).await?;
     Ok(Json(invitation(user, &token)))
 }

@@ -4,7 +4,6 @@
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
@@ -19,7 +18,7 @@ use super::page::{self, Failure};
 use super::preferences::Preferences;
 use crate::api::Api;
 use crate::api::authorize::by_session;
-use crate::api::caller::{Authenticated, Needs};
+use crate::api::caller::{Authenticated, Needs, RECENT};
 
 /// What pages know of whoever asks.
 #[derive(Debug)]
@@ -32,9 +31,6 @@ pub(super) struct Look {
     /// The path asked for.
     pub(super) path: String,
 }
-
-/// For how long after a person proved who they are they may do what is grave: see a secret, change one.
-const RECENT: Duration = Duration::from_secs(600);
 
 /// Lets through who has a session; others are sent to where one gets it, and from there back.
 pub(super) async fn admit(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Result<Response, Failure> {

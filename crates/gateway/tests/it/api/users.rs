@@ -10,7 +10,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 
 impl Gateway {
     /// A request of who has no key, with these headers.
-    async fn bare(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn bare(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         send(self.running.admin(), method, &format!("/api/v1{path}"), headers, body.as_bytes()).await
     }
 

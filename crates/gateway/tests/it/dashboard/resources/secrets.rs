@@ -53,6 +53,23 @@ async fn who_proved_themselves_long_ago_proves_it_again_first() {
     }
     let first = ada.submit_on(&page, ROTATE, &[]).await;
     assert_eq!(first.header("location"), Some(format!("{confirm}%2Fsecrets%2Frotate").as_str()));
+    let cookie = format!("hookward_session={}", ada.cookie("hookward_session").unwrap());
+    let headers = [("cookie", &*cookie), ("sec-fetch-site", "same-origin"), ("content-type", "application/json")];
+    let key = r#"{"name":"own","scopes":["reveal"]}"#;
+    let user = r#"{"email":"own@example.com","scopes":["reveal"]}"#;
+    let secrets = "/sources/github/secrets";
+    for (path, body) in [
+        (format!("{secrets}/1/reveal"), "{}"),
+        (format!("{secrets}/1/revoke"), r#"{"force":true}"#),
+        (format!("{secrets}/rotate"), "{}"),
+        (secrets.to_owned(), r#"{"secret":"a secret of the test's own"}"#),
+        ("/keys".to_owned(), key),
+        ("/users".to_owned(), user),
+    ] {
+        let answer = gateway.bare("POST", &path, &headers, body).await;
+        assert_eq!(answer.status, 403, "the API is no way round it: {path}");
+        assert!(answer.text().contains("too long ago"), "{path}: {}", answer.text());
+    }
     assert!(ada.page(PAGE).await.contains("Version 1"), "nothing was done");
     ada.prove_again().await;
     assert_eq!(revealed(&mut ada, PAGE, 1).await, GITHUB_SECRET);
