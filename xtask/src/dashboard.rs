@@ -17,8 +17,13 @@ use anyhow::Result;
 use crate::run::has_or_installs;
 
 /// The programs and Debian's packages that have them.
-const NEEDED: [(&str, &str); 4] =
-    [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("node", "nodejs"), ("npm", "npm")];
+const NEEDED: [(&str, &str); 5] = [
+    ("chromium", "chromium"),
+    ("chromedriver", "chromium-driver"),
+    ("faketime", "faketime"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+];
 
 /// How much is gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -75,6 +75,8 @@ impl Browser {
                 "--disable-background-networking", "--disable-component-update", "--disable-sync", "--lang=en-US",
                 "--force-color-profile=srgb", "--hide-scrollbars", profile,
             ],
+            // Nothing is saved.
+            "prefs": { "download_restrictions": 3 },
             "perfLoggingPrefs": { "enableNetwork": true, "enablePage": false },
         });
         let wanted = json!({
@@ -273,23 +275,30 @@ impl Browser {
         Ok(lines.as_array().context("a list of lines")?.iter().map(told).collect())
     }
 
-    /// The addresses of everything that was asked for over the network since the last time. A browser has pages and
-    /// pictures of its own.
-    pub fn requested(&self) -> Result<Vec<String>> {
+    /// What was asked for over the network since the last time, and how it was answered. A browser has pages and pictures of
+    /// its own.
+    pub fn traffic(&self) -> Result<Traffic> {
         let lines = self.post("/se/log", &json!({ "type": "performance" }))?;
-        let mut urls = Vec::new();
+        let mut traffic = Traffic::default();
         for line in lines.as_array().context("a list of lines")? {
             let message: Value = serde_json::from_str(line["message"].as_str().unwrap_or_default())?;
-            if message["message"]["method"] == "Network.requestWillBeSent" {
-                let url = message["message"]["params"]["request"]["url"].as_str().unwrap_or_default();
-                let is_its_own =
-                    ["chrome:", "chrome-untrusted:", "data:", "about:"].iter().any(|own| url.starts_with(own));
-                if !is_its_own {
-                    urls.push(url.to_owned());
+            let (method, told) = (&message["message"]["method"], &message["message"]["params"]);
+            let address = |of: &Value| Some(of["url"].as_str()?.to_owned()).filter(|url| !is_its_own(url));
+            if method == "Network.requestWillBeSent" {
+                let Some(url) = address(&told["request"]) else { continue };
+                let referer = told["request"]["headers"]["Referer"].as_str().filter(|referer| !referer.is_empty());
+                traffic.referers.extend(referer.map(str::to_owned));
+                traffic.requested.push(url);
+                // A redirect is told with the request that follows it.
+                if let Some(status) = told["redirectResponse"]["status"].as_u64() {
+                    traffic.answered.extend(address(&told["redirectResponse"]).map(|url| (url, status)));
                 }
+            } else if method == "Network.responseReceived" {
+                let Some(status) = told["response"]["status"].as_u64() else { continue };
+                traffic.answered.extend(address(&told["response"]).map(|url| (url, status)));
             }
         }
-        Ok(urls)
+        Ok(traffic)
     }
 
     fn find(&self, selector: &str) -> Result<String> {
@@ -314,6 +323,22 @@ impl Browser {
     fn post(&self, path: &str, body: &Value) -> Result<Value> {
         call(self.driver, "POST", &format!("/session/{}{path}", self.session), body)
     }
+}
+
+/// What went over the network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// The addresses that were asked for.
+    pub requested: Vec<String>,
+    /// The addresses that were answered, and the status.
+    pub answered: Vec<(String, u64)>,
+    /// From which pages requests said they came.
+    pub referers: Vec<String>,
+}
+
+/// Whether an address is none of the network's.
+fn is_its_own(url: &str) -> bool {
+    ["chrome:", "chrome-untrusted:", "data:", "about:"].iter().any(|own| url.starts_with(own))
 }
 
 /// Whether pages may run scripts.

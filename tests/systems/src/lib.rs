@@ -13,7 +13,7 @@ pub mod running;
 pub mod server;
 pub mod world;
 
-pub use browser::{Browser, Crashed, Scripts, Size};
+pub use browser::{Browser, Crashed, Scripts, Size, Traffic};
 pub use canary::Canary;
 pub use clock::MovableClock;
 pub use git::GitServer;

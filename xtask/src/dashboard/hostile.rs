@@ -1,14 +1,20 @@
-//! What strangers write, wherever a page shows it: text, and nothing else.
+//! What strangers write, wherever a page shows it: text, and nothing else. What they do is in `acts`.
+
+mod acts;
+mod elsewhere;
+mod stage;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::json;
-use systems::{Receiver, Reply, Size, github, world};
+use systems::{Receiver, Reply, Request, github, http, world};
 
-use super::rig::{Rig, SECRET};
+use super::rig::{EMAIL, PASSWORD, Rig, SECRET};
 use crate::bad_inputs::read;
+use acts::ACTS;
+use stage::{Stage, escaped};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,21 +41,26 @@ pub(super) fn run() -> Result<()> {
         reply
     };
     let receiver = Receiver::start_with(echo)?;
-    let rig = Rig::start(directory.path(), &receiver)?;
-    rig.browser.resize(Size { width: 1440, height: 900 })?;
-    rig.sign_in()?;
+    let mut stage = Stage::start(directory.path(), &receiver)?;
     let mut failed = 0;
-    for case in &cases {
-        let verdict = judge(&rig, case);
-        let mark = if verdict.is_ok() { "ok    " } else { "FAILED" };
-        println!("dashboard: {mark} {}: {}", case.id, case.why);
+    let mut tell = |id: &str, why: &str, verdict: Result<()>| {
+        println!("dashboard: {} {id}: {why}", if verdict.is_ok() { "ok    " } else { "FAILED" });
         if let Err(problem) = verdict {
             println!("           {problem:#}");
             failed += 1;
         }
+    };
+    stage.rig.sign_in()?;
+    for case in &cases {
+        tell(&case.id, &case.why, judge(&stage.rig, case));
     }
-    ensure!(failed == 0, "{failed} of {} cases failed", cases.len());
-    ensure!(rig.server.terminate()?.success(), "the gateway did not end in order");
+    for (id, why, act) in ACTS {
+        stage.rig.sign_in()?;
+        stage.rig.browser.console()?;
+        tell(id, why, act(&mut stage).and_then(|()| acts::is_well(&stage.rig, id)));
+    }
+    ensure!(failed == 0, "{failed} of {} cases failed", cases.len() + ACTS.len());
+    ensure!(stage.rig.server.terminate()?.success(), "the gateway did not end in order");
     Ok(())
 }
 
@@ -69,6 +80,8 @@ fn judge(rig: &Rig, case: &Case) -> Result<()> {
         deliveries.first().is_some_and(|delivery| delivery["state"] == "exhausted")
     };
     ensure!(world::until(Duration::from_secs(30), ended), "its delivery did not end");
+    written(rig, case, &header)?;
+    let asked = escaped(&case.value);
     let pages = [
         "/dashboard".to_owned(),
         "/dashboard/events".to_owned(),
@@ -76,19 +89,41 @@ fn judge(rig: &Rig, case: &Case) -> Result<()> {
         "/dashboard/sources/github".to_owned(),
         "/dashboard/destinations/ci".to_owned(),
         "/dashboard/audit".to_owned(),
+        "/dashboard/settings".to_owned(),
+        // What stands in an address stands in the fields of its page.
+        format!("/dashboard/events?type={asked}&id={asked}&source={asked}&body={asked}"),
+        format!("/dashboard/audit?actor={asked}&action={asked}"),
+        format!("/dashboard/confirm?next={asked}"),
     ];
-    let mut shown = false;
-    for page in &pages {
+    let mut shown = Vec::new();
+    for page in pages.iter().map(String::as_str) {
         rig.open(page)?;
-        rig.is_quiet().with_context(|| page.clone())?;
+        // What cannot be asked for is refused, which a browser notes.
+        let told = rig.browser.console()?;
+        let refused = |line: &String| page.contains('?') && line.contains("the server responded with a status of 422");
+        ensure!(told.iter().all(refused), "the console of {page} says {told:?}");
+        rig.is_quiet().with_context(|| page.to_owned())?;
         let ran = rig.browser.run("return window.__pwned !== undefined || parent.__pwned !== undefined", &[])?;
         ensure!(ran == false, "{page}: it ran");
-        let made = "return document.querySelectorAll('main script, main iframe, main img, main [onload], main [onerror], \
+        let made = "return document.querySelectorAll('main script, main iframe, main img:not([src^=\"/dashboard/assets/\"]), main [onload], main [onerror], \
                     main a[href^=\"javascript:\"], main a[href^=\"data:\"]').length";
         ensure!(rig.browser.run(made, &[])? == 0, "{page}: it became markup");
-        shown |=
-            rig.browser.run("return document.body.textContent", &[])?.as_str().unwrap_or_default().contains(&*header);
+        if rig.browser.run("return document.body.textContent", &[])?.as_str().unwrap_or_default().contains(&*header) {
+            shown.push(page.split('?').next().unwrap_or_default());
+        }
     }
-    ensure!(shown, "no page shows it at all");
+    for page in [pages[2].as_str(), "/dashboard/audit", "/dashboard/settings"] {
+        ensure!(shown.contains(&page), "{page} does not show it; {shown:?} do");
+    }
+    Ok(())
+}
+
+/// What people write: why they look at a secret, and what their browser is called.
+fn written(rig: &Rig, case: &Case, header: &str) -> Result<()> {
+    rig.post("/sources/github/secrets/1/reveal", &json!({ "reason": case.value }))?;
+    let login = Request::post("/api/v1/login").header("Content-Type", "application/json").header("User-Agent", header);
+    let login = login.body(json!({ "email": EMAIL, "password": PASSWORD }).to_string().as_bytes());
+    let answer = http::send(rig.server.admin, &login)?;
+    ensure!(answer.status == 200, "signing in: {} {}", answer.status, answer.text());
     Ok(())
 }

@@ -1,67 +1,79 @@
-//! The pictures of the README: the main pages with something to see on them, in the light and in the dark.
+//! The pictures of the README: the main pages after a day with something to see, in the light and in the dark.
 
-use std::time::Duration;
+mod day;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
-use systems::{Receiver, Size, github, world};
+use systems::{Browser, MovableClock, Size};
 
-use super::rig::{Rig, SECRET};
-use crate::run::root;
+use super::rig::Rig;
+use crate::run::{has_or_installs, root};
+use day::Day;
 
-const WINDOW: Size = Size { width: 1280, height: 860 };
+/// The most that a picture may have, in bytes: they are in the repository.
+const PICTURE_MAX: usize = 150 << 10;
+
+/// A page, how high the window is, and what is clicked on before.
+struct Picture {
+    name: &'static str,
+    path: String,
+    height: u32,
+    click: Option<&'static str>,
+}
 
 /// Writes `docs/pictures/PAGE-THEME.png`.
 pub(super) fn run() -> Result<()> {
+    if !has_or_installs("dashboard", "pngquant", "pngquant")? {
+        return Ok(());
+    }
     let directory = tempfile::tempdir()?;
-    // One in five deliveries fails, as somebody's do.
-    let receiver = Receiver::start(|received| if received.body().len().is_multiple_of(5) { 503 } else { 200 })?;
-    let rig = Rig::start(directory.path(), &receiver)?;
-    let event = fill(&rig)?;
-    rig.browser.resize(WINDOW)?;
+    let mut clock = MovableClock::new(directory.path())?;
+    let (mut day, rig) = Day::start(directory.path(), &clock, Browser::start(directory.path())?)?;
+    let event = day.go_by(&rig, &mut clock)?;
     rig.sign_in()?;
-    let pages = [
-        ("overview", "/dashboard?span=1h".to_owned()),
-        ("events", "/dashboard/events".to_owned()),
-        ("event", format!("/dashboard/events/{event}")),
-        ("source", "/dashboard/sources/github".to_owned()),
+    let picture = |name, path: &str, height, click| Picture { name, path: path.to_owned(), height, click };
+    let pictures = [
+        picture("overview", "/dashboard?range=24h", 1000, None),
+        picture("events", "/dashboard/events", 800, None),
+        picture("event", &format!("/dashboard/events/{event}"), 1100, None),
+        picture("source", "/dashboard/sources/github", 900, None),
+        picture("rotate", "/dashboard/sources/stripe#secrets", 800, Some("#secrets [data-dialog=rotate]")),
+        picture("destination", "/dashboard/destinations/billing", 900, None),
     ];
     let place = root().join("docs/pictures");
     std::fs::create_dir_all(&place)?;
-    for (name, path) in &pages {
+    for picture in &pictures {
         for theme in ["light", "dark"] {
-            rig.browser.prefer(theme)?;
-            rig.open(path)?;
-            rig.browser.wait_for("main h1")?;
-            std::fs::write(place.join(format!("{name}-{theme}.png")), rig.browser.screenshot()?)?;
+            let png = small(&take(&rig, picture, theme)?)?;
+            ensure!(png.len() <= PICTURE_MAX, "{} has {} bytes", picture.name, png.len());
+            std::fs::write(place.join(format!("{}-{theme}.png", picture.name)), png)?;
         }
     }
-    println!("dashboard: {} pictures in docs/pictures", pages.len() * 2);
-    ensure!(rig.server.terminate()?.success(), "the gateway did not end in order");
-    Ok(())
+    println!("dashboard: {} pictures in docs/pictures", pictures.len() * 2);
+    rig.end().map(drop)
 }
 
-/// Something to see. Gives the id of an event whose delivery failed.
-fn fill(rig: &Rig) -> Result<String> {
-    let kinds = ["push", "pull_request", "issues", "release", "check_run"];
-    for number in 0..48_usize {
-        let body = json!({
-            "ref": "refs/heads/main", "repository": { "full_name": "acme/shop" }, "pusher": { "name": "ana" },
-            "note": "x".repeat(number * 7 % 40),
-        });
-        let body = body.to_string();
-        let key = if number % 9 == 8 { "a secret that was rotated" } else { SECRET };
-        let id = format!("72d3162e-cc78-11e3-81ab-4c9367dc{:04}", number - usize::from(number % 11 == 10));
-        let event = github::event(kinds[number % 5], "/in/github", key.as_bytes(), &id, body.as_bytes());
-        rig.server.public(&event)?;
+fn take(rig: &Rig, picture: &Picture, theme: &str) -> Result<Vec<u8>> {
+    rig.browser.resize(Size { width: 1280, height: picture.height })?;
+    rig.browser.prefer(theme)?;
+    rig.open("/dashboard/settings")?;
+    rig.open(&picture.path)?;
+    rig.browser.wait_for("main h1")?;
+    if let Some(opener) = picture.click {
+        rig.browser.click(opener)?;
     }
-    let mut failed = None;
-    let ended = || {
-        let exhausted = rig.server.list("/api/v1/deliveries?state=exhausted").unwrap_or_default();
-        failed = exhausted.first().and_then(|delivery| Some(delivery["event"].as_str()?.to_owned()));
-        let outstanding = rig.server.list("/api/v1/deliveries?state=pending").unwrap_or_default();
-        failed.is_some() && outstanding.is_empty()
-    };
-    world::until(Duration::from_secs(30), ended);
-    failed.context("no delivery failed")
+    rig.browser.screenshot()
+}
+
+/// The same picture with fewer colours: pages have few.
+fn small(png: &[u8]) -> Result<Vec<u8>> {
+    let mut command = Command::new("pngquant");
+    command.args(["--speed", "1", "--strip", "--quality", "70-95", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().context("cannot start pngquant")?;
+    child.stdin.take().context("standard input was asked for")?.write_all(png)?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "pngquant ended with {}", output.status);
+    Ok(output.stdout)
 }

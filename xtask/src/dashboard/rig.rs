@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use systems::{Browser, Hookward, Receiver, Request, Scripts, Setup, Size, github};
+use systems::{Browser, Hookward, Receiver, Request, Scripts, Setup, Size, Traffic, github};
 
 use super::panel::Panel;
 
@@ -41,13 +41,15 @@ pub(super) fn config(receiver: &Receiver) -> String {
     )
 }
 
-/// Fails when the browser was told of an error since the last time, or asked anybody but the gateway for something.
+/// Fails when the browser was told of an error since the last time, asked anybody but the gateway for
+/// something, or told anybody where it came from.
 pub(super) fn is_quiet(browser: &Browser, origin: &str) -> Result<()> {
     let told = browser.console()?;
     ensure!(told.is_empty(), "the console of {} says {told:?}", browser.url()?);
-    let requested = browser.requested()?;
+    let Traffic { requested, referers, .. } = browser.traffic()?;
     let elsewhere: Vec<_> = requested.iter().filter(|url| !url.starts_with(origin)).collect();
     ensure!(elsewhere.is_empty(), "{} asked for {elsewhere:?}", browser.url()?);
+    ensure!(referers.is_empty(), "{} told where it comes from: {referers:?}", browser.url()?);
     Ok(())
 }
 
@@ -121,7 +123,7 @@ impl Rig {
         self.browser.open(&format!("{}{path}", self.origin))
     }
 
-    /// Fails when the browser was told of an error since the last time, or asked anybody but the gateway for something.
+    /// Fails when the browser was told of an error since the last time, asked anybody but the gateway for something.
     pub(super) fn is_quiet(&self) -> Result<()> {
         is_quiet(&self.browser, &self.origin)
     }
