@@ -145,8 +145,23 @@ fn cargo_with_everything(command: &str, arguments: &[&str]) -> Result<()> {
 
 /// What tests start besides the product. The others need programs of their own and say so.
 fn programs() -> Result<()> {
-    for program in ["curl", "faketime", "git", "openssl"] {
-        has_or_installs("tests", program, program)?;
+    const NEEDED: [(&str, &str); 12] = [
+        ("curl", "curl"),
+        ("faketime", "faketime"),
+        ("git", "git"),
+        ("openssl", "openssl"),
+        // What verifies deliveries in each language; mono stands in for .NET, which Debian does not have.
+        ("node", "nodejs"),
+        ("python3", "python3"),
+        ("php", "php-cli"),
+        ("ruby", "ruby"),
+        ("go", "golang-go"),
+        ("javac", "default-jdk-headless"),
+        ("mcs", "mono-mcs"),
+        ("mono", "mono-runtime"),
+    ];
+    for (program, package) in NEEDED {
+        has_or_installs("tests", program, package)?;
     }
     Ok(())
 }
