@@ -159,6 +159,9 @@ impl<'d> Plan<'d> {
             if !signed.query.is_empty() {
                 return Err(format!("scheme `{name}` would sign in the url, and deliveries are signed in headers"));
             }
+            if signed.body.is_some() {
+                return Err(format!("scheme `{name}` would sign in the body, and deliveries are signed in headers"));
+            }
             // Two schemes may write one header, to which they then give one value.
             for (header, value) in signed.headers {
                 if !signature.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(&header)) {

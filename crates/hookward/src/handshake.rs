@@ -8,19 +8,24 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::content::Content;
 use crate::encoding::Encoding;
 use crate::key::Key;
 use crate::message::Message;
 use crate::place::{Fault, Place};
+use crate::proof::Conditions;
 use crate::refusal::Refusal;
 use crate::scheme::Scheme;
 use crate::secret::Secret;
-use crate::template::{Content, Template};
+use crate::template::Template;
 use crate::url;
 use crate::verify::Verified;
 
 /// The longest challenge that is answered, in bytes.
 pub const MAX_CHALLENGE: usize = 1024;
+
+/// The largest body of an unproven request that is looked into for a handshake, in bytes.
+pub const MAX_HANDSHAKE_BODY: usize = 8 * 1024;
 
 /// What to answer a provider that asks, always with status 200. Nothing in it is markup: send it with `nosniff`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,52 +47,74 @@ pub struct Handshake {
 pub(crate) struct Rule {
     method: String,
     signed: bool,
-    when: Vec<(Place, String)>,
+    when: Conditions,
     token: Option<Place>,
-    challenge: Place,
+    challenge: Option<Place>,
     adopt: bool,
     answer: Answer,
 }
 
-/// A `[[handshake]]` table as it is written.
+/// A `[[handshake]]` table: a question with which a provider makes sure of an endpoint, and its answer.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct RawRule {
+pub(crate) struct RawRule {
     /// The method of the request.
     method: String,
-    /// Whether the request is proven like any other. Only then is its body looked into.
+    /// Whether the request is proven like any other. Of one that is not, a body is looked into only if it is small.
     #[serde(default)]
     signed: bool,
-    /// What else stands where.
+    /// What else stands where: a text, or `*` for anything; `body = ""` for an empty body.
     #[serde(default)]
-    when: BTreeMap<String, String>,
+    when: Conditions,
     /// Where the handshake token stands that operator and provider agreed on.
     token: Option<Place>,
-    /// Where the text stands that is asked with.
-    challenge: Place,
+    /// Where the text stands that is asked with. Without one the answer is always the same.
+    challenge: Option<Place>,
     /// Whether the challenge is the secret from now on.
     #[serde(default)]
     adopt: bool,
+    /// What is answered, always with status 200; nothing but that where it is left out.
+    #[serde(default)]
     answer: RawAnswer,
 }
 
-/// Exactly one of them. In each text `{challenge}` is the challenge, and `{hmac:ENCODING}` its signature under the secret.
-#[derive(Deserialize)]
+/// At most one of them. In each text `{challenge}` is the challenge, and `{hmac:hex}` or `{hmac:base64}` its signature under the secret.
+#[derive(Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct RawAnswer {
     /// The body.
     text: Option<String>,
-    /// The members of a JSON object.
-    json: Option<BTreeMap<String, String>>,
+    /// The members of a JSON object: texts, or numbers.
+    json: Option<BTreeMap<String, Member>>,
     /// Headers of an answer without a body.
     header: Option<BTreeMap<String, String>>,
 }
 
+/// A member of a JSON object.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(untagged)]
+enum Member {
+    /// A number as it is.
+    Number(i64),
+    /// A text in which parts are named.
+    Text(String),
+}
+
 #[derive(Clone, Debug)]
 enum Answer {
+    Empty,
     Text(Vec<Piece>),
-    Json(Vec<(String, Vec<Piece>)>),
+    Json(Vec<(String, Written)>),
     Header(Vec<(String, Vec<Piece>)>),
+}
+
+#[derive(Clone, Debug)]
+enum Written {
+    Number(i64),
+    Text(Vec<Piece>),
 }
 
 #[derive(Clone, Debug)]
@@ -101,21 +128,27 @@ impl TryFrom<RawRule> for Rule {
     type Error = String;
 
     fn try_from(raw: RawRule) -> Result<Self, String> {
-        let when = raw.when.into_iter().map(|(place, is)| Ok((Place::try_from(place)?, is)));
-        let when = when.collect::<Result<Vec<(Place, String)>, String>>()?;
-        let fits = |place: &Place| match place {
-            Place::Header(_) | Place::Query(_) => true,
-            Place::Json(_) => raw.signed,
-            Place::Authorization(_) | Place::Signature(_) => false,
-        };
-        if !when.iter().map(|(place, _)| place).chain(&raw.token).chain([&raw.challenge]).all(fits) {
-            return Err("a handshake reads places of kind header or query, and if it is `signed` also json".into());
+        let fits =
+            |place: &Place| matches!(place, Place::Header(_) | Place::Query(_) | Place::Form(_) | Place::Json(_));
+        let asks = |place: &Place| fits(place) || *place == Place::Body;
+        if !raw.token.iter().chain(&raw.challenge).all(fits) || !raw.when.0.iter().all(|(place, _)| asks(place)) {
+            return Err("a handshake reads places of kind header, query, form or json, and `when` also the body".into());
+        }
+        let looks = matches!(raw.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+        if raw.challenge.is_none() && raw.when.0.is_empty() && !looks {
+            return Err("a handshake needs a `challenge` or `when`, or the method GET, HEAD or OPTIONS".into());
+        }
+        if raw.challenge.is_none() && raw.adopt {
+            return Err("a handshake that does `adopt` needs a `challenge`".into());
         }
         if raw.signed && (raw.token.is_some() || raw.adopt) {
             return Err("a handshake that is `signed` has no `token` and does not `adopt`".into());
         }
         let answer = Answer::try_from(raw.answer)?;
-        let RawRule { method, signed, token, challenge, adopt, .. } = raw;
+        if raw.challenge.is_none() && answer.pieces().any(|piece| !matches!(piece, Piece::Literal(_))) {
+            return Err("the answer names a `challenge`, and the handshake has none".into());
+        }
+        let RawRule { method, signed, when, token, challenge, adopt, .. } = raw;
         Ok(Self { method, signed, when, token, challenge, adopt, answer })
     }
 }
@@ -128,8 +161,15 @@ impl TryFrom<RawAnswer> for Answer {
             texts.into_iter().map(|(name, text)| Ok((name, pieces(&text)?))).collect::<Result<Vec<_>, String>>()
         };
         match (raw.text, raw.json, raw.header) {
+            (None, None, None) => Ok(Self::Empty),
             (Some(text), None, None) => pieces(&text).map(Self::Text),
-            (None, Some(members), None) => all(members).map(Self::Json),
+            (None, Some(members), None) => {
+                let member = |(name, member)| match member {
+                    Member::Number(number) => Ok((name, Written::Number(number))),
+                    Member::Text(text) => Ok((name, Written::Text(pieces(&text)?))),
+                };
+                members.into_iter().map(member).collect::<Result<Vec<_>, String>>().map(Self::Json)
+            }
             (None, None, Some(headers)) => {
                 let is_name = |name: &String| {
                     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -139,8 +179,26 @@ impl TryFrom<RawAnswer> for Answer {
                     None => all(headers).map(Self::Header),
                 }
             }
-            _ => Err("a handshake's answer is one of `text`, `json` and `header`".into()),
+            _ => Err("a handshake's answer is at most one of `text`, `json` and `header`".into()),
         }
+    }
+}
+
+impl Answer {
+    fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        let texts: Vec<&Vec<Piece>> = match self {
+            Self::Empty => Vec::new(),
+            Self::Text(pieces) => vec![pieces],
+            Self::Header(headers) => headers.iter().map(|(_, pieces)| pieces).collect(),
+            Self::Json(members) => {
+                let texts = members.iter().filter_map(|(_, member)| match member {
+                    Written::Text(pieces) => Some(pieces),
+                    Written::Number(_) => None,
+                });
+                texts.collect()
+            }
+        };
+        texts.into_iter().flatten()
     }
 }
 
@@ -187,7 +245,8 @@ impl Scheme {
     ) -> Option<Result<Handshake, Refusal>> {
         let mut rules = self.handshakes().iter();
         let rule = rules.find(|rule| rule.signed == proof.is_some() && rule.is_asked_by(message))?;
-        match read(&rule.challenge, message) {
+        let Some(challenge) = &rule.challenge else { return Some(self.answer(rule, "", message, keys, token, proof)) };
+        match read(challenge, message) {
             Ok(None) => None,
             Ok(Some(challenge)) => Some(self.answer(rule, &challenge, message, keys, token, proof)),
             Err(_) => Some(Err(Refusal::ChallengeMalformed)),
@@ -238,12 +297,17 @@ impl Scheme {
         };
         let mut handshake = Handshake { content_type: None, headers: Vec::new(), body: String::new(), adopts: None };
         match &rule.answer {
+            Answer::Empty => {}
             Answer::Text(pieces) => {
                 handshake.content_type = Some("text/plain");
                 handshake.body = write(pieces)?;
             }
             Answer::Json(members) => {
-                let members: BTreeMap<String, String> = all(members)?.into_iter().collect();
+                let member = |(name, member): &(String, Written)| match member {
+                    Written::Number(number) => Ok((name.clone(), serde_json::Value::from(*number))),
+                    Written::Text(pieces) => Ok((name.clone(), serde_json::Value::from(write(pieces)?))),
+                };
+                let members: BTreeMap<_, _> = members.iter().map(member).collect::<Result<_, Refusal>>()?;
                 handshake.content_type = Some("application/json");
                 handshake.body = serde_json::to_string(&members).expect("texts can be written as JSON");
             }
@@ -257,15 +321,8 @@ impl Scheme {
 
     /// The challenge's signature under the key that proved the request, or else under the newest that can sign.
     fn hmac(&self, challenge: &str, keys: &[Key], proof: Option<&Verified<'_>>) -> Result<Vec<u8>, Refusal> {
-        let content = Content {
-            template: &Template::body(),
-            body: challenge.as_bytes(),
-            timestamp: "",
-            id: "",
-            method: "",
-            url: "",
-            form: &[],
-        };
+        let template = Template::body();
+        let content = Content::of_body(&template, challenge.as_bytes());
         let version = proof.map(Verified::key_version);
         let mut keys = keys.iter().filter(|key| version.is_none_or(|version| key.version() == version));
         let tag = keys.find_map(|key| key.material(self.shared_name(), 0)?.sign(content));
@@ -281,23 +338,25 @@ impl Scheme {
 
 impl Rule {
     fn is_asked_by(&self, message: &Message<'_>) -> bool {
-        self.method == message.method
-            && self.when.iter().all(|(place, is)| matches!(read(place, message), Ok(Some(found)) if found == *is))
+        let is_there = |(place, is): &(Place, String)| match place {
+            Place::Body => *message.body == *is.as_bytes(),
+            place => matches!(read(place, message), Ok(Some(found)) if is == "*" || found == *is),
+        };
+        // Of what nothing proves, no large body is looked into.
+        let looks_inside = |place: &Place| matches!(place, Place::Json(_) | Place::Form(_));
+        let mut places = self.when.0.iter().map(|(place, _)| place).chain(&self.challenge).chain(&self.token);
+        let is_small = self.signed || message.body.len() <= MAX_HANDSHAKE_BODY || !places.any(looks_inside);
+        self.method == message.method && is_small && self.when.0.iter().all(is_there)
     }
 
     /// Whether it signs what anybody asks it to.
     fn is_an_oracle(&self) -> bool {
-        let signs = |pieces: &[Piece]| pieces.iter().any(|piece| matches!(piece, Piece::Hmac(_)));
-        !self.signed
-            && match &self.answer {
-                Answer::Text(pieces) => signs(pieces),
-                Answer::Json(texts) | Answer::Header(texts) => texts.iter().any(|(_, pieces)| signs(pieces)),
-            }
+        !self.signed && self.answer.pieces().any(|piece| matches!(piece, Piece::Hmac(_)))
     }
 
     /// The places that hold a secret.
     pub(crate) fn credential_places(&self) -> impl Iterator<Item = &Place> {
-        self.token.iter().chain(Some(&self.challenge).filter(|_| self.adopt))
+        self.token.iter().chain(self.challenge.iter().filter(|_| self.adopt))
     }
 }
 

@@ -4,18 +4,25 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
+use p256::ecdsa;
 use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha512};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::content::Content;
+use crate::curve::{ed25519, ed25519_verifies, p256, p256_sign, p256_verifies};
 use crate::encoding::Encoding;
-use crate::proof::{Algorithm, KeySpec, Proof};
+use crate::pair::{self, Pair};
+use crate::proof::{Alg, Algorithm, KeyHash, KeySpec, Proof};
+#[cfg(feature = "rsa")]
+use crate::rsa::RsaKey;
 use crate::secret::Secret;
 use crate::signature::Found;
-use crate::template::Content;
+use crate::template::Template;
 
 /// The longest token, in bytes: what a sane header holds.
 pub const MAX_TOKEN: usize = 4096;
@@ -72,6 +79,20 @@ pub enum SecretError {
     /// Bytes that are no public key, or one under which anybody can sign.
     #[error("the public key is not a valid one")]
     BadPublicKey,
+    /// A key of another algorithm, or a text that is none.
+    #[error("the key is not {0}, in PEM, DER, JWK or the scheme's own encoding")]
+    OtherKind(&'static str),
+    /// A key that is too short to prove anything.
+    #[error("the key has {bits} bits, and needs at least {least}")]
+    WeakKey {
+        /// What was given.
+        bits: usize,
+        /// What it needs.
+        least: usize,
+    },
+    /// The library was built without its feature `rsa`.
+    #[error("this build has no rsa")]
+    NoRsa,
     /// The public half in a private key is not its own.
     #[error("the two halves of the private key do not belong together")]
     BadPrivateKey,
@@ -82,9 +103,18 @@ pub enum SecretError {
 pub(crate) enum Material {
     HmacSha1(Hmac<Sha1>),
     HmacSha256(Hmac<Sha256>),
+    HmacSha384(Hmac<Sha384>),
     HmacSha512(Hmac<Sha512>),
+    /// A secret that is hashed with the content.
+    Plain(Algorithm, Secret),
     Ed25519Public(Box<VerifyingKey>),
     Ed25519Private(Box<SigningKey>),
+    EcdsaPublic(Algorithm, Box<ecdsa::VerifyingKey>),
+    EcdsaPrivate(Algorithm, Box<ecdsa::SigningKey>),
+    #[cfg(feature = "rsa")]
+    Rsa(Algorithm, RsaKey),
+    /// One for each algorithm that a token may name.
+    Each(Vec<(Alg, Self)>),
     Token(Token),
 }
 
@@ -128,7 +158,7 @@ const PUBLIC_PREFIX: &str = "whpk_";
 
 /// Whether a secret may be set now. Stricter than what a key can be made of, because secrets that are in use stay usable.
 pub(crate) fn check_new(proof: &Proof, secret: &[u8]) -> Result<(), SecretError> {
-    if proof.algorithm == Algorithm::Ed25519 {
+    if proof.is_asymmetric() {
         return Ok(());
     }
     if secret.starts_with(PUBLIC_PREFIX.as_bytes()) {
@@ -147,17 +177,32 @@ impl fmt::Debug for Key {
 
 impl Material {
     fn derive(proof: &Proof, secret: &[u8]) -> Result<Self, SecretError> {
-        match proof.algorithm {
-            Algorithm::HmacSha1 => Ok(Self::HmacSha1(hmac(&key_bytes(&proof.key, secret)?))),
-            Algorithm::HmacSha256 => Ok(Self::HmacSha256(hmac(&key_bytes(&proof.key, secret)?))),
-            Algorithm::HmacSha512 => Ok(Self::HmacSha512(hmac(&key_bytes(&proof.key, secret)?))),
-            Algorithm::Ed25519 => ed25519(&proof.key, secret),
-            Algorithm::Token => Token::new(&sendable(&proof.key, secret)?).map(Self::Token),
+        if proof.alg.is_empty() {
+            return Self::of(proof.algorithm, &proof.key, secret);
+        }
+        let each = proof.alg.iter().map(|alg| Ok((*alg, Self::of(alg.algorithm(), &proof.key, secret)?)));
+        each.collect::<Result<_, SecretError>>().map(Self::Each)
+    }
+
+    fn of(algorithm: Algorithm, spec: &KeySpec, secret: &[u8]) -> Result<Self, SecretError> {
+        match algorithm {
+            Algorithm::HmacSha1 => Ok(Self::HmacSha1(hmac(&key_bytes(spec, secret)?))),
+            Algorithm::HmacSha256 => Ok(Self::HmacSha256(hmac(&key_bytes(spec, secret)?))),
+            Algorithm::HmacSha384 => Ok(Self::HmacSha384(hmac(&key_bytes(spec, secret)?))),
+            Algorithm::HmacSha512 => Ok(Self::HmacSha512(hmac(&key_bytes(spec, secret)?))),
+            Algorithm::Ed25519 => ed25519(spec, secret),
+            _ if algorithm.is_plain_hash() => {
+                let key = key_bytes(spec, secret)?;
+                Secret::new(key.as_slice()).map(|key| Self::Plain(algorithm, key)).map_err(|_| SecretError::Empty)
+            }
+            _ if algorithm.is_ecdsa() => p256(algorithm, spec, secret),
+            _ if algorithm.is_rsa() => rsa(algorithm, spec, secret),
             Algorithm::Basic if !secret.contains(&b':') => Err(SecretError::NoColon),
             Algorithm::Basic => {
-                let text = Zeroizing::new(Encoding::Base64.encode(&sendable(&proof.key, secret)?));
+                let text = Zeroizing::new(Encoding::Base64.encode(&sendable(spec, secret)?));
                 Token::new(text.as_bytes()).map(Self::Token)
             }
+            _ => Token::new(&sendable(spec, secret)?).map(Self::Token),
         }
     }
 
@@ -167,10 +212,57 @@ impl Material {
         match self {
             Self::HmacSha1(state) => is_any(state, content, proof, found),
             Self::HmacSha256(state) => is_any(state, content, proof, found),
+            Self::HmacSha384(state) => is_any(state, content, proof, found),
             Self::HmacSha512(state) => is_any(state, content, proof, found),
-            Self::Ed25519Public(key) => is_any_signed_by(key, content, proof, found),
-            Self::Ed25519Private(key) => is_any_signed_by(&key.verifying_key(), content, proof, found),
-            Self::Token(_) => None,
+            Self::Plain(algorithm, secret) => {
+                let mut expected = None;
+                let mut any = Choice::from(0);
+                let hash = || plain(*algorithm, Content { secret: secret.expose(), ..content });
+                proof.each_tag(found, |sent| any |= equal(sent, expected.get_or_insert_with(hash)));
+                expected.map(|_| any.into())
+            }
+            Self::Token(_) | Self::Each(_) => None,
+            pair => {
+                let mut signed = None;
+                let mut any = false;
+                proof.each_tag(found, |sent| {
+                    any |= pair.verifies(signed.get_or_insert_with(|| content.to_vec()), sent);
+                });
+                signed.map(|_: Vec<u8>| any)
+            }
+        }
+    }
+
+    /// Whether the signature is that of these bytes.
+    pub(crate) fn verifies(&self, signed: &[u8], sent: &[u8]) -> bool {
+        match self {
+            Self::Ed25519Public(key) => ed25519_verifies(key, signed, sent),
+            Self::Ed25519Private(key) => ed25519_verifies(&key.verifying_key(), signed, sent),
+            Self::EcdsaPublic(algorithm, key) => p256_verifies(*algorithm, key, signed, sent),
+            Self::EcdsaPrivate(algorithm, key) => p256_verifies(*algorithm, key.verifying_key(), signed, sent),
+            #[cfg(feature = "rsa")]
+            Self::Rsa(_, key) => key.verifies(signed, sent),
+            Self::HmacSha1(_) | Self::HmacSha256(_) | Self::HmacSha384(_) | Self::HmacSha512(_) => {
+                let expected = self.sign(Content::of_body(&Template::body(), signed));
+                expected.is_some_and(|expected| equal(sent, &expected).into())
+            }
+            Self::Plain(..) | Self::Token(_) | Self::Each(_) => false,
+        }
+    }
+
+    /// The key for this algorithm of a token.
+    pub(crate) fn for_alg(&self, name: &str) -> Option<(Alg, &Self)> {
+        match self {
+            Self::Each(each) => each.iter().find(|(alg, _)| alg.name() == name).map(|(alg, key)| (*alg, key)),
+            _ => None,
+        }
+    }
+
+    /// The key for the first algorithm of a token, which is the one that is sent.
+    pub(crate) fn first_alg(&self) -> Option<(Alg, &Self)> {
+        match self {
+            Self::Each(each) => each.first().map(|(alg, key)| (*alg, key)),
+            _ => None,
         }
     }
 
@@ -189,9 +281,14 @@ impl Material {
         match self {
             Self::HmacSha1(state) => Some(tag(state, content).to_vec()),
             Self::HmacSha256(state) => Some(tag(state, content).to_vec()),
+            Self::HmacSha384(state) => Some(tag(state, content).to_vec()),
             Self::HmacSha512(state) => Some(tag(state, content).to_vec()),
+            Self::Plain(algorithm, secret) => Some(plain(*algorithm, Content { secret: secret.expose(), ..content })),
             Self::Ed25519Private(key) => Some(key.sign(&content.to_vec()).to_bytes().to_vec()),
-            Self::Ed25519Public(_) | Self::Token(_) => None,
+            Self::EcdsaPrivate(algorithm, key) => p256_sign(*algorithm, key, &content.to_vec()),
+            #[cfg(feature = "rsa")]
+            Self::Rsa(algorithm, key) => key.sign(*algorithm, &content.to_vec()),
+            Self::Ed25519Public(_) | Self::EcdsaPublic(..) | Self::Token(_) | Self::Each(_) => None,
         }
     }
 
@@ -239,18 +336,24 @@ fn equal(one: &[u8], other: &[u8]) -> Choice {
         .fold(same_len & rest.ct_eq(other_rest), |equal, (one, other)| equal & word(one).ct_eq(&word(other)))
 }
 
-fn is_any_signed_by(key: &VerifyingKey, content: Content<'_>, proof: &Proof, found: &Found<'_>) -> Option<bool> {
-    let mut signed = None;
-    let mut any = false;
-    proof.each_tag(found, |sent| {
-        let signed: &Vec<u8> = signed.get_or_insert_with(|| content.to_vec());
-        any |= Signature::from_slice(sent).is_ok_and(|signature| key.verify_strict(signed, &signature).is_ok());
-    });
-    signed.map(|_| any)
+/// The hash of a content that holds the secret.
+fn plain(algorithm: Algorithm, content: Content<'_>) -> Vec<u8> {
+    fn hash<D: Digest>(content: Content<'_>) -> Vec<u8> {
+        let mut state = D::new();
+        content.feed(|piece| state.update(piece));
+        state.finalize().to_vec()
+    }
+    match algorithm {
+        Algorithm::Md5 => hash::<Md5>(content),
+        Algorithm::Sha1 => hash::<Sha1>(content),
+        Algorithm::Sha384 => hash::<Sha384>(content),
+        Algorithm::Sha512 => hash::<Sha512>(content),
+        _ => hash::<Sha256>(content),
+    }
 }
 
 /// The key's bytes: prefix off, then decoded.
-fn key_bytes(spec: &KeySpec, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+pub(crate) fn key_bytes(spec: &KeySpec, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     let mut text = secret;
     if let Some(prefix) = &spec.prefix {
         text = text.strip_prefix(prefix.as_bytes()).ok_or_else(|| SecretError::PrefixMissing(prefix.clone()))?;
@@ -261,38 +364,43 @@ fn key_bytes(spec: &KeySpec, secret: &[u8]) -> Result<Zeroizing<Vec<u8>>, Secret
     if let Some(prefix) = spec.refused_prefix.as_ref().filter(|prefix| text.starts_with(prefix.as_bytes())) {
         return Err(SecretError::PrefixRefused(prefix.clone()));
     }
-    decode(spec.encoding, text)
+    let bytes = decode(spec.encoding, text)?;
+    Ok(match spec.hash {
+        None => bytes,
+        Some(KeyHash::Sha1) => Zeroizing::new(Sha1::digest(&bytes).to_vec()),
+        Some(KeyHash::Sha256) => Zeroizing::new(Sha256::digest(&bytes).to_vec()),
+    })
 }
 
-fn decode(encoding: Option<Encoding>, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+pub(crate) fn decode(encoding: Option<Encoding>, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     let bytes = match encoding {
         None => text.to_vec(),
-        Some(Encoding::Hex) => Encoding::Hex.decode_key(text).ok_or(SecretError::NotDecodable("hex"))?,
+        Some(Encoding::Hex | Encoding::HexUpper) => {
+            Encoding::Hex.decode_key(text).ok_or(SecretError::NotDecodable("hex"))?
+        }
         Some(base64) => base64.decode_key(text).ok_or(SecretError::NotDecodable("base64"))?,
     };
     if bytes.is_empty() { Err(SecretError::Empty) } else { Ok(Zeroizing::new(bytes)) }
 }
 
-fn ed25519(spec: &KeySpec, secret: &[u8]) -> Result<Material, SecretError> {
-    let private = spec.private_prefix.as_ref().and_then(|prefix| secret.strip_prefix(prefix.as_bytes()));
-    if let Some(text) = private {
-        return ed25519_private(&decode(spec.encoding, text)?).map(|key| Material::Ed25519Private(Box::new(key)));
-    }
-    let bytes = key_bytes(spec, secret)?;
-    let found = bytes.len();
-    let bytes = <&[u8; 32]>::try_from(bytes.as_slice());
-    let bytes = bytes.map_err(|_| SecretError::WrongLength { expected: "32", found })?;
-    let key = VerifyingKey::from_bytes(bytes).map_err(|_| SecretError::BadPublicKey)?;
-    if key.is_weak() { Err(SecretError::BadPublicKey) } else { Ok(Material::Ed25519Public(Box::new(key))) }
+/// Whichever key the secret is, as PEM, JWK or DER in the scheme's encoding.
+pub(crate) fn pair(spec: &KeySpec, secret: &[u8], wanted: &'static str) -> Result<Pair, SecretError> {
+    let pair = match Pair::from_text(secret) {
+        Some(pair) => pair,
+        None => Pair::from_der(&key_bytes(spec, secret)?),
+    };
+    pair.ok_or(SecretError::OtherKind(wanted))
 }
 
-/// A private key is its seed, or its seed followed by the public key.
-fn ed25519_private(bytes: &[u8]) -> Result<SigningKey, SecretError> {
-    if let Ok(pair) = <&[u8; 64]>::try_from(bytes) {
-        return SigningKey::from_keypair_bytes(pair).map_err(|_| SecretError::BadPrivateKey);
-    }
-    let seed = <&[u8; 32]>::try_from(bytes);
-    seed.map(SigningKey::from_bytes).map_err(|_| SecretError::WrongLength { expected: "32 or 64", found: bytes.len() })
+#[cfg(feature = "rsa")]
+fn rsa(algorithm: Algorithm, spec: &KeySpec, secret: &[u8]) -> Result<Material, SecretError> {
+    let pair = pair(spec, secret, "an RSA key")?;
+    RsaKey::new(algorithm, &pair).map(|key| Material::Rsa(algorithm, key))
+}
+
+#[cfg(not(feature = "rsa"))]
+fn rsa(_: Algorithm, _: &KeySpec, _: &[u8]) -> Result<Material, SecretError> {
+    Err(SecretError::NoRsa)
 }
 
 /// The bytes of a token that a header could carry and give back unchanged.
@@ -309,12 +417,25 @@ impl Token {
     }
 }
 
-/// A new secret in the provider's own format from handed-in entropy.
+/// A new secret in the provider's own format from handed-in entropy. A pair whose format nobody says is made in PEM; none of RSA.
 pub(crate) fn generate(proof: &Proof, fill: &mut dyn FnMut(&mut [u8])) -> Option<Secret> {
-    let spec = proof.key.generate.as_ref()?;
+    let algorithm = proof.alg.first().map_or(proof.algorithm, |alg| alg.algorithm());
+    let Some(spec) = &proof.key.generate else {
+        let mut number = Zeroizing::new([0; 32]);
+        if algorithm == Algorithm::Ed25519 {
+            fill(number.as_mut());
+            return Secret::new(pair::ed25519_pem(number.as_ref()).as_bytes()).ok();
+        }
+        if algorithm.is_ecdsa() {
+            fill(number.as_mut());
+            ecdsa::SigningKey::from_slice(number.as_ref()).ok()?;
+            return Secret::new(pair::p256_pem(number.as_ref()).as_bytes()).ok();
+        }
+        return None;
+    };
     let mut entropy = Zeroizing::new(vec![0; spec.bytes]);
     fill(&mut entropy);
-    if proof.algorithm == Algorithm::Ed25519 {
+    if algorithm == Algorithm::Ed25519 {
         let seed = <&[u8; 32]>::try_from(entropy.as_slice()).expect("checked when the scheme was read");
         let pair = Zeroizing::new(SigningKey::from_bytes(seed).to_keypair_bytes().to_vec());
         return Secret::new(format!("{}{}", spec.prefix, spec.encoding.encode(&pair))).ok();

@@ -128,17 +128,26 @@
 //! - **Two readings of one request.** A timestamp is ASCII digits. A query parameter is decoded exactly once. Header and query are not both taken.
 //! - **A signature made to order.** A handshake that comes unsigned and is answered with a signature is answered for a bare text only,
 //!   and no bare text is believed as a body of such a scheme.
+//! - **A token that chooses.** What a JSON Web Token's header may name is a list in the scheme, of one kind of key; `none` is in none, and a
+//!   token that asks for an extension is refused.
+//! - **One value in two places.** What is signed of a header, form, query or JSON body occurs once, or the request is refused; it may not hold
+//!   the text that ends it in the signed bytes.
+//! - **A part taken for the whole.** [`Binds`] says whether the whole body is covered, a part, or nothing; a CRC covers nothing.
+//! - **A weak proof taken for a strong one.** [`Verified::is_weak`] tells of plain hashes over the secret and of RSA with SHA-1.
+//!   An RSA key has at least 2048 bits.
 //! - **Exhaustion.** At most [`MAX_SIGNATURES`] signatures, [`MAX_ASYMMETRIC_SIGNATURES`] and [`MAX_FORM_FIELDS`] are looked at; the body is hashed once for each live key; JSON is looked into
-//!   only after the proof, without recursion.
+//!   only after the proof, without recursion; or, where a value of it is itself signed, up to [`MAX_HINT_SCAN`] and [`MAX_ITEMS`].
 //! - **Leaking.** A [`Refusal`] never holds a secret or the signature that was expected. [`Scheme::credential_headers`] and
 //!   [`Scheme::credential_query`] name the places to redact before a request is stored.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub use handshake::{Handshake, MAX_CHALLENGE};
+pub use handshake::{Handshake, MAX_CHALLENGE, MAX_HANDSHAKE_BODY};
 pub use hint::{Hint, HintError, MAX_HINT, MAX_HINT_DEPTH, MAX_HINT_SCAN, json_text};
+pub use jwt::MAX_JWT;
 pub use key::{Key, MAX_TOKEN, SecretError};
 pub use message::{Draft, Headers, Message};
+pub use parameter::{MAX_PARAMETER, ParameterError};
 pub use recipe::{Piece, Recipe, RecipeAlgorithm, RecipeEncoding, RecipePlace, RecipeTime};
 pub use refusal::Refusal;
 pub use replay::{Admission, ReplayGuard, ReplayKey, Ticket};
@@ -149,27 +158,36 @@ pub use signature::{MAX_ASYMMETRIC_SIGNATURES, MAX_SIGNATURES};
 pub use time::UnixTime;
 pub use url::MAX_FORM_FIELDS;
 pub use verifier::{Verifier, VerifierError};
-pub use verify::{Binds, Verified};
+pub use verify::{Binds, MAX_ITEMS, Verified};
 
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod axum;
 pub mod catalog;
+mod check;
+mod content;
+mod curve;
 mod encoding;
 pub mod explain;
+mod filter;
 pub mod guide;
 mod handshake;
 mod hint;
 #[cfg(feature = "http")]
 mod http;
 mod json;
+mod jwt;
 mod key;
 mod message;
+mod pair;
+mod parameter;
 mod place;
 mod proof;
 mod recipe;
 mod refusal;
 mod replay;
+#[cfg(feature = "rsa")]
+mod rsa;
 mod scheme;
 mod secret;
 mod sign;

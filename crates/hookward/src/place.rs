@@ -4,26 +4,48 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use crate::hint::MAX_HINT_SCAN;
 use crate::json;
 use crate::message::Message;
+use crate::signature::MAX_SIGNATURES;
+use crate::url;
 
 /// The longest JSON pointer, in reference tokens.
 pub(crate) const MAX_POINTER: usize = 16;
 
-/// A place in a request, written `header:NAME`, `authorization:SCHEME`, `query:NAME`, `json:/POINTER` or `signature:NAME`.
+/// How many headers of a numbered family are looked at: one more than may carry a signature.
+const MAX_NUMBERED: usize = MAX_SIGNATURES + 1;
+
+/// What stands for the number in the name of a numbered header.
+const NUMBER: &str = "{n}";
+
+/// A place in a request, written `header:NAME`, `authorization:SCHEME`, `query:NAME`, `form:NAME`, `json:/POINTER`, `signature:NAME`,
+/// `claim:NAME` or `body`.
+///
+/// `header:NAME-{n}` is a family of headers, numbered from 1. `signature:NAME` is the entry `NAME=` of the list that the signature stands
+/// in, `signature:#N` its `N`th entry. `claim:NAME` is a claim of the token that proves the request.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(try_from = "String")]
 pub(crate) enum Place {
     /// A header's whole value.
     Header(String),
+    /// Headers that are numbered from 1; their names.
+    Numbered(Vec<String>),
     /// The credentials of this scheme in the `Authorization` header.
     Authorization(String),
     /// A query parameter.
     Query(String),
-    /// A value in a JSON body; read only after the body is proven.
+    /// A field of a URL-encoded form.
+    Form(String),
+    /// A value in a JSON body; read only after the body is proven, but where it is itself signed or a signature.
     Json(Vec<String>),
-    /// The entry `NAME=` of the list that the signature stands in.
+    /// The entry `NAME=` of the list that the signature stands in, or by its number.
     Signature(String),
+    /// A claim of the token that proves the request.
+    Claim(String),
+    /// The whole body.
+    Body,
 }
 
 /// What is wrong with what stands in a place. Its owner turns this into the refusal that says of what.
@@ -35,12 +57,16 @@ pub(crate) enum Fault {
 }
 
 const KINDS: &str = "unknown place `";
-const EXPECTED: &str = "`, expected one of `header`, `authorization`, `query`, `json`, `signature`";
+const EXPECTED: &str =
+    "`, expected one of `header`, `authorization`, `query`, `form`, `json`, `signature`, `claim`, `body`";
 
 impl TryFrom<String> for Place {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
+        if text == "body" {
+            return Ok(Self::Body);
+        }
         let (kind, name) = text.split_once(':').ok_or_else(|| format!("a place is written kind:name, not `{text}`"))?;
         let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
         if !plain {
@@ -48,10 +74,17 @@ impl TryFrom<String> for Place {
         }
         let owned = name.to_owned();
         match kind {
-            "header" => Ok(Self::Header(owned)),
+            "header" => match name.split_once(NUMBER) {
+                None => Ok(Self::Header(owned)),
+                Some((start, end)) => {
+                    Ok(Self::Numbered((1..=MAX_NUMBERED).map(|number| format!("{start}{number}{end}")).collect()))
+                }
+            },
             "authorization" => Ok(Self::Authorization(owned)),
             "query" => Ok(Self::Query(owned)),
+            "form" => Ok(Self::Form(owned)),
             "signature" => Ok(Self::Signature(owned)),
+            "claim" => Ok(Self::Claim(owned)),
             "json" => pointer(name).map(Self::Json),
             _ => Err(format!("{KINDS}{kind}{EXPECTED}")),
         }
@@ -73,6 +106,13 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Header(name) => write!(f, "header:{name}"),
+            Self::Numbered(names) => {
+                let first = names.first().map_or("", String::as_str);
+                write!(f, "header:{}", first.replacen('1', NUMBER, 1))
+            }
+            Self::Form(name) => write!(f, "form:{name}"),
+            Self::Claim(name) => write!(f, "claim:{name}"),
+            Self::Body => f.write_str("body"),
             Self::Authorization(name) => write!(f, "authorization:{name}"),
             Self::Query(name) => write!(f, "query:{name}"),
             Self::Signature(name) => write!(f, "signature:{name}"),
@@ -89,8 +129,42 @@ impl Place {
     pub(crate) fn header(&self) -> Option<&str> {
         match self {
             Self::Header(name) => Some(name),
+            Self::Numbered(names) => names.first().map(String::as_str),
             Self::Authorization(_) => Some("Authorization"),
-            Self::Query(_) | Self::Json(_) | Self::Signature(_) => None,
+            Self::Query(_) | Self::Form(_) | Self::Json(_) | Self::Signature(_) | Self::Claim(_) | Self::Body => None,
+        }
+    }
+
+    /// Every header that this place is in.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
+        let family = match self {
+            Self::Numbered(names) => names.as_slice(),
+            _ => &[],
+        };
+        let one = self.header().filter(|_| family.is_empty());
+        one.into_iter().chain(family.iter().map(String::as_str))
+    }
+
+    /// What stands in this place of a request that nothing proves yet. Read strictly, so that nobody reads it in another way: a
+    /// header, parameter, field or member that occurs twice is a fault, and JSON that ends nowhere or is longer than
+    /// [`MAX_HINT_SCAN`] holds nothing.
+    pub(crate) fn sent<'m>(&self, message: &Message<'m>) -> Result<Option<Cow<'m, [u8]>>, Fault> {
+        match self {
+            Self::Header(name) => Ok(header_text(message, name)?.map(|text| text.as_bytes().into())),
+            Self::Query(name) => url::query_value(message.url, name),
+            Self::Form(name) => match url::is_form(message.headers.nth("Content-Type", 0), message.body) {
+                true => url::form_value(message.body, name.as_bytes()).map(|found| found.map(Cow::Owned)),
+                false => Ok(None),
+            },
+            Self::Json(pointer) => {
+                let found = json::unique(bounded(message.body), pointer)?;
+                Ok(found.and_then(json::text).map(|text| match text {
+                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+                }))
+            }
+            Self::Body => Ok(Some(message.body.into())),
+            Self::Numbered(_) | Self::Authorization(_) | Self::Signature(_) | Self::Claim(_) => Ok(None),
         }
     }
 
@@ -103,9 +177,23 @@ impl Place {
                 let found = json::look_up(message.body, pointer);
                 Ok(found.filter(|text| !text.is_empty() && !text.chars().any(char::is_control)).map(Cow::Owned))
             }
-            Self::Authorization(_) | Self::Query(_) | Self::Signature(_) => Ok(None),
+            Self::Query(_) | Self::Form(_) => {
+                let found = self.sent(message)?.and_then(|text| String::from_utf8(text.into_owned()).ok());
+                Ok(found.filter(|text| is_plain(text)).map(Cow::Owned))
+            }
+            Self::Numbered(_) | Self::Authorization(_) | Self::Signature(_) | Self::Claim(_) | Self::Body => Ok(None),
         }
     }
+}
+
+/// Whether a text can be shown and kept as an id or a type.
+pub(crate) fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.len() <= json::MAX_VALUE && !text.chars().any(char::is_control)
+}
+
+/// A body that nothing proves yet, or nothing where it is too long to be looked into.
+pub(crate) fn bounded(body: &[u8]) -> &[u8] {
+    if body.len() <= MAX_HINT_SCAN { body } else { &[] }
 }
 
 /// The one value of a header as visible ASCII with inner spaces.

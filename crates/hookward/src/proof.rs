@@ -1,12 +1,15 @@
 //! Owns the scheme language: what a scheme file may say about one way of proving a request, and which combinations make sense.
 //! Does nothing with a request.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::encoding::Encoding;
+use crate::message::Message;
 use crate::place::{Fault, Place};
 use crate::refusal::Refusal;
-use crate::template::{Part, Template};
+use crate::template::Template;
 
 /// One way to prove a request: an algorithm, where its parts stand, and what is signed. A checked `RawProof`.
 #[derive(Clone, Debug, Deserialize)]
@@ -16,54 +19,200 @@ pub(crate) struct Proof {
     pub(crate) key: KeySpec,
     pub(crate) signature: SignatureSpec,
     pub(crate) content: Template,
+    pub(crate) prehash: Option<Prehash>,
     pub(crate) timestamp: Option<TimestampSpec>,
     pub(crate) id: Vec<Place>,
     pub(crate) event_type: Vec<Place>,
     pub(crate) body_sha256: Option<String>,
     pub(crate) verify_only: bool,
+    pub(crate) when: Conditions,
+    pub(crate) items: Option<Vec<String>>,
+    pub(crate) alg: Vec<Alg>,
+    pub(crate) claims: Vec<(String, Template)>,
 }
 
-/// A `[[proof]]` table as it is written.
+/// A `[[proof]]` table: one way to prove a request.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct RawProof {
-    algorithm: Algorithm,
+pub(crate) struct RawProof {
+    /// How the proof is computed.
+    pub(crate) algorithm: Algorithm,
+    /// How the text of a secret becomes a key.
     #[serde(default)]
-    key: KeySpec,
-    signature: SignatureSpec,
-    /// The signed bytes; empty for `token` and `basic`.
+    pub(crate) key: KeySpec,
+    /// Where the signature stands and how it is written.
+    pub(crate) signature: SignatureSpec,
+    /// The signed bytes; empty for `token`, `basic` and `jwt`.
     #[serde(default)]
-    content: Template,
-    timestamp: Option<TimestampSpec>,
+    pub(crate) content: Template,
+    /// What is signed instead of the content.
+    pub(crate) prehash: Option<Prehash>,
+    /// The signed time.
+    pub(crate) timestamp: Option<TimestampSpec>,
     /// Where the delivery's id may stand, in order.
     #[serde(default)]
-    id: Vec<Place>,
+    pub(crate) id: Vec<Place>,
     /// Where the event's type may stand, in order.
     #[serde(default)]
-    event_type: Vec<Place>,
+    pub(crate) event_type: Vec<Place>,
     /// The query parameter with the SHA-256 of a body that is not a form, in hex: such a body is bound through the signed URL.
-    body_sha256: Option<Place>,
+    pub(crate) body_sha256: Option<Place>,
     /// Accepted, but never sent: a provider's older or second spelling.
     #[serde(default)]
-    verify_only: bool,
+    pub(crate) verify_only: bool,
+    /// What stands in which place of a request that is proven in this way; `*` for anything. A signature for which no proof has its
+    /// conditions met is refused: so a header can choose among algorithms, and only among these.
+    #[serde(default)]
+    pub(crate) when: Conditions,
+    /// The JSON pointer of an array in the body, each element of which is signed on its own: pointers start at the element.
+    pub(crate) items: Option<String>,
+    /// The algorithms that a token's header may name, for `jwt` and `jws`. All are of one kind of key.
+    #[serde(default)]
+    pub(crate) alg: Vec<Alg>,
+    /// What the claims of a token must be. A claim for the body may be absent where the body is empty; of a claim that is an array
+    /// one element must be it.
+    #[serde(default)]
+    pub(crate) claims: BTreeMap<String, Template>,
 }
 
-/// How the proof is computed.
+/// What stands where, as a table of places and texts; `*` for anything but nothing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "BTreeMap<String, String>"))]
+#[serde(try_from = "BTreeMap<String, String>")]
+pub(crate) struct Conditions(pub(crate) Vec<(Place, String)>);
+
+impl TryFrom<BTreeMap<String, String>> for Conditions {
+    type Error = String;
+
+    fn try_from(raw: BTreeMap<String, String>) -> Result<Self, String> {
+        let pairs = raw.into_iter().map(|(place, is)| Ok((Place::try_from(place)?, is)));
+        pairs.collect::<Result<_, String>>().map(Self)
+    }
+}
+
+impl Conditions {
+    /// Whether they are met, read strictly.
+    pub(crate) fn are_met(&self, message: &Message<'_>) -> bool {
+        self.0.iter().all(|(place, is)| match place.sent(message) {
+            Ok(Some(found)) => (is == "*" && !found.is_empty()) || *found == *is.as_bytes(),
+            _ => false,
+        })
+    }
+}
+
+/// How the proof is computed. What hashes a secret together with the content, and what uses MD5 or SHA-1 without a key, is weak: a
+/// verdict says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Algorithm {
     HmacSha1,
     HmacSha256,
+    HmacSha384,
     HmacSha512,
+    /// A plain hash of a content that holds `{secret}`. Weak.
+    Md5,
+    /// A plain hash of a content that holds `{secret}`. Weak.
+    Sha1,
+    /// A plain hash of a content that holds `{secret}`. Weak.
+    Sha256,
+    /// A plain hash of a content that holds `{secret}`. Weak.
+    Sha384,
+    /// A plain hash of a content that holds `{secret}`. Weak.
+    Sha512,
     Ed25519,
+    /// ECDSA over P-256 with SHA-256, its two numbers in DER.
+    EcdsaP256,
+    /// ECDSA over P-256 with SHA-256, its two numbers of 32 bytes one after the other.
+    EcdsaP256Raw,
+    /// RSA with SHA-1, padded as in PKCS #1 1.5. Weak.
+    RsaSha1,
+    /// RSA with SHA-256, padded as in PKCS #1 1.5.
+    RsaSha256,
+    /// RSA with SHA-512, padded as in PKCS #1 1.5.
+    RsaSha512,
+    /// RSA with SHA-256, padded as in PSS.
+    RsaPssSha256,
+    /// RSA with SHA-512, padded as in PSS.
+    RsaPssSha512,
+    /// A JSON Web Token, of which `claims` says how it covers the request.
+    Jwt,
+    /// A JSON Web Signature of the content, which is not in it: `header..signature`.
+    Jws,
     /// The secret itself.
     Token,
     /// The secret itself, `user:password` in base64.
     Basic,
 }
 
+/// An algorithm of JSON Web Signatures, by its registered name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) enum Alg {
+    /// HMAC with SHA-256.
+    #[serde(rename = "HS256")]
+    Hs256,
+    /// HMAC with SHA-384.
+    #[serde(rename = "HS384")]
+    Hs384,
+    /// HMAC with SHA-512.
+    #[serde(rename = "HS512")]
+    Hs512,
+    /// RSA with SHA-256, PKCS #1 1.5.
+    #[serde(rename = "RS256")]
+    Rs256,
+    /// RSA with SHA-512, PKCS #1 1.5.
+    #[serde(rename = "RS512")]
+    Rs512,
+    /// ECDSA over P-256 with SHA-256.
+    #[serde(rename = "ES256")]
+    Es256,
+    /// Ed25519.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+}
+
+impl Alg {
+    /// Its registered name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+            Self::Rs256 => "RS256",
+            Self::Rs512 => "RS512",
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// What it computes.
+    pub(crate) fn algorithm(self) -> Algorithm {
+        match self {
+            Self::Hs256 => Algorithm::HmacSha256,
+            Self::Hs384 => Algorithm::HmacSha384,
+            Self::Hs512 => Algorithm::HmacSha512,
+            Self::Rs256 => Algorithm::RsaSha256,
+            Self::Rs512 => Algorithm::RsaSha512,
+            Self::Es256 => Algorithm::EcdsaP256Raw,
+            Self::EdDsa => Algorithm::Ed25519,
+        }
+    }
+}
+
+/// What is signed instead of the content: its digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Prehash {
+    /// The 32 bytes of its SHA-256.
+    Sha256,
+}
+
 /// How the text of a secret becomes a key.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeySpec {
     /// Absent: the bytes of the text. Otherwise the text is decoded.
@@ -78,44 +227,116 @@ pub(crate) struct KeySpec {
     pub(crate) private_prefix: Option<String>,
     /// A new secret has at least this many bytes of key. Shorter ones that are in use already go on working.
     pub(crate) least_bytes: Option<usize>,
+    /// The key is the digest of the text, not the text.
+    pub(crate) hash: Option<KeyHash>,
     /// The provider's own format, for making a new secret.
     pub(crate) generate: Option<GenerateSpec>,
 }
 
+/// What a key is derived by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum KeyHash {
+    /// The 20 bytes of the text's SHA-1.
+    Sha1,
+    /// The 32 bytes of the text's SHA-256.
+    Sha256,
+}
+
 /// What a new secret looks like.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GenerateSpec {
+    /// What it begins with.
     #[serde(default)]
     pub(crate) prefix: String,
     /// How many random bytes.
     pub(crate) bytes: usize,
+    /// How they are written.
     pub(crate) encoding: Encoding,
 }
 
 /// Where the signature stands and how it is written.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignatureSpec {
     /// The places, of which exactly one may be filled; the first is the one that is sent.
     pub(crate) at: Vec<Place>,
-    /// What stands before each signature: `sha256=`, or `v1=` in a list of `key=value` entries.
+    /// What stands before each signature: `sha256=`, or `v1=` in a list of `key=value` entries. It may name parameters: `{const:NAME}|`.
     #[serde(default)]
-    pub(crate) prefix: String,
+    pub(crate) prefix: Prefix,
     /// Between the entries of a list; without one the whole value is a single entry.
     pub(crate) separator: Option<Separator>,
+    /// Between the name and the value of an entry that is not a signature: `=` where nothing is said.
+    #[serde(default)]
+    pub(crate) assign: Assign,
     /// The spellings accepted; the first is sent.
     #[serde(default)]
     pub(crate) encodings: Vec<Encoding>,
-    /// Whether the header may occur several times, each with its signatures.
+    /// Whether all places count together, and each header may occur several times, each with its signatures.
     #[serde(default)]
     pub(crate) repeats: bool,
 }
 
+/// A text that may name parameters.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
+#[serde(from = "String")]
+pub(crate) struct Prefix(String);
+
+impl From<String> for Prefix {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// How a parameter is named in a prefix.
+const CONST: &str = "{const:";
+
+impl Prefix {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.0.split(CONST).skip(1).filter_map(|rest| Some(rest.split_once('}')?.0))
+    }
+
+    fn fill(&mut self, values: &BTreeMap<String, String>) {
+        for (name, value) in values {
+            self.0 = self.0.replace(&format!("{CONST}{name}}}"), value);
+        }
+    }
+}
+
 /// One ASCII character.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(try_from = "String")]
 pub(crate) struct Separator(pub(crate) u8);
+
+/// One ASCII character, `=` where nothing is said.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
+#[serde(try_from = "String")]
+pub(crate) struct Assign(pub(crate) u8);
+
+impl Default for Assign {
+    fn default() -> Self {
+        Self(b'=')
+    }
+}
+
+impl TryFrom<String> for Assign {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Separator::try_from(text).map(|separator| Self(separator.0))
+    }
+}
 
 impl TryFrom<String> for Separator {
     type Error = String;
@@ -130,20 +351,41 @@ impl TryFrom<String> for Separator {
 
 /// Where the signed timestamp stands and how far from now it may be.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TimestampSpec {
+    /// The place. A time that the content does not name must be in a signed body (`json:`), a signed form, or a claim.
     pub(crate) at: Place,
+    /// What it counts, or how it is written.
     pub(crate) unit: Unit,
-    /// Accepted age and skew, in seconds.
-    pub(crate) tolerance_s: u32,
+    /// Accepted age and skew, in seconds. Without it the time is told but not judged, and an old request proves itself for ever.
+    pub(crate) tolerance_s: Option<u32>,
 }
 
-/// What a timestamp counts.
+/// What a timestamp counts, or how it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Unit {
+    /// Seconds since 1970.
     S,
+    /// Milliseconds since 1970.
     Ms,
+    /// Either, by its digits: twelve and more are milliseconds. For a provider that writes both.
+    SOrMs,
+    /// A date as in RFC 3339.
+    Rfc3339,
+    /// The same, but it may be without a zone and is then in UTC.
+    Iso8601,
+    /// A date as in HTTP and mail.
+    HttpDate,
+}
+
+impl Unit {
+    /// Whether bounds are counted in whole seconds.
+    pub(crate) fn is_in_seconds(self) -> bool {
+        matches!(self, Self::S | Self::HttpDate)
+    }
 }
 
 impl Algorithm {
@@ -152,12 +394,44 @@ impl Algorithm {
         matches!(self, Self::Token | Self::Basic)
     }
 
-    /// Bytes of a signature.
-    pub(crate) fn tag_len(self) -> usize {
+    /// Whether it is a token of its own, in which signature and signed bytes stand together.
+    pub(crate) fn is_token_of_its_own(self) -> bool {
+        matches!(self, Self::Jwt | Self::Jws)
+    }
+
+    /// Whether it is a plain hash of a content that holds the secret.
+    pub(crate) fn is_plain_hash(self) -> bool {
+        matches!(self, Self::Md5 | Self::Sha1 | Self::Sha256 | Self::Sha384 | Self::Sha512)
+    }
+
+    /// Whether one key signs and another one verifies. Of a `jwt` and `jws` the names of algorithms say it.
+    pub(crate) fn is_asymmetric(self) -> bool {
+        self == Self::Ed25519 || self.is_ecdsa() || self.is_rsa()
+    }
+
+    pub(crate) fn is_ecdsa(self) -> bool {
+        matches!(self, Self::EcdsaP256 | Self::EcdsaP256Raw)
+    }
+
+    pub(crate) fn is_rsa(self) -> bool {
+        matches!(self, Self::RsaSha1 | Self::RsaSha256 | Self::RsaSha512 | Self::RsaPssSha256 | Self::RsaPssSha512)
+    }
+
+    /// Whether experts could make a proof without the key.
+    pub(crate) fn is_weak(self) -> bool {
+        self.is_plain_hash() || self == Self::RsaSha1
+    }
+
+    /// Bytes of a signature; none where they are not always the same number.
+    pub(crate) fn tag_len(self) -> Option<usize> {
         match self {
-            Self::HmacSha1 => 20,
-            Self::HmacSha256 | Self::Token | Self::Basic => 32,
-            Self::HmacSha512 | Self::Ed25519 => 64,
+            Self::Md5 => Some(16),
+            Self::HmacSha1 | Self::Sha1 => Some(20),
+            Self::HmacSha256 | Self::Sha256 | Self::Token | Self::Basic => Some(32),
+            Self::HmacSha384 | Self::Sha384 => Some(48),
+            Self::HmacSha512 | Self::Sha512 | Self::Ed25519 | Self::EcdsaP256Raw => Some(64),
+            Self::EcdsaP256 | Self::Jwt | Self::Jws => None,
+            Self::RsaSha1 | Self::RsaSha256 | Self::RsaSha512 | Self::RsaPssSha256 | Self::RsaPssSha512 => None,
         }
     }
 }
@@ -177,111 +451,34 @@ impl Proof {
 
     /// Where the id stands that is part of the signed bytes.
     pub(crate) fn signed_id(&self) -> Option<&str> {
-        let place = self.id.first().filter(|_| self.content.has(&Part::Id))?;
+        let place = self.id.first().filter(|_| self.content.has_id())?;
         place.header()
     }
-}
 
-impl TryFrom<RawProof> for Proof {
-    type Error = String;
-
-    fn try_from(raw: RawProof) -> Result<Self, String> {
-        raw.check_places()?;
-        raw.check_content()?;
-        raw.check_key()?;
-        let body_sha256 = match raw.body_sha256 {
-            Some(Place::Query(name)) => Some(name),
-            None => None,
-            Some(_) => return Err("`body_sha256` must be a query place".into()),
-        };
-        Ok(Self {
-            algorithm: raw.algorithm,
-            key: raw.key,
-            signature: raw.signature,
-            content: raw.content,
-            timestamp: raw.timestamp,
-            id: raw.id,
-            event_type: raw.event_type,
-            body_sha256,
-            verify_only: raw.verify_only,
-        })
-    }
-}
-
-impl RawProof {
-    fn check_places(&self) -> Result<(), String> {
-        let sendable = |place: &Place| matches!(place, Place::Header(_) | Place::Authorization(_) | Place::Query(_));
-        // A token in the body can be read, but no body is changed to send one.
-        let carries =
-            |place: &Place| sendable(place) || (self.algorithm == Algorithm::Token && matches!(place, Place::Json(_)));
-        if !self.signature.at.first().is_some_and(sendable) || !self.signature.at.iter().all(carries) {
-            return Err("`signature.at` needs places of kind header, authorization or query".into());
-        }
-        if self.signature.repeats && !matches!(self.signature.at.as_slice(), [Place::Header(_)]) {
-            return Err("`signature.repeats` needs one header as the only place".into());
-        }
-        let names = |place: &Place| matches!(place, Place::Header(_) | Place::Json(_));
-        if !self.id.iter().chain(&self.event_type).all(names) {
-            return Err("`id` and `event_type` need places of kind header or json".into());
-        }
-        match self.timestamp.as_ref().map(|timestamp| &timestamp.at) {
-            None | Some(Place::Header(_)) => Ok(()),
-            Some(Place::Signature(_)) if self.signature.separator.is_some() && !self.signature.repeats => Ok(()),
-            Some(Place::Signature(_)) => Err("a timestamp in the signature needs `signature.separator`".into()),
-            Some(_) => Err("`timestamp.at` needs a place of kind header or signature".into()),
-        }
+    /// Whether its keys are pairs.
+    pub(crate) fn is_asymmetric(&self) -> bool {
+        self.algorithm.is_asymmetric() || self.alg.iter().any(|alg| alg.algorithm().is_asymmetric())
     }
 
-    fn check_content(&self) -> Result<(), String> {
-        if self.algorithm.is_credential() {
-            let signs = !self.content.is_empty() || self.timestamp.is_some() || self.body_sha256.is_some();
-            let spells = !self.signature.encodings.is_empty() || self.signature.separator.is_some();
-            return match signs || spells || self.signature.repeats {
-                true => {
-                    Err("a token signs nothing: it has no content, timestamp, encodings, separator or repeats".into())
-                }
-                false => Ok(()),
-            };
-        }
-        if self.content.is_empty() || self.signature.encodings.is_empty() {
-            return Err("a signature needs `content` and `signature.encodings`".into());
-        }
-        if self.content.has(&Part::Timestamp) != self.timestamp.is_some() {
-            return Err("`timestamp` and the content's `{timestamp}` need each other".into());
-        }
-        if self.content.has(&Part::Id) && !matches!(self.id.first(), Some(Place::Header(_))) {
-            return Err("the content's `{id}` needs a header as the first place of `id`".into());
-        }
-        if self.content.has(&Part::FormSorted) != self.body_sha256.is_some() {
-            return Err("`body_sha256` and the content's `{form:sorted}` need each other".into());
-        }
-        if self.body_sha256.is_some() && !self.content.has_url() {
-            return Err("`body_sha256` needs the url in the content".into());
-        }
-        Ok(())
+    /// Every template of it.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
+        std::iter::once(&self.content).chain(self.claims.iter().map(|(_, template)| template))
     }
 
-    fn check_key(&self) -> Result<(), String> {
-        let key = &self.key;
-        let prefixes = [&key.prefix, &key.optional_prefix, &key.refused_prefix];
-        if prefixes.iter().filter(|prefix| prefix.is_some()).count() > 1 {
-            return Err("a key has at most one of `prefix`, `optional_prefix` and `refused_prefix`".into());
-        }
-        let asymmetric = self.algorithm == Algorithm::Ed25519;
-        if key.private_prefix.is_some() && (!asymmetric || key.prefix.is_none()) {
-            return Err("`key.private_prefix` needs an asymmetric algorithm and `key.prefix` for public keys".into());
-        }
-        if asymmetric && key.encoding.is_none() {
-            return Err("an asymmetric key needs `key.encoding`".into());
-        }
-        match &key.generate {
-            Some(generate) if generate.bytes == 0 || generate.bytes > 64 => {
-                Err("`key.generate.bytes` must be from 1 to 64".into())
-            }
-            Some(generate) if asymmetric && (generate.bytes != 32 || key.private_prefix.is_none()) => {
-                Err("an asymmetric key is generated from 32 bytes and needs `key.private_prefix`".into())
-            }
-            _ => Ok(()),
-        }
+    /// The parameters that it names.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.templates().flat_map(Template::parameters).chain(self.signature.prefix.parameters())
+    }
+
+    /// Puts the values of parameters in their places.
+    pub(crate) fn fill(&mut self, values: &BTreeMap<String, String>) {
+        self.content.fill(values);
+        self.claims.iter_mut().for_each(|(_, template)| template.fill(values));
+        self.signature.prefix.fill(values);
+    }
+
+    /// Whether the URL is among what is signed.
+    pub(crate) fn signs_url(&self) -> bool {
+        self.templates().any(Template::has_url)
     }
 }

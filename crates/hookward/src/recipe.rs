@@ -3,7 +3,7 @@
 
 use crate::encoding::Encoding;
 use crate::place::Place;
-use crate::proof::{Algorithm, Proof, Unit};
+use crate::proof::{Algorithm, Proof, TimestampSpec, Unit};
 use crate::scheme::Scheme;
 use crate::template::Part;
 
@@ -49,6 +49,8 @@ pub enum RecipeAlgorithm {
     Token,
     /// Nothing: the secret, `user:password`, is sent in base64.
     Basic,
+    /// What only a library computes: a plain hash, a token with claims, ECDSA, RSA.
+    Other,
 }
 
 /// A part of a request.
@@ -60,6 +62,8 @@ pub enum RecipePlace<'s> {
     Authorization(&'s str),
     /// A parameter of the query.
     Query(&'s str),
+    /// Somewhere in the body.
+    Body,
 }
 
 /// How bytes are written as text.
@@ -71,6 +75,8 @@ pub enum RecipeEncoding {
     Base64,
     /// Another kind of base64.
     OtherBase64,
+    /// Another way.
+    Other,
 }
 
 /// A piece of the signed bytes.
@@ -111,22 +117,31 @@ impl Scheme {
 
 fn recipe(proof: &Proof) -> Recipe<'_> {
     let key = &proof.key;
+    let is_special = proof.prehash.is_some()
+        || proof.items.is_some()
+        || !proof.when.0.is_empty()
+        || key.hash.is_some()
+        || proof.parameters().next().is_some()
+        || proof.signature.assign.0 != b'='
+        || proof.timestamp.as_ref().is_some_and(has_unusual_time);
     let key_prefix = [&key.private_prefix, &key.prefix, &key.optional_prefix].into_iter().flatten().next();
     Recipe {
         algorithm: match proof.algorithm {
+            _ if is_special => RecipeAlgorithm::Other,
             Algorithm::HmacSha1 => RecipeAlgorithm::HmacSha1,
             Algorithm::HmacSha256 => RecipeAlgorithm::HmacSha256,
             Algorithm::HmacSha512 => RecipeAlgorithm::HmacSha512,
             Algorithm::Ed25519 => RecipeAlgorithm::Ed25519,
             Algorithm::Token => RecipeAlgorithm::Token,
             Algorithm::Basic => RecipeAlgorithm::Basic,
+            _ => RecipeAlgorithm::Other,
         },
         place: match &proof.signature.at[0] {
             Place::Authorization(word) => RecipePlace::Authorization(word),
             Place::Query(name) => RecipePlace::Query(name),
-            place => RecipePlace::Header(place.header().expect("a signature is sent in a header or the query")),
+            place => place.header().map_or(RecipePlace::Body, RecipePlace::Header),
         },
-        prefix: &proof.signature.prefix,
+        prefix: proof.signature.prefix.as_str(),
         separator: proof.signature.separator.map(|separator| char::from(separator.0)),
         encoding: proof.signature.encodings.first().copied().map(encoding),
         content: proof.content.parts().iter().map(piece).collect(),
@@ -137,13 +152,24 @@ fn recipe(proof: &Proof) -> Recipe<'_> {
                 _ => "",
             },
             is_in_millis: spec.unit == Unit::Ms,
-            tolerance_s: spec.tolerance_s,
+            tolerance_s: spec.tolerance_s.unwrap_or_default(),
         }),
         id: header(&proof.id),
         event_type: header(&proof.event_type),
         key_encoding: key.encoding.map(encoding),
         key_prefix: key_prefix.map_or("", String::as_str),
     }
+}
+
+/// Whether the time is neither a number in a header or a named entry, nor judged.
+fn has_unusual_time(spec: &TimestampSpec) -> bool {
+    let is_number = matches!(spec.unit, Unit::S | Unit::Ms);
+    let is_usual = match &spec.at {
+        Place::Header(_) => true,
+        Place::Signature(name) => !name.starts_with('#'),
+        _ => false,
+    };
+    !is_number || !is_usual || spec.tolerance_s.is_none()
 }
 
 /// The header that is sent, where the first place is one.
@@ -159,6 +185,9 @@ fn encoding(encoding: Encoding) -> RecipeEncoding {
         Encoding::Hex => RecipeEncoding::Hex,
         Encoding::Base64 => RecipeEncoding::Base64,
         Encoding::Base64Unpadded | Encoding::Base64url | Encoding::Base64urlUnpadded => RecipeEncoding::OtherBase64,
+        Encoding::HexUpper | Encoding::Base64Percent | Encoding::Base64urlPercent | Encoding::Base64Hex => {
+            RecipeEncoding::Other
+        }
     }
 }
 
@@ -169,5 +198,6 @@ fn piece(part: &Part) -> Piece<'_> {
         Part::Timestamp => Piece::Time,
         Part::Id => Piece::Id,
         Part::Method | Part::Url | Part::UrlAnyPort | Part::FormSorted => Piece::Other,
+        Part::Secret | Part::Const(_) | Part::Made(_) => Piece::Other,
     }
 }

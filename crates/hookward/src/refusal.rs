@@ -31,7 +31,7 @@ pub enum Refusal {
     TimestampMissing,
     /// The signed timestamp occurs more than once.
     TimestampRepeated,
-    /// The signed timestamp is not a number in ASCII digits.
+    /// The signed timestamp is not written as the scheme has it.
     TimestampMalformed,
     /// The request was signed too long ago: perhaps an old one sent again, perhaps a clock is wrong.
     TimestampTooOld {
@@ -57,9 +57,25 @@ pub enum Refusal {
     UrlNotAbsolute,
     /// The scheme signs the form, and the form has more than [`MAX_FORM_FIELDS`](crate::MAX_FORM_FIELDS) fields.
     TooManyFormFields,
-    /// The body is not a form, and the URL carries no digest of it.
+    /// A value that is signed with the rest is absent: a header, a query parameter, a form field or a JSON value.
+    PartMissing,
+    /// A value that is signed with the rest occurs more than once.
+    PartRepeated,
+    /// A value that is signed with the rest holds what stands after it in the signed bytes, or cannot be read.
+    PartMalformed,
+    /// The scheme has a parameter, and nobody has said its value.
+    ParameterMissing,
+    /// The request names an algorithm or version that the scheme does not take.
+    AlgorithmRefused,
+    /// A claim of the token that the scheme asks for is absent.
+    ClaimMissing,
+    /// A claim of the token is not what it must be.
+    ClaimMismatch,
+    /// The digest of the URL in the token is not that of the URL.
+    UrlDigestMismatch,
+    /// The body is bound by a digest, and the request carries none.
     BodyDigestMissing,
-    /// The digest of the body in the URL is not the body's.
+    /// The digest of the body that the request carries is not the body's.
     BodyDigestMismatch,
     /// The body is a bare text, which anybody can have signed as a handshake's challenge.
     BodyIsChallenge,
@@ -93,6 +109,14 @@ impl Refusal {
             Self::EventTypeMalformed => "event-type-malformed",
             Self::UrlNotAbsolute => "url-not-absolute",
             Self::TooManyFormFields => "too-many-form-fields",
+            Self::PartMissing => "part-missing",
+            Self::PartRepeated => "part-repeated",
+            Self::PartMalformed => "part-malformed",
+            Self::ParameterMissing => "parameter-missing",
+            Self::AlgorithmRefused => "algorithm-refused",
+            Self::ClaimMissing => "claim-missing",
+            Self::ClaimMismatch => "claim-mismatch",
+            Self::UrlDigestMismatch => "url-digest-mismatch",
             Self::BodyDigestMissing => "body-digest-missing",
             Self::BodyDigestMismatch => "body-digest-mismatch",
             Self::BodyIsChallenge => "body-is-challenge",
@@ -130,7 +154,7 @@ impl std::fmt::Display for Refusal {
             Self::CredentialMismatch => "the token or password is not a live one",
             Self::TimestampMissing => "the signed timestamp is missing",
             Self::TimestampRepeated => "the signed timestamp was sent more than once",
-            Self::TimestampMalformed => "the signed timestamp is not a number in ASCII digits",
+            Self::TimestampMalformed => "the signed timestamp is not written as the scheme has it",
             Self::TimestampTooOld { age_s } => {
                 return write!(f, "the request was signed {age_s} s ago, which is too old");
             }
@@ -144,8 +168,16 @@ impl std::fmt::Display for Refusal {
             Self::EventTypeMalformed => "the event type has characters that it may not have",
             Self::UrlNotAbsolute => "the scheme signs the absolute url, and only a path is known",
             Self::TooManyFormFields => "the form has too many fields",
-            Self::BodyDigestMissing => "the body is not a form, and the url carries no digest of it",
-            Self::BodyDigestMismatch => "the digest in the url is not that of the body",
+            Self::PartMissing => "a header, parameter or field that is signed is missing",
+            Self::PartRepeated => "a header, parameter or field that is signed was sent more than once",
+            Self::PartMalformed => "a header, parameter or field that is signed has characters that it may not have",
+            Self::ParameterMissing => "the scheme has a parameter whose value nobody has said",
+            Self::AlgorithmRefused => "the request names an algorithm or version that the scheme does not take",
+            Self::ClaimMissing => "a claim of the token is missing",
+            Self::ClaimMismatch => "a claim of the token is not what it must be",
+            Self::UrlDigestMismatch => "the digest in the token is not that of the url",
+            Self::BodyDigestMissing => "the body is bound by a digest, and the request carries none",
+            Self::BodyDigestMismatch => "the digest that the request carries is not that of the body",
             Self::BodyIsChallenge => "the body is a bare text, which anybody can have signed as a challenge",
             Self::ChallengeMalformed => "the handshake's challenge is too long, repeated, or not plain text",
         };

@@ -1,6 +1,7 @@
 //! Owns a scheme: how one provider proves its requests, read from a file and checked. Verifying and signing by it are its
 //! neighbours' business.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use serde::Deserialize;
 
 use crate::handshake::Rule;
 use crate::key::{self, Key, SecretError};
+use crate::parameter::REGISTERED_URL;
 use crate::place::Place;
 use crate::proof::{Proof, Unit};
 use crate::refusal::Refusal;
 use crate::secret::Secret;
-use crate::template::Part;
+use crate::template::{Part, Source, Template};
 
 /// What the name of a scheme begins with whose secret stands in a header.
 const OF_HEADER: &str = "header:";
@@ -32,13 +34,18 @@ pub struct Scheme {
     body_is_unique: bool,
     proofs: Vec<Proof>,
     handshakes: Vec<Rule>,
+    lacks_parameters: bool,
+    registered_url: Option<String>,
 }
 
-/// A scheme file as it is written.
+/// A scheme file: how one provider proves its requests.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct RawScheme {
+pub(crate) struct RawScheme {
+    /// The short name: lower-case letters, digits and hyphens.
     name: String,
+    /// The provider's name for people.
     title: String,
     /// The provider's own description.
     docs: Option<String>,
@@ -46,10 +53,16 @@ struct RawScheme {
     #[serde(default)]
     body_is_unique: bool,
     /// The ways to prove a request, strongest first.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::proof::RawProof>"))]
     proof: Vec<Proof>,
     /// How the provider makes sure of an endpoint.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::handshake::RawRule>"))]
     handshake: Vec<Rule>,
+    /// Values of parameters, for a scheme of one endpoint: what `{const:NAME}` stands for, and as `url` the URL that was registered,
+    /// where requests arrive under another one.
+    #[serde(default)]
+    parameters: BTreeMap<String, String>,
 }
 
 /// A scheme file that cannot be used. Whoever wrote it must act.
@@ -83,8 +96,21 @@ impl TryFrom<RawScheme> for Scheme {
         if raw.proof.iter().all(|proof| proof.verify_only) {
             return Err("a scheme needs at least one `[[proof]]` that is not `verify_only`".into());
         }
-        let RawScheme { name, title, docs, body_is_unique, proof, handshake } = raw;
-        Ok(Self { name: name.into(), title, docs, body_is_unique, proofs: proof, handshakes: handshake })
+        let RawScheme { name, title, docs, body_is_unique, proof, handshake, parameters } = raw;
+        let scheme = Self {
+            name: name.into(),
+            title,
+            docs,
+            body_is_unique,
+            lacks_parameters: proof.iter().any(|proof| proof.parameters().next().is_some()),
+            proofs: proof,
+            handshakes: handshake,
+            registered_url: None,
+        };
+        match parameters.is_empty() {
+            true => Ok(scheme),
+            false => scheme.with_parameters(&parameters).map_err(|error| error.to_string()),
+        }
     }
 }
 
@@ -113,6 +139,8 @@ impl Scheme {
             body_is_unique: false,
             proofs: vec![proof],
             handshakes: Vec::new(),
+            lacks_parameters: false,
+            registered_url: None,
         })
     }
 
@@ -141,9 +169,10 @@ impl Scheme {
         self.body_is_unique
     }
 
-    /// How far from now a signed timestamp may be. `None` if the scheme signs no time.
+    /// How far from now a signed timestamp may be. `None` if the scheme signs no time, or judges none.
     pub fn tolerance(&self) -> Option<Duration> {
-        let widest = self.proofs.iter().filter_map(|proof| proof.timestamp.as_ref()).map(|spec| spec.tolerance_s).max();
+        let widest =
+            self.proofs.iter().filter_map(|proof| proof.timestamp.as_ref()).filter_map(|spec| spec.tolerance_s).max();
         widest.map(|seconds| Duration::from_secs(seconds.into()))
     }
 
@@ -151,7 +180,7 @@ impl Scheme {
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
         for spec in self.proofs.iter_mut().filter_map(|proof| proof.timestamp.as_mut()) {
-            spec.tolerance_s = tolerance.as_secs().try_into().unwrap_or(u32::MAX);
+            spec.tolerance_s = Some(tolerance.as_secs().try_into().unwrap_or(u32::MAX));
         }
         self
     }
@@ -180,7 +209,7 @@ impl Scheme {
 
     /// The headers that carry the secret itself. Redact them before anything is stored or logged.
     pub fn credential_headers(&self) -> Vec<&str> {
-        unique(self.credential_places().filter_map(Place::header))
+        unique(self.credential_places().flat_map(Place::headers))
     }
 
     /// The query parameters that carry the secret itself. Redact them before anything is stored or logged.
@@ -196,8 +225,14 @@ impl Scheme {
         unique(self.proofs.iter().flat_map(|proof| {
             let timestamp = proof.timestamp.as_ref().map(|spec| &spec.at);
             let places = proof.signature.at.iter().chain(timestamp).chain(&proof.id).chain(&proof.event_type);
-            let form = proof.content.has(&Part::FormSorted).then_some("Content-Type");
-            places.filter_map(Place::header).chain(form)
+            let values = proof.templates().flat_map(Template::values).filter_map(|(_, source)| match source {
+                Source::Place(place) => Some(place),
+                _ => None,
+            });
+            let places: Vec<&Place> = places.chain(proof.when.0.iter().map(|(place, _)| place)).chain(values).collect();
+            let has_form = proof.content.has(&Part::FormSorted) || places.iter().any(|at| matches!(at, Place::Form(_)));
+            let form = has_form.then_some("Content-Type");
+            places.into_iter().flat_map(Place::headers).chain(form)
         }))
     }
 
@@ -247,6 +282,30 @@ impl Scheme {
         let proofs = self.proofs.iter().filter(|proof| proof.algorithm.is_credential());
         let handshakes = self.handshakes.iter().flat_map(Rule::credential_places);
         proofs.flat_map(|proof| &proof.signature.at).chain(handshakes)
+    }
+
+    /// The URL that is signed: as it was registered, or as the request was called.
+    pub(crate) fn signed_url<'a>(&'a self, called: &'a str) -> &'a str {
+        self.registered_url.as_deref().unwrap_or(called)
+    }
+
+    /// Whether any proof signs the URL.
+    pub(crate) fn signs_url(&self) -> bool {
+        self.proofs.iter().any(Proof::signs_url)
+    }
+
+    /// Whether a parameter has no value yet.
+    pub(crate) fn lacks_parameters(&self) -> bool {
+        self.lacks_parameters
+    }
+
+    /// Puts the values of parameters in their places.
+    pub(crate) fn fill(&mut self, values: &BTreeMap<String, String>) {
+        self.proofs.iter_mut().for_each(|proof| proof.fill(values));
+        self.lacks_parameters = self.proofs.iter().any(|proof| proof.parameters().next().is_some());
+        if let Some(url) = values.get(REGISTERED_URL) {
+            self.registered_url = Some(url.clone());
+        }
     }
 
     pub(crate) fn proofs(&self) -> &[Proof] {
@@ -307,6 +366,7 @@ fn part(proof: &Proof, refusal: &Refusal) -> Vec<String> {
         | Refusal::TimestampTooNew { .. } => proof.timestamp.iter().map(|spec| spec.at.to_string()).collect(),
         Refusal::IdMissing | Refusal::IdRepeated | Refusal::IdMalformed => text(&proof.id),
         Refusal::EventTypeRepeated | Refusal::EventTypeMalformed => text(&proof.event_type),
+        Refusal::AlgorithmRefused => proof.when.0.iter().map(|(place, _)| place.to_string()).collect(),
         Refusal::BodyDigestMissing | Refusal::BodyDigestMismatch => {
             proof.body_sha256.iter().map(|name| Place::Query(name.clone()).to_string()).collect()
         }

@@ -7,9 +7,9 @@ use crate::encoding::TAG_ROOM;
 use crate::json;
 use crate::message::Message;
 use crate::place::{self, Fault, Place};
-use crate::proof::{Algorithm, Proof, SignatureSpec, TimestampSpec, Unit};
+use crate::proof::{Proof, SignatureSpec, TimestampSpec, Unit};
 use crate::refusal::Refusal;
-use crate::time::UnixTime;
+use crate::time::{self, UnixTime, Zone};
 use crate::url;
 
 /// At most this many signatures of one request are looked at.
@@ -20,21 +20,25 @@ pub const MAX_ASYMMETRIC_SIGNATURES: usize = 8;
 
 /// What stands in the one filled place of a signature or credential.
 pub(crate) enum Found<'a> {
-    /// The values of a header.
-    Header { message: &'a Message<'a>, name: &'a str },
+    /// The values of headers.
+    Headers { message: &'a Message<'a>, places: &'a [Place] },
     /// A single text.
     Text(Cow<'a, [u8]>),
 }
 
 /// A signed timestamp: the text that is signed and what it means.
 pub(crate) struct Stamp<'a> {
-    pub(crate) text: &'a str,
+    pub(crate) text: Cow<'a, str>,
     pub(crate) time: UnixTime,
 }
 
 impl SignatureSpec {
     /// What stands in the one place that is filled. `None` if no place is; a fault if two are, or one twice.
     pub(crate) fn find<'a>(&'a self, message: &'a Message<'a>) -> Result<Option<Found<'a>>, Fault> {
+        if self.repeats {
+            let found = Found::Headers { message, places: &self.at };
+            return Ok(found.nth(0).is_some().then_some(found));
+        }
         let mut found = None;
         for place in &self.at {
             if let Some(text) = self.look_in(place, message)?
@@ -48,19 +52,18 @@ impl SignatureSpec {
 
     fn look_in<'a>(&self, place: &'a Place, message: &'a Message<'a>) -> Result<Option<Found<'a>>, Fault> {
         match place {
-            Place::Header(name) if self.repeats => {
-                Ok(message.headers.nth(name, 0).map(|_| Found::Header { message, name }))
-            }
             Place::Header(name) => Ok(place::header_bytes(message, name)?.map(|value| Found::Text(value.into()))),
             Place::Authorization(scheme) => match place::header_bytes(message, "Authorization")? {
                 Some(value) => Ok(Some(Found::Text(credentials(value, scheme).unwrap_or_default().into()))),
                 None => Ok(None),
             },
             Place::Query(name) => Ok(url::query_value(message.url, name)?.map(Found::Text)),
-            Place::Json(pointer) => {
+            // Every element has the same token.
+            Place::Json(pointer) if pointer.iter().any(|token| token == "*") => {
                 Ok(json::look_up(message.body, pointer).map(|text| Found::Text(text.into_bytes().into())))
             }
-            Place::Signature(_) => Ok(None),
+            Place::Json(_) | Place::Form(_) | Place::Body => Ok(place.sent(message)?.map(Found::Text)),
+            Place::Numbered(_) | Place::Signature(_) | Place::Claim(_) => Ok(None),
         }
     }
 
@@ -76,7 +79,7 @@ impl SignatureSpec {
 
     /// The entries that are signatures, undecoded.
     fn candidates<'a>(&'a self, found: &'a Found<'a>) -> impl Iterator<Item = &'a [u8]> {
-        self.entries(found).filter_map(|entry| entry.strip_prefix(self.prefix.as_bytes()))
+        self.entries(found).filter_map(|entry| entry.strip_prefix(self.prefix.as_str().as_bytes()))
     }
 }
 
@@ -90,21 +93,27 @@ fn credentials<'a>(value: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
 impl Found<'_> {
     fn nth(&self, n: usize) -> Option<&[u8]> {
         match self {
-            Self::Header { message, name } => message.headers.nth(name, n),
+            Self::Headers { message, places } => match places {
+                [Place::Header(name)] => message.headers.nth(name, n),
+                places => {
+                    let names = places.iter().flat_map(Place::headers);
+                    names.flat_map(|name| (0..).map_while(move |at| message.headers.nth(name, at))).nth(n)
+                }
+            },
             Self::Text(text) => (n == 0).then_some(text),
         }
     }
 
     /// The credential: the one text, without its prefix.
     pub(crate) fn credential(&self, spec: &SignatureSpec) -> Option<&[u8]> {
-        self.nth(0)?.strip_prefix(spec.prefix.as_bytes()).filter(|text| !text.is_empty())
+        self.nth(0)?.strip_prefix(spec.prefix.as_str().as_bytes()).filter(|text| !text.is_empty())
     }
 }
 
 impl Proof {
     /// Shows `visit` each signature sent that has the right form. Those that do not are passed over.
     pub(crate) fn each_tag(&self, found: &Found<'_>, mut visit: impl FnMut(&[u8])) {
-        let len = self.algorithm.tag_len();
+        let Some(len) = self.algorithm.tag_len() else { return self.each_long_tag(found, visit) };
         let mut buffer = [0; TAG_ROOM];
         for text in self.signature.candidates(found) {
             if self.signature.encodings.iter().any(|encoding| encoding.decode_tag(text, len, &mut buffer)) {
@@ -113,12 +122,18 @@ impl Proof {
         }
     }
 
+    /// The same for signatures of no fixed length.
+    fn each_long_tag(&self, found: &Found<'_>, mut visit: impl FnMut(&[u8])) {
+        for text in self.signature.candidates(found) {
+            if let Some(tag) = self.signature.encodings.iter().find_map(|encoding| encoding.decode_long_tag(text)) {
+                visit(&tag);
+            }
+        }
+    }
+
     /// Whether more signatures were sent than are looked at.
     pub(crate) fn has_too_many(&self, found: &Found<'_>) -> bool {
-        let most = match self.algorithm {
-            Algorithm::Ed25519 => MAX_ASYMMETRIC_SIGNATURES,
-            _ => MAX_SIGNATURES,
-        };
+        let most = if self.is_asymmetric() { MAX_ASYMMETRIC_SIGNATURES } else { MAX_SIGNATURES };
         self.signature.candidates(found).nth(most).is_some()
     }
 }
@@ -132,9 +147,15 @@ impl TimestampSpec {
         found: &'a Found<'a>,
     ) -> Result<Stamp<'a>, Refusal> {
         let text = match &self.at {
-            Place::Signature(name) => field(signature, found, name),
-            place => place.header().map_or(Ok(None), |name| place::header_bytes(message, name)),
+            Place::Signature(name) => entry(signature, found, name).map(|found| found.map(Cow::Borrowed)),
+            Place::Header(name) => place::header_bytes(message, name).map(|found| found.map(Cow::Borrowed)),
+            place => place.sent(message),
         };
+        self.understand(text)
+    }
+
+    /// What a place that was looked into says of the time.
+    pub(crate) fn understand<'a>(&self, text: Result<Option<Cow<'a, [u8]>>, Fault>) -> Result<Stamp<'a>, Refusal> {
         let text = match text {
             Ok(Some(text)) => text,
             Ok(None) => return Err(Refusal::TimestampMissing),
@@ -143,27 +164,32 @@ impl TimestampSpec {
         self.parse(text).ok_or(Refusal::TimestampMalformed)
     }
 
-    /// ASCII digits and nothing else, within the range of time.
-    fn parse<'a>(&self, text: &'a [u8]) -> Option<Stamp<'a>> {
-        if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-            return None;
-        }
-        let text = std::str::from_utf8(text).ok()?;
-        let number: i64 = text.parse().ok()?;
-        let millis = match self.unit {
-            Unit::S => number.checked_mul(1000)?,
-            Unit::Ms => number,
+    /// The text as the unit has it, within the range of time.
+    fn parse<'a>(&self, text: Cow<'a, [u8]>) -> Option<Stamp<'a>> {
+        let text = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(std::str::from_utf8(text).ok()?),
+            Cow::Owned(text) => Cow::Owned(String::from_utf8(text).ok()?),
         };
-        Some(Stamp { text, time: UnixTime::from_millis(millis) })
+        let time = match self.unit {
+            Unit::S => UnixTime::from_millis(number(&text)?.checked_mul(1000)?),
+            Unit::Ms => UnixTime::from_millis(number(&text)?),
+            Unit::SOrMs if text.len() >= MS_DIGITS => UnixTime::from_millis(number(&text)?),
+            Unit::SOrMs => UnixTime::from_secs(number(&text)?),
+            Unit::Rfc3339 => time::parse_rfc3339(&text, Zone::Written)?,
+            Unit::Iso8601 => time::parse_rfc3339(&text, Zone::MayLack)?,
+            Unit::HttpDate => time::parse_http_date(&text)?,
+        };
+        Some(Stamp { text, time })
     }
 
     /// Judges a proven timestamp. Both bounds are inclusive, and counted in the timestamp's own unit.
     pub(crate) fn check(&self, time: UnixTime, now: UnixTime) -> Result<(), Refusal> {
-        let ahead_ms = match self.unit {
-            Unit::S => time.as_secs().saturating_sub(now.as_secs()).saturating_mul(1000),
-            Unit::Ms => time.as_millis().saturating_sub(now.as_millis()),
+        let Some(tolerance_s) = self.tolerance_s else { return Ok(()) };
+        let ahead_ms = match self.unit.is_in_seconds() {
+            true => time.as_secs().saturating_sub(now.as_secs()).saturating_mul(1000),
+            false => time.as_millis().saturating_sub(now.as_millis()),
         };
-        if ahead_ms.unsigned_abs() <= u64::from(self.tolerance_s) * 1000 {
+        if ahead_ms.unsigned_abs() <= u64::from(tolerance_s) * 1000 {
             return Ok(());
         }
         let seconds = ahead_ms.unsigned_abs() / 1000;
@@ -175,9 +201,26 @@ impl TimestampSpec {
     }
 }
 
-/// The one entry `name=` of the list.
-fn field<'a>(spec: &'a SignatureSpec, found: &'a Found<'a>, name: &'a str) -> Result<Option<&'a [u8]>, Fault> {
-    let mut values = spec.entries(found).filter_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+/// A number of so many digits is of milliseconds, where a provider writes both: as seconds it would lie after the year 5000.
+const MS_DIGITS: usize = 12;
+
+/// ASCII digits and nothing else.
+fn number(text: &str) -> Option<i64> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) { None } else { text.parse().ok() }
+}
+
+/// The one entry called `name`, or the one at a place: `#1` is the first.
+pub(crate) fn entry<'a>(spec: &'a SignatureSpec, found: &'a Found<'a>, name: &str) -> Result<Option<&'a [u8]>, Fault> {
+    if let Some(number) = name.strip_prefix('#') {
+        let number: usize = number.parse().map_err(|_| Fault::Malformed)?;
+        return Ok(spec.entries(found).nth(number.saturating_sub(1)));
+    }
+    let assign = spec.assign.0;
+    let mut values =
+        spec.entries(found).filter_map(|entry| match entry.strip_prefix(name.as_bytes())?.split_first()? {
+            (byte, value) if *byte == assign => Some(value),
+            _ => None,
+        });
     let first = values.next();
     if values.next().is_some() { Err(Fault::Repeated) } else { Ok(first) }
 }

@@ -1,10 +1,20 @@
-//! Owns which bytes are signed: a template of literals and parts of the request, and writing it out piece by piece. Computes no
-//! signature.
+//! Owns which bytes are signed, as data: a template of literals and parts of the request, and how it is written. Filling one is
+//! `content`'s business.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::filter::Filter;
+use crate::place::{self, Place};
+
 /// The signed bytes as data, for example `{id}.{timestamp}.{body}`.
+///
+/// Text stands for itself; `{part}` for what the request has there; `{filter:part}` for that after a filter, of which there may be
+/// several, the last one first. What stands in `[…]` is left out when a part in it is absent. A brace or bracket that stands for
+/// itself is doubled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(try_from = "String")]
 pub(crate) struct Template(Vec<Part>);
 
@@ -22,9 +32,50 @@ pub(crate) enum Part {
     UrlAnyPort,
     /// The distinct, decoded form pairs in order; nothing when the body is not a form.
     FormSorted,
+    /// The secret itself, for a plain hash.
+    Secret,
+    /// A parameter that nobody has given a value yet.
+    Const(String),
+    /// What has to be made before it can be signed.
+    Made(Made),
 }
 
-const NAMES: [(&str, Part); 7] = [
+/// A piece that is made of something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// What stands somewhere, after filters: the last one first.
+    Value(Vec<Filter>, Source),
+    /// Left out when a part in it is absent.
+    Optional(Vec<Part>),
+}
+
+/// What a filter can be laid on, or has to be looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Body,
+    Timestamp,
+    Id,
+    Method,
+    Url,
+    Host,
+    Path,
+    PathAndQuery,
+    /// The raw pairs of the query in order, joined by `&`.
+    QuerySorted,
+    /// As Vonage signs a query: `&name=value` in order of the names, without `sig`, and `_` for `&` and `=` in a value.
+    QueryVonage,
+    /// The form's fields as one JSON object of texts, in their order, as Python writes it.
+    FormJson,
+    /// The method, path and query as Atlassian Connect has them hashed.
+    Atlassian,
+    /// A header, query parameter, form field, JSON value or entry beside the signature.
+    Place(Place),
+    /// The JSON value as it is written in the body.
+    JsonRaw(Vec<String>),
+}
+
+/// The names of the parts that stand alone.
+const NAMES: [(&str, Part); 8] = [
     ("body", Part::Body),
     ("timestamp", Part::Timestamp),
     ("id", Part::Id),
@@ -32,40 +83,149 @@ const NAMES: [(&str, Part); 7] = [
     ("url", Part::Url),
     ("url:any-port", Part::UrlAnyPort),
     ("form:sorted", Part::FormSorted),
+    ("secret", Part::Secret),
 ];
+
+/// The names of what else a filter can be laid on.
+const SOURCES: [(&str, Source); 13] = [
+    ("host", Source::Host),
+    ("path", Source::Path),
+    ("path_and_query", Source::PathAndQuery),
+    ("query:sorted", Source::QuerySorted),
+    ("query:vonage", Source::QueryVonage),
+    ("form:json", Source::FormJson),
+    ("request:atlassian", Source::Atlassian),
+    ("body", Source::Body),
+    ("timestamp", Source::Timestamp),
+    ("id", Source::Id),
+    ("method", Source::Method),
+    ("url", Source::Url),
+    ("secret", Source::Body),
+];
+
+/// The kinds of parts that have a name of their own after the colon.
+const KINDS: [&str; 7] = ["const", "header", "query", "form", "json", "json-raw", "signature"];
 
 impl TryFrom<String> for Template {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let mut parts = Vec::new();
         let mut rest = text.as_str();
-        while !rest.is_empty() {
-            let literal_end = rest.find(['{', '}']).unwrap_or(rest.len());
-            let (literal, after) = rest.split_at(literal_end);
-            if !literal.is_empty() {
-                parts.push(Part::Literal(literal.to_owned()));
-            }
-            rest = after;
-            if rest.is_empty() {
-                break;
-            }
-            let (name, after) = rest
-                .strip_prefix('{')
-                .and_then(|inner| inner.split_once('}'))
-                .ok_or_else(|| format!("unbalanced braces in the template `{text}`"))?;
-            parts.push(part(name)?);
-            rest = after;
+        let parts = parts(&mut rest, &text)?;
+        match rest.is_empty() {
+            true => Ok(Self(parts)),
+            false => Err(format!("unbalanced brackets in the template `{text}`")),
         }
-        Ok(Self(parts))
+    }
+}
+
+/// Reads parts up to the end, or to a closing bracket, which is left.
+fn parts(rest: &mut &str, text: &str) -> Result<Vec<Part>, String> {
+    let mut parts = Vec::new();
+    let mut literal = String::new();
+    while let Some(next) = rest.chars().next() {
+        let doubled = matches!(next, '{' | '}' | '[' | ']') && rest[1..].starts_with(next);
+        if doubled || !matches!(next, '{' | '}' | '[' | ']') {
+            literal.push(next);
+            *rest = &rest[next.len_utf8() * (1 + usize::from(doubled))..];
+            continue;
+        }
+        if next == ']' {
+            break;
+        }
+        if !literal.is_empty() {
+            parts.push(Part::Literal(std::mem::take(&mut literal)));
+        }
+        if next == '[' {
+            *rest = &rest[1..];
+            let inner = optional(rest, text)?;
+            parts.push(Part::Made(Made::Optional(inner)));
+            continue;
+        }
+        let inner = rest.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        let (name, after) = inner.ok_or_else(|| format!("unbalanced braces in the template `{text}`"))?;
+        parts.push(part(name)?);
+        *rest = after;
+    }
+    if !literal.is_empty() {
+        parts.push(Part::Literal(literal));
+    }
+    Ok(parts)
+}
+
+fn optional(rest: &mut &str, text: &str) -> Result<Vec<Part>, String> {
+    let inner = parts(rest, text)?;
+    *rest = rest.strip_prefix(']').ok_or_else(|| format!("unbalanced brackets in the template `{text}`"))?;
+    let nested = inner.iter().any(|part| matches!(part, Part::Made(Made::Optional(_)) | Part::Secret));
+    let may_lack = inner.iter().any(|part| matches!(part, Part::Made(Made::Value(..))));
+    match may_lack && !nested {
+        true => Ok(inner),
+        false => {
+            Err(format!("`[…]` in the template `{text}` needs a part that may be absent, and holds no `[…]` or secret"))
+        }
     }
 }
 
 fn part(name: &str) -> Result<Part, String> {
-    NAMES.iter().find(|(known, _)| *known == name).map(|(_, part)| part.clone()).ok_or_else(|| {
-        let names: Vec<String> = NAMES.iter().map(|(known, _)| format!("`{known}`")).collect();
-        format!("unknown part `{name}`, expected one of {}", names.join(", "))
-    })
+    if let Some((_, part)) = NAMES.iter().find(|(known, _)| *known == name) {
+        return Ok(part.clone());
+    }
+    if let Some(name) = name.strip_prefix("const:") {
+        return match is_parameter(name) {
+            true => Ok(Part::Const(name.to_owned())),
+            false => {
+                Err(format!("a parameter's name is of letters, digits, `_` and `-`, not `{}`", name.escape_debug()))
+            }
+        };
+    }
+    let mut filters = Vec::new();
+    let mut rest = name;
+    loop {
+        if let Some(source) = source(rest)? {
+            return Ok(Part::Made(Made::Value(filters, source)));
+        }
+        let Some((filter, after)) = rest.split_once(':').and_then(|(head, tail)| Some((Filter::named(head)?, tail)))
+        else {
+            return Err(unknown(rest));
+        };
+        filters.push(filter);
+        rest = after;
+    }
+}
+
+/// What a parameter may be called.
+pub(crate) fn is_parameter(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+fn source(name: &str) -> Result<Option<Source>, String> {
+    if name == "secret" {
+        return Err("no filter can be laid on `secret`".into());
+    }
+    if let Some((_, source)) = SOURCES.iter().find(|(known, _)| *known == name) {
+        return Ok(Some(source.clone()));
+    }
+    match name.split_once(':') {
+        Some(("json-raw", pointer)) => place::pointer(pointer).map(|tokens| Some(Source::JsonRaw(tokens))),
+        Some(("header" | "query" | "form" | "json" | "signature", _)) => {
+            Place::try_from(name.to_owned()).map(|place| Some(Source::Place(place)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let sources = SOURCES.iter().map(|(known, _)| *known);
+    let mut names: Vec<&str> = NAMES.iter().map(|(known, _)| *known).chain(sources).chain(KINDS).collect();
+    names.extend(Filter::names());
+    let mut known: Vec<String> = Vec::new();
+    for name in names.into_iter().map(|name| format!("`{name}`")) {
+        if !known.contains(&name) {
+            known.push(name);
+        }
+    }
+    let name = name.split_once(':').map_or(name, |(head, _)| head);
+    format!("unknown part `{name}`, expected one of {}", known.join(", "))
 }
 
 impl Template {
@@ -90,52 +250,97 @@ impl Template {
         self.0.is_empty()
     }
 
+    /// Whether it names the absolute URL.
     pub(crate) fn has_url(&self) -> bool {
-        self.has(&Part::Url) || self.has(&Part::UrlAnyPort)
+        self.has(&Part::Url)
+            || self.has(&Part::UrlAnyPort)
+            || self.values().any(|(_, source)| matches!(source, Source::Url | Source::Host))
     }
 
-    /// Whether `id` may stand in the template: an id that holds the literal after it could shift the border between the fields,
-    /// so that one signature fits two requests.
-    pub(crate) fn admits_id(&self, id: &str) -> bool {
-        self.0.windows(2).all(|pair| match pair {
-            [Part::Id, Part::Literal(literal)] => !id.contains(literal.as_str()),
-            _ => true,
+    /// Whether it names the time of signing, plain or after a filter.
+    pub(crate) fn has_timestamp(&self) -> bool {
+        self.flat().any(|part| matches!(part, Part::Timestamp | Part::Made(Made::Value(_, Source::Timestamp))))
+    }
+
+    /// Whether it names the delivery's id, plain or after a filter.
+    pub(crate) fn has_id(&self) -> bool {
+        self.flat().any(|part| matches!(part, Part::Id | Part::Made(Made::Value(_, Source::Id))))
+    }
+
+    /// Whether what stands in `place` is one of the signed values, as a whole.
+    pub(crate) fn has_place(&self, place: &Place) -> bool {
+        self.values().any(|(filters, source)| {
+            matches!(source, Source::Place(signed) if signed == place) && filters.iter().all(Filter::keeps_all)
         })
     }
-}
 
-/// The values that a template is filled with. Those which it does not name may be empty.
-#[derive(Clone, Copy)]
-pub(crate) struct Content<'a> {
-    pub(crate) template: &'a Template,
-    pub(crate) body: &'a [u8],
-    pub(crate) timestamp: &'a str,
-    pub(crate) id: &'a str,
-    pub(crate) method: &'a str,
-    pub(crate) url: &'a str,
-    pub(crate) form: &'a [u8],
-}
-
-impl Content<'_> {
-    /// Hands the signed bytes to `sink`, in order.
-    pub(crate) fn feed(&self, mut sink: impl FnMut(&[u8])) {
-        for part in &self.template.0 {
-            sink(match part {
-                Part::Literal(text) => text.as_bytes(),
-                Part::Body => self.body,
-                Part::Timestamp => self.timestamp.as_bytes(),
-                Part::Id => self.id.as_bytes(),
-                Part::Method => self.method.as_bytes(),
-                Part::Url | Part::UrlAnyPort => self.url.as_bytes(),
-                Part::FormSorted => self.form,
-            });
-        }
+    /// Whether it holds the whole body: a change of any byte changes what is signed, and nobody can make up for that.
+    pub(crate) fn covers_body(&self) -> bool {
+        self.has(&Part::Body)
+            || self.has(&Part::FormSorted)
+            || self.values().any(|(filters, source)| {
+                matches!(source, Source::Body | Source::FormJson) && filters.iter().all(Filter::keeps_all)
+            })
     }
 
-    /// The signed bytes in one piece, for algorithms that need them twice.
-    pub(crate) fn to_vec(self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.feed(|piece| bytes.extend_from_slice(piece));
-        bytes
+    /// Whether it holds something of the body.
+    pub(crate) fn touches_body(&self) -> bool {
+        self.covers_body()
+            || self.values().any(|(_, source)| match source {
+                Source::Body | Source::FormJson | Source::JsonRaw(_) => true,
+                Source::Place(place) => matches!(place, Place::Json(_) | Place::Form(_)),
+                _ => false,
+            })
+    }
+
+    /// Whether it holds the whole URL.
+    pub(crate) fn covers_url(&self) -> bool {
+        let whole = |filters: &[Filter]| filters.iter().all(Filter::keeps_all);
+        self.has(&Part::Url)
+            || self.has(&Part::UrlAnyPort)
+            || self.values().any(|(filters, source)| matches!(source, Source::Url) && whole(filters))
+    }
+
+    /// Every part, also those inside brackets.
+    pub(crate) fn flat(&self) -> impl Iterator<Item = &Part> {
+        self.0.iter().flat_map(|part| match part {
+            Part::Made(Made::Optional(inner)) => inner.as_slice(),
+            part => std::slice::from_ref(part),
+        })
+    }
+
+    /// What is made of something, also inside brackets.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&[Filter], &Source)> {
+        self.flat().filter_map(|part| match part {
+            Part::Made(Made::Value(filters, source)) => Some((filters.as_slice(), source)),
+            _ => None,
+        })
+    }
+
+    /// The parameters that it names and that nobody has given a value.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.flat().filter_map(|part| match part {
+            Part::Const(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Puts the values of parameters in their places.
+    pub(crate) fn fill(&mut self, values: &BTreeMap<String, String>) {
+        fill(&mut self.0, values);
+    }
+}
+
+fn fill(parts: &mut [Part], values: &BTreeMap<String, String>) {
+    for part in parts {
+        match part {
+            Part::Const(name) => {
+                if let Some(value) = values.get(name.as_str()) {
+                    *part = Part::Literal(value.clone());
+                }
+            }
+            Part::Made(Made::Optional(inner)) => fill(inner, values),
+            _ => {}
+        }
     }
 }

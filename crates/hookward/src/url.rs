@@ -2,9 +2,9 @@
 //! URL into parts and normalises nothing, because signatures are made over the text as it was.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use percent_encoding::percent_decode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
 use crate::place::Fault;
 
@@ -98,16 +98,7 @@ pub(crate) fn is_form(content_type: Option<&[u8]>, body: &[u8]) -> bool {
 /// The form's distinct pairs, decoded, sorted by name and then by value, written one after the other without separators. `None` if there
 /// are more than [`MAX_FORM_FIELDS`].
 pub(crate) fn sorted_form(body: &[u8]) -> Option<Vec<u8>> {
-    let fields = || body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-    if fields().nth(MAX_FORM_FIELDS).is_some() {
-        return None;
-    }
-    let pairs: BTreeSet<(Vec<u8>, Vec<u8>)> = fields()
-        .map(|pair| {
-            let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-            (form_text(&pair[..at]), form_text(pair.get(at + 1..).unwrap_or_default()))
-        })
-        .collect();
+    let pairs: BTreeSet<(Vec<u8>, Vec<u8>)> = form_fields(body)?.into_iter().collect();
     Some(pairs.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect())
 }
 
@@ -115,6 +106,139 @@ pub(crate) fn sorted_form(body: &[u8]) -> Option<Vec<u8>> {
 pub(crate) fn form_field(body: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let mut fields = body.split(|byte| *byte == b'&');
     fields.find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"=")).map(form_text)
+}
+
+/// The form's one field called `name`, decoded. The name is compared as it is when decoded; a field that occurs twice is a fault.
+pub(crate) fn form_value(body: &[u8], name: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+    let mut found = None;
+    for (key, value) in form_fields(body).ok_or(Fault::Malformed)? {
+        if key == name && found.replace(value).is_some() {
+            return Err(Fault::Repeated);
+        }
+    }
+    Ok(found)
+}
+
+/// The form's fields, decoded, in their order. `None` if there are more than [`MAX_FORM_FIELDS`].
+pub(crate) fn form_fields(body: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let fields = || body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+    if fields().nth(MAX_FORM_FIELDS).is_some() {
+        return None;
+    }
+    let pair = |pair: &[u8]| {
+        let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+        (form_text(&pair[..at]), form_text(pair.get(at + 1..).unwrap_or_default()))
+    };
+    Some(fields().map(pair).collect())
+}
+
+/// The form's fields as one JSON object of texts, in their order, as Python's `json.dumps` writes it. `None` for too many of them, for
+/// one that is not UTF-8, or for one that occurs twice.
+pub(crate) fn form_as_json(body: &[u8]) -> Option<Vec<u8>> {
+    let fields = form_fields(body)?;
+    let names: BTreeSet<&Vec<u8>> = fields.iter().map(|(name, _)| name).collect();
+    if names.len() != fields.len() {
+        return None;
+    }
+    let text = |bytes: &Vec<u8>| Some(in_ascii(&serde_json::to_string(std::str::from_utf8(bytes).ok()?).ok()?));
+    let members = fields.iter().map(|(name, value)| Some(format!("{}: {}", text(name)?, text(value)?)));
+    Some(format!("{{{}}}", members.collect::<Option<Vec<String>>>()?.join(", ")).into_bytes())
+}
+
+/// A JSON text with everything outside ASCII escaped.
+fn in_ascii(json: &str) -> String {
+    let mut units = [0; 2];
+    json.chars().fold(String::with_capacity(json.len()), |mut text, letter| {
+        match letter.is_ascii() {
+            true => text.push(letter),
+            false => letter.encode_utf16(&mut units).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}"))),
+        }
+        text
+    })
+}
+
+/// The authority of an absolute URL, without what stands before an `@`.
+pub(crate) fn host(url: &str) -> Option<&str> {
+    split_authority(url).map(|(_, authority, _)| authority.rsplit('@').next().unwrap_or_default())
+}
+
+/// Path and query of a URL, absolute or not, as they are written; a path that is absent is `/`.
+pub(crate) fn path_and_query(url: &str) -> Cow<'_, str> {
+    let rest = split_authority(url).map_or(url, |(_, _, rest)| rest);
+    let rest = rest.split('#').next().unwrap_or_default();
+    if rest.starts_with('/') { rest.into() } else { format!("/{rest}").into() }
+}
+
+/// The path of a URL, absolute or not, as it is written.
+pub(crate) fn path(url: &str) -> Cow<'_, str> {
+    match path_and_query(url) {
+        Cow::Borrowed(text) => text.split('?').next().unwrap_or_default().into(),
+        Cow::Owned(text) => text.split('?').next().unwrap_or_default().to_owned().into(),
+    }
+}
+
+/// The raw pairs of the query in order of their names, joined by `&`. `None` if there are more than [`MAX_FORM_FIELDS`].
+pub(crate) fn sorted_query(url: &str) -> Option<String> {
+    let mut pairs = query_pairs(url)?;
+    pairs.sort_by_key(|(name, _)| *name);
+    Some(pairs.into_iter().map(|(_, pair)| pair).collect::<Vec<_>>().join("&"))
+}
+
+fn query_pairs(url: &str) -> Option<Vec<(&str, &str)>> {
+    let pairs = || query(url).split('&').filter(|pair| !pair.is_empty());
+    if pairs().nth(MAX_FORM_FIELDS).is_some() {
+        return None;
+    }
+    Some(pairs().map(|pair| (pair.split('=').next().unwrap_or_default(), pair)).collect())
+}
+
+/// As Vonage signs a query: `&name=value` in order of the names, decoded, without `sig`, and with `_` for `&` and `=` in a value.
+pub(crate) fn vonage_query(url: &str) -> Option<Vec<u8>> {
+    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = form_fields(query(url).as_bytes())?;
+    pairs.retain(|(name, _)| name != b"sig");
+    pairs.sort();
+    let underlined = |byte: u8| if matches!(byte, b'&' | b'=') { b'_' } else { byte };
+    let mut text = Vec::new();
+    for (name, value) in pairs {
+        text.push(b'&');
+        text.extend(name);
+        text.push(b'=');
+        text.extend(value.into_iter().map(underlined));
+    }
+    Some(text)
+}
+
+/// What Atlassian Connect hashes of a request: its method, its path, and its query in order without `jwt`, joined by `&`, all
+/// percent-encoded anew. From <https://developer.atlassian.com/cloud/jira/platform/understanding-jwt-for-connect-apps/>.
+pub(crate) fn atlassian_request(method: &str, url: &str) -> Option<String> {
+    let mut parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in form_fields(query(url).as_bytes())? {
+        if name != b"jwt" {
+            parameters.entry(encoded(&name)).or_default().push(encoded(&value));
+        }
+    }
+    let pairs = parameters.into_iter().map(|(name, mut values)| {
+        values.sort();
+        format!("{name}={}", values.join(","))
+    });
+    let path = path(url).replace('&', "%26");
+    let path = path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(&path);
+    Some(format!("{}&{path}&{}", method.to_ascii_uppercase(), pairs.collect::<Vec<_>>().join("&")))
+}
+
+/// Percent-encoded, but for the characters that never need it.
+pub(crate) fn encoded(text: &[u8]) -> String {
+    percent_encode(text, UNRESERVED).to_string()
+}
+
+/// Everything that RFC 3986 does not call unreserved.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `body` with one more field of a form.
+pub(crate) fn with_field(body: &[u8], name: &str, value: &str) -> Vec<u8> {
+    let join = if body.is_empty() { "" } else { "&" };
+    let field = format!("{join}{}={}", encoded(name.as_bytes()), encoded(value.as_bytes()));
+    [body, field.as_bytes()].concat()
 }
 
 fn form_text(text: &[u8]) -> Vec<u8> {

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::content::{Content, Ingredients};
 use crate::encoding::{Encoding, TAG_ROOM};
+use crate::json;
+use crate::jwt;
 use crate::key::{Key, Material};
 use crate::message::Message;
 use crate::place::{self, Fault, Place};
@@ -15,7 +18,7 @@ use crate::proof::Proof;
 use crate::refusal::Refusal;
 use crate::scheme::Scheme;
 use crate::signature::Found;
-use crate::template::{Content, Part};
+use crate::template::{Part, Template};
 use crate::time::UnixTime;
 use crate::url;
 
@@ -28,7 +31,11 @@ pub struct Verified<'m> {
     event_type: Option<Cow<'m, str>>,
     timestamp: Option<UnixTime>,
     binds: Binds,
+    is_weak: bool,
 }
+
+/// At most this many items of one request are proven, where each has a signature of its own.
+pub const MAX_ITEMS: usize = 100;
 
 /// What the proof covers. Whatever is not covered can be changed by whoever captures a request: an id that is not bound does not stop
 /// a replay.
@@ -42,6 +49,10 @@ pub struct Binds {
     pub url: bool,
     /// The delivery id: as part of the signed bytes, or inside a signed body.
     pub id: bool,
+    /// Some values of the body, which is not bound as a whole: everything else in it may be anybody's.
+    pub part_of_body: bool,
+    /// What tells a repeat: a bound id, or a bound body where no two honest ones are the same.
+    pub unique: bool,
 }
 
 impl Verified<'_> {
@@ -78,13 +89,18 @@ impl Verified<'_> {
     /// The same, outliving the request that it was read from.
     pub fn into_owned(self) -> Verified<'static> {
         let own = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
-        let Self { scheme, key_version, id, event_type, timestamp, binds } = self;
-        Verified { scheme, key_version, id: own(id), event_type: own(event_type), timestamp, binds }
+        let Self { scheme, key_version, id, event_type, timestamp, binds, is_weak } = self;
+        Verified { scheme, key_version, id: own(id), event_type: own(event_type), timestamp, binds, is_weak }
+    }
+
+    /// Whether the proof is of a kind that experts could make without the key: a plain hash over the secret, or RSA with SHA-1.
+    pub fn is_weak(&self) -> bool {
+        self.is_weak
     }
 }
 
 /// A live key with its version.
-type Live<'k> = (u32, &'k Material);
+pub(crate) type Live<'k> = (u32, &'k Material);
 
 impl Scheme {
     /// Decides whether the request was made by a holder of one of `keys`, all of which are taken as live.
@@ -92,6 +108,9 @@ impl Scheme {
     /// Of a scheme with several proofs the strongest one that was sent, and for which there is a key, decides alone: a wrong signature
     /// is never made good by a right token.
     pub fn verify<'m>(&self, message: &Message<'m>, keys: &[Key], now: UnixTime) -> Result<Verified<'m>, Refusal> {
+        if self.lacks_parameters() {
+            return Err(Refusal::ParameterMissing);
+        }
         let mut refusal = Refusal::NoUsableSecret;
         for (index, proof) in self.proofs().iter().enumerate() {
             let material = |key| Key::material(key, self.shared_name(), index);
@@ -99,13 +118,51 @@ impl Scheme {
             if live.peek().is_none() {
                 continue;
             }
+            if let Some(items) = &proof.items {
+                let items = json::elements(place::bounded(message.body), items, MAX_ITEMS).map_err(part_refusal)?;
+                match items {
+                    Some(items) if !items.is_empty() => return self.judge_items(proof, &items, message, live, now),
+                    _ => refusal = proof.refusal(Fault::Missing),
+                }
+                continue;
+            }
             match proof.signature.find(message).map_err(|fault| proof.refusal(fault))? {
-                Some(found) => return self.judge(proof, &found, message, live, now),
+                Some(found) if proof.when.are_met(message) => return self.judge(proof, &found, message, live, now),
+                Some(_) => refusal = Refusal::AlgorithmRefused,
                 None if refusal == Refusal::NoUsableSecret => refusal = proof.refusal(Fault::Missing),
                 None => {}
             }
         }
         Err(refusal)
+    }
+
+    /// Every item must prove itself, under one key.
+    fn judge_items<'m, 'k>(
+        &self,
+        proof: &Proof,
+        items: &[&str],
+        message: &Message<'m>,
+        live: impl Iterator<Item = Live<'k>>,
+        now: UnixTime,
+    ) -> Result<Verified<'m>, Refusal> {
+        let live: Vec<Live<'k>> = live.collect();
+        let mut verdict = None;
+        for item in items {
+            let alone = Message { body: item.as_bytes(), ..*message };
+            let found = proof.signature.find(&alone).map_err(|fault| proof.refusal(fault))?;
+            let found = found.ok_or(proof.refusal(Fault::Missing))?;
+            let of_item = self.judge(proof, &found, &alone, live.iter().copied(), now)?;
+            // The id and the type of an item are those of the request where it is the only one.
+            let named = items.len() == 1;
+            let of_item = of_item.into_owned();
+            let (id, event_type) = (of_item.id.filter(|_| named), of_item.event_type.filter(|_| named));
+            let of_item = Verified { id, event_type, ..of_item };
+            verdict = verdict.or(Some(of_item));
+        }
+        let mut verdict = verdict.ok_or(proof.refusal(Fault::Missing))?;
+        verdict.binds.unique &= verdict.id.is_some();
+        verdict.binds.id &= verdict.id.is_some();
+        Ok(verdict)
     }
 
     fn judge<'m, 'k>(
@@ -116,23 +173,35 @@ impl Scheme {
         live: impl Iterator<Item = Live<'k>>,
         now: UnixTime,
     ) -> Result<Verified<'m>, Refusal> {
-        let mut verdict = match proof.algorithm.is_credential() {
-            true => self.judge_credential(proof, found, live)?,
-            false => self.judge_signature(proof, found, message, live, now)?,
+        let mut verdict = if proof.algorithm.is_credential() {
+            self.judge_credential(proof, found, live)?
+        } else if proof.algorithm.is_token_of_its_own() {
+            self.judge_token(proof, found, message, live, now)?
+        } else {
+            self.judge_signature(proof, found, message, live, now)?
         };
         if verdict.id.is_none() {
-            let (id, signed) = first(&proof.id, message).map_err(|fault| match fault {
+            let (id, place) = first(&proof.id, message).map_err(|fault| match fault {
                 Fault::Repeated => Refusal::IdRepeated,
                 _ => Refusal::IdMalformed,
             })?;
-            verdict.binds.id = signed && verdict.binds.body;
+            let is_bound = |place: &Place| match place {
+                Place::Json(_) | Place::Form(_) => verdict.binds.body || proof.content.has_place(place),
+                Place::Query(_) => verdict.binds.url || proof.content.has_place(place),
+                place => proof.content.has_place(place),
+            };
+            verdict.binds.id = place.is_some_and(is_bound);
             verdict.id = id;
         }
-        let (event_type, _) = first(&proof.event_type, message).map_err(|fault| match fault {
-            Fault::Repeated => Refusal::EventTypeRepeated,
-            _ => Refusal::EventTypeMalformed,
-        })?;
-        verdict.event_type = event_type;
+        if verdict.event_type.is_none() {
+            let (event_type, _) = first(&proof.event_type, message).map_err(|fault| match fault {
+                Fault::Repeated => Refusal::EventTypeRepeated,
+                _ => Refusal::EventTypeMalformed,
+            })?;
+            verdict.event_type = event_type;
+        }
+        verdict.is_weak = proof.algorithm.is_weak();
+        verdict.binds.unique = verdict.binds.id || (verdict.binds.body && self.body_is_unique());
         Ok(verdict)
     }
 
@@ -158,42 +227,80 @@ impl Scheme {
         if proof.has_too_many(found) {
             return Err(Refusal::TooManySignatures);
         }
-        let stamp = proof.timestamp.as_ref().map(|spec| spec.read(message, &proof.signature, found)).transpose()?;
+        let url = self.signed_url(message.url);
+        if proof.content.has_url() && !url::is_absolute(url) {
+            return Err(Refusal::UrlNotAbsolute);
+        }
+        let named = proof.timestamp.as_ref().filter(|_| proof.content.has_timestamp());
+        let mut stamp = named.map(|spec| spec.read(message, &proof.signature, found)).transpose()?;
         let id = signed_id(proof, message)?;
         let form = form(proof, message)?;
+        let timestamp = stamp.as_ref().map_or("", |stamp| &stamp.text);
+        let from =
+            Ingredients { message, url, timestamp, id: id.unwrap_or_default(), list: Some((&proof.signature, found)) };
+        let made = proof.content.make(&from).map_err(part_refusal)?;
         let content = Content {
             template: &proof.content,
             body: message.body,
-            timestamp: stamp.as_ref().map_or("", |stamp| stamp.text),
+            timestamp,
             id: id.unwrap_or_default(),
             method: message.method,
-            url: message.url,
+            url,
             form: form.as_deref().unwrap_or_default(),
+            made: &made,
+            secret: &[],
         };
-        if proof.content.has_url() && !url::is_absolute(message.url) {
-            return Err(Refusal::UrlNotAbsolute);
-        }
         let version = matching_key(proof, found, content, live)?;
         if self.could_be_a_challenge(message.body) {
             return Err(Refusal::BodyIsChallenge);
         }
         check_body_digest(proof, form.is_some(), message)?;
-        if let (Some(spec), Some(stamp)) = (&proof.timestamp, &stamp) {
-            spec.check(stamp.time, now)?;
+        if let Some(spec) = &proof.timestamp {
+            let proven = match stamp.take() {
+                Some(stamp) => stamp,
+                // In what is proven now.
+                None => spec.read(message, &proof.signature, found)?,
+            };
+            spec.check(proven.time, now)?;
+            stamp = Some(proven);
         }
         let binds = Binds {
-            body: proof.content.has(&Part::Body) || proof.content.has(&Part::FormSorted),
-            time: stamp.is_some(),
-            url: proof.content.has_url(),
-            id: id.is_some(),
+            body: proof.content.covers_body(),
+            time: proof.timestamp.as_ref().is_some_and(|spec| spec.tolerance_s.is_some()),
+            url: proof.content.covers_url() && url == message.url,
+            id: id.is_some() && proof.content.fences_id(),
+            part_of_body: !proof.content.covers_body() && proof.content.touches_body(),
+            unique: false,
         };
         let timestamp = stamp.map(|stamp| stamp.time);
         Ok(Verified { id: id.map(Cow::Borrowed), timestamp, binds, ..self.verdict(version) })
     }
 
+    /// A token of its own: `jwt` checks it, and what its claims say of the request.
+    fn judge_token<'m, 'k>(
+        &self,
+        proof: &Proof,
+        found: &Found<'_>,
+        message: &Message<'m>,
+        live: impl Iterator<Item = Live<'k>>,
+        now: UnixTime,
+    ) -> Result<Verified<'m>, Refusal> {
+        let sent = found.credential(&proof.signature).ok_or(Refusal::SignatureMalformed)?;
+        let url = self.signed_url(message.url);
+        if proof.signs_url() && !url::is_absolute(url) {
+            return Err(Refusal::UrlNotAbsolute);
+        }
+        let judged = jwt::judge(proof, sent, message, url, live, now)?;
+        let binds = Binds { url: judged.binds.url && url == message.url, ..judged.binds };
+        let verdict = self.verdict(judged.key_version);
+        let (id, event_type) = (judged.id.map(Cow::Owned), judged.event_type.map(Cow::Owned));
+        Ok(Verified { id, event_type, timestamp: judged.timestamp, binds, ..verdict })
+    }
+
     fn verdict<'m>(&self, key_version: u32) -> Verified<'m> {
         let scheme = Arc::clone(self.shared_name());
-        Verified { scheme, key_version, id: None, event_type: None, timestamp: None, binds: Binds::default() }
+        let binds = Binds::default();
+        Verified { scheme, key_version, id: None, event_type: None, timestamp: None, binds, is_weak: false }
     }
 }
 
@@ -204,12 +311,28 @@ fn matching_key<'k>(
     content: Content<'_>,
     live: impl Iterator<Item = Live<'k>>,
 ) -> Result<u32, Refusal> {
+    if proof.prehash.is_some() {
+        let digest = Sha256::digest(content.to_vec());
+        return accepting(proof, found, &[Content::of_body(&Template::body(), &digest)], live);
+    }
     let any_port = proof.content.has(&Part::UrlAnyPort);
     let other_url = any_port.then(|| url::with_default_port_toggled(content.url)).flatten();
-    let other_content = other_url.as_deref().map(|url| Content { url, ..content });
+    match other_url.as_deref() {
+        Some(url) => accepting(proof, found, &[content, Content { url, ..content }], live),
+        None => accepting(proof, found, &[content], live),
+    }
+}
+
+/// The version of the first key under which one of the signatures is that of one of the contents.
+fn accepting<'k>(
+    proof: &Proof,
+    found: &Found<'_>,
+    contents: &[Content<'_>],
+    live: impl Iterator<Item = Live<'k>>,
+) -> Result<u32, Refusal> {
     for (version, material) in live {
-        for content in [Some(content), other_content].into_iter().flatten() {
-            match material.accepts(content, proof, found) {
+        for content in contents {
+            match material.accepts(*content, proof, found) {
                 Some(true) => return Ok(version),
                 Some(false) => {}
                 None => return Err(Refusal::SignatureMalformed),
@@ -217,6 +340,15 @@ fn matching_key<'k>(
         }
     }
     Err(Refusal::SignatureMismatch)
+}
+
+/// The refusal for what is wrong with a value that is signed beside the body, the time and the id.
+pub(crate) fn part_refusal(fault: Fault) -> Refusal {
+    match fault {
+        Fault::Missing => Refusal::PartMissing,
+        Fault::Repeated => Refusal::PartRepeated,
+        Fault::Malformed => Refusal::PartMalformed,
+    }
 }
 
 /// The id that is part of the signed bytes. It must be there, and may not shift the border to the next part.
@@ -233,11 +365,14 @@ fn signed_id<'m>(proof: &Proof, message: &Message<'m>) -> Result<Option<&'m str>
 
 /// The sorted form, where the scheme signs it and the body is one.
 fn form(proof: &Proof, message: &Message<'_>) -> Result<Option<Vec<u8>>, Refusal> {
-    let wanted = proof.content.has(&Part::FormSorted);
-    if !wanted || !url::is_form(message.headers.nth("Content-Type", 0), message.body) {
+    if !proof.content.has(&Part::FormSorted) {
         return Ok(None);
     }
-    url::sorted_form(message.body).map(Some).ok_or(Refusal::TooManyFormFields)
+    if url::is_form(message.headers.nth("Content-Type", 0), message.body) {
+        return url::sorted_form(message.body).map(Some).ok_or(Refusal::TooManyFormFields);
+    }
+    // Without a digest nothing would bind such a body.
+    if proof.body_sha256.is_some() || message.body.is_empty() { Ok(None) } else { Err(Refusal::PartMissing) }
 }
 
 /// A body that is not a form is bound by its digest in the signed URL.
@@ -251,12 +386,15 @@ fn check_body_digest(proof: &Proof, is_form: bool, message: &Message<'_>) -> Res
     if decoded && equal { Ok(()) } else { Err(Refusal::BodyDigestMismatch) }
 }
 
-/// The first filled place, and whether it is inside the body.
-fn first<'m>(places: &[Place], message: &Message<'m>) -> Result<(Option<Cow<'m, str>>, bool), Fault> {
+/// The first filled place, and what stands there.
+fn first<'m, 'p>(
+    places: &'p [Place],
+    message: &Message<'m>,
+) -> Result<(Option<Cow<'m, str>>, Option<&'p Place>), Fault> {
     for place in places {
         if let Some(text) = place.read(message)? {
-            return Ok((Some(text), place.header().is_none()));
+            return Ok((Some(text), Some(place)));
         }
     }
-    Ok((None, false))
+    Ok((None, None))
 }

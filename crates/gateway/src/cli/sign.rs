@@ -50,6 +50,9 @@ pub(super) fn run(command: Sign, now: UnixTime) -> Result<ExitCode, Exit> {
     for (name, value) in &signed.headers {
         print::line(&format!("{name}: {value}"))?;
     }
+    if signed.body.is_some() {
+        return Err(Exit::usage("this scheme signs inside the body, which headers cannot show"));
+    }
     for (name, value) in &signed.query {
         // Not on standard output, which holds headers only. There is nowhere left to complain when standard error is closed.
         let _ = writeln!(std::io::stderr(), "append to the query of the url: {name}={value}");

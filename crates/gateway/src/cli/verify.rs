@@ -107,7 +107,16 @@ fn describe(verified: &Verified<'_>, files: &[PathBuf]) -> String {
         text += &format!(", signed at {}", time.as_secs());
     }
     let binds = verified.binds();
-    let bound = [("body", binds.body), ("time", binds.time), ("url", binds.url), ("id", binds.id)];
+    let bound = [
+        ("body", binds.body),
+        ("part of the body", binds.part_of_body),
+        ("time", binds.time),
+        ("url", binds.url),
+        ("id", binds.id),
+    ];
+    if verified.is_weak() {
+        text += ", by a weak proof";
+    }
     let bound: Vec<&str> = bound.iter().filter(|(_, bound)| *bound).map(|(name, _)| *name).collect();
     text + "; binds " + &if bound.is_empty() { "nothing".to_owned() } else { bound.join(", ") }
 }

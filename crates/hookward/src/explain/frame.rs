@@ -82,6 +82,7 @@ impl Frame {
         let (unit, how) = match self.proof().timestamp.as_ref()?.unit {
             Unit::S => (Unit::Ms, "its timestamp is read as milliseconds"),
             Unit::Ms => (Unit::S, "its timestamp is read as seconds"),
+            Unit::SOrMs | Unit::Rfc3339 | Unit::Iso8601 | Unit::HttpDate => return None,
         };
         Some(self.with(Change::new(Cause::TimeUnit, how), |proof| {
             proof.timestamp.iter_mut().for_each(|spec| spec.unit = unit);

@@ -46,7 +46,7 @@ pub(super) fn rewritten(frame: &Frame, message: &Message<'_>) -> Vec<Frame> {
                 let how = format!("the signature is the one in the header {}", found.header);
                 changes.insert(0, Change::new(Cause::SignatureHeader, how));
             }
-            let entry = format!("{}{text}", proof.signature.prefix);
+            let entry = format!("{}{text}", proof.signature.prefix.as_str());
             // What else stands in a list, such as the time, stays.
             let value = match (own, proof.signature.separator) {
                 (Some(own), Some(separator)) => format!("{own}{}{entry}", char::from(separator.0)),
@@ -124,7 +124,7 @@ fn without_prefix(entry: &str) -> (&str, &str) {
 /// The text as the scheme writes it, with the algorithm that it has instead of the scheme's.
 fn spelled(found: &Found<'_>, proof: &Proof) -> Vec<(String, Option<Algorithm>, Vec<Change>)> {
     let mut changes = Vec::new();
-    let wanted = &proof.signature.prefix;
+    let wanted = proof.signature.prefix.as_str();
     if found.prefix.eq_ignore_ascii_case(wanted) && found.prefix != wanted {
         changes.push(Change::new(Cause::SignatureCase, "the signature's prefix is in small letters"));
     } else if found.prefix != wanted && !ends_in(found.prefix, wanted, proof) {
@@ -134,7 +134,7 @@ fn spelled(found: &Found<'_>, proof: &Proof) -> Vec<(String, Option<Algorithm>, 
         return vec![(found.text.to_owned(), None, changes)];
     }
     let Some(own_encoding) = proof.signature.encodings.first() else { return Vec::new() };
-    let own_len = proof.algorithm.tag_len();
+    let own_len = proof.algorithm.tag_len().unwrap_or_default();
     let mut spelled: Vec<(String, Option<Algorithm>, Vec<Change>)> = Vec::new();
     for encoding in ENCODINGS {
         for len in [20, 32, 64] {
@@ -180,6 +180,9 @@ fn encoding_name(encoding: Encoding) -> &'static str {
         Encoding::Base64Unpadded => "base64 without padding",
         Encoding::Base64url => "url-safe base64",
         Encoding::Base64urlUnpadded => "url-safe base64 without padding",
+        Encoding::HexUpper => "hex in upper case",
+        Encoding::Base64Percent | Encoding::Base64urlPercent => "base64 with percent signs",
+        Encoding::Base64Hex => "hex in base64",
     }
 }
 

@@ -75,15 +75,21 @@ fn a_mistake_in_a_handshake_is_an_error() {
         Scheme::from_toml(&dropbox.replace(from, to)).unwrap_err().message
     };
     let challenge = "challenge = \"query:challenge\"";
-    let places = "a handshake reads places of kind header or query, and if it is `signed` also json";
-    assert_eq!(error("query:challenge", "json:/challenge"), places);
+    let places = "a handshake reads places of kind header, query, form or json, and `when` also the body";
     assert_eq!(error("query:challenge", "authorization:Bearer"), places);
-    assert_eq!(error(challenge, &format!("{challenge}\nwhen = {{ \"json:/a\" = \"b\" }}")), places);
+    assert_eq!(error(challenge, &format!("{challenge}\nwhen = {{ \"signature:a\" = \"b\" }}")), places);
+    assert_eq!(error(challenge, "token = \"body\""), places);
+    let bare = "a handshake needs a `challenge` or `when`, or the method GET, HEAD or OPTIONS";
+    assert_eq!(
+        error(&format!("method = \"GET\"\n{challenge}\nanswer = {{ text = \"{{challenge}}\" }}"), "method = \"POST\""),
+        bare
+    );
+    assert_eq!(error(challenge, ""), "the answer names a `challenge`, and the handshake has none");
+    assert_eq!(error(challenge, "adopt = true"), "a handshake that does `adopt` needs a `challenge`");
     let signed = "a handshake that is `signed` has no `token` and does not `adopt`";
     assert_eq!(error(challenge, &format!("{challenge}\nsigned = true\nadopt = true")), signed);
     assert_eq!(error(challenge, &format!("{challenge}\nsigned = true\ntoken = \"query:t\"")), signed);
-    let one = "a handshake's answer is one of `text`, `json` and `header`";
-    assert_eq!(error("{ text = \"{challenge}\" }", "{}"), one);
+    let one = "a handshake's answer is at most one of `text`, `json` and `header`";
     assert_eq!(error("{ text = ", "{ json = {}, text = "), one);
     assert_eq!(error("\"{challenge}\"", "\"{challenge\""), "unbalanced braces in the answer `{challenge`");
     let unknown = "unknown part `chalenge`, expected one of `challenge`, `hmac:hex`, `hmac:base64`";

@@ -15,6 +15,7 @@ mod hint;
 #[cfg(feature = "http")]
 mod http;
 mod key;
+mod language;
 mod message;
 mod recipe;
 mod replay;

@@ -48,13 +48,14 @@ fn a_scheme_can_stand_in_another_document() {
 fn an_unknown_name_is_located_and_the_nearest_one_named() {
     assert_eq!(
         changed("algorithm =", "algoritm ="),
-        "line 5, column 1: unknown field `algoritm`, expected one of `algorithm`, `key`, `signature`, `content`, `timestamp`, `id`, \
-         `event_type`, `body_sha256`, `verify_only`; did you mean `algorithm`?"
+        "line 5, column 1: unknown field `algoritm`, expected one of `algorithm`, `key`, `signature`, `content`, `prehash`, `timestamp`, `id`, \
+         `event_type`, `body_sha256`, `verify_only`, `when`, `items`, `alg`, `claims`; did you mean `algorithm`?"
     );
     assert_eq!(
         changed("hmac-sha256", "hmac-sha265"),
-        "line 5, column 13: unknown variant `hmac-sha265`, expected one of `hmac-sha1`, `hmac-sha256`, `hmac-sha512`, `ed25519`, \
-         `token`, `basic`; did you mean `hmac-sha256`?"
+        "line 5, column 13: unknown variant `hmac-sha265`, expected one of `hmac-sha1`, `hmac-sha256`, `hmac-sha384`, \
+         `hmac-sha512`, `md5`, `sha1`, `sha256`, `sha384`, `sha512`, `ed25519`, `ecdsa-p256`, `ecdsa-p256-raw`, `rsa-sha1`, `rsa-sha256`, \
+         `rsa-sha512`, `rsa-pss-sha256`, `rsa-pss-sha512`, `jwt`, `jws`, `token`, `basic`; did you mean `hmac-sha256`?"
     );
     assert!(changed("{timestamp}", "{tmestamp}").starts_with("line 7, column 11: unknown part `tmestamp`"));
     assert!(changed("{timestamp}", "{tmestamp}").ends_with("did you mean `timestamp`?"));
@@ -69,12 +70,24 @@ fn a_contradiction_is_an_error_at_its_proof() {
     for (from, to, message) in [
         ("{timestamp}.", "", "`timestamp` and the content's `{timestamp}` need each other"),
         ("{body}", "{id}", "the content's `{id}` needs a header as the first place of `id`"),
-        ("{body}", "{form:sorted}", "`body_sha256` and the content's `{form:sorted}` need each other"),
+        ("{body}", "{secret}", "a plain hash and the content's `{secret}` need each other"),
         ("encodings = [\"hex\"]", "encodings = []", "a signature needs `content` and `signature.encodings`"),
-        ("\"header:X-Sig\"", "", "`signature.at` needs places of kind header, authorization or query"),
-        ("header:X-Sig", "json:/sig", "`signature.at` needs places of kind header, authorization or query"),
+        (
+            "\"header:X-Sig\"",
+            "",
+            "`signature.at` needs places of kind header, authorization or query, or json and form where the content does not hold the whole body",
+        ),
+        (
+            "header:X-Sig",
+            "json:/sig",
+            "`signature.at` needs places of kind header, authorization or query, or json and form where the content does not hold the whole body",
+        ),
         ("header:X-Time", "signature:t", "a timestamp in the signature needs `signature.separator`"),
-        ("header:X-Time", "query:t", "`timestamp.at` needs a place of kind header or signature"),
+        (
+            "header:X-Time",
+            "authorization:t",
+            "`timestamp.at` needs a place of kind header, signature, json, form, query or claim",
+        ),
         (
             "hmac-sha256",
             "token",
@@ -85,7 +98,10 @@ fn a_contradiction_is_an_error_at_its_proof() {
         assert_eq!(changed(from, to), format!("{proof}{message}"));
     }
     for (line, message) in [
-        ("id = [\"query:id\"]", "`id` and `event_type` need places of kind header or json"),
+        (
+            "id = [\"claim:jti\"]",
+            "`id` and `event_type` need places of kind header, json, form, query or, of a jwt, claim",
+        ),
         (
             "key = { prefix = \"a\", optional_prefix = \"b\" }",
             "a key has at most one of `prefix`, `optional_prefix` and `refused_prefix`",

@@ -15,11 +15,12 @@ const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 /// Every refusal once. The match makes a new variant fail to compile here until it is in the list.
 fn all_refusals() -> BTreeSet<&'static str> {
     use Refusal::{
-        BodyDigestMismatch, BodyDigestMissing, BodyIsChallenge, ChallengeMalformed, CredentialMalformed,
-        CredentialMismatch, CredentialMissing, CredentialRepeated, EventTypeMalformed, EventTypeRepeated, IdMalformed,
-        IdMissing, IdRepeated, NoUsableSecret, SignatureMalformed, SignatureMismatch, SignatureMissing,
+        AlgorithmRefused, BodyDigestMismatch, BodyDigestMissing, BodyIsChallenge, ChallengeMalformed, ClaimMismatch,
+        ClaimMissing, CredentialMalformed, CredentialMismatch, CredentialMissing, CredentialRepeated,
+        EventTypeMalformed, EventTypeRepeated, IdMalformed, IdMissing, IdRepeated, NoUsableSecret, ParameterMissing,
+        PartMalformed, PartMissing, PartRepeated, SignatureMalformed, SignatureMismatch, SignatureMissing,
         SignatureRepeated, TimestampMalformed, TimestampMissing, TimestampRepeated, TimestampTooNew, TimestampTooOld,
-        TooManyFormFields, TooManySignatures, UrlNotAbsolute,
+        TooManyFormFields, TooManySignatures, UrlDigestMismatch, UrlNotAbsolute,
     };
     let all = [
         NoUsableSecret,
@@ -44,6 +45,14 @@ fn all_refusals() -> BTreeSet<&'static str> {
         EventTypeMalformed,
         UrlNotAbsolute,
         TooManyFormFields,
+        PartMissing,
+        PartRepeated,
+        PartMalformed,
+        ParameterMissing,
+        AlgorithmRefused,
+        ClaimMissing,
+        ClaimMismatch,
+        UrlDigestMismatch,
         BodyDigestMissing,
         BodyDigestMismatch,
         BodyIsChallenge,
@@ -73,6 +82,14 @@ fn all_refusals() -> BTreeSet<&'static str> {
             | EventTypeMalformed
             | UrlNotAbsolute
             | TooManyFormFields
+            | PartMissing
+            | PartRepeated
+            | PartMalformed
+            | ParameterMissing
+            | AlgorithmRefused
+            | ClaimMissing
+            | ClaimMismatch
+            | UrlDigestMismatch
             | BodyDigestMissing
             | BodyDigestMismatch
             | BodyIsChallenge
@@ -99,6 +116,7 @@ fn every_refusal_is_reachable() {
     }
     reached.extend(form_of(MAX_FORM_FIELDS + 1).err().map(|refusal| refusal.id()));
     reached.extend(Request::post(&[], "").verify(scheme("github"), &[], NOW).err().map(|refusal| refusal.id()));
+    reached.extend(crate::language::refusals());
     assert_eq!(reached, all_refusals());
 }
 
@@ -127,9 +145,12 @@ fn a_verdict_says_what_it_binds() {
         let vector = vector.or_else(|| vectors(name).into_iter().find(|vector| vector.verified.is_some())).unwrap();
         vector.request().verify(scheme(name), &keys(scheme(name), &vector.secrets), vector.now()).unwrap().binds()
     };
-    assert_eq!(binds("github"), Binds { body: true, ..Binds::default() });
-    assert_eq!(binds("stripe"), Binds { body: true, time: true, id: true, url: false });
-    assert_eq!(binds("standard-webhooks"), Binds { body: true, time: true, id: true, url: false });
+    assert_eq!(binds("github"), Binds { body: true, unique: true, ..Binds::default() });
+    assert_eq!(binds("stripe"), Binds { body: true, time: true, id: true, unique: true, ..Binds::default() });
+    assert_eq!(
+        binds("standard-webhooks"),
+        Binds { body: true, time: true, id: true, unique: true, ..Binds::default() }
+    );
     assert_eq!(binds("twilio"), Binds { body: true, url: true, ..Binds::default() });
     assert_eq!(binds("bearer"), Binds::default());
     assert_eq!(binds("gitlab-token"), Binds::default());

@@ -118,12 +118,16 @@ impl Forwarding {
         }
         let mut headers: Vec<_> = original.into_iter().filter(|(name, value)| is_passed_on(name, value)).collect();
         let mut url = self.url.clone();
+        let mut sent = body.clone();
         if let Some(Hand { scheme, keys }) = &self.signer {
             let (id, event_type) = (text(&event["id"]), text(&event["type"]));
             let draft = Draft { id: &id, event_type: &event_type, method: &method, url: &url, body };
             let signed = scheme.sign(&draft, keys, now()).map_err(Exit::usage)?;
             headers.retain(|(name, _)| !signed.headers.iter().any(|(new, _)| new.eq_ignore_ascii_case(name)));
             headers.extend(signed.headers);
+            if let Some(changed) = signed.body {
+                sent = changed.into();
+            }
             for (name, value) in &signed.query {
                 url += &format!("{}{name}={value}", if url.contains('?') { '&' } else { '?' });
             }
@@ -131,7 +135,7 @@ impl Forwarding {
         headers.push(("hookward-event-id".to_owned(), text(&event["id"])));
         headers.push(("hookward-source".to_owned(), text(&event["source"])));
         let began = self.clock.elapsed();
-        let answer = self.client.send(&method, &url, &headers, body.clone()).await;
+        let answer = self.client.send(&method, &url, &headers, sent).await;
         let duration = self.clock.elapsed().saturating_sub(began);
         Ok(match answer {
             Ok(answer) => Told { status: Some(answer.status), duration, detail: String::new(), is_left_out: false },

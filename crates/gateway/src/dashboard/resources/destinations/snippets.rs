@@ -188,13 +188,15 @@ fn hmac(recipe: &Recipe<'_>) -> Option<Hmac> {
         is_hex: match recipe.encoding? {
             RecipeEncoding::Hex => true,
             RecipeEncoding::Base64 => false,
-            RecipeEncoding::OtherBase64 => return None,
+            RecipeEncoding::OtherBase64 | RecipeEncoding::Other => return None,
         },
         hash: match recipe.algorithm {
             RecipeAlgorithm::HmacSha1 => "sha1",
             RecipeAlgorithm::HmacSha256 => "sha256",
             RecipeAlgorithm::HmacSha512 => "sha512",
-            RecipeAlgorithm::Ed25519 | RecipeAlgorithm::Token | RecipeAlgorithm::Basic => return None,
+            RecipeAlgorithm::Ed25519 | RecipeAlgorithm::Token | RecipeAlgorithm::Basic | RecipeAlgorithm::Other => {
+                return None;
+            }
         },
         content: recipe.content.iter().map(part).collect::<Option<_>>()?,
         time: recipe.time.map(|time| Time {
@@ -207,7 +209,7 @@ fn hmac(recipe: &Recipe<'_>) -> Option<Hmac> {
         is_key_base64: match recipe.key_encoding {
             None => false,
             Some(RecipeEncoding::Base64) => true,
-            Some(RecipeEncoding::Hex | RecipeEncoding::OtherBase64) => return None,
+            Some(RecipeEncoding::Hex | RecipeEncoding::OtherBase64 | RecipeEncoding::Other) => return None,
         },
         key_prefix: Text(recipe.key_prefix.to_owned()),
     })

@@ -58,8 +58,9 @@ fn signed(recipe: &Recipe<'_>, url: &str, method: &str) -> Option<String> {
             }
             RecipePlace::Authorization(word) => headers.push(format!("\"Authorization: {} $SECRET\"", in_quotes(word))),
             RecipePlace::Query(name) => target = format!("{}\"?{}=$SECRET\"", quoted(url), in_quotes(name)),
+            RecipePlace::Body => return None,
         },
-        RecipeAlgorithm::Ed25519 => return None,
+        RecipeAlgorithm::Ed25519 | RecipeAlgorithm::Other => return None,
         hmac => {
             lines.extend(signature(recipe, hmac)?);
             if let Some(name) = recipe.time.and_then(|time| time.header) {
@@ -68,7 +69,7 @@ fn signed(recipe: &Recipe<'_>, url: &str, method: &str) -> Option<String> {
             let before = match recipe.place {
                 RecipePlace::Header(name) => format!("{}: ", in_quotes(name)),
                 RecipePlace::Authorization(word) => format!("Authorization: {} ", in_quotes(word)),
-                RecipePlace::Query(_) => return None,
+                RecipePlace::Query(_) | RecipePlace::Body => return None,
             };
             let beside = recipe.time.filter(|time| time.header.is_none());
             let separator = recipe.separator.map(String::from).unwrap_or_default();
@@ -111,18 +112,20 @@ fn signature(recipe: &Recipe<'_>, algorithm: RecipeAlgorithm) -> Option<Vec<Stri
         None => format!("KEY=$(printf %s {text} | {in_hex})"),
         Some(RecipeEncoding::Hex) => format!("KEY={text}"),
         Some(RecipeEncoding::Base64) => format!("KEY=$(printf %s {text} | base64 -d | {in_hex})"),
-        Some(RecipeEncoding::OtherBase64) => return None,
+        Some(RecipeEncoding::OtherBase64 | RecipeEncoding::Other) => return None,
     });
     let digest = match algorithm {
         RecipeAlgorithm::HmacSha1 => "sha1",
         RecipeAlgorithm::HmacSha256 => "sha256",
         RecipeAlgorithm::HmacSha512 => "sha512",
-        RecipeAlgorithm::Ed25519 | RecipeAlgorithm::Token | RecipeAlgorithm::Basic => return None,
+        RecipeAlgorithm::Ed25519 | RecipeAlgorithm::Token | RecipeAlgorithm::Basic | RecipeAlgorithm::Other => {
+            return None;
+        }
     };
     let written = match recipe.encoding? {
         RecipeEncoding::Hex => in_hex,
         RecipeEncoding::Base64 => "base64 | tr -d '\\n'",
-        RecipeEncoding::OtherBase64 => return None,
+        RecipeEncoding::OtherBase64 | RecipeEncoding::Other => return None,
     };
     lines.push(format!(
         "SIGNATURE=$(printf %s \"{content}\" |\n  openssl dgst -{digest} -mac HMAC -macopt \"hexkey:$KEY\" -binary | {written})"

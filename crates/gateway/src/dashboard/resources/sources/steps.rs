@@ -195,7 +195,9 @@ pub(super) fn steps(scheme: Option<&Scheme>, url: &str) -> Vec<Step> {
             format!("Each request has the secret in the header {name}.")
         }
         (_, RecipePlace::Header(name)) => format!("The sender signs each request, in the header {name}."),
-        (_, RecipePlace::Authorization(_) | RecipePlace::Query(_)) => "The sender proves each request.".to_owned(),
+        (_, RecipePlace::Authorization(_) | RecipePlace::Query(_) | RecipePlace::Body) => {
+            "The sender proves each request.".to_owned()
+        }
     };
     let mut steps = of(GIVEN_OR_MADE);
     steps.insert(2, Step { says: header, value: None });
