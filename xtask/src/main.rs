@@ -4,10 +4,12 @@
 mod addresses;
 mod bad_inputs;
 mod bench;
+mod bindings;
 mod ci;
 mod constant_time;
 mod crash;
 mod dashboard;
+mod interop;
 mod leaks;
 mod octokit;
 mod oidc;
@@ -81,6 +83,10 @@ enum Command {
     Schemathesis(schemathesis::Plan),
     /// Every secret from a local key to a token to AWS's KMS under load, killed half-way each time
     Rewrap(rewrap::Plan),
+    /// The packages for Python and Node, built and tested as they are installed
+    Bindings,
+    /// Hookward and the packages that providers publish, held against each other
+    Interop,
     /// Measures
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -118,6 +124,8 @@ fn main() -> ExitCode {
         Command::Schemathesis(plan) => run::build_server().and_then(|()| schemathesis::run(&plan)),
         Command::Switches(plan) => run::build_server().and_then(|()| switches::run(&plan)),
         Command::Rewrap(plan) => run::build_everything().and_then(|()| rewrap::run_all(&plan)),
+        Command::Bindings => bindings::run_all(),
+        Command::Interop => interop::run(),
         Command::Bench(what) => bench::execute(&what),
         Command::Vectors { check } => vectors::run(check),
         Command::Readme => run::build_server().and_then(|()| readme::run()),

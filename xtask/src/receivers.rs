@@ -14,7 +14,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use systems::{MovableClock, world};
 
-use crate::run::{has_or_installs, root, run_with};
+use crate::run::{has_or_installs, root, run_with, unless_installed};
 use party::Party;
 
 /// Everything that a receiver is made of, by the directory that has it.
@@ -81,17 +81,6 @@ fn install() -> Result<PathBuf> {
         run_with(Command::new(place.join("python/bin/python")).args(pip).current_dir(place))
     })?;
     Ok(place)
-}
-
-/// Installs once for each content of the file that says what.
-fn unless_installed(place: &Path, list: &str, install: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let wanted = std::fs::read(place.join(list))?;
-    let mark = place.join(format!("{list}.installed"));
-    if std::fs::read(&mark).is_ok_and(|known| known == wanted) {
-        return Ok(());
-    }
-    install(place)?;
-    Ok(std::fs::write(mark, wanted)?)
 }
 
 fn express(place: &Path) -> Command {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -64,6 +64,17 @@ pub(crate) fn has_or_installs(check: &str, program: &str, package: &str) -> Resu
     run("apt-get", &["install", "--yes", "--no-install-recommends", package])?;
     ensure!(has_program(program), "{check}: `{program}` is missing, and Debian's package `{package}` did not bring it");
     Ok(true)
+}
+
+/// Installs once for each content of the file that says what.
+pub(crate) fn unless_installed(place: &Path, list: &str, install: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let wanted = std::fs::read(place.join(list))?;
+    let mark = place.join(format!("{list}.installed"));
+    if std::fs::read(&mark).is_ok_and(|known| known == wanted) {
+        return Ok(());
+    }
+    install(place)?;
+    Ok(std::fs::write(mark, wanted)?)
 }
 
 /// The features that are not in the default build, of the binary and of the library.
