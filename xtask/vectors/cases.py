@@ -185,7 +185,7 @@ def vector(maker, name, request, *, secrets=None, now_ms=None, verified=None, re
         name = f"proof {maker.number + 1}: {name}"
     return {
         "name": name, "secrets": secrets or [maker.secret()], "request": request, "now_ms": now_ms or NOW_MS,
-        "verified": verified, "refused": refused, "parameters": maker.parameters,
+        "verified": verified, "refused": refused, "parameters": maker.parameters, "is_pair": maker.is_pair,
     }
 
 
@@ -262,7 +262,9 @@ def signature_cases(maker):
 def body_cases(maker, good):
     if not maker.signs_body:
         return
-    if not maker.needs_body():
+    # openssl signs no empty text with Ed25519.
+    is_nothing = maker.proof["algorithm"] == "ed25519" and maker.template == "{body}"
+    if not maker.needs_body() and not is_nothing:
         yield vector(maker, "an empty body", maker.request(body=b""), verified=maker.verified(body=False))
     changed = good.copy()
     changed.body = changed.body.replace(b"12.5", b"12.6")

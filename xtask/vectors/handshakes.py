@@ -1,6 +1,7 @@
 """Which questions are asked of a scheme that answers some, and what each must be answered."""
 
 import json
+import urllib.parse
 
 from cases import NOW_MS, Maker
 from language import Request, encode, key_bytes, pointer, put, split_place, tag
@@ -19,12 +20,12 @@ def answer(maker, rule):
                 text = text.replace(f"{{hmac:{encoding}}}", encode(encoding, tag(maker.proof["algorithm"], key, CHALLENGE.encode())))
         return text
 
-    wanted = rule["answer"]
+    wanted = rule.get("answer", {})
     found = {}
     if "text" in wanted:
         found = {"content_type": "text/plain", "body": fill(wanted["text"])}
     elif "json" in wanted:
-        members = {name: fill(text) for name, text in sorted(wanted["json"].items())}
+        members = {name: fill(value) if isinstance(value, str) else value for name, value in sorted(wanted["json"].items())}
         found = {"content_type": "application/json", "body": json.dumps(members, separators=(",", ":"))}
     elif "header" in wanted:
         found = {"headers": [[name, fill(text)] for name, text in sorted(wanted["header"].items())]}
@@ -37,24 +38,29 @@ def question(maker, rule, *, challenge=CHALLENGE, token=TOKEN, when=True, signed
     """The request that asks."""
     places = {}
     if when:
-        places.update(rule.get("when", {}))
-    if challenge is not None:
+        places.update({place: "anything" if is_ == "*" else is_ for place, is_ in rule.get("when", {}).items()})
+    if challenge is not None and "challenge" in rule:
         places[rule["challenge"]] = challenge
     if token is not None and "token" in rule:
         places[rule["token"]] = token
-    tree = {}
+    tree, fields = {}, []
     for place, value in places.items():
         kind, name = split_place(place)
         if kind == "json":
             tree = put(tree, pointer(name), value)
-    body = json.dumps(tree).encode() if tree else b""
+        elif kind == "form":
+            fields.append((name, value))
+    body = json.dumps(tree).encode() if tree else urllib.parse.urlencode(fields).encode()
+    body = places.pop("body", "").encode() or body
     if rule.get("signed") and signed:
         request = maker.request(body=body)
     else:
         request = Request(rule["method"], "https://example.com/hook", body)
     for place, value in places.items():
-        if not place.startswith("json:"):
+        if not place.startswith(("json:", "form:")):
             request.put(place, value)
+    if fields:
+        request.headers.append(("Content-Type", "application/x-www-form-urlencoded"))
     return request
 
 
@@ -70,13 +76,23 @@ def handshakes(scheme):
                     "now_ms": NOW_MS} | outcome
 
         yield one("asked", question(maker, rule), answer=answer(maker, rule))
+        asks = "challenge" in rule
         if rule.get("signed"):
             yield one("asked without a signature", question(maker, rule, signed=False), event=none)
-            yield one("asked for nothing", question(maker, rule, challenge=None), event="verified")
+            if asks:
+                yield one("asked for nothing", question(maker, rule, challenge=None), event="verified")
+            continue
+        if not asks:
+            if rule.get("when"):
+                yield one("asked for something else", question(maker, rule, when=False), event=none)
+            else:
+                other = question(maker, rule)
+                other.method = "POST"
+                yield one("asked by another method", other, event=none)
             continue
         yield one("asked for nothing", question(maker, rule, challenge=None), event=none)
         yield one("asked for more than is answered", question(maker, rule, challenge="c" * 1025), refused="challenge-malformed")
-        if any("{hmac:" in text for kind in rule["answer"].values() for text in (kind.values() if isinstance(kind, dict) else [kind])):
+        if any("{hmac:" in text for kind in rule["answer"].values() for text in (kind.values() if isinstance(kind, dict) else [kind]) if isinstance(text, str)):
             yield one("asked to sign what could be an event", question(maker, rule, challenge='{"n":1}'), refused="challenge-malformed")
         if "token" in rule:
             yield one("asked with another token", question(maker, rule, token=TOKEN + "s"), refused="credential-mismatch")

@@ -80,7 +80,9 @@ def sign(algorithm, pair, signed):
             if subprocess.run(look, capture_output=True).returncode == 0:
                 return kept
         found = run("dgst", f"-{digest}", *options, "-sign", str(key), str(data))
-        return raw_of(found) if algorithm == "ecdsa-p256-raw" else found
+        found = raw_of(found) if algorithm == "ecdsa-p256-raw" else found
+        KEPT.append(found)
+        return found
 
 
 def raw_of(der):

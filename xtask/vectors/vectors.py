@@ -1,10 +1,10 @@
 """Computes the vectors of the schemes that come with the library, from the scheme files and nothing else.
 
-usage: vectors.py DIRECTORY [--check]
+usage: vectors.py DIRECTORY PAGE [--check]
 
 For each NAME.toml it writes the computed part of NAME.vectors.toml: all that stands under its marker. What stands above it, vectors
-that somebody published, is left as it is; a file without the marker is left alone. With --check nothing is written, and what would
-be is compared.
+that somebody published, is left as it is; a file without the marker is left alone. Then it writes PAGE, the table of providers. With
+--check nothing is written, and what would be is compared.
 """
 
 import base64
@@ -18,11 +18,13 @@ import pairs
 from cases import cases
 from handshakes import handshakes
 from language import NotRead
+from providers import page
 
 ENCODED = re.compile(r"[A-Za-z0-9+/_=-]{64,}")
 
 MARKER = "# Computed from the scheme file by xtask/vectors, an implementation of its own; `cargo xtask vectors` writes this part."
 SOURCE = "computed with the Python standard library (hmac, hashlib, base64)"
+SOURCE_OF_PAIRS = "computed with openssl and the Python standard library"
 
 
 def text(value):
@@ -46,7 +48,8 @@ def table(values):
 def entry(kind, made):
     """One table of a vector file."""
     request = made["request"]
-    lines = [f"[[{kind}]]", f"name = {text(made['name'])}", 'origin = "computed"', f"source = {text(SOURCE)}"]
+    source = SOURCE_OF_PAIRS if made.get("is_pair") else SOURCE
+    lines = [f"[[{kind}]]", f"name = {text(made['name'])}", 'origin = "computed"', f"source = {text(source)}"]
     lines.append("secrets = [" + ", ".join(map(text, made["secrets"])) + "]")
     if made.get("parameters"):
         lines.append(f"parameters = {table(made['parameters'])}")
@@ -108,8 +111,21 @@ def work(directory, check):
     return wrong
 
 
+def table_of_providers(directory, path, check):
+    after = page(directory, pathlib.Path(__file__).with_name("providers.toml"))
+    if path.exists() and path.read_text() == after:
+        return []
+    if check:
+        return [f"{path} is not what is made of the schemes: run `cargo xtask vectors`"]
+    path.write_text(after)
+    return []
+
+
 if __name__ == "__main__":
-    found = work(pathlib.Path(sys.argv[1]), "--check" in sys.argv[2:])
+    is_check = "--check" in sys.argv[3:]
+    found = work(pathlib.Path(sys.argv[1]), is_check)
+    # A page of schemes that cannot be read would be wrong.
+    found = found or table_of_providers(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), is_check)
     for line in found:
         print(line, file=sys.stderr)
     sys.exit(1 if found else 0)

@@ -1,5 +1,8 @@
 //! `hookward schemes`: what the library can verify and sign, and the files that say how. Speaks to no gateway.
 
+mod check;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -10,7 +13,7 @@ use super::Output;
 use super::exit::Exit;
 use super::print;
 
-/// List the schemes, or show one as the file that defines it
+/// List the schemes, show one as the file that defines it, or check a file of your own
 #[derive(Debug, Args)]
 pub(super) struct Schemes {
     #[command(subcommand)]
@@ -29,6 +32,16 @@ enum What {
         /// Its name
         name: String,
     },
+    /// Hold a scheme file against its vectors, and tell of each whether it has its answer
+    #[command(after_help = "Exit status: 0 all have, 5 some have another, 2 a file cannot be used.\n\
+        Example: hookward schemes check mine.toml")]
+    Check {
+        /// The scheme, in the syntax that `hookward schemes show` prints
+        file: PathBuf,
+        /// Its vectors, instead of those in NAME.vectors.toml beside it
+        #[arg(long, value_name = "FILE")]
+        vectors: Option<PathBuf>,
+    },
 }
 
 /// Runs `hookward schemes …`.
@@ -36,6 +49,7 @@ pub(super) fn run(command: Schemes) -> Result<ExitCode, Exit> {
     match command.what.unwrap_or(What::List) {
         What::List => list(command.output)?,
         What::Show { name } => show(&name, command.output)?,
+        What::Check { file, vectors } => return check::run(&file, vectors.as_deref()),
     }
     Ok(ExitCode::SUCCESS)
 }

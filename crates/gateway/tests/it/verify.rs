@@ -147,3 +147,46 @@ fn schemes_are_shown_as_the_files_that_define_them() {
     let shown: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(shown["credential_query"], serde_json::json!(["token"]));
 }
+
+#[test]
+fn a_scheme_file_is_held_against_its_vectors() {
+    let directory = directory();
+    let check = |arguments: &[&str]| run(directory.path(), &[&["schemes", "check"][..], arguments].concat());
+    let schemes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hookward/schemes");
+    for name in ["asana", "gitlab", "meta", "qflow", "zoom"] {
+        let (status, stdout, stderr) = check(&[schemes.join(format!("{name}.toml")).to_str().unwrap()]);
+        assert_eq!(status, 0, "{name}: {stdout}{stderr}");
+        assert!(stdout.lines().rev().skip(1).all(|line| line.starts_with("ok ")), "{stdout}");
+    }
+    let good = fs::read_to_string(schemes.join("github.vectors.toml")).unwrap();
+    let all = good.matches("[[vector]]").count();
+    let write = |text: &str| fs::write(directory.path().join("mine.vectors.toml"), text).unwrap();
+    write(&good);
+    let (status, stdout, stderr) = check(&["mine.toml"]);
+    assert_eq!((status, stderr.as_str()), (0, ""));
+    assert!(stdout.ends_with(&format!("github: all {all} vectors have their answer\n")), "{stdout}");
+
+    write(&good.replacen("refused = \"signature-mismatch\"", "refused = \"signature-missing\"", 1));
+    let (status, stdout, stderr) = check(&["mine.toml"]);
+    assert_eq!((status, stderr), (5, format!("hookward: 1 of {all} vectors have another answer\n")));
+    assert!(stdout.contains(": refused: signature-mismatch, not refused: signature-missing\n"), "{stdout}");
+
+    for (text, status, message) in [
+        ("", 2, "mine.vectors.toml: there is no `[[vector]]`"),
+        ("[[vector]]\nnme = \"x\"\n", 2, "unknown field `nme`"),
+        ("[[vector]]\nname = \"x\"\nsecrets = [\"s\"]\nheaders = []\n", 2, "vector `x`: it needs one of `verified`"),
+        ("[[vector]]\nname = \"x\"\nsecrets = [\"\"]\nheaders = []\nrefused = \"y\"\n", 2, "may not be empty"),
+    ] {
+        write(text);
+        let (found, _, stderr) = check(&["mine.toml"]);
+        assert_eq!(found, status, "{stderr}");
+        assert!(stderr.contains(message), "{stderr}");
+    }
+    let elsewhere = schemes.join("github.vectors.toml");
+    assert_eq!(check(&["mine.toml", "--vectors", elsewhere.to_str().unwrap()]).0, 0);
+    let (status, _, stderr) = check(&["bad.toml"]);
+    assert_eq!(status, 2);
+    assert!(stderr.contains("bad.toml: line 2, column 1: unknown field `titel`"), "{stderr}");
+    assert!(stderr.contains("did you mean `title`?"), "{stderr}");
+    assert_eq!(check(&["absent.toml"]).0, 2);
+}

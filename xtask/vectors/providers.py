@@ -1,0 +1,109 @@
+"""Makes docs/providers.md: every provider, what its scheme binds and where its vectors are from.
+
+What a scheme binds is read from its file, in the way of `language`.
+"""
+
+import tomllib
+
+from language import CREDENTIALS, names
+
+HEAD = """\
+# Providers
+
+Made by `cargo xtask vectors` from the scheme files and their vectors; `hookward schemes show NAME` prints a file.
+
+{counts}
+
+**Binds** is what nobody can change without the secret. Where the time is not bound, an old request proves itself for ever, and
+only remembering ids or bodies stops a replay; where the body is not bound, the verdict says who called and nothing about what was
+sent. An **id** is bound if it is part of what is signed. **Vectors** are requests with a known verdict: *published* ones are from
+the provider or another project's tests, *computed* ones from an implementation of its own.
+
+| provider | class | scheme | binds | vectors |
+| --- | --- | --- | --- | --- |
+"""
+REST = """
+## What has no scheme yet
+
+| provider | class | what it would take |
+| --- | --- | --- |
+"""
+OTHERS = """
+## Further schemes
+
+| scheme | what it is | binds | vectors |
+| --- | --- | --- | --- |
+"""
+
+
+def covers_body(proof):
+    if proof["algorithm"] == "jwt":
+        parts = [name for template in proof.get("claims", {}).values() for name in names(template)]
+    else:
+        parts = names(proof.get("content", ""))
+    return any(name.split(":")[-1] == "body" or name.startswith("form:sorted") for name in parts)
+
+
+def binds(scheme):
+    """What the strongest proof of a scheme binds, in words."""
+    proof = next(proof for proof in scheme["proof"] if not proof.get("verify_only"))
+    if proof["algorithm"] in CREDENTIALS:
+        return "nothing"
+    parts = names(proof.get("content", ""))
+    body = covers_body(proof)
+    found = ["body"] if body else []
+    if "tolerance_s" in proof.get("timestamp", {}):
+        found.append("time")
+    if any(name.split(":")[-1] in ("url", "any-port", "path_and_query") for name in parts):
+        found.append("url")
+    place = proof.get("id", [""])[0]
+    inside = place.startswith(("json:", "form:")) and (body or place in parts)
+    if "id" in parts or inside or place.startswith("claim:") or place in parts:
+        found.append("id")
+    if not found and parts:
+        return "some fields"
+    return ", ".join(found) or "nothing"
+
+
+def sources(vectors):
+    """Where the vectors are from, with how many there are."""
+    origins = {one["origin"] for one in vectors.get("vector", [])}
+    kinds = [kind for kind in ("published", "computed") if kind in origins or (kind == "published" and "derived" in origins)]
+    return f"{' and '.join(kinds)} ({len(vectors.get('vector', []))})"
+
+
+def page(directory, register):
+    """The whole page."""
+    providers = tomllib.loads(register.read_text())["provider"]
+    schemes = {}
+    for path in sorted(directory.glob("*.toml")):
+        if not path.name.endswith(".vectors.toml"):
+            beside = path.with_name(path.name.removesuffix(".toml") + ".vectors.toml")
+            schemes[path.stem] = (tomllib.loads(path.read_text()), tomllib.loads(beside.read_text()))
+    rows, rest, used = [], [], set()
+    have = {}
+    for provider in sorted(providers, key=lambda one: one["name"]):
+        name, kind = provider["name"], provider["class"]
+        scheme = provider.get("scheme", name)
+        known = have.setdefault(kind, [0, 0])
+        known[1] += 1
+        if scheme not in schemes:
+            rest.append(f"| {name} | {kind} | {provider.get('takes', 'features that the scheme language has not')} |")
+            continue
+        known[0] += 1
+        used.add(scheme)
+        made, vectors = schemes[scheme]
+        rows.append(f"| {made['title']} | {kind} | `{scheme}` | {binds(made)} | {sources(vectors)} |")
+    others = [
+        f"| `{name}` | {made['title']} | {binds(made)} | {sources(vectors)} |"
+        for name, (made, vectors) in schemes.items() if name not in used
+    ]
+    total = sum(one[0] for one in have.values())
+    kinds = ", ".join(f"{have[kind][0]} of {have[kind][1]} of class {kind}" for kind in ("data", "builtin", "code") if kind in have)
+    counts = (
+        f"**{total} of {len(providers)} providers** have a scheme: {kinds}. With those of no one provider the catalog has "
+        f"{len(schemes)} schemes.\n\nClass *data* is said by templates alone, *builtin* with a function that has a name, and *code* needs "
+        "keys that are fetched, or a\ncontent that has to be made anew."
+    )
+    text = HEAD.format(counts=counts) + "\n".join(rows) + "\n" + OTHERS + "\n".join(others) + "\n"
+    return text + (REST + "\n".join(rest) + "\n" if rest else "")
