@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use hookward::{RecipePlace, Scheme, catalog};
+use hookward::{Draft, RecipePlace, Scheme, Secret, UnixTime, catalog};
 use tempfile::TempDir;
 
 /// Exit status, standard output and standard error of a command run in a directory.
@@ -99,7 +99,7 @@ fn a_time_is_judged_as_of_the_one_given() {
 fn what_sign_prints_verify_believes_under_every_scheme() {
     let directory = directory();
     for scheme in catalog::names().filter_map(catalog::find) {
-        let secret = scheme.generate(&mut |bytes| bytes.fill(7)).unwrap();
+        let Some(secret) = secret_of_any_request(scheme) else { continue };
         fs::write(directory.path().join("generated"), secret.expose()).unwrap();
         let url = "https://example.com/hook";
         let keys = ["--scheme", scheme.name(), "--secret-file", "generated", "--body", "body"];
@@ -113,6 +113,17 @@ fn what_sign_prints_verify_believes_under_every_scheme() {
         let (status, stdout, stderr) = run(directory.path(), &verify);
         assert_eq!(status, 0, "{}: {stdout}{stderr}", scheme.name());
     }
+}
+
+/// A secret, where requests can be signed as they are: not where an endpoint has parameters, where a key is made elsewhere, or where
+/// something in the body is signed for itself.
+fn secret_of_any_request(scheme: &Scheme) -> Option<Secret> {
+    let secret = scheme.generate(&mut |bytes| bytes.fill(7)).ok()?;
+    let key = scheme.key(1, &secret).unwrap();
+    let draft =
+        Draft { id: "one", event_type: "", method: "POST", url: "https://example.com/hook", body: b"Hello, World!" };
+    let signed = scheme.sign(&draft, &[key], UnixTime::from_secs(1_700_000_000)).ok()?;
+    (signed.body.is_none() && scheme.parameters().is_empty()).then_some(secret)
 }
 
 /// Whether what proves the request, or some of it, stands in the URL that is called.

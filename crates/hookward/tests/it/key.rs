@@ -2,7 +2,7 @@
 
 use hookward::{MAX_TOKEN, Scheme, Secret, SecretError, catalog};
 
-use crate::support::{base64, generated, scheme};
+use crate::support::{base64, generated, plain_names, scheme};
 
 fn refused(name: &str, secret: &str) -> SecretError {
     scheme(name).key(1, &Secret::new(secret).unwrap()).unwrap_err()
@@ -74,7 +74,7 @@ fn a_key_prints_no_secret() {
 
 #[test]
 fn a_generated_secret_is_a_key_of_its_scheme_and_no_two_are_equal() {
-    for name in catalog::names() {
+    for name in plain_names() {
         let (one, two) = (generated(scheme(name), 1), generated(scheme(name), 2));
         assert_ne!(one, two, "{name}");
         assert!(scheme(name).key(1, &Secret::new(one).unwrap()).is_ok(), "{name}");

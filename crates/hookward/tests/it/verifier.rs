@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hookward::{Draft, Message, Scheme, SecretError, UnixTime, Verifier, VerifierError, catalog};
 
-use crate::support::{generated, scheme};
+use crate::support::{generated, plain_names, scheme};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
@@ -14,7 +14,7 @@ fn draft<'a>(id: &'a str, body: &'a [u8]) -> Draft<'a> {
 
 #[test]
 fn every_scheme_of_the_catalog_verifies_what_it_signs() {
-    for name in catalog::names() {
+    for name in plain_names() {
         let Ok(secret) = std::panic::catch_unwind(|| generated(scheme(name), 7)) else { continue };
         let verifier = Verifier::new(name, [&secret]).unwrap();
         let signed = verifier.sign(&draft("one", b"{}"), NOW).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -8,7 +8,7 @@ use hookward::{
 use proptest::prelude::*;
 
 use crate::handshake::outcome;
-use crate::support::{Request, generated, handshakes, key, keys, scheme, vectors};
+use crate::support::{Request, generated, handshakes, key, keys, plain_names, scheme, vectors};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
@@ -208,10 +208,10 @@ fn the_number_of_form_fields_is_limited() {
 
 #[test]
 fn every_scheme_with_a_timestamp_holds_its_tolerance_on_both_sides() {
-    for scheme in catalog::names().map(scheme).filter(|scheme| scheme.tolerance().is_some()) {
+    for scheme in plain_names().map(scheme).filter(|scheme| scheme.tolerance().is_some()) {
         let keys = [key(scheme, 1, &generated(scheme, 1))];
         let draft =
-            hookward::Draft { id: "id", event_type: "", method: "POST", url: "https://x.example/", body: b"{}" };
+            hookward::Draft { id: "id", event_type: "", method: "POST", url: "https://example.com/hook", body: b"{}" };
         let signed = scheme.sign(&draft, &keys, NOW).unwrap();
         let headers: Vec<(&str, &str)> = signed.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let request = Request::post(&headers, "{}");
@@ -230,7 +230,7 @@ fn every_scheme_with_a_timestamp_holds_its_tolerance_on_both_sides() {
 
 #[test]
 fn both_secrets_of_a_rotation_verify_and_the_verdict_names_the_one() {
-    for scheme in catalog::names().map(scheme) {
+    for scheme in plain_names().map(scheme) {
         let secrets = [generated(scheme, 2), generated(scheme, 1)];
         let both = keys(scheme, &secrets);
         for signing in &both {
@@ -324,7 +324,7 @@ proptest! {
         secret in proptest::collection::vec(any::<u8>(), 1..90),
         now in any::<i64>(),
     ) {
-        for name in catalog::names() {
+        for name in plain_names() {
             let scheme = scheme(name);
             let given = hookward::Secret::new(secret.clone()).ok().and_then(|secret| scheme.key(2, &secret).ok());
             let keys: Vec<Key> = given.into_iter().chain([key(scheme, 1, &generated(scheme, 1))]).collect();

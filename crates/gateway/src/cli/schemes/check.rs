@@ -1,6 +1,7 @@
 //! `hookward schemes check`: a scheme file held against its vectors, each a request whose verdict is known from somewhere else. Owns
 //! reading a file of vectors and telling which of them have another answer.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -38,6 +39,9 @@ struct Vector {
     #[serde(rename = "note")]
     _note: Option<String>,
     secrets: Vec<String>,
+    /// What the scheme leaves to be said for each endpoint.
+    #[serde(default)]
+    parameters: BTreeMap<String, String>,
     /// The handshake token.
     token: Option<String>,
     #[serde(default = "post")]
@@ -155,6 +159,7 @@ impl Unusable {
 impl Vector {
     /// What it says and what is so, each as a sentence.
     fn judge(&self, scheme: &Scheme, is_handshake: bool) -> Result<(String, String), Unusable> {
+        let scheme = &scheme.with_parameters(&self.parameters).map_err(|error| Unusable(error.to_string()))?;
         let body = match (&self.body, &self.body_base64) {
             (Some(text), None) => text.clone().into_bytes(),
             (None, Some(text)) => STANDARD.decode(text).map_err(|error| Unusable(format!("`body_base64`: {error}")))?,
