@@ -60,8 +60,8 @@ def binds(scheme):
     inside = place.startswith(("json:", "form:")) and (body or place in parts)
     if "id" in parts or inside or place.startswith("claim:") or place in parts:
         found.append("id")
-    if not found and parts:
-        return "some fields"
+    if not body and any(name.split(":")[0] in ("json", "json-raw", "form") for name in parts):
+        found.insert(0, "some values of the body")
     return ", ".join(found) or "nothing"
 
 
