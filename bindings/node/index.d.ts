@@ -22,6 +22,10 @@ export interface Binds {
   readonly time: boolean;
   readonly url: boolean;
   readonly id: boolean;
+  /** Some values of the body, where it is not covered as a whole. */
+  readonly partOfBody: boolean;
+  /** What tells a repeat: an id that is covered, or a body that no two honest requests share. */
+  readonly unique: boolean;
 }
 
 export interface Verified {
@@ -33,6 +37,8 @@ export interface Verified {
   /** Unix time in milliseconds, where the scheme signs one. */
   readonly timestamp?: number;
   readonly binds: Binds;
+  /** Of a kind that experts could make without the secret. */
+  readonly isWeak: boolean;
 }
 
 /** What to answer, with status 200, a provider that makes sure of an endpoint. */
@@ -48,6 +54,8 @@ export interface Signed {
   readonly headers: [string, string][];
   readonly query: [string, string][];
   readonly signedBy: number[];
+  /** The body to send instead, for a scheme whose proof stands in it. */
+  readonly body?: Buffer;
 }
 
 export interface VerifierOptions {

@@ -1,7 +1,11 @@
-// The handlers of docs/verify, started as whoever pastes them would, and asked: what Hookward signs as GitHub is taken, and nothing else.
-// Prints one line for each. What runs Flask is the first argument.
+// The code of docs/verify, run. The handlers are started as whoever pastes them would and asked: what Hookward signs as GitHub is taken,
+// and nothing else. The functions of the page are judged by requests that Hookward signs as Stripe. Prints one line for each. What runs
+// Flask is the first argument.
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { Verifier } from "hookward";
 
 const SECRET = "it's a secret";
@@ -58,4 +62,79 @@ function portOf(child, name) {
     child.stderr.on("data", listen);
     child.on("exit", (status) => failed(new Error(`${name} ended with ${status}: ${said}`)));
   });
+}
+
+const ROOT = new URL("../../../", import.meta.url);
+const NOW = 1_800_000_000;
+
+/** How a function of the page is run: the file it stands in, what is put around it, the commands. */
+const FUNCTIONS = {
+  go: ["verify.go", "go.txt", [["go", "run", "verify.go"]]],
+  ruby: ["verify.rb", "ruby.rb", [["ruby", "verify.rb"]]],
+  php: ["verify.php", "php.php", [["php", "verify.php"]]],
+  java: ["Main.java", "java.txt", [["javac", "-encoding", "UTF-8", "Main.java"], ["java", "-cp", ".", "Main"]]],
+  csharp: ["verify.cs", "csharp.txt", [["mcs", "verify.cs"], ["mono", "verify.exe"]]],
+};
+
+const page = readFileSync(new URL("docs/verify/README.md", ROOT), "utf8");
+const cases = stripeCases();
+for (const [language, [file, wrapper, commands]] of Object.entries(FUNCTIONS)) {
+  const code = new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, "ms").exec(page)?.[1];
+  if (code === undefined) throw new Error(`docs/verify/README.md has no ${language}`);
+  const around = readFileSync(new URL(`crates/gateway/tests/it/dashboard/resources/programs/${wrapper}`, ROOT), "utf8");
+  const directory = mkdtempSync(path.join(tmpdir(), "hookward-"));
+  try {
+    writeFileSync(path.join(directory, file), language === "go" ? inMain(code, around) : code + around);
+    const found = runAll(commands, directory, cases.map(({ line }) => `${line}\n`).join(""));
+    if (found === undefined) continue;
+    const expected = cases.map(({ holds }) => String(holds)).join(" ");
+    if (found.trim().split(/\s+/).join(" ") !== expected) throw new Error(`docs/verify, ${language}: ${found} and not ${expected}`);
+    console.log(`interop: docs/verify, ${language}: ${cases.length} requests judged right`);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** The last command's output; nothing, said aloud, where a program is missing. */
+function runAll(commands, cwd, input) {
+  let output;
+  for (const [program, ...args] of commands) {
+    const { error, status, stdout, stderr } = spawnSync(program, args, { cwd, input, encoding: "utf8" });
+    if (error?.code === "ENOENT") return void console.log(`interop: SKIPPED: \`${program}\` is missing`);
+    if (error || status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error ?? stderr}`);
+    output = stdout;
+  }
+  return output;
+}
+
+/** A Go file of its own: one list of imports, and what the wrapper needs besides. */
+function inMain(code, around) {
+  const needed = ["bufio", "encoding/base64", "fmt", "os", "strconv", "strings"].filter((name) => !code.includes(`"${name}"`));
+  const imports = needed.map((name) => `\t"${name}"\n`).join("");
+  const program = code.replace("package webhook", "package main").replace("import (\n", `import (\n${imports}`);
+  return program + around.replace("VERIFY", "Verify(headers, body, secret, time.Unix(now, 0))");
+}
+
+/** Requests as the wrappers read them: base64 of secret and body, the time, and the headers. */
+function stripeCases() {
+  const base64 = (text) => Buffer.from(text).toString("base64");
+  const [secret, older, other] = ["whsec_new", "whsec_old", "whsec_other"];
+  const sent = new Verifier("stripe", [secret, older]).sign(BODY, { now: NOW * 1000 }).headers;
+  const line = (holds, { key = secret, now = NOW, body = BODY, change = (value) => value } = {}) => {
+    const headers = sent.map(([name, value]) => `${name.toLowerCase()}=${base64(change(value))}`);
+    return { holds, line: [base64(key), now, base64(body), ...headers].join(" ") };
+  };
+  return [
+    line(true),
+    line(true, { key: older }),
+    line(false, { key: other }),
+    line(false, { body: `${BODY} ` }),
+    line(false, { change: () => "" }),
+    line(false, { change: (value) => `é${value}` }),
+    line(false, { change: (value) => value.slice(0, value.length / 2) }),
+    line(false, { change: (value) => value.replace(`t=${NOW}`, `t=${NOW + 1}`) }),
+    line(true, { now: NOW + 299 }),
+    line(false, { now: NOW + 302 }),
+    line(false, { now: NOW - 302 }),
+  ];
 }

@@ -55,6 +55,8 @@ pub struct Verdict {
     pub timestamp: Option<f64>,
     /// What is covered.
     pub binds: Covered,
+    /// Of a kind that experts could make without the secret.
+    pub is_weak: bool,
 }
 
 /// What a proof covers.
@@ -68,6 +70,10 @@ pub struct Covered {
     pub url: bool,
     /// The delivery's id.
     pub id: bool,
+    /// Some values of the body, where it is not covered as a whole.
+    pub part_of_body: bool,
+    /// What tells a repeat.
+    pub unique: bool,
 }
 
 /// What to answer a handshake, with status 200.
@@ -109,6 +115,8 @@ pub struct Signed {
     pub query: Vec<Vec<String>>,
     /// The versions of the keys that signed.
     pub signed_by: Vec<u32>,
+    /// The body to send instead.
+    pub body: Option<Buffer>,
 }
 
 #[napi]
@@ -186,7 +194,8 @@ impl Verifier {
     pub fn sign(&self, outgoing: Outgoing) -> Result<Signed> {
         let Outgoing { id, event_type, method, url, body, now } = &outgoing;
         let signed = self.0.sign(&Draft { id, event_type, method, url, body }, millis(*now)).map_err(invalid)?;
-        Ok(Signed { headers: pairs(signed.headers), query: pairs(signed.query), signed_by: signed.signed_by })
+        let body = signed.body.map(Buffer::from);
+        Ok(Signed { headers: pairs(signed.headers), query: pairs(signed.query), signed_by: signed.signed_by, body })
     }
 }
 
@@ -237,7 +246,15 @@ fn verdict(verified: &Verified<'_>) -> Verdict {
         id: verified.id().map(str::to_owned),
         event_type: verified.event_type().map(str::to_owned),
         timestamp: verified.timestamp().map(|time| time.as_millis() as f64),
-        binds: Covered { body: binds.body, time: binds.time, url: binds.url, id: binds.id },
+        binds: Covered {
+            body: binds.body,
+            time: binds.time,
+            url: binds.url,
+            id: binds.id,
+            part_of_body: binds.part_of_body,
+            unique: binds.unique,
+        },
+        is_weak: verified.is_weak(),
     }
 }
 

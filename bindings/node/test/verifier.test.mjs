@@ -23,7 +23,7 @@ test("headers of every shape", () => {
   for (const headers of [pairs, object, upper, lists, new Headers(pairs), new Map(pairs), pairs.flat()]) {
     const found = svix.verify(BODY, headers, { now: NOW });
     assert.deepEqual([found.id, found.eventType, found.timestamp], ["msg_1", "a.b", NOW]);
-    assert.deepEqual(found.binds, { body: true, time: true, url: false, id: true });
+    assert.deepEqual(found.binds, { body: true, time: true, url: false, id: true, partOfBody: false, unique: true });
   }
 });
 
@@ -89,6 +89,16 @@ test("a scheme from a file", () => {
   writeFileSync(file, `name = "ours"\ntitle = "Ours"\nprof = []\n`);
   assert.throws(() => Verifier.fromFile(file, "secret"), /line 3, column 1: .* did you mean `proof`/);
   rmSync(directory, { recursive: true });
+});
+
+test("a proof that stands in the body", () => {
+  const text =
+    `name = "ours"\ntitle = "Ours"\n[[proof]]\nalgorithm = "hmac-sha256"\ncontent = "{json:/ref}"\n` +
+    `signature = { at = ["json:/sig"], encodings = ["hex"] }\n`;
+  const ours = Verifier.fromToml(text, "secret");
+  const sent = ours.sign('{"ref":"1"}');
+  const { binds } = ours.verify(sent.body, sent.headers);
+  assert.ok(binds.partOfBody && !binds.body);
 });
 
 test("what no verifier is made of", () => {

@@ -8,8 +8,11 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 
-/// Name, key version, id, event type, time in ms, and what is bound: body, time, url, id.
-type Verdict = (String, u32, Option<String>, Option<String>, Option<i64>, (bool, bool, bool, bool));
+/// Name, key version, id, event type, time in ms, what is covered, and whether the proof is a weak one.
+type Verdict = (String, u32, Option<String>, Option<String>, Option<i64>, Covered, bool);
+
+/// Body, time, URL, id, a part of the body, what tells a repeat.
+type Covered = (bool, bool, bool, bool, bool, bool);
 
 /// The refusal's id and its sentence.
 type Refusal = (&'static str, String);
@@ -17,8 +20,8 @@ type Refusal = (&'static str, String);
 /// Content type, headers, body, and the secret that came with it.
 type Answer<'py> = (Option<&'static str>, Vec<(String, String)>, String, Option<Bound<'py, pyo3::types::PyBytes>>);
 
-/// Headers, query parameters, and the versions of the keys that signed.
-type Signed = (Vec<(String, String)>, Vec<(String, String)>, Vec<u32>);
+/// Headers, query parameters, the versions of the keys that signed, and the body to send instead.
+type Signed = (Vec<(String, String)>, Vec<(String, String)>, Vec<u32>, Option<Vec<u8>>);
 
 type Headers = Vec<(PyBackedStr, PyBackedBytes)>;
 
@@ -103,7 +106,7 @@ impl Verifier {
     fn sign(&self, method: &str, url: &str, id: &str, event_type: &str, body: &[u8], now_ms: i64) -> PyResult<Signed> {
         let draft = Draft { id, event_type, method, url, body };
         let signed = self.0.sign(&draft, UnixTime::from_millis(now_ms)).map_err(invalid)?;
-        Ok((signed.headers, signed.query, signed.signed_by))
+        Ok((signed.headers, signed.query, signed.signed_by, signed.body))
     }
 }
 
@@ -115,7 +118,8 @@ fn verdict(verified: &Verified<'_>) -> Verdict {
         verified.id().map(str::to_owned),
         verified.event_type().map(str::to_owned),
         verified.timestamp().map(UnixTime::as_millis),
-        (binds.body, binds.time, binds.url, binds.id),
+        (binds.body, binds.time, binds.url, binds.id, binds.part_of_body, binds.unique),
+        verified.is_weak(),
     )
 }
 

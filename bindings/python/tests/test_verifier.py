@@ -41,7 +41,8 @@ def shapes():
 def test_headers_of_every_shape(headers):
     verified = svix().verify(BODY, headers, now=NOW)
     assert (verified.id, verified.event_type, verified.timestamp) == ("msg_1", "a.b", NOW)
-    assert verified.binds == hookward.Binds(body=True, time=True, url=False, id=True)
+    assert verified.binds == hookward.Binds(body=True, time=True, url=False, id=True, unique=True)
+    assert not verified.is_weak
 
 
 def test_a_header_that_came_twice_is_seen_twice():
@@ -146,3 +147,15 @@ def test_threads_share_one():
     for thread in threads:
         thread.join()
     assert found == ["msg_1"] * 8
+
+
+def test_a_proof_that_stands_in_the_body():
+    ours = hookward.Verifier.from_toml(
+        'name = "ours"\ntitle = "Ours"\n[[proof]]\nalgorithm = "hmac-sha256"\ncontent = "{json:/ref}"\n'
+        'signature = { at = ["json:/sig"], encodings = ["hex"] }\n',
+        "secret",
+    )
+    sent = ours.sign(b'{"ref":"1"}')
+    verified = ours.verify(sent.body, sent.headers)
+    assert verified.binds.part_of_body and not verified.binds.body
+    assert svix().sign(BODY, id="msg_1").body is None

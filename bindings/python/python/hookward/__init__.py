@@ -47,6 +47,10 @@ class Binds:
     time: bool
     url: bool
     id: bool
+    #: Some values of the body, where it is not covered as a whole.
+    part_of_body: bool = False
+    #: What tells a repeat: an id that is covered, or a body that no two honest requests share.
+    unique: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Verified:
     #: Unix time in seconds, where the scheme signs one.
     timestamp: Optional[float]
     binds: Binds
+    #: Of a kind that experts could make without the secret.
+    is_weak: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,8 @@ class Signed:
     headers: List[Tuple[str, str]]
     query: List[Tuple[str, str]]
     signed_by: List[int]
+    #: The body to send instead, for a scheme whose proof stands in it.
+    body: Optional[bytes] = None
 
 
 class Verifier:
@@ -149,9 +157,9 @@ class Verifier:
         verdict, refusal = self._native.verify(method, url, _pairs(headers), body, _ms(now))
         if verdict is None:
             raise Refused(*(refusal or ("", "")))
-        scheme, key_version, id, event_type, timestamp_ms, binds = verdict
+        scheme, key_version, id, event_type, timestamp_ms, binds, is_weak = verdict
         timestamp = None if timestamp_ms is None else timestamp_ms / 1000
-        return Verified(scheme, key_version, id, event_type, timestamp, Binds(*binds))
+        return Verified(scheme, key_version, id, event_type, timestamp, Binds(*binds), is_weak)
 
     def handshake(
         self,

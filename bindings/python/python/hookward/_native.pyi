@@ -3,7 +3,8 @@ from typing import List, Optional, Tuple
 _Headers = List[Tuple[str, bytes]]
 _Pairs = List[Tuple[str, str]]
 _Refusal = Tuple[str, str]
-_Verdict = Tuple[str, int, Optional[str], Optional[str], Optional[int], Tuple[bool, bool, bool, bool]]
+_Covered = Tuple[bool, bool, bool, bool, bool, bool]
+_Verdict = Tuple[str, int, Optional[str], Optional[str], Optional[int], _Covered, bool]
 _Answer = Tuple[Optional[str], _Pairs, str, Optional[bytes]]
 
 class Verifier:
@@ -24,7 +25,7 @@ class Verifier:
     ) -> Tuple[Optional[_Answer], Optional[_Refusal]]: ...
     def sign(
         self, method: str, url: str, id: str, event_type: str, body: bytes, now_ms: int
-    ) -> Tuple[_Pairs, _Pairs, List[int]]: ...
+    ) -> Tuple[_Pairs, _Pairs, List[int], Optional[bytes]]: ...
 
 def generate(scheme: str, toml: Optional[str]) -> str: ...
 def schemes() -> List[str]: ...
