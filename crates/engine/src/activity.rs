@@ -12,7 +12,7 @@ use crate::routing::{Decision, LiveRules, SOURCES_FILTER};
 use crate::store::{Activities, ActivityFilter, Page};
 
 /// How many events an expression is asked about in one look, at most.
-pub const ASKED_MAX: u32 = 1_000;
+pub const ASKED_MAX: u32 = 500;
 
 /// How many bytes of bodies it reads for that, at most, but for the last one.
 pub const ASKED_BYTES_MAX: u64 = 32 << 20;
