@@ -268,11 +268,13 @@ impl Browser {
         Ok(STANDARD.decode(picture.as_str().context("a picture is text")?)?)
     }
 
-    /// What the console was told since the last time: errors, refused content, warnings.
+    /// What the console was told since the last time: errors, refused content, warnings. Not what a browser's own pages say,
+    /// such as the one that it begins with.
     pub fn console(&self) -> Result<Vec<String>> {
         let lines = self.post("/se/log", &json!({ "type": "browser" }))?;
+        let is_a_pages = |line: &&Value| !line["message"].as_str().is_some_and(is_its_own);
         let told = |line: &Value| format!("{}: {}", line["level"], line["message"]);
-        Ok(lines.as_array().context("a list of lines")?.iter().map(told).collect())
+        Ok(lines.as_array().context("a list of lines")?.iter().filter(is_a_pages).map(told).collect())
     }
 
     /// What was asked for over the network since the last time, and how it was answered. A browser has pages and pictures of
