@@ -55,7 +55,7 @@ impl Engine {
             self.erase(&stop),
             self.keep_tally(&stop)
         );
-        self.inner().refusals().write(self.inner().store()).await;
+        self.inner().write_refused().await;
     }
 
     /// Who claims here: this process, until it ends.
@@ -73,13 +73,13 @@ impl Engine {
                 break;
             }
         }
-        self.inner().refusals().write(self.inner().store()).await;
+        self.inner().write_refused().await;
     }
 
     /// Writes refusals a moment after they come, and at most once in each [`REFUSALS_EVERY`].
     async fn write_refusals(&self, stop: &CancellationToken) {
         while stop.run_until_cancelled(self.inner().refusals().added()).await.is_some() {
-            self.inner().refusals().write(self.inner().store()).await;
+            self.inner().write_refused().await;
             let next = self.inner().clock().now().plus(REFUSALS_EVERY);
             stop.run_until_cancelled(self.inner().clock().sleep_until(next)).await;
         }

@@ -152,6 +152,13 @@ impl Keyring {
         self.versions.iter().filter(lasts).map(|version| &version.secret)
     }
 
+    /// Every version that is not revoked, newest first, and whether it may be used at `now`.
+    pub(crate) fn versions_at(&self, now: Timestamp) -> impl Iterator<Item = (&Arc<LiveSecret>, bool)> {
+        let is_valid =
+            move |version: &Version| version.not_before <= now && version.not_after.is_none_or(|end| now < end);
+        self.versions.iter().map(move |version| (&version.secret, is_valid(version)))
+    }
+
     fn span_around(&self, now: Timestamp, elapsed: Duration) -> Live {
         let edges = || self.versions.iter().flat_map(|version| [Some(version.not_before), version.not_after]).flatten();
         let mut live = Live {

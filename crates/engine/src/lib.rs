@@ -17,6 +17,7 @@ mod commit;
 pub mod dedup;
 mod disuse;
 pub mod event_types;
+mod explaining;
 mod exposure;
 pub mod expression;
 pub mod fanout;

@@ -114,7 +114,7 @@ impl Engine {
             Ok(proven) => proven,
             Err(refusal) => {
                 let at = live.door();
-                let why = || Why::of(&refusal, live.scheme.as_deref());
+                let why = || Why::of(&refusal, live.scheme.as_deref()).at_source(source);
                 self.inner().refuse(at, refusal.id(), why, &request, &exposed, now);
                 return Ok(Receipt::Refused(refusal));
             }

@@ -13,8 +13,9 @@ use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
 use crate::engine::{Engine, Inner};
+use crate::explaining::{CASES_MAX, Case};
 use crate::exposure::Exposed;
-use crate::ids::{OrganizationId, RefusedId};
+use crate::ids::{OrganizationId, RefusedId, SourceId};
 use crate::model::{AuditEntry, Rate, RefusedAt, RefusedRequest, RequestRecord};
 use crate::rate::Bucket;
 use crate::receive::InboundRequest;
@@ -57,12 +58,14 @@ pub(crate) struct Why {
     pub(crate) explanation: String,
     /// What else there is to say.
     pub(crate) detail: Map<String, Value>,
+    /// The source whose secrets may tell more, behind the refusal.
+    source: Option<SourceId>,
 }
 
 impl Why {
     /// A reason about which there is no more to say.
     pub(crate) fn plain(reason: &'static str, explanation: &str) -> Self {
-        Self { reason, explanation: explanation.to_owned(), detail: Map::new() }
+        Self { reason, explanation: explanation.to_owned(), detail: Map::new(), source: None }
     }
 
     /// The reason that a scheme has.
@@ -75,7 +78,12 @@ impl Why {
         if let Some(skew_s) = refusal.skew_s() {
             detail.insert("skew_s".to_owned(), skew_s.into());
         }
-        Self { reason: refusal.id(), explanation: refusal.to_string(), detail }
+        Self { reason: refusal.id(), explanation: refusal.to_string(), detail, source: None }
+    }
+
+    /// That more may be found out with the secrets of this source.
+    pub(crate) fn at_source(self, source: SourceId) -> Self {
+        Self { source: Some(source), ..self }
     }
 }
 
@@ -120,8 +128,22 @@ impl Inner {
                 self.schemes().credentials(),
                 exposed,
             );
-            kept(RefusedId::new(now, self.entropy()), at, why(), record, &request.body, now)
+            let why = why();
+            let case = why.source.and_then(|source| Case::new(source, request, now));
+            (kept(RefusedId::new(now, self.entropy()), at, why, record, &request.body, now), case)
         });
+    }
+
+    /// Finds out more of what is waiting, and writes it.
+    pub(crate) async fn write_refused(&self) {
+        let _one_at_a_time = self.refusals().writing.lock().await;
+        let mut kinds = self.refusals().take();
+        for kind in kinds.values_mut() {
+            if let Some(case) = kind.case.take() {
+                kind.sample.detail["findings"] = self.findings(case).await;
+            }
+        }
+        self.refusals().write(kinds, self.store()).await;
     }
 }
 
@@ -134,7 +156,7 @@ fn kept(
     body: &Bytes,
     now: Timestamp,
 ) -> RefusedRequest {
-    let Why { reason, explanation, mut detail } = why;
+    let Why { reason, explanation, mut detail, source: _ } = why;
     let mut room = HEADERS_MAX;
     let before = record.headers.len();
     record.headers.retain(|(name, value)| {
@@ -192,6 +214,8 @@ struct Kind {
     is_kept: bool,
     count: u64,
     latest: Timestamp,
+    /// What is still to be found out about it.
+    case: Option<Case>,
 }
 
 /// Refusals that are not written yet.
@@ -199,12 +223,16 @@ struct Kind {
 pub(crate) struct Refusals {
     waiting: Mutex<Waiting>,
     added: Notify,
+    /// Held while what was waiting is explained and written, so that whoever writes next is told when it is.
+    writing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     kinds: BTreeMap<Key, Kind>,
     one_by_one: Bucket,
+    /// How many cases there are among the kinds.
+    cases: usize,
     /// The number of the last one told of by itself.
     last: u32,
 }
@@ -229,7 +257,7 @@ impl Refusals {
         at: (OrganizationId, RefusedAt),
         reason: &'static str,
         now: Timestamp,
-        sample: impl FnOnce((OrganizationId, RefusedAt)) -> RefusedRequest,
+        sample: impl FnOnce((OrganizationId, RefusedAt)) -> (RefusedRequest, Option<Case>),
     ) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let number = waiting.number(now);
@@ -240,13 +268,16 @@ impl Refusals {
                 kind.latest = now;
             }
             None if kinds < KINDS_MAX => {
-                let mut sample = sample(at.clone());
+                let (mut sample, case) = sample(at.clone());
                 let is_kept = kinds < SAMPLES_MAX;
+                // Of a flood nothing is found out.
+                let case = case.filter(|_| is_kept && number != COUNTED && waiting.cases < CASES_MAX);
+                waiting.cases += usize::from(case.is_some());
                 if !is_kept {
                     sample.request = RequestRecord { remote: sample.request.remote, ..RequestRecord::default() };
                     sample.body_start = Bytes::new();
                 }
-                waiting.kinds.insert((at, reason, number), Kind { sample, is_kept, count: 1, latest: now });
+                waiting.kinds.insert((at, reason, number), Kind { sample, is_kept, count: 1, latest: now, case });
             }
             None => return,
         }
@@ -259,9 +290,15 @@ impl Refusals {
         self.added.notified().await;
     }
 
-    /// Writes what is waiting. What the store cannot take now is put back, within the bounds.
-    pub(crate) async fn write(&self, store: &dyn Store) {
-        let kinds = std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner).kinds);
+    /// What is waiting.
+    fn take(&self) -> BTreeMap<Key, Kind> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.cases = 0;
+        std::mem::take(&mut waiting.kinds)
+    }
+
+    /// Writes what was waiting. What the store cannot take now is put back, within the bounds.
+    async fn write(&self, kinds: BTreeMap<Key, Kind>, store: &dyn Store) {
         if kinds.is_empty() {
             return;
         }
@@ -336,14 +373,15 @@ mod tests {
         target: String,
         body: &Bytes,
     ) -> RefusedRequest {
-        let why = Why { reason: "signature-mismatch", explanation: "é".repeat(TEXT_MAX), detail: Map::new() };
+        let why =
+            Why { reason: "signature-mismatch", explanation: "é".repeat(TEXT_MAX), detail: Map::new(), source: None };
         let text = "x".repeat(64 << 10);
         let record = RequestRecord { method: text.clone(), target, headers, remote: text };
         kept(RefusedId::from_bytes([1; 16]), at, why, record, body, NOW)
     }
 
     fn add(refusals: &Refusals, at: &str, reason: &'static str) {
-        refusals.add(source(at), reason, NOW, |at| sample(at, vec![], "/".to_owned(), &Bytes::new()));
+        refusals.add(source(at), reason, NOW, |at| (sample(at, vec![], "/".to_owned(), &Bytes::new()), None));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod disuse;
 mod drain;
 mod egress;
 mod event_types;
+mod explaining;
 mod feed;
 mod handshake;
 mod jobs;

@@ -59,7 +59,8 @@ async fn a_refused_request_is_kept_with_its_private_reason() {
     let refused = rig.all_refused().await.remove(0);
     assert_eq!(refused.refused_at, RefusedAt::Source("github".to_owned()));
     assert_eq!((refused.reason.as_str(), refused.count), ("signature-mismatch", 1));
-    assert_eq!(refused.detail, json!({ "scheme": "github", "places": ["header:X-Hub-Signature-256"] }));
+    assert_eq!(refused.detail["scheme"], "github");
+    assert_eq!(refused.detail["places"], json!(["header:X-Hub-Signature-256"]));
     assert_eq!(refused.request.headers, headers);
     assert_eq!((&refused.body_start[..], refused.body_len), (&b"{\"n\":2}"[..], 7));
     assert_eq!(rig.engine.store().refused(ORG, refused.id).await.unwrap(), refused);

@@ -45,7 +45,8 @@ pub(crate) struct Shown {
     refused_at: String,
     reason: String,
     explanation: String,
-    /// The scheme, the places of the request that the reason is about, the skew in seconds.
+    /// The scheme, the places of the request that the reason is about, the skew in seconds; and `findings`: what was found out about
+    /// it, each with `evidence` (`proven` or `suspected`), its `causes` and one sentence.
     #[schemars(extend("type" = "object"))]
     detail: serde_json::Value,
     remote: String,

@@ -1,21 +1,24 @@
-//! `hookward verify`: the library's verdict on a request kept in files. Owns reading those files; `sign` shares them. Speaks to no
-//! gateway.
+//! `hookward verify`: the library's verdict on a request kept in files, and why it is no better. Owns reading those files; `sign`
+//! shares them. Speaks to no gateway.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use hookward::explain::{Explanation, Finding, KnownSecret, Standing, explain};
 use hookward::{Key, Message, Scheme, Secret, UnixTime, Verified, catalog};
 
+use serde_json::{Value, json};
+
 use super::exit::Exit;
-use super::print;
+use super::{Output, print};
 use crate::config;
 
 /// Say whether a request kept in files is authentic
 #[derive(Debug, Args)]
 #[command(after_help = "Exit status: 0 verified, 5 refused, 2 wrong use, 3 unknown scheme.\n\
-    Example: hookward verify --scheme github --secret-file secret --headers headers --body body")]
+    Example: hookward verify --scheme github --secret-file secret --headers headers --body body --explain")]
 pub(super) struct Verify {
     #[command(flatten)]
     pub(super) keyring: Keyring,
@@ -33,6 +36,14 @@ pub(super) struct Verify {
     /// Judge as of this time instead of now
     #[arg(long, value_name = "UNIX_SECONDS", value_parser = parse_time)]
     at: Option<UnixTime>,
+    /// Say what is wrong with a refused request, and what to change; no secret and no expected signature is printed
+    #[arg(long)]
+    explain: bool,
+    /// A file with a secret that may have signed instead, such as an old one or another endpoint's
+    #[arg(long = "other-secret-file", value_name = "FILE", requires = "explain")]
+    other_secret_files: Vec<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
 
 /// A request's body.
@@ -75,26 +86,97 @@ pub(super) struct Keyring {
 /// Runs `hookward verify …`.
 pub(super) fn run(command: Verify, now: UnixTime) -> Result<ExitCode, Exit> {
     let scheme = command.keyring.scheme()?;
-    let keys = command.keyring.keys(&scheme)?;
+    let keys = match command.explain {
+        // A secret that cannot be a key is one of the things that are explained.
+        true => command.keyring.usable_keys(&scheme)?,
+        false => command.keyring.keys(&scheme)?,
+    };
     let headers = parse_headers(&read(&command.headers)?, &command.headers)?;
     let body = command.body.read()?;
     let message = Message { method: &command.method, url: &command.url, headers: &headers, body: &body };
-    match scheme.verify(&message, &keys, command.at.unwrap_or(now)) {
+    let now = command.at.unwrap_or(now);
+    let refusal = match scheme.verify(&message, &keys, now) {
         Ok(verified) => {
-            print::line(&describe(&verified, &command.keyring.secret_files))?;
-            Ok(ExitCode::SUCCESS)
+            match command.output {
+                Output::Table => print::line(&describe(&verified, &command.keyring.secret_files))?,
+                Output::Json => print::json(&fields(&verified, &command.keyring.secret_files))?,
+            }
+            return Ok(ExitCode::SUCCESS);
         }
-        Err(refusal) => {
-            print::line(&format!("refused: {}", refusal.id()))?;
-            Err(Exit::refused(refusal))
+        Err(refusal) => refusal,
+    };
+    let explanation = match command.explain {
+        true => Some(explained(&command, &scheme, &message, now)?),
+        false => None,
+    };
+    let findings = explanation.as_ref().map_or(&[][..], Explanation::findings);
+    match command.output {
+        Output::Table => {
+            let said = findings.iter().map(|finding| format!("\n{}: {finding}", finding.evidence()));
+            print::line(&format!("refused: {}{}", refusal.id(), said.collect::<String>()))?;
+        }
+        Output::Json => {
+            let findings: Vec<Value> = findings.iter().map(finding_fields).collect();
+            print::json(&json!({ "verified": false, "refusal": refusal.id(), "findings": findings }))?;
         }
     }
+    Err(Exit::refused(refusal))
+}
+
+/// Tries every secret that is named, as its file has it but for a newline at its end.
+fn explained(command: &Verify, scheme: &Scheme, message: &Message<'_>, now: UnixTime) -> Result<Explanation, Exit> {
+    let in_force = command.keyring.secret_files.iter().map(|path| (path, Standing::InForce));
+    let others = command.other_secret_files.iter().map(|path| (path, Standing::Another));
+    let named = in_force.chain(others).map(|(path, standing)| {
+        let secret =
+            Secret::new(secret_text(path)?).map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
+        Ok((path.display().to_string(), secret, standing))
+    });
+    let named = named.collect::<Result<Vec<_>, Exit>>()?;
+    let known = named.iter().map(|(label, secret, standing)| KnownSecret { label, secret, standing: *standing });
+    Ok(explain(scheme, message, &known.collect::<Vec<_>>(), now))
+}
+
+fn finding_fields(finding: &Finding) -> Value {
+    json!({
+        "evidence": finding.evidence().to_string(),
+        "causes": finding.causes().map(|cause| cause.id()).collect::<Vec<_>>(),
+        "secret": finding.secret(),
+        "explanation": finding.to_string(),
+    })
+}
+
+fn fields(verified: &Verified<'_>, files: &[PathBuf]) -> Value {
+    json!({
+        "verified": true,
+        "scheme": verified.scheme(),
+        "secret": file_of(verified, files).map(|file| file.display().to_string()),
+        "id": verified.id(),
+        "event_type": verified.event_type(),
+        "timestamp_s": verified.timestamp().map(UnixTime::as_secs),
+        "binds": bound(verified),
+    })
+}
+
+fn file_of<'f>(verified: &Verified<'_>, files: &'f [PathBuf]) -> Option<&'f PathBuf> {
+    usize::try_from(verified.key_version()).ok().and_then(|version| files.get(version.checked_sub(1)?))
+}
+
+fn bound(verified: &Verified<'_>) -> Vec<&'static str> {
+    let binds = verified.binds();
+    let bound = [
+        ("body", binds.body),
+        ("part of the body", binds.part_of_body),
+        ("time", binds.time),
+        ("url", binds.url),
+        ("id", binds.id),
+    ];
+    bound.into_iter().filter(|(_, bound)| *bound).map(|(name, _)| name).collect()
 }
 
 fn describe(verified: &Verified<'_>, files: &[PathBuf]) -> String {
-    let file = usize::try_from(verified.key_version()).ok().and_then(|version| files.get(version.checked_sub(1)?));
     let mut text = format!("verified {}", verified.scheme());
-    if let Some(file) = file {
+    if let Some(file) = file_of(verified, files) {
         text += &format!(" with the secret in {}", file.display());
     }
     if let Some(id) = verified.id() {
@@ -106,18 +188,10 @@ fn describe(verified: &Verified<'_>, files: &[PathBuf]) -> String {
     if let Some(time) = verified.timestamp() {
         text += &format!(", signed at {}", time.as_secs());
     }
-    let binds = verified.binds();
-    let bound = [
-        ("body", binds.body),
-        ("part of the body", binds.part_of_body),
-        ("time", binds.time),
-        ("url", binds.url),
-        ("id", binds.id),
-    ];
     if verified.is_weak() {
         text += ", by a weak proof";
     }
-    let bound: Vec<&str> = bound.iter().filter(|(_, bound)| *bound).map(|(name, _)| *name).collect();
+    let bound = bound(verified);
     text + "; binds " + &if bound.is_empty() { "nothing".to_owned() } else { bound.join(", ") }
 }
 
@@ -149,10 +223,20 @@ impl Keyring {
     pub(super) fn keys(&self, scheme: &Scheme) -> Result<Vec<Key>, Exit> {
         (1..).zip(&self.secret_files).map(|(version, path)| key(scheme, version, path)).collect()
     }
+
+    /// The keys of those files that hold one.
+    fn usable_keys(&self, scheme: &Scheme) -> Result<Vec<Key>, Exit> {
+        let mut keys = Vec::new();
+        for (version, path) in (1..).zip(&self.secret_files) {
+            let secret = Secret::new(secret_text(path)?);
+            keys.extend(secret.ok().and_then(|secret| scheme.key(version, &secret).ok()));
+        }
+        Ok(keys)
+    }
 }
 
-fn key(scheme: &Scheme, version: u32, path: &Path) -> Result<Key, Exit> {
-    let name = path.display();
+/// The text of a secret's file, without a newline at its end.
+fn secret_text(path: &Path) -> Result<Vec<u8>, Exit> {
     let mut text = read(path)?;
     if text.last() == Some(&b'\n') {
         text.pop();
@@ -160,7 +244,12 @@ fn key(scheme: &Scheme, version: u32, path: &Path) -> Result<Key, Exit> {
             text.pop();
         }
     }
-    let secret = Secret::new(text).map_err(|error| Exit::usage(format!("{name}: {error}")))?;
+    Ok(text)
+}
+
+fn key(scheme: &Scheme, version: u32, path: &Path) -> Result<Key, Exit> {
+    let name = path.display();
+    let secret = Secret::new(secret_text(path)?).map_err(|error| Exit::usage(format!("{name}: {error}")))?;
     scheme.key(version, &secret).map_err(|error| Exit::usage(format!("{name}: {error}")))
 }
 

@@ -71,6 +71,62 @@ fn the_exit_status_tells_verified_refused_wrong_use_and_unknown_scheme_apart() {
 }
 
 #[test]
+fn a_refusal_is_explained_without_a_secret() {
+    let directory = directory();
+    fs::write(directory.path().join("longer"), "Hello, World!\n").unwrap();
+    let run_with = |secret: &str, body: &str, more: &[&str]| {
+        let base = ["verify", "--explain", "--scheme", "github", "--headers", "headers"];
+        run(directory.path(), &[&base[..], &["--secret-file", secret, "--body", body], more].concat())
+    };
+    let (status, stdout, stderr) = run_with("secret", "longer", &[]);
+    assert_eq!(status, 5, "{stderr}");
+    assert_eq!(
+        stdout,
+        "refused: signature-mismatch\nproven: the signature is right if the newline at the body's end is taken off: keep the \
+         body's bytes as they arrived: no editor, shell or text mode between\n"
+    );
+    assert!(stderr.starts_with("hookward: no signature matches a live secret"), "{stderr}");
+    let (status, stdout, _) = run_with("two-newlines", "body", &["--output", "json"]);
+    let answer: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((status, &answer["refusal"], &answer["verified"]), (5, &"signature-mismatch".into(), &false.into()));
+    let finding = &answer["findings"][0];
+    assert_eq!((&finding["evidence"], &finding["secret"]), (&"proven".into(), &"two-newlines".into()));
+    assert_eq!(finding["causes"], serde_json::json!(["secret-surrounded"]));
+    let (status, stdout, _) = run_with("next", "longer", &["--other-secret-file", "secret"]);
+    assert_eq!(status, 5);
+    assert!(
+        stdout.contains("the secret of secret is taken") && stdout.contains("newline at the body's end"),
+        "{stdout}"
+    );
+    let (_, stdout, _) = run_with("next", "body", &[]);
+    assert!(stdout.contains("\nsuspected: perhaps the sender has another secret"), "{stdout}");
+    for said in [stdout, stderr] {
+        assert!(
+            !said.contains("Everybody") && !said.contains("another secret\n") && !said.contains("757107"),
+            "{said}"
+        );
+    }
+    // What cannot even be a key is explained, not complained about.
+    let qflow = [
+        "verify",
+        "--explain",
+        "--scheme",
+        "qflow",
+        "--headers",
+        "headers",
+        "--secret-file",
+        "secret",
+        "--body",
+        "body",
+    ];
+    let (status, stdout, _) = run(directory.path(), &qflow);
+    assert_eq!((status, stdout.lines().next()), (5, Some("refused: no-usable-secret")));
+    let (status, stdout, _) = run_with("secret", "body", &["--output", "json"]);
+    let answer: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((status, &answer["verified"], &answer["binds"]), (0, &true.into(), &serde_json::json!(["body"])));
+}
+
+#[test]
 fn a_time_is_judged_as_of_the_one_given() {
     let directory = directory();
     let sign = ["sign", "--scheme", "stripe", "--secret-file", "next", "--body", "body", "--at", "1700000000"];

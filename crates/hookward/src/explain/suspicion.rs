@@ -3,13 +3,17 @@
 use super::KnownSecret;
 use super::body::{has_length_of_a_cut, is_whole_json};
 use super::cause::{Cause, Change};
-use super::frame::other_schemes;
+use super::frame::{Frame, other_schemes};
 use crate::message::Message;
+use crate::place::Place;
 use crate::refusal::Refusal;
 use crate::scheme::Scheme;
 
 /// What a body becomes in a program that takes it for text or for nothing.
-const PLACEHOLDERS: [&[u8]; 5] = [b"", b"{}", b"null", b"undefined", b"[object Object]"];
+const PLACEHOLDERS: [&[u8]; 3] = [b"", b"undefined", b"[object Object]"];
+
+/// The same, of what may be a body too.
+const PLAUSIBLE: [&[u8]; 2] = [b"{}", b"null"];
 
 /// What a character becomes that could not be decoded, in UTF-8.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
@@ -40,7 +44,12 @@ fn of_refusal(refusal: Refusal, scheme: &Scheme, message: &Message<'_>) -> Vec<C
     let places = scheme.places_of(&refusal).join(" or ");
     if is_missing {
         let others = other_schemes(scheme, message);
-        let named = others.iter().flat_map(|frame| &frame.changes).take(1);
+        // A credential in `Authorization` or in the query may be for anybody.
+        let is_telling = |frame: &&Frame| match frame.proof().signature.at.first() {
+            Some(Place::Header(name)) => !name.eq_ignore_ascii_case("Authorization"),
+            _ => false,
+        };
+        let named = others.iter().filter(is_telling).flat_map(|frame| &frame.changes).take(1);
         let mut found: Vec<Change> = named.cloned().collect();
         found.push(Change::new(Cause::NotSigned, format!("the request has nothing at {places}")));
         return found;
@@ -56,7 +65,11 @@ fn of_body(message: &Message<'_>) -> Vec<Change> {
     let announced: Option<usize> = text("Content-Length").and_then(|text| text.trim().parse().ok());
     let len = body.len();
     let json = is_whole_json(body);
-    if PLACEHOLDERS.contains(&body) && announced != Some(len) {
+    let is_lost = match announced {
+        Some(announced) => announced != len && (PLACEHOLDERS.contains(&body) || PLAUSIBLE.contains(&body)),
+        None => PLACEHOLDERS.contains(&body),
+    };
+    if is_lost {
         let how = "the body was consumed before it came here: it is empty or a placeholder";
         found.push(Change::new(Cause::BodyLost, how));
     } else if let Some(announced) = announced.filter(|announced| *announced > len && json != Some(true)) {

@@ -10,6 +10,7 @@ use axum::routing::get;
 use hookward_engine::clock::Timestamp;
 use hookward_engine::ids::RefusedId;
 use hookward_engine::model::{RefusedAt, RefusedRequest};
+use serde_json::Value;
 
 use super::super::page::{Failure, Page, sentence};
 use super::super::shell::{Section, Shell};
@@ -32,6 +33,8 @@ pub(super) struct Refusal {
     pub(super) page: String,
     pub(super) reason: String,
     pub(super) explanation: String,
+    /// What was found out about it, and whether that is proven.
+    pub(super) finding: Option<(String, bool)>,
     /// The parts of the request that it is about.
     pub(super) places: String,
     pub(super) at: When,
@@ -51,11 +54,17 @@ fn row(refused: &RefusedRequest, now: Timestamp) -> Refusal {
         page: format!("/dashboard/refusals/{}", refused.id),
         reason: refused.reason.clone(),
         explanation: sentence(&refused.explanation),
+        finding: finding(&refused.detail["findings"][0]),
         places: places.collect::<Vec<_>>().join(", "),
         at: When::new(refused.at, now),
         remote: refused.request.remote.clone(),
         count: (refused.count > 1).then(|| words::count(refused.count)),
     }
+}
+
+/// A finding as a sentence, and whether it is proven.
+fn finding(found: &Value) -> Option<(String, bool)> {
+    Some((sentence(found["explanation"].as_str()?), found["evidence"] == "proven"))
 }
 
 #[derive(Debug, Template)]

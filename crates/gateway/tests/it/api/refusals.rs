@@ -20,8 +20,10 @@ async fn a_refused_request_is_shown_with_its_reason() {
     assert_eq!((list["items"].as_array().unwrap().len(), &refused["request"]), (1, &Value::Null));
     assert_eq!(gateway.get("/refusals?source=github&reason=id-missing").await["items"], json!([]));
     assert_eq!(gateway.get("/refusals?source=/in/nowhere").await["items"], json!([]));
-    let shown = gateway.get(&format!("/refusals/{}", refused["id"].as_str().unwrap())).await;
+    let mut shown = gateway.get(&format!("/refusals/{}", refused["id"].as_str().unwrap())).await;
     assert!(!shown.to_string().contains("almost"));
+    let findings = shown["detail"].as_object_mut().unwrap().remove("findings").unwrap();
+    assert!(findings.to_string().contains(r#"{"causes":["not-signed"],"evidence":"suspected""#), "{findings}");
     insta::assert_snapshot!(shape(&shown), @r#"
 {
   "body_len": 7,

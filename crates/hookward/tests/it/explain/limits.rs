@@ -32,6 +32,13 @@ fn what_cannot_be_proven_is_suspected_and_said_so() {
     let lost = case(&long, b"").set("Content-Length", "2008");
     assert_eq!(suspected(&lost.explained()), [Cause::BodyLost, Cause::SecretUnknown]);
     assert_eq!(suspected(&case(&long, b"[object Object]").explained()), [Cause::BodyLost, Cause::SecretUnknown]);
+    let parsed = case(&long, b"{}").set("Content-Length", "2008");
+    assert_eq!(suspected(&parsed.explained()), [Cause::BodyLost, Cause::SecretUnknown]);
+    assert_eq!(
+        suspected(&case("{ }", b"{}x").set("Content-Length", "3").explained()),
+        [Cause::Truncated, Cause::SecretUnknown]
+    );
+    assert_eq!(suspected(&case("other", b"null").explained()), [Cause::SecretUnknown]);
     let inflated = case("\u{1f}compressed", b"hello").set("Content-Encoding", "gzip");
     assert_eq!(suspected(&inflated.explained()), [Cause::Compressed, Cause::SecretUnknown]);
     let damaged = case("\"caf\u{e9}\"", "\"caf\u{fffd}\"".as_bytes());
@@ -39,6 +46,8 @@ fn what_cannot_be_proven_is_suspected_and_said_so() {
     let mut unsigned = case("x", b"x");
     unsigned.request.headers.retain(|(name, _)| name != "X-Hub-Signature-256");
     assert_eq!(suspected(&unsigned.explained()), [Cause::NotSigned]);
+    let with_key = unsigned.clone().set("Authorization", "Bearer of something else");
+    assert_eq!(suspected(&with_key.explained()), [Cause::NotSigned]);
     let mut foreign = Case::new("stripe", b"x").read_as("github");
     foreign.secrets[0].1 = b"nobody has this secret at all".to_vec();
     foreign.secrets.truncate(1);
