@@ -5,10 +5,12 @@ The requests of one proof begin with one that is accepted; every other one diffe
 
 import base64
 import hashlib
+import re
 
 import pairs
+import tokens
 from language import CREDENTIALS, PLAIN, PLACES, TIMES, NotRead, Request, content, encode, key_bytes, make_secret
-from language import names, put, pointer, split_place, tag
+from language import names, parse, put, pointer, split_place, tag
 
 NOW_MS = 1_700_000_000_000
 URL = "https://example.com/hook"
@@ -37,8 +39,11 @@ class Maker:
         consts = [name[6:] for name in self.parts if name.startswith("const:")]
         self.parameters = {name: f"the-{name.replace('_', '-')}" for name in consts}
         self.prefix = self.signature.get("prefix", "")
-        if "items" in proof or proof["algorithm"] in ("jwt", "jws"):
-            raise NotRead("tokens and items")
+        for name in re.findall(r"\{const:([^}]+)\}", self.prefix):
+            self.parameters[name] = f"the-{name.replace('_', '-')}"
+            self.prefix = self.prefix.replace(f"{{const:{name}}}", self.parameters[name])
+        if "items" in proof:
+            raise NotRead("items")
 
     def secret(self, which="current"):
         """A secret as the operator enters it: of a pair the public half."""
@@ -110,8 +115,8 @@ class Maker:
         if self.time and self.time["at"].startswith("signature:"):
             entries[split_place(self.time["at"])[1]] = time
         for name in self.parts:
-            if name.startswith("signature:"):
-                entries.setdefault(name[10:], "an-entry")
+            if "signature:" in name:
+                entries.setdefault(name.partition("signature:")[2], "an-entry")
         tags = []
         for which in given["keys"]:
             key = self.key(which)
@@ -163,6 +168,7 @@ class Maker:
         found = {"key": key}
         for name, value in (("id", ID), ("event_type", TYPE)):
             place = self.proof.get(name, [""])[0]
+            value = self.proof.get("when", {}).get(place, value)
             if place and (body or not place.startswith(("json:", "form:"))):
                 found[name] = value
         if self.time:
@@ -319,7 +325,8 @@ def part_cases(maker, good):
     for place in maker.places():
         if place.startswith("header:") and place in maker.parts:
             other = good.without(place)
-            yield vector(maker, f"no {place}", other, refused="part-missing")
+            optional = any(piece[0] == "optional" and ("part", place) in piece[1] for piece in parse(maker.template))
+            yield vector(maker, f"no {place}", other, refused="signature-mismatch" if optional else "part-missing")
             other = other.copy()
             other.put(place, "another")
             yield vector(maker, f"another {place}", other, refused="signature-mismatch")
@@ -328,6 +335,9 @@ def part_cases(maker, good):
 def cases(scheme):
     """All requests of a scheme with their verdicts."""
     for number, proof in enumerate(scheme["proof"]):
+        if proof["algorithm"] in ("jwt", "jws"):
+            yield from tokens.cases(scheme, proof)
+            continue
         maker = Maker(scheme, proof, number)
         made = credential_cases(maker) if maker.is_credential else signature_cases(maker)
         if number:

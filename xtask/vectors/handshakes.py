@@ -47,6 +47,7 @@ def question(maker, rule, *, challenge=CHALLENGE, token=TOKEN, when=True, signed
     for place, value in places.items():
         kind, name = split_place(place)
         if kind == "json":
+            tree = [] if name.startswith("/0/") and not tree else tree
             tree = put(tree, pointer(name), value)
         elif kind == "form":
             fields.append((name, value))
@@ -84,14 +85,18 @@ def handshakes(scheme):
             continue
         if not asks:
             if rule.get("when"):
-                yield one("asked for something else", question(maker, rule, when=False), event=none)
+                other = question(maker, rule, when=False)
+                other.body = other.body or b"{}"
+                yield one("asked for something else", other, event=none)
             else:
                 other = question(maker, rule)
                 other.method = "POST"
                 yield one("asked by another method", other, event=none)
             continue
         yield one("asked for nothing", question(maker, rule, challenge=None), event=none)
-        yield one("asked for more than is answered", question(maker, rule, challenge="c" * 1025), refused="challenge-malformed")
+        # A JSON value of such a length is nobody's.
+        long = {"event": none} if rule["challenge"].startswith("json:") else {"refused": "challenge-malformed"}
+        yield one("asked for more than is answered", question(maker, rule, challenge="c" * 1025), **long)
         if any("{hmac:" in text for kind in rule["answer"].values() for text in (kind.values() if isinstance(kind, dict) else [kind]) if isinstance(text, str)):
             yield one("asked to sign what could be an event", question(maker, rule, challenge='{"n":1}'), refused="challenge-malformed")
         if "token" in rule:

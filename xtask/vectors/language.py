@@ -265,6 +265,25 @@ def sorted_form(body):
     return "".join(name + value for name, value in sorted(set(pairs))).encode()
 
 
+def vonage_query(url):
+    """As Vonage signs a query: in order, without `sig`, and with `_` for `&` and `=` in values."""
+    pairs = urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query, keep_blank_values=True)
+    kept = sorted((name, value) for name, value in pairs if name != "sig")
+    return "".join(f"&{name}={re.sub('[&=]', '_', value)}" for name, value in kept).encode()
+
+
+def atlassian_request(request):
+    """The canonical request of Atlassian Connect."""
+    split = urllib.parse.urlsplit(request.url)
+    quoted = lambda text: urllib.parse.quote(text, safe="-._~")
+    found = {}
+    for name, value in urllib.parse.parse_qsl(split.query, keep_blank_values=True):
+        if name != "jwt":
+            found.setdefault(quoted(name), []).append(quoted(value))
+    query = "&".join(f"{name}={','.join(sorted(values))}" for name, values in sorted(found.items()))
+    return f"{request.method}&{split.path.rstrip('/') or '/'}&{query}".encode()
+
+
 def path_and_query(url):
     return re.sub(r"^https?://[^/?#]*", "", url).split("#")[0]
 
@@ -284,6 +303,8 @@ def source(name, request, given):
         "query:sorted": lambda: "&".join(sorted(urllib.parse.urlsplit(request.url).query.split("&"))).encode(),
         "form:sorted": lambda: sorted_form(request.bytes()),
         "form:json": lambda: json.dumps(dict(urllib.parse.parse_qsl(request.bytes().decode()))).encode(),
+        "query:vonage": lambda: vonage_query(request.url),
+        "request:atlassian": lambda: atlassian_request(request),
         "secret": lambda: given["key"],
     }
     if name in fixed:

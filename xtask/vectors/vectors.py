@@ -83,7 +83,8 @@ def signatures(text):
     """What could be a signature in a file, as bytes."""
     for found in dict.fromkeys(ENCODED.findall(text)):
         try:
-            yield base64.b64decode(found, altchars=b"-_" if set("-_") & set(found) else None, validate=True)
+            padded = found + "=" * (-len(found) % 4)
+            yield base64.b64decode(padded, altchars=b"-_" if set("-_") & set(found) else None, validate=True)
         except ValueError:
             pass
 

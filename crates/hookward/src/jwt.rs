@@ -91,7 +91,7 @@ pub(crate) fn judge<'k>(
     for (name, template) in &proof.claims {
         check_claim(name, template, &claims, &from(""))?;
     }
-    let expires = check_times(&claims, now)?;
+    let expires = check_times(proof, &claims, now)?;
     let mut timestamp = None;
     if let Some(spec) = &proof.timestamp
         && let Place::Claim(name) = &spec.at
@@ -222,8 +222,8 @@ fn check_claim(name: &str, template: &Template, claims: &[u8], from: &Ingredient
     }
 }
 
-/// Whether the token ends, after `exp`, `nbf` and `iat` were judged where they are.
-fn check_times(claims: &[u8], now: UnixTime) -> Result<bool, Refusal> {
+/// Whether the token ends, after `exp`, `nbf` and `iat` were judged where they are. A claim that the scheme judges itself is left to it.
+fn check_times(proof: &Proof, claims: &[u8], now: UnixTime) -> Result<bool, Refusal> {
     let moment = |name: &str| {
         match claim(claims, name)? {
             // A fraction of a second does not count.
@@ -233,7 +233,9 @@ fn check_times(claims: &[u8], now: UnixTime) -> Result<bool, Refusal> {
         .ok_or(Refusal::TimestampMalformed)
     };
     let now_s = now.as_secs();
-    for begin in [moment("nbf")?, moment("iat")?].into_iter().flatten() {
+    let own = |name: &str| proof.timestamp.as_ref().is_some_and(|spec| spec.at == Place::Claim(name.to_owned()));
+    for name in ["nbf", "iat"] {
+        let Some(begin) = moment(name)?.filter(|_| !own(name)) else { continue };
         let ahead_s = begin.saturating_sub(now_s);
         if ahead_s > LEEWAY_S {
             return Err(Refusal::TimestampTooNew { ahead_s: ahead_s.unsigned_abs() });
