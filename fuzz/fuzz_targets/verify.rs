@@ -11,11 +11,12 @@ use libfuzzer_sys::fuzz_target;
 static SCHEMES: LazyLock<Vec<(&'static Scheme, Vec<Key>)>> = LazyLock::new(|| {
     let keys = |scheme: &'static Scheme| {
         // Not a secret that a fuzzer finds by chance, and the same one in every run.
+        // Keys for RSA are made elsewhere.
         let secret = scheme.generate(&mut |bytes| bytes.iter_mut().zip(0_u8..).for_each(|(byte, n)| *byte = n ^ 0xa5));
-        let generated = scheme.key(1, &secret.expect("every scheme of the catalog generates")).expect("and takes it");
+        let generated = secret.ok().map(|secret| scheme.key(1, &secret).expect("it takes what it generates"));
         // GitLab's second kind of key.
         let plain = Secret::new("a plain token that is long").ok().and_then(|secret| scheme.key(2, &secret).ok());
-        (scheme, [Some(generated), plain].into_iter().flatten().collect())
+        (scheme, [generated, plain].into_iter().flatten().collect())
     };
     catalog::names().filter_map(catalog::find).map(keys).collect()
 });

@@ -16,7 +16,7 @@ use systems::world;
 use crate::run::{EVERYTHING, has_or_installs, root, run, run_with};
 use crate::{
     addresses, bad_inputs, bindings, constant_time, crash, dashboard, interop, leaks, octokit, oidc, readme, receivers,
-    replays, rewrap, rotations, schemathesis, switches, tidy, vectors,
+    reference, replays, rewrap, rotations, schemathesis, switches, tidy, vectors,
 };
 
 struct Step {
@@ -54,6 +54,7 @@ const SIDE_BY_SIDE: &[Step] = &[
     Step { name: "demo", run: demo },
     Step { name: "readme", run: readme::run },
     Step { name: "oidc", run: oidc::run },
+    Step { name: "reference", run: || reference::run(true) },
     Step { name: "vectors", run: || vectors::run(true) },
 ];
 

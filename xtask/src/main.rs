@@ -16,6 +16,7 @@ mod oidc;
 mod openapi;
 mod readme;
 mod receivers;
+mod reference;
 mod replays;
 mod rewrap;
 mod rotations;
@@ -90,6 +91,12 @@ enum Command {
     /// Measures
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Writes docs/schemes.md and its JSON Schema, as the library describes scheme files
+    Reference {
+        /// Compares, and writes nothing
+        #[arg(long)]
+        check: bool,
+    },
     /// Computes the vectors of the schemes in a second way and writes them
     Vectors {
         /// Only compare them with those that are there
@@ -127,6 +134,7 @@ fn main() -> ExitCode {
         Command::Bindings => bindings::run_all(),
         Command::Interop => interop::run(),
         Command::Bench(what) => bench::execute(&what),
+        Command::Reference { check } => reference::run(check),
         Command::Vectors { check } => vectors::run(check),
         Command::Readme => run::build_server().and_then(|()| readme::run()),
         Command::ConstantTime => constant_time::run_all(),

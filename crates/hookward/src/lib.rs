@@ -184,6 +184,9 @@ mod parameter;
 mod place;
 mod proof;
 mod recipe;
+#[cfg(feature = "schema")]
+#[cfg_attr(docsrs, doc(cfg(feature = "schema")))]
+pub mod reference;
 mod refusal;
 mod replay;
 #[cfg(feature = "rsa")]

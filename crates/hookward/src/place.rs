@@ -25,7 +25,6 @@ const NUMBER: &str = "{n}";
 /// `header:NAME-{n}` is a family of headers, numbered from 1. `signature:NAME` is the entry `NAME=` of the list that the signature stands
 /// in, `signature:#N` its `N`th entry. `claim:NAME` is a claim of the token that proves the request.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(try_from = "String")]
 pub(crate) enum Place {
     /// A header's whole value.

@@ -78,7 +78,6 @@ pub(crate) struct RawProof {
 
 /// What stands where, as a table of places and texts; `*` for anything but nothing.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "BTreeMap<String, String>"))]
 #[serde(try_from = "BTreeMap<String, String>")]
 pub(crate) struct Conditions(pub(crate) Vec<(Place, String)>);
 
@@ -283,7 +282,6 @@ pub(crate) struct SignatureSpec {
 
 /// A text that may name parameters.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(from = "String")]
 pub(crate) struct Prefix(String);
 
@@ -314,13 +312,11 @@ impl Prefix {
 
 /// One ASCII character.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(try_from = "String")]
 pub(crate) struct Separator(pub(crate) u8);
 
 /// One ASCII character, `=` where nothing is said.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(try_from = "String")]
 pub(crate) struct Assign(pub(crate) u8);
 

@@ -14,7 +14,6 @@ use crate::place::{self, Place};
 /// several, the last one first. What stands in `[…]` is left out when a part in it is absent. A brace or bracket that stands for
 /// itself is doubled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "String"))]
 #[serde(try_from = "String")]
 pub(crate) struct Template(Vec<Part>);
 

@@ -395,6 +395,24 @@ fn every_item_of_a_batch_is_proven_for_itself() {
     assert_eq!(verify(&batch, &more).unwrap_err(), Refusal::SignatureMissing);
 }
 
+/// The reference names what the language knows: each part of it is read.
+#[test]
+fn the_page_of_reference_is_of_this_language() {
+    let page = include_str!("../../../../docs/schemes.md");
+    let rows = page.split("## Parts of a template").nth(1).unwrap().lines();
+    let parts = rows.filter_map(|row| row.strip_prefix("| `{")?.split_once("}`")).map(|(part, _)| part.to_owned());
+    let mut count = 0;
+    for part in parts.filter(|part| !matches!(part.as_str(), "FILTER:PART" | "secret" | "timestamp" | "id")) {
+        let separator = if part.starts_with("signature:") { ", separator = \",\"" } else { "" };
+        scheme(&format!(
+            "algorithm = \"hmac-sha256\"\ncontent = \"{{{part}}}\"\n\
+             signature = {{ at = [\"header:X-Sig\"], encodings = [\"hex\"]{separator} }}"
+        ));
+        count += 1;
+    }
+    assert_eq!(count, 19, "the page lists other parts");
+}
+
 #[test]
 fn a_token_cannot_choose_its_algorithm() {
     use base64::Engine as _;
