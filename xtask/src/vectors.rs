@@ -1,5 +1,6 @@
-//! `cargo xtask vectors`: the vectors that a program of its own computes from the scheme files, and the table of providers. Owns running it; which requests it
-//! makes, and how it reads a scheme, is in `xtask/vectors`, which is Python and shares no code with the library.
+//! `cargo xtask vectors`: the vectors that a program of its own computes from the scheme files, and the table of providers. Owns
+//! running it; which requests it makes, and how it reads a scheme, is in `xtask/vectors`, which is Python and shares no code with
+//! the library.
 
 use std::process::Command;
 

@@ -247,7 +247,7 @@ forward_headers = ["X-*", "a b*"]
 concurrency = 0
 timeout = "0s"
 retry = { waits = ["10ms"], jitter_percent = 101 }
-sign = { scheme = "nope", secret = "file:/does/not/exist" }
+sign = { scheme = "quite-another-one", secret = "file:/does/not/exist" }
 [[destination]]
 name = "d"
 type = "http"
@@ -273,8 +273,8 @@ hookward.toml:24:15: `concurrency` is 1 to 1024
 hookward.toml:25:11: `timeout` must be longer than zero
 hookward.toml:26:20: a wait is in whole seconds
 hookward.toml:26:46: `jitter_percent` is 0 to 100
-hookward.toml:27:19: there is no scheme `nope`
-hookward.toml:27:36: file `/does/not/exist` cannot be read: No such file or directory (os error 2)
+hookward.toml:27:19: there is no scheme `quite-another-one`
+hookward.toml:27:49: file `/does/not/exist` cannot be read: No such file or directory (os error 2)
 hookward.toml:31:7: this url cannot be used: it holds user info; set an `Authorization` header in `set_headers`
 hookward.toml:35:8: `argv` is a program and its arguments, like ["./deploy", "--now"]
 "#);
