@@ -15,7 +15,7 @@ use super::limiter::Limiter;
 use super::totp::TotpKey;
 use super::users::{user_audit, user_principal};
 use super::{AccountError, Token, token};
-use crate::clock::Timestamp;
+use crate::clock::{Entropy, Timestamp};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::ids::{OrganizationId, SessionId, UserId};
@@ -211,7 +211,7 @@ impl Engine {
 
     /// A session that begins now, under an id and a token of its own.
     pub(super) fn new_session(&self, user: &User, origin: &Origin, now: Timestamp) -> (Session, Token) {
-        let token = Token::new("session.", self.inner().entropy());
+        let token = session_token(self.inner().entropy());
         let session = Session {
             id: SessionId::new(now, self.inner().entropy()),
             user: user.id,
@@ -254,6 +254,11 @@ impl Engine {
         self.note_refused_login(&by, email, wrong).await?;
         Ok(LoginAnswer::Refused)
     }
+}
+
+/// A token under which a session is found.
+pub(super) fn session_token(entropy: &dyn Entropy) -> Token {
+    Token::new("session.", entropy)
 }
 
 /// What a code proves: the change that makes it count once, and what it was.

@@ -4,8 +4,9 @@
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::login::session_token;
 use super::users::user_audit;
-use super::{AccountError, SignedInAs};
+use super::{AccountError, SignedInAs, Token};
 use crate::engine::Engine;
 use crate::model::{Principal, User};
 use crate::store::{AccountChange, Changed};
@@ -29,13 +30,14 @@ impl Again {
 }
 
 impl Engine {
-    /// Notes that the user of a session proved again who they are.
+    /// Notes that the user of a session proved again who they are. The session may more from now on, so it goes on under the
+    /// new token that this returns: whoever had got hold of the old one has nothing.
     ///
     /// # Errors
     ///
     /// [`AccountError::WrongPassword`]; [`AccountError::WrongCode`], also where there is no second factor;
     /// [`AccountError::TooOften`]; [`AccountError::Engine`].
-    pub async fn prove_again(&self, by: &Principal, me: SignedInAs, again: Again) -> Result<(), AccountError> {
+    pub async fn prove_again(&self, by: &Principal, me: SignedInAs, again: Again) -> Result<Token, AccountError> {
         let user = self.own_user(by, me).await?;
         let shown = again.name();
         let answer = self.take_proof(&user, by, me, again).await;
@@ -48,7 +50,7 @@ impl Engine {
         answer
     }
 
-    async fn take_proof(&self, user: &User, by: &Principal, me: SignedInAs, again: Again) -> Result<(), AccountError> {
+    async fn take_proof(&self, user: &User, by: &Principal, me: SignedInAs, again: Again) -> Result<Token, AccountError> {
         let shown = again.name();
         let spend = match again {
             Again::Password(password) => {
@@ -58,11 +60,13 @@ impl Engine {
             Again::Code(code) => Some(self.spend_code(user, by, &code).await?.ok_or(AccountError::WrongCode)?),
         };
         let now = self.inner().clock().now();
-        let changes = spend.into_iter().chain([AccountChange::Prove(user.id, me.session, now)]).collect();
+        let token = session_token(self.inner().entropy());
+        let prove = AccountChange::Prove(user.id, me.session, token.digest(), now);
+        let changes = spend.into_iter().chain([prove]).collect();
         let detail = json!({ "session": me.session.to_string(), "by": shown });
         let audit = user_audit(by, "user.confirm", user, now, detail);
         match self.inner().store().change_accounts(user.organization, changes, vec![audit]).await? {
-            Changed::Done => Ok(()),
+            Changed::Done => Ok(token),
             _ => Err(AccountError::WrongCode),
         }
     }

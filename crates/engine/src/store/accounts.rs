@@ -45,8 +45,8 @@ pub enum AccountChange {
     SpendRecoveryCode(UserId, Digest),
     /// Insert a session.
     AddSession(Session),
-    /// The user of a session proved in it who they are.
-    Prove(UserId, SessionId, Timestamp),
+    /// The user of a session proved in it who they are. It goes on under this token, and under no earlier one.
+    Prove(UserId, SessionId, Digest, Timestamp),
     /// End one session of a user.
     EndSession(UserId, SessionId),
     /// End all sessions of a user but this one.

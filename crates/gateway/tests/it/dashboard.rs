@@ -112,10 +112,11 @@ impl Visitor<'_> {
     }
 
     /// Proves again who they are, as the page that asks for it does.
-    pub(crate) async fn prove_again(&self) {
+    pub(crate) async fn prove_again(&mut self) {
         let (by, me) = self.session().await;
         let again = Again::Password(PASSWORD.to_owned().into());
-        self.gateway.running.engine().prove_again(&by, me, again).await.unwrap();
+        let token = self.gateway.running.engine().prove_again(&by, me, again).await.unwrap();
+        self.cookies.insert("hookward_session".to_owned(), token.expose().to_owned());
     }
 
     /// Who they are to the engine.

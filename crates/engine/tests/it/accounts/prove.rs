@@ -25,8 +25,9 @@ async fn a_session_knows_when_its_user_last_proved_who_they_are() {
         assert_eq!(rig.engine.prove_again(&by(&here), me(&here), again).await, Err(wrong));
         assert_eq!(proven_at(here.token.expose()).await, begun_at);
     }
-    rig.engine.prove_again(&by(&here), me(&here), Again::Password(text(PASSWORD))).await.unwrap();
-    assert_eq!(proven_at(here.token.expose()).await, rig.clock.now());
+    let token = rig.engine.prove_again(&by(&here), me(&here), Again::Password(text(PASSWORD))).await.unwrap();
+    assert_eq!(proven_at(token.expose()).await, rig.clock.now());
+    assert!(rig.proven(here.token.expose()).await.is_none(), "the session goes on under another token");
     assert_eq!(proven_at(elsewhere.token.expose()).await, begun_at, "nor in another session");
 }
 

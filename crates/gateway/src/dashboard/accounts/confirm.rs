@@ -14,6 +14,7 @@ use super::super::form::Form;
 use super::super::page::{self, Failure, Page, Refused};
 use super::super::shell::Lone;
 use super::super::visitor::{Anybody, Look};
+use super::sign_in;
 use crate::api::Api;
 
 #[derive(Debug, Template)]
@@ -84,7 +85,7 @@ pub(super) async fn confirm(
     let Shown { next, password, code } = shown;
     let again = if code.is_empty() { Again::Password(password) } else { Again::Code(code) };
     let (status, problem) = match api.engine().prove_again(&look.who.principal, look.signed_in, again).await {
-        Ok(()) => return Ok(page::see_other(page::own_path(&next))),
+        Ok(token) => return Ok(sign_in::goes_on(&api, &token, &next)),
         Err(AccountError::WrongPassword) => (StatusCode::FORBIDDEN, "The password is not right.".to_owned()),
         Err(AccountError::WrongCode) => {
             (StatusCode::FORBIDDEN, "The code is not right, or was used before.".to_owned())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
-use hookward_engine::accounts::{Login, LoginAnswer, SignedIn};
+use hookward_engine::accounts::{Login, LoginAnswer, SignedIn, Token};
 use http::{Extensions, HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -121,7 +121,12 @@ pub(super) async fn sign_in(
 
 /// Goes on at `next` with the session that began.
 pub(super) fn begun(api: &Api, signed_in: &SignedIn, next: &str) -> Response {
-    let cookie = cookie::set(&signed_in.token, api.sign_in().transport);
+    goes_on(api, &signed_in.token, next)
+}
+
+/// Goes on at `next` with the session that is found under `token`.
+pub(super) fn goes_on(api: &Api, token: &Token, next: &str) -> Response {
+    let cookie = cookie::set(token, api.sign_in().transport);
     ([(header::SET_COOKIE, cookie)], page::see_other(page::own_path(next))).into_response()
 }
 

@@ -102,7 +102,7 @@ impl Change<'_, '_> {
                 execute(self.tx, sql, params![user.as_bytes(), except])?;
                 Ok(Changed::Done)
             }
-            AccountChange::Prove(user, session, at) => self.prove(*user, *session, *at),
+            AccountChange::Prove(user, session, digest, at) => self.prove(*user, *session, digest, *at),
             AccountChange::KeepAnAdmin(now) => {
                 Ok(if self.has_an_admin(*now)? { Changed::Done } else { Changed::LastAdmin })
             }
@@ -188,9 +188,9 @@ impl Change<'_, '_> {
         self.free(sql, params![self.organization.as_bytes(), who.issuer, who.subject, user.as_bytes()])
     }
 
-    fn prove(&self, user: UserId, session: SessionId, at: Timestamp) -> Result<Changed> {
-        let sql = "update sessions set proved_at_ms = ?3 where id = ?1 and user_id = ?2";
-        let parameters = params![session.as_bytes(), user.as_bytes(), at.as_millis()];
+    fn prove(&self, user: UserId, session: SessionId, digest: &Digest, at: Timestamp) -> Result<Changed> {
+        let sql = "update sessions set proved_at_ms = ?3, digest = ?4 where id = ?1 and user_id = ?2";
+        let parameters = params![session.as_bytes(), user.as_bytes(), at.as_millis(), digest];
         self.must(sql, parameters, || format!("session `{session}`"))
     }
 
