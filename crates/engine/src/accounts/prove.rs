@@ -50,7 +50,13 @@ impl Engine {
         answer
     }
 
-    async fn take_proof(&self, user: &User, by: &Principal, me: SignedInAs, again: Again) -> Result<Token, AccountError> {
+    async fn take_proof(
+        &self,
+        user: &User,
+        by: &Principal,
+        me: SignedInAs,
+        again: Again,
+    ) -> Result<Token, AccountError> {
         let shown = again.name();
         let spend = match again {
             Again::Password(password) => {

@@ -12,17 +12,21 @@ use crate::support::{Request, generated, handshakes, key, keys, plain_names, sch
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
-/// Every refusal once. The match makes a new variant fail to compile here until it is in the list.
+/// Refusals, each once, and a match over them: a new variant fails to compile until it is in the list.
+macro_rules! every {
+    ($($name:ident $({ $field:ident: $value:literal })?),* $(,)?) => {{
+        let all = [$(Refusal::$name $({ $field: $value })?),*];
+        for refusal in &all {
+            match refusal {
+                $(Refusal::$name $({ $field: _ })? => {})*
+            }
+        }
+        all
+    }};
+}
+
 fn all_refusals() -> BTreeSet<&'static str> {
-    use Refusal::{
-        AlgorithmRefused, BodyDigestMismatch, BodyDigestMissing, BodyIsChallenge, ChallengeMalformed, ClaimMismatch,
-        ClaimMissing, CredentialMalformed, CredentialMismatch, CredentialMissing, CredentialRepeated,
-        EventTypeMalformed, EventTypeRepeated, IdMalformed, IdMissing, IdRepeated, NoUsableSecret, ParameterMissing,
-        PartMalformed, PartMissing, PartRepeated, SignatureMalformed, SignatureMismatch, SignatureMissing,
-        SignatureRepeated, TimestampMalformed, TimestampMissing, TimestampRepeated, TimestampTooNew, TimestampTooOld,
-        TooManyFormFields, TooManySignatures, UrlDigestMismatch, UrlNotAbsolute,
-    };
-    let all = [
+    let all = every![
         NoUsableSecret,
         SignatureMissing,
         SignatureRepeated,
@@ -58,43 +62,7 @@ fn all_refusals() -> BTreeSet<&'static str> {
         BodyIsChallenge,
         ChallengeMalformed,
     ];
-    for refusal in all {
-        match refusal {
-            NoUsableSecret
-            | SignatureMissing
-            | SignatureRepeated
-            | SignatureMalformed
-            | TooManySignatures
-            | SignatureMismatch
-            | CredentialMissing
-            | CredentialRepeated
-            | CredentialMalformed
-            | CredentialMismatch
-            | TimestampMissing
-            | TimestampRepeated
-            | TimestampMalformed
-            | TimestampTooOld { .. }
-            | TimestampTooNew { .. }
-            | IdMissing
-            | IdRepeated
-            | IdMalformed
-            | EventTypeRepeated
-            | EventTypeMalformed
-            | UrlNotAbsolute
-            | TooManyFormFields
-            | PartMissing
-            | PartRepeated
-            | PartMalformed
-            | ParameterMissing
-            | AlgorithmRefused
-            | ClaimMissing
-            | ClaimMismatch
-            | UrlDigestMismatch
-            | BodyDigestMissing
-            | BodyDigestMismatch
-            | BodyIsChallenge
-            | ChallengeMalformed => {}
-        }
+    for refusal in &all {
         assert!(refusal.to_string().starts_with(char::is_lowercase), "{refusal}");
     }
     all.iter().map(Refusal::id).collect()
