@@ -63,8 +63,9 @@ pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The same JSON text with a string at `pointer`, where members that are absent on the way are added. `None` for what is not JSON.
-pub(crate) fn with_text(json: &[u8], pointer: &[String], text: &str) -> Option<Vec<u8>> {
+/// The same JSON text with `value` at `pointer`, where members that are absent on the way are added. A number is written as a
+/// string where one stood before. `None` for what is not JSON.
+pub(crate) fn with(json: &[u8], pointer: &[String], value: serde_json::Value) -> Option<Vec<u8>> {
     let mut whole: serde_json::Value = serde_json::from_slice(json).ok()?;
     let mut at = &mut whole;
     for token in pointer {
@@ -74,7 +75,7 @@ pub(crate) fn with_text(json: &[u8], pointer: &[String], text: &str) -> Option<V
             _ => return None,
         };
     }
-    *at = text.into();
+    *at = if at.is_string() && value.is_number() { value.to_string().into() } else { value };
     Some(whole.to_string().into_bytes())
 }
 

@@ -125,8 +125,14 @@ impl Work<'_> {
             return self.add_event_type();
         }
         let timestamp = timestamp(proof, self.now)?;
-        if let Some(spec) = &proof.timestamp {
-            self.put(&spec.at, &timestamp)?;
+        match proof.timestamp.as_ref().map(|spec| &spec.at) {
+            // A time that is counted is a number in JSON, as those who send it there write it.
+            Some(Place::Json(pointer)) => {
+                let value = timestamp.parse::<u64>().map_or_else(|_| Value::from(timestamp.as_str()), Value::from);
+                self.put_json(pointer, value)?;
+            }
+            Some(place) => self.put(place, &timestamp)?,
+            None => {}
         }
         self.add_event_type()?;
         self.add_values()?;
@@ -254,9 +260,7 @@ impl Work<'_> {
         match place {
             Place::Query(name) => self.signed.query.push((name.clone(), url::encoded(text.as_bytes()))),
             Place::Authorization(scheme) => set(&mut self.signed.headers, "Authorization", format!("{scheme} {text}")),
-            Place::Json(pointer) => {
-                self.body = json::with_text(&self.body, pointer, text).ok_or(SignError::BodyCannotCarry)?;
-            }
+            Place::Json(pointer) => self.put_json(pointer, text.into())?,
             Place::Form(name) => match url::is_form(None, &self.body) {
                 true => self.body = url::with_field(&self.body, name, text),
                 false => return Err(SignError::BodyCannotCarry),
@@ -265,6 +269,11 @@ impl Work<'_> {
             Place::Signature(_) | Place::Claim(_) => {}
             place => set(&mut self.signed.headers, place.header().unwrap_or_default(), text.to_owned()),
         }
+        Ok(())
+    }
+
+    fn put_json(&mut self, pointer: &[String], value: Value) -> Result<(), SignError> {
+        self.body = json::with(&self.body, pointer, value).ok_or(SignError::BodyCannotCarry)?;
         Ok(())
     }
 

@@ -187,3 +187,15 @@ fn a_secret_in_a_header_of_its_own_is_sent_as_it_is_and_made_anew() {
     assert_eq!(signed.headers, [("X-Api-Key".to_owned(), String::from_utf8(made).unwrap())]);
     assert!(scheme.check_new(&hookward::Secret::new("a\nb").unwrap()).is_err());
 }
+
+#[test]
+fn a_counted_time_in_the_body_is_a_number_unless_a_string_stood_there() {
+    let linear = scheme("linear");
+    let body = |sent: &'static str| {
+        let signed = linear.sign(&draft("id", sent.as_bytes()), &generated_keys(linear, 1), NOW).unwrap();
+        String::from_utf8(signed.body.unwrap()).unwrap()
+    };
+    let millis = NOW.as_millis();
+    assert_eq!(body("{\"action\":\"update\"}"), format!("{{\"action\":\"update\",\"webhookTimestamp\":{millis}}}"));
+    assert_eq!(body("{\"webhookTimestamp\":\"\"}"), format!("{{\"webhookTimestamp\":\"{millis}\"}}"));
+}
