@@ -31,7 +31,7 @@ const IN_ORDER: &[Step] = &[
     Step { name: "clippy", run: clippy },
     Step { name: "build", run: || cargo_with_everything("build", &["--all-targets"]) },
     Step { name: "programs", run: programs },
-    Step { name: "tests", run: || cargo_with_everything("test", &[]) },
+    Step { name: "tests", run: || cargo_with_everything("test", &["--no-fail-fast"]) },
 ];
 
 /// Checks of what was built, from outside, each with servers of its own. The longest come first.

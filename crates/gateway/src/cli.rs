@@ -25,6 +25,7 @@ mod remote;
 mod resources;
 mod schemes;
 mod secret;
+mod send;
 mod serve;
 mod sign;
 mod tail;
@@ -66,6 +67,7 @@ enum Command {
     },
     Verify(verify::Verify),
     Sign(sign::Sign),
+    Send(send::Send),
     Schemes(schemes::Schemes),
     /// Look at a configuration file without starting anything
     #[command(subcommand)]
@@ -309,6 +311,7 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Serve(command) => return serve::run(command).await,
         Command::Verify(command) => return verify::run(command, now()),
         Command::Sign(command) => return sign::run(command, now()),
+        Command::Send(command) => return send::run(command).await,
         Command::Schemes(command) => return schemes::run(command),
         Command::Filter { what, remote } => return filter::run(what, remote).await,
         Command::Plan { file, remote } => return files::plan(file, &remote.open()?).await,

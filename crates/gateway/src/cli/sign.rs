@@ -61,7 +61,7 @@ pub(super) fn run(command: Sign, now: UnixTime) -> Result<ExitCode, Exit> {
 }
 
 /// An id that the same body has only once in a millisecond.
-fn made_id(body: &[u8], at: UnixTime) -> String {
+pub(super) fn made_id(body: &[u8], at: UnixTime) -> String {
     let digest = Sha256::new().chain_update(at.as_millis().to_be_bytes()).chain_update(body).finalize();
     format!("msg_{}", hex::encode(&digest[..16]))
 }

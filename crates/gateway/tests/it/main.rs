@@ -16,5 +16,6 @@ mod entrance;
 mod handshake;
 mod ingest;
 mod oidc;
+mod send;
 mod serve;
 mod verify;
