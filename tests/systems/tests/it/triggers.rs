@@ -101,7 +101,7 @@ fn a_program_dies_with_a_gateway_that_is_killed_and_runs_again() {
     let server = world.setup.start().unwrap();
     let delivery = publish(&server);
     world.wait_for("begun");
-    assert!(world.processes() >= 5, "{}", world.processes());
+    assert!(until(PATIENCE, || world.processes() >= 5), "only {} processes began", world.processes());
     assert!(has_children(server.pid()), "no supervisor is seen");
     server.kill().unwrap();
     assert!(until(PATIENCE, || world.processes() == 0), "{} processes outlived the gateway", world.processes());
