@@ -102,7 +102,9 @@ fn side_by_side() -> Result<Vec<Done>> {
     let waiting = Mutex::new(SIDE_BY_SIDE.iter().collect::<VecDeque<_>>());
     let done = Mutex::new(Vec::new());
     let work = || {
-        while let Some(step) = lock(&waiting).pop_front() {
+        loop {
+            let next = lock(&waiting).pop_front();
+            let Some(step) = next else { break };
             let started = world::instant();
             let output = directory.join(step.name.replace(' ', "-"));
             let result = run_apart(step, &output);
@@ -130,7 +132,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 fn run_apart(step: &Step, output: &Path) -> Result<()> {
     let file = fs::File::create(output).with_context(|| format!("cannot write {}", output.display()))?;
-    let mut command = Command::new(std::env::current_exe()?);
+    // The build replaced this program: its file is another one of the same name by now.
+    let mut command = Command::new(std::env::current_exe()?.with_file_name("xtask"));
     command.args(["step", step.name]).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     let status = command.status()?;
     ensure!(status.success(), "it ended with {status}");
