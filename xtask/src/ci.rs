@@ -141,7 +141,9 @@ fn run_apart(step: &Step, output: &Path) -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    run("cargo", &["clippy", "--workspace", "--features", "hookward/axum", "--all-targets", "--", "-D", "warnings"])
+    run("cargo", &["clippy", "--workspace", "--features", "hookward/axum", "--all-targets", "--", "-D", "warnings"])?;
+    // The library by itself, without what its features bring.
+    run("cargo", &["clippy", "--package", "hookward", "--no-default-features", "--", "-D", "warnings"])
 }
 
 fn cargo_with_everything(command: &str, arguments: &[&str]) -> Result<()> {
