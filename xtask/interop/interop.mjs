@@ -19,8 +19,10 @@ async function check(adapter) {
   const { scheme, url, body, more = {} } = adapter;
   const secret = adapter.secret ?? generate(scheme);
   const [hookward, stranger] = [secret, adapter.otherSecret ?? generate(scheme)].map((text) => new Verifier(scheme, text));
+  // Of a pair of keys only the public half is the receiver's.
+  const receiver = adapter.publicKey ? new Verifier(scheme, adapter.publicKey) : hookward;
   const theirs = (request, key = adapter.publicKey ?? secret) => holds(() => adapter.verify({ url, ...request }, key));
-  const ours = ({ headers, body }, verifier = hookward) => {
+  const ours = ({ headers, body }, verifier = receiver) => {
     try {
       return verifier.verify(body, Object.entries(headers), { url }).scheme === scheme;
     } catch (error) {

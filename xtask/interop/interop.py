@@ -1,5 +1,6 @@
 """The same for the packages that providers publish on PyPI: which ones, and the check itself. One line of the table for each."""
 
+import base64
 import importlib.metadata
 import json
 import time
@@ -12,6 +13,9 @@ import standardwebhooks
 import stripe
 import svix
 import twilio.request_validator as twilio
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from sendgrid.helpers.eventwebhook import EventWebhook
 
 import hookward
 
@@ -44,6 +48,37 @@ def slack_signs(body, secret):
     seconds = str(now())
     signature = slack.SignatureVerifier(secret).generate_signature(timestamp=seconds, body=body)
     return {"x-slack-request-timestamp": seconds, "x-slack-signature": signature}
+
+
+SENDGRID, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+
+
+def pem(key):
+    formats = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, *formats).decode()
+
+
+def shown(key):
+    """The public half as the provider shows it."""
+    formats = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return base64.b64encode(key.public_key().public_bytes(*formats)).decode()
+
+
+def sendgrid_signs(body, _secret):
+    # What the package's own tests verify: a signature of the library that it verifies with.
+    seconds = str(now())
+    signature = SENDGRID.sign((seconds + body).encode(), ec.ECDSA(hashes.SHA256()))
+    return sendgrid_headers(base64.b64encode(signature).decode(), seconds)
+
+
+def sendgrid_headers(signature, timestamp):
+    family = "x-twilio-email-event-webhook"
+    return {f"{family}-signature": signature, f"{family}-timestamp": timestamp}
+
+
+def sendgrid_verifies(body, headers, key):
+    signature, timestamp = (headers[name] for name in sendgrid_headers("", ""))
+    return EventWebhook(key).verify_signature(body, signature, timestamp)
 
 
 ADAPTERS = [
@@ -89,6 +124,14 @@ ADAPTERS = [
             body, headers["x-razorpay-signature"], secret
         ),
     },
+    {
+        "scheme": "sendgrid",
+        "package": "sendgrid",
+        "body": '[{"sg_event_id":"1","event":"delivered","note":"na\u00efve"}]\r\n',
+        "keys": (pem(SENDGRID), pem(OTHER), shown(SENDGRID)),
+        "verify": sendgrid_verifies,
+        "sign": sendgrid_signs,
+    },
 ]
 
 
@@ -112,14 +155,16 @@ def check(adapter):
     scheme, verify, sign = adapter["scheme"], adapter["verify"], adapter.get("sign")
     body = adapter.get("body", BODY)
     altered = body.replace("1", "2", 1)
-    secret, other = hookward.generate(scheme), hookward.generate(scheme)
-    ours, stranger = hookward.Verifier(scheme, secret), hookward.Verifier(scheme, other)
+    # Of a pair of keys only the public half is the receiver's.
+    signing, other, secret = adapter.get("keys") or (hookward.generate(scheme), hookward.generate(scheme), None)
+    secret = secret or signing
+    sender, ours, stranger = (hookward.Verifier(scheme, key) for key in (signing, secret, other))
 
     def signed(verifier):
         headers = verifier.sign(body.encode(), id="msg_1", event_type="thing.happened", url=URL).headers
         return {name.lower(): value for name, value in headers}
 
-    headers = signed(ours)
+    headers = signed(sender)
     yield holds(verify, body, headers, secret), "they refuse what Hookward signs"
     yield believes(ours, body, headers), "Hookward refuses what it signs"
     yield not holds(verify, altered, headers, secret), "they accept an altered body"
