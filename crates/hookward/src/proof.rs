@@ -91,6 +91,17 @@ impl TryFrom<BTreeMap<String, String>> for Conditions {
 }
 
 impl Conditions {
+    /// Whether a body could be of such a request: it has what must be there, or lacks what can be put there.
+    pub(crate) fn could_be_met(&self, body: &[u8]) -> bool {
+        let message = Message { method: "", url: "", headers: &[("", ""); 0], body };
+        let mut inside = self.0.iter().filter(|(place, _)| matches!(place, Place::Json(_) | Place::Form(_)));
+        inside.all(|(place, is)| match place.sent(&message) {
+            Ok(Some(found)) => (is == "*" && !found.is_empty()) || *found == *is.as_bytes(),
+            Ok(None) => is != "*",
+            Err(_) => false,
+        })
+    }
+
     /// Whether they are met, read strictly.
     pub(crate) fn are_met(&self, message: &Message<'_>) -> bool {
         self.0.iter().all(|(place, is)| match place.sent(message) {

@@ -73,16 +73,23 @@ impl Scheme {
             return Err(SignError::ParameterMissing);
         }
         let mut signed = Signed::default();
+        let (mut filled, mut is_of_another_kind) = (Vec::new(), false);
         for (index, proof) in self.proofs().iter().enumerate().filter(|(_, proof)| !proof.verify_only) {
             let usable: Vec<(u32, &Material)> =
                 keys.iter().filter_map(|key| Some((key.version(), key.material(self.shared_name(), index)?))).collect();
             if usable.is_empty() {
                 continue;
             }
-            // Of proofs that exclude one another the first is sent.
-            if !proof.when.0.is_empty() && !signed.signed_by.is_empty() {
+            // Of proofs that exclude one another, or that stand in one place, the first is sent.
+            let excluded = !proof.when.0.is_empty() && !signed.signed_by.is_empty();
+            if excluded || filled.contains(&&proof.signature.at[0]) {
                 continue;
             }
+            if !proof.when.could_be_met(signed.body.as_deref().unwrap_or(draft.body)) {
+                is_of_another_kind = true;
+                continue;
+            }
+            filled.push(&proof.signature.at[0]);
             let body = signed.body.take();
             let draft = Draft { body: body.as_deref().unwrap_or(draft.body), ..*draft };
             let before = draft.body.to_vec();
@@ -95,7 +102,11 @@ impl Scheme {
             signed = work.signed;
             signed.body = changed.then_some(work.body);
         }
-        if signed.signed_by.is_empty() { Err(SignError::NoUsableSecret) } else { Ok(signed) }
+        match signed.signed_by.is_empty() {
+            false => Ok(signed),
+            true if is_of_another_kind => Err(SignError::BadPart),
+            true => Err(SignError::NoUsableSecret),
+        }
     }
 }
 
