@@ -94,10 +94,10 @@ def handshakes(scheme):
                 yield one("asked by another method", other, event=none)
             continue
         yield one("asked for nothing", question(maker, rule, challenge=None), event=none)
-        # A JSON value of such a length is nobody's.
-        long = {"event": none} if rule["challenge"].startswith("json:") else {"refused": "challenge-malformed"}
+        # A value of such a length in a body is nobody's.
+        long = {"event": none} if rule["challenge"].startswith(("json:", "form:")) else {"refused": "challenge-malformed"}
         yield one("asked for more than is answered", question(maker, rule, challenge="c" * 1025), **long)
-        if any("{hmac:" in text for kind in rule["answer"].values() for text in (kind.values() if isinstance(kind, dict) else [kind]) if isinstance(text, str)):
+        if any("{hmac:" in text for kind in rule.get("answer", {}).values() for text in (kind.values() if isinstance(kind, dict) else [kind]) if isinstance(text, str)):
             yield one("asked to sign what could be an event", question(maker, rule, challenge='{"n":1}'), refused="challenge-malformed")
         if "token" in rule:
             yield one("asked with another token", question(maker, rule, token=TOKEN + "s"), refused="credential-mismatch")

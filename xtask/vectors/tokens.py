@@ -13,8 +13,7 @@ ALGORITHMS = {
 NOW_S = 1_700_000_000
 NOW_MS = NOW_S * 1000
 URL = "https://example.com/hook?b=2&a=1"
-ID = "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W"
-TYPE = "thing.happened"
+VALUES = {"id": "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W", "event_type": "thing.happened"}
 BODY = '{"n": 1, "note": "Zo\u00eb & <caf\u00e9>"}'.encode()
 
 
@@ -33,6 +32,8 @@ class Tokens:
         self.is_detached = proof["algorithm"] == "jws"
         self.names = {name: split_place(place)[1] for name in ("id", "event_type")
                       for place in proof.get(name, [])[:1] if place.startswith("claim:")}
+        self.headers = {name: place for name in ("id", "event_type")
+                        for place in proof.get(name, [])[:1] if place.startswith("header:")}
         consts = [text[7:-1] for text in self.claims.values() if text.startswith("{const:")]
         self.parameters = {name: f"the-{name.replace('_', '-')}" for name in consts}
 
@@ -51,6 +52,8 @@ class Tokens:
         """A request that is accepted, but for what is changed in its making. `sent` is what it has in the end instead."""
         alg = alg or self.proof["alg"][0]
         request = Request("POST", url, body)
+        for name, place in self.headers.items():
+            request.put(place, VALUES[name])
         time = ""
         if self.is_detached:
             if self.time:
@@ -75,15 +78,14 @@ class Tokens:
         claims = {"iat": time_s, "exp": time_s + 300}
         for name, template in self.claims.items():
             claims[name] = content(template, request, time="", id="", key=b"", entries={}, parameters=self.parameters).decode()
-        for name, value in (("id", ID), ("event_type", TYPE)):
-            if name in self.names:
-                claims[self.names[name]] = value
+        for name in self.names:
+            claims[self.names[name]] = VALUES[name]
         return {name: value for name, value in (claims | change).items() if name not in drop}
 
     def verified(self):
         found = {"key": 1}
-        for name, value in (("id", ID), ("event_type", TYPE)):
-            if name in self.names:
+        for name, value in VALUES.items():
+            if name in self.names or name in self.headers:
                 found[name] = value
         if self.time:
             in_ms = self.time["unit"] == "ms"
