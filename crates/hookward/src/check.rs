@@ -145,7 +145,7 @@ impl RawProof {
         if self.content.has_id() && !matches!(self.id.first(), Some(Place::Header(_))) {
             return Err("the content's `{id}` needs a header as the first place of `id`".into());
         }
-        if self.body_sha256.is_some() && !(self.content.has(&Part::FormSorted) && self.content.has_url()) {
+        if self.body_sha256.is_some() && !(self.content.has_form() && self.content.has_url()) {
             return Err("`body_sha256` needs the content's `{form:sorted}` and the url".into());
         }
         if self.content.has(&Part::Secret) != self.algorithm.is_plain_hash() {
@@ -171,8 +171,8 @@ impl RawProof {
             template.has(&Part::Secret)
                 || template.has_timestamp()
                 || template.has_id()
-                || template.has(&Part::FormSorted)
-                || template.has(&Part::UrlAnyPort)
+                || template.has_form()
+                || template.has_url_any_port()
                 || template.values().any(entry)
         };
         match self.claims.values().any(is_in_claim) {

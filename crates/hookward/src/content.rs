@@ -75,9 +75,11 @@ pub(crate) struct Ingredients<'a> {
 impl Template {
     /// What has to be made before the content can be written, in order. Takes no heap where there is nothing.
     pub(crate) fn make(&self, from: &Ingredients<'_>) -> Result<Vec<Vec<u8>>, Fault> {
-        let parts = self.parts();
         let mut made = Vec::new();
-        for (part, next) in with_next(parts) {
+        if !self.has_made() {
+            return Ok(made);
+        }
+        for (part, next) in with_next(self.parts()) {
             match part {
                 Part::Made(Made::Value(filters, source)) => made.push(from.value(filters, source, next)?),
                 Part::Made(Made::Optional(inner)) => made.push(from.optional(inner, next)?),
@@ -90,13 +92,12 @@ impl Template {
     /// Whether `id` may stand in the template: an id that holds the text after it could shift the border between the fields,
     /// so that one signature fits two requests.
     pub(crate) fn admits_id(&self, id: &str) -> bool {
-        with_next(self.parts()).all(|(part, next)| *part != Part::Id || !crosses(id.as_bytes(), next))
+        with_next(self.parts()).all(|(part, next)| !matches!(part, Part::Id) || !crosses(id.as_bytes(), next))
     }
 
     /// Whether the id ends where nobody can shift its end: at a text, at the time, or with the content.
     pub(crate) fn fences_id(&self) -> bool {
-        with_next(self.parts())
-            .any(|(part, next)| *part == Part::Id && matches!(next, None | Some(Part::Literal(_) | Part::Timestamp)))
+        with_next(self.parts()).any(|pair| matches!(pair, (Part::Id, None | Some(Part::Literal(_) | Part::Timestamp))))
     }
 }
 
@@ -107,7 +108,10 @@ fn with_next(parts: &[Part]) -> impl Iterator<Item = (&Part, Option<&Part>)> {
 /// Whether a value holds the text that stands after it.
 fn crosses(value: &[u8], next: Option<&Part>) -> bool {
     match next {
-        Some(Part::Literal(text)) => value.windows(text.len()).any(|window| window == text.as_bytes()),
+        Some(Part::Literal(text)) => match text.as_bytes() {
+            [byte] => value.contains(byte),
+            text => value.windows(text.len()).any(|window| window == text),
+        },
         _ => false,
     }
 }

@@ -13,6 +13,11 @@ impl Headers for HeaderMap {
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
         self.get_all(name).iter().nth(n).map(|value| value.as_bytes())
     }
+
+    fn first_two(&self, name: &str) -> [Option<&[u8]>; 2] {
+        let mut values = self.get_all(name).iter().map(|value| value.as_bytes());
+        [values.next(), values.next()]
+    }
 }
 
 impl Verifier {

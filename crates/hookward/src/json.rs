@@ -18,7 +18,7 @@ const EVERY: &str = "*";
 
 /// The string or integer at `pointer` (its reference tokens, already unescaped). Of a repeated member the last counts, as for
 /// almost every JSON parser. No answer at all for a text that is not JSON.
-pub(crate) fn look_up(json: &[u8], pointer: &[String]) -> Option<String> {
+pub(crate) fn look_up<'j>(json: &'j [u8], pointer: &[String]) -> Option<Cow<'j, str>> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let found = Walk { pointer, first: None }.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
@@ -173,8 +173,8 @@ impl Walk<'_> {
     }
 
     /// The one value that every element has; none for an empty array.
-    fn same_in_all<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<Option<String>, A::Error> {
-        let mut same: Option<Option<String>> = None;
+    fn same_in_all<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<Option<Cow<'de, str>>, A::Error> {
+        let mut same: Option<Option<Cow<'de, str>>> = None;
         while let Some(found) = seq.next_element_seed(self.inside())? {
             same = Some(match same {
                 Some(before) if before != found => None,
@@ -185,14 +185,14 @@ impl Walk<'_> {
     }
 
     /// A string or integer, which counts where the pointer ends.
-    fn value<E: Error>(self, text: impl FnOnce() -> String) -> Result<Option<String>, E> {
+    fn value<'de, E: Error>(self, text: impl FnOnce() -> Cow<'de, str>) -> Result<Option<Cow<'de, str>>, E> {
         if !self.pointer.is_empty() {
             return Ok(None);
         }
         match self.first {
             None => Ok(Some(text())),
             Some(first) => {
-                first.set(Some(text()));
+                first.set(Some(text().into_owned()));
                 Err(E::custom("found"))
             }
         }
@@ -200,7 +200,7 @@ impl Walk<'_> {
 }
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = Option<String>;
+    type Value = Option<Cow<'de, str>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
@@ -208,7 +208,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
 }
 
 impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = Option<String>;
+    type Value = Option<Cow<'de, str>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any JSON value")
@@ -227,15 +227,19 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
-        self.value(|| value.to_string())
+        self.value(|| value.to_string().into())
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
-        self.value(|| value.to_string())
+        self.value(|| value.to_string().into())
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
-        if value.len() <= MAX_VALUE { self.value(|| value.to_owned()) } else { Ok(None) }
+        if value.len() <= MAX_VALUE { self.value(|| value.to_owned().into()) } else { Ok(None) }
+    }
+
+    fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Self::Value, E> {
+        if value.len() <= MAX_VALUE { self.value(|| value.into()) } else { Ok(None) }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {

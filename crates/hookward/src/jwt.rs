@@ -263,7 +263,7 @@ pub(crate) fn sign(
     };
     let payload = encode(&payload);
     let signed = format!("{header}.{payload}");
-    let tag = key.sign(Content::of_body(&Template::body(), signed.as_bytes()));
+    let tag = key.sign(&Content::of_body(&Template::body(), signed.as_bytes()));
     let shown = if is_detached { "" } else { &payload };
     Ok(tag.map(|tag| format!("{header}.{shown}.{}", encode(&tag))))
 }

@@ -208,7 +208,7 @@ impl Material {
 
     /// Whether any of the signatures sent proves the content; `None` if none of them has the right form, and then nothing was hashed.
     /// Every one is compared, in constant time.
-    pub(crate) fn accepts(&self, content: Content<'_>, proof: &Proof, found: &Found<'_>) -> Option<bool> {
+    pub(crate) fn accepts(&self, content: &Content<'_>, proof: &Proof, found: &Found<'_>) -> Option<bool> {
         match self {
             Self::HmacSha1(state) => is_any(state, content, proof, found),
             Self::HmacSha256(state) => is_any(state, content, proof, found),
@@ -217,7 +217,7 @@ impl Material {
             Self::Plain(algorithm, secret) => {
                 let mut expected = None;
                 let mut any = Choice::from(0);
-                let hash = || plain(*algorithm, Content { secret: secret.expose(), ..content });
+                let hash = || plain(*algorithm, &Content { secret: secret.expose(), ..*content });
                 proof.each_tag(found, |sent| any |= equal(sent, expected.get_or_insert_with(hash)));
                 expected.map(|_| any.into())
             }
@@ -243,7 +243,7 @@ impl Material {
             #[cfg(feature = "rsa")]
             Self::Rsa(_, key) => key.verifies(signed, sent),
             Self::HmacSha1(_) | Self::HmacSha256(_) | Self::HmacSha384(_) | Self::HmacSha512(_) => {
-                let expected = self.sign(Content::of_body(&Template::body(), signed));
+                let expected = self.sign(&Content::of_body(&Template::body(), signed));
                 expected.is_some_and(|expected| equal(sent, &expected).into())
             }
             Self::Plain(..) | Self::Token(_) | Self::Each(_) => false,
@@ -269,21 +269,19 @@ impl Material {
     /// Whether `sent` is this token. Compares digests, so that the time says nothing about the secret, not even its length.
     pub(crate) fn is_token(&self, sent: &[u8]) -> bool {
         match self {
-            Self::Token(token) if sent.len() <= MAX_SENT => {
-                bool::from(<[u8; 32]>::from(Sha256::digest(sent)).ct_eq(&token.digest))
-            }
+            Self::Token(token) if sent.len() <= MAX_SENT => equal(&Sha256::digest(sent), &token.digest).into(),
             _ => false,
         }
     }
 
     /// The signature of the content, where this kind of key can make one.
-    pub(crate) fn sign(&self, content: Content<'_>) -> Option<Vec<u8>> {
+    pub(crate) fn sign(&self, content: &Content<'_>) -> Option<Vec<u8>> {
         match self {
             Self::HmacSha1(state) => Some(tag(state, content).to_vec()),
             Self::HmacSha256(state) => Some(tag(state, content).to_vec()),
             Self::HmacSha384(state) => Some(tag(state, content).to_vec()),
             Self::HmacSha512(state) => Some(tag(state, content).to_vec()),
-            Self::Plain(algorithm, secret) => Some(plain(*algorithm, Content { secret: secret.expose(), ..content })),
+            Self::Plain(algorithm, secret) => Some(plain(*algorithm, &Content { secret: secret.expose(), ..*content })),
             Self::Ed25519Private(key) => Some(key.sign(&content.to_vec()).to_bytes().to_vec()),
             Self::EcdsaPrivate(algorithm, key) => p256_sign(*algorithm, key, &content.to_vec()),
             #[cfg(feature = "rsa")]
@@ -311,13 +309,13 @@ fn hmac<M: KeyInit>(key: &[u8]) -> M {
     M::new_from_slice(key).expect("hmac takes keys of any length")
 }
 
-fn tag<M: Mac + Clone>(state: &M, content: Content<'_>) -> hmac::digest::Output<M> {
+fn tag<M: Mac + Clone>(state: &M, content: &Content<'_>) -> hmac::digest::Output<M> {
     let mut mac = state.clone();
     content.feed(|piece| mac.update(piece));
     mac.finalize().into_bytes()
 }
 
-fn is_any<M: Mac + Clone>(state: &M, content: Content<'_>, proof: &Proof, found: &Found<'_>) -> Option<bool> {
+fn is_any<M: Mac + Clone>(state: &M, content: &Content<'_>, proof: &Proof, found: &Found<'_>) -> Option<bool> {
     let mut expected = None;
     let mut any = Choice::from(0);
     proof.each_tag(found, |sent| any |= equal(sent, expected.get_or_insert_with(|| tag(state, content))));
@@ -337,8 +335,8 @@ fn equal(one: &[u8], other: &[u8]) -> Choice {
 }
 
 /// The hash of a content that holds the secret.
-fn plain(algorithm: Algorithm, content: Content<'_>) -> Vec<u8> {
-    fn hash<D: Digest>(content: Content<'_>) -> Vec<u8> {
+fn plain(algorithm: Algorithm, content: &Content<'_>) -> Vec<u8> {
+    fn hash<D: Digest>(content: &Content<'_>) -> Vec<u8> {
         let mut state = D::new();
         content.feed(|piece| state.update(piece));
         state.finalize().to_vec()

@@ -7,6 +7,12 @@ use std::hash::BuildHasher;
 pub trait Headers: Sync {
     /// The `n`-th value (from 0) of the header called `name`, compared without regard to ASCII case. `None` past the last one.
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]>;
+
+    /// The first two values of the header called `name`. Verifying asks only this of most headers, which may occur once: worth a pass
+    /// of its own where looking for a header costs something.
+    fn first_two(&self, name: &str) -> [Option<&[u8]>; 2] {
+        [self.nth(name, 0), self.nth(name, 1)]
+    }
 }
 
 /// A request as it arrived. The body is the raw bytes: before decompression, parsing or any other change.
@@ -56,9 +62,31 @@ where
     None
 }
 
+#[inline]
+fn first_two_of<'a, N, V>(pairs: impl Iterator<Item = (&'a N, &'a V)>, name: &str) -> [Option<&'a [u8]>; 2]
+where
+    N: AsRef<str> + ?Sized + 'a,
+    V: AsRef<[u8]> + ?Sized + 'a,
+{
+    let mut first = None;
+    for (found, value) in pairs {
+        if found.as_ref().eq_ignore_ascii_case(name) {
+            if first.is_some() {
+                return [first, Some(value.as_ref())];
+            }
+            first = Some(value.as_ref());
+        }
+    }
+    [first, None]
+}
+
 impl<N: AsRef<str> + Sync, V: AsRef<[u8]> + Sync> Headers for [(N, V)] {
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
         nth_of(self.iter().map(|(name, value)| (name, value)), name, n)
+    }
+
+    fn first_two(&self, name: &str) -> [Option<&[u8]>; 2] {
+        first_two_of(self.iter().map(|(name, value)| (name, value)), name)
     }
 }
 
@@ -66,11 +94,19 @@ impl<N: AsRef<str> + Sync, V: AsRef<[u8]> + Sync, const LEN: usize> Headers for 
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
         self.as_slice().nth(name, n)
     }
+
+    fn first_two(&self, name: &str) -> [Option<&[u8]>; 2] {
+        self.as_slice().first_two(name)
+    }
 }
 
 impl<N: AsRef<str> + Sync, V: AsRef<[u8]> + Sync> Headers for Vec<(N, V)> {
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
         self.as_slice().nth(name, n)
+    }
+
+    fn first_two(&self, name: &str) -> [Option<&[u8]>; 2] {
+        self.as_slice().first_two(name)
     }
 }
 
@@ -78,16 +114,28 @@ impl<N: AsRef<str> + Sync, V: AsRef<[u8]> + Sync, S: BuildHasher + Sync> Headers
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
         nth_of(self.iter(), name, n)
     }
+
+    fn first_two(&self, name: &str) -> [Option<&[u8]>; 2] {
+        first_two_of(self.iter(), name)
+    }
 }
 
 impl<N: AsRef<str> + Sync, V: AsRef<[u8]> + Sync> Headers for BTreeMap<N, V> {
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
         nth_of(self.iter(), name, n)
     }
+
+    fn first_two(&self, name: &str) -> [Option<&[u8]>; 2] {
+        first_two_of(self.iter(), name)
+    }
 }
 
 impl<T: Headers + ?Sized> Headers for &T {
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
         (**self).nth(name, n)
+    }
+
+    fn first_two(&self, name: &str) -> [Option<&[u8]>; 2] {
+        (**self).first_two(name)
     }
 }

@@ -157,10 +157,7 @@ impl Place {
             },
             Self::Json(pointer) => {
                 let found = json::unique(bounded(message.body), pointer)?;
-                Ok(found.and_then(json::text).map(|text| match text {
-                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-                }))
+                Ok(found.and_then(json::text).map(bytes))
             }
             Self::Body => Ok(Some(message.body.into())),
             Self::Numbered(_) | Self::Authorization(_) | Self::Signature(_) | Self::Claim(_) => Ok(None),
@@ -174,7 +171,7 @@ impl Place {
             Self::Header(name) => Ok(header_text(message, name)?.map(Cow::Borrowed)),
             Self::Json(pointer) => {
                 let found = json::look_up(message.body, pointer);
-                Ok(found.filter(|text| !text.is_empty() && !text.chars().any(char::is_control)).map(Cow::Owned))
+                Ok(found.filter(|text| !text.is_empty() && !text.chars().any(char::is_control)))
             }
             Self::Query(_) | Self::Form(_) => {
                 let found = self.sent(message)?.and_then(|text| String::from_utf8(text.into_owned()).ok());
@@ -182,6 +179,14 @@ impl Place {
             }
             Self::Numbered(_) | Self::Authorization(_) | Self::Signature(_) | Self::Claim(_) | Self::Body => Ok(None),
         }
+    }
+}
+
+/// The bytes of a text, borrowed where it is.
+pub(crate) fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     }
 }
 
@@ -210,9 +215,8 @@ pub(crate) fn header_text<'m>(message: &Message<'m>, name: &str) -> Result<Optio
 
 /// The one value of a header.
 pub(crate) fn header_bytes<'m>(message: &Message<'m>, name: &str) -> Result<Option<&'m [u8]>, Fault> {
-    let Some(value) = message.headers.nth(name, 0) else { return Ok(None) };
-    if message.headers.nth(name, 1).is_some() {
-        return Err(Fault::Repeated);
+    match message.headers.first_two(name) {
+        [_, Some(_)] => Err(Fault::Repeated),
+        [found, None] => Ok(found),
     }
-    Ok(Some(value))
 }

@@ -14,7 +14,7 @@ use crate::place::Place;
 use crate::proof::{Proof, Unit};
 use crate::refusal::Refusal;
 use crate::secret::Secret;
-use crate::template::{Part, Source, Template};
+use crate::template::{Source, Template};
 
 /// What the name of a scheme begins with whose secret stands in a header.
 const OF_HEADER: &str = "header:";
@@ -34,6 +34,8 @@ pub struct Scheme {
     body_is_unique: bool,
     proofs: Vec<Proof>,
     handshakes: Vec<Rule>,
+    /// Whether one of the handshakes signs what anybody asks it to.
+    is_an_oracle: bool,
     lacks_parameters: bool,
     registered_url: Option<String>,
 }
@@ -104,6 +106,7 @@ impl TryFrom<RawScheme> for Scheme {
             body_is_unique,
             lacks_parameters: proof.iter().any(|proof| proof.parameters().next().is_some()),
             proofs: proof,
+            is_an_oracle: handshake.iter().any(Rule::is_an_oracle),
             handshakes: handshake,
             registered_url: None,
         };
@@ -139,6 +142,7 @@ impl Scheme {
             body_is_unique: false,
             proofs: vec![proof],
             handshakes: Vec::new(),
+            is_an_oracle: false,
             lacks_parameters: false,
             registered_url: None,
         })
@@ -230,7 +234,7 @@ impl Scheme {
                 _ => None,
             });
             let places: Vec<&Place> = places.chain(proof.when.0.iter().map(|(place, _)| place)).chain(values).collect();
-            let has_form = proof.content.has(&Part::FormSorted) || places.iter().any(|at| matches!(at, Place::Form(_)));
+            let has_form = proof.content.has_form() || places.iter().any(|at| matches!(at, Place::Form(_)));
             let form = has_form.then_some("Content-Type");
             places.into_iter().flat_map(Place::headers).chain(form)
         }))
@@ -321,6 +325,11 @@ impl Scheme {
 
     pub(crate) fn handshakes(&self) -> &[Rule] {
         &self.handshakes
+    }
+
+    /// Whether one of the handshakes signs what anybody asks it to.
+    pub(crate) fn is_an_oracle(&self) -> bool {
+        self.is_an_oracle
     }
 
     pub(crate) fn shared_name(&self) -> &Arc<str> {

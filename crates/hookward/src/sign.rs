@@ -12,7 +12,7 @@ use crate::place::Place;
 use crate::proof::{Proof, Unit};
 use crate::scheme::Scheme;
 use crate::signature::Found;
-use crate::template::{Part, Source, Template};
+use crate::template::{Source, Template};
 use crate::time::{self, UnixTime};
 use crate::{json, jwt, url};
 
@@ -229,7 +229,7 @@ impl Work<'_> {
         let digest = proof.prehash.map(|_| Sha256::digest(content.to_vec()));
         let whole = Template::body();
         let content = digest.as_ref().map_or(content, |digest| Content::of_body(&whole, digest));
-        let able = keys.iter().filter_map(|(version, material)| Some((*version, material.sign(content)?)));
+        let able = keys.iter().filter_map(|(version, material)| Some((*version, material.sign(&content)?)));
         Ok(able.take(most).map(|(version, tag)| (version, proof.signature.encodings[0].encode(&tag))).collect())
     }
 
@@ -324,12 +324,12 @@ impl Work<'_> {
             return Err(SignError::UrlNotAbsolute);
         }
         let mut form = Vec::new();
-        if proof.content.has(&Part::FormSorted) && url::is_form(None, &self.body) {
+        if proof.content.has_form() && url::is_form(None, &self.body) {
             form = url::sorted_form(&self.body).ok_or(SignError::TooManyFormFields)?;
         } else if let Some(name) = &proof.body_sha256 {
             let digest = Encoding::Hex.encode(&Sha256::digest(&self.body));
             self.signed.query.push((name.clone(), digest));
-        } else if proof.content.has(&Part::FormSorted) {
+        } else if proof.content.has_form() {
             return Err(SignError::BodyCannotCarry);
         }
         let added = self.signed.query.iter();

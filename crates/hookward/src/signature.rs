@@ -60,7 +60,7 @@ impl SignatureSpec {
             Place::Query(name) => Ok(url::query_value(message.url, name)?.map(Found::Text)),
             // Every element has the same token.
             Place::Json(pointer) if pointer.iter().any(|token| token == "*") => {
-                Ok(json::look_up(message.body, pointer).map(|text| Found::Text(text.into_bytes().into())))
+                Ok(json::look_up(message.body, pointer).map(|text| Found::Text(place::bytes(text))))
             }
             Place::Json(_) | Place::Form(_) | Place::Body => Ok(place.sent(message)?.map(Found::Text)),
             Place::Numbered(_) | Place::Signature(_) | Place::Claim(_) => Ok(None),
@@ -134,7 +134,8 @@ impl Proof {
     /// Whether more signatures were sent than are looked at.
     pub(crate) fn has_too_many(&self, found: &Found<'_>) -> bool {
         let most = if self.is_asymmetric() { MAX_ASYMMETRIC_SIGNATURES } else { MAX_SIGNATURES };
-        self.signature.candidates(found).nth(most).is_some()
+        let is_list = self.signature.separator.is_some() || self.signature.repeats;
+        is_list && self.signature.candidates(found).nth(most).is_some()
     }
 }
 

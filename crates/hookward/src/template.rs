@@ -15,7 +15,25 @@ use crate::place::{self, Place};
 /// itself is doubled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(crate) struct Template(Vec<Part>);
+pub(crate) struct Template {
+    parts: Vec<Part>,
+    names: Names,
+}
+
+/// What a template names. Found out once, because it is asked of every request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Names {
+    url: bool,
+    url_any_port: bool,
+    timestamp: bool,
+    id: bool,
+    form: bool,
+    whole_body: bool,
+    something_of_body: bool,
+    whole_url: bool,
+    /// Something that has to be made before the content can be written.
+    made: bool,
+}
 
 /// One piece of the signed bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +130,7 @@ impl TryFrom<String> for Template {
         let mut rest = text.as_str();
         let parts = parts(&mut rest, &text)?;
         match rest.is_empty() {
-            true => Ok(Self(parts)),
+            true => Ok(Self::of(parts)),
             false => Err(format!("unbalanced brackets in the template `{text}`")),
         }
     }
@@ -230,90 +248,85 @@ fn unknown(name: &str) -> String {
 impl Template {
     /// The body and nothing else.
     pub(crate) fn body() -> Self {
-        Self(vec![Part::Body])
+        Self::of(vec![Part::Body])
     }
 
     pub(crate) fn of(parts: Vec<Part>) -> Self {
-        Self(parts)
+        let names = Names::of(&parts);
+        Self { parts, names }
     }
 
     pub(crate) fn has(&self, part: &Part) -> bool {
-        self.0.contains(part)
+        self.parts.contains(part)
     }
 
     pub(crate) fn parts(&self) -> &[Part] {
-        &self.0
+        &self.parts
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.parts.is_empty()
     }
 
     /// Whether it names the absolute URL.
     pub(crate) fn has_url(&self) -> bool {
-        self.has(&Part::Url)
-            || self.has(&Part::UrlAnyPort)
-            || self.values().any(|(_, source)| matches!(source, Source::Url | Source::Host))
+        self.names.url
+    }
+
+    /// Whether it names the absolute URL with and without its default port.
+    pub(crate) fn has_url_any_port(&self) -> bool {
+        self.names.url_any_port
+    }
+
+    /// Whether it names the sorted form.
+    pub(crate) fn has_form(&self) -> bool {
+        self.names.form
     }
 
     /// Whether it names the time of signing, plain or after a filter.
     pub(crate) fn has_timestamp(&self) -> bool {
-        self.flat().any(|part| matches!(part, Part::Timestamp | Part::Made(Made::Value(_, Source::Timestamp))))
+        self.names.timestamp
     }
 
     /// Whether it names the delivery's id, plain or after a filter.
     pub(crate) fn has_id(&self) -> bool {
-        self.flat().any(|part| matches!(part, Part::Id | Part::Made(Made::Value(_, Source::Id))))
+        self.names.id
     }
 
     /// Whether what stands in `place` is one of the signed values, as a whole.
     pub(crate) fn has_place(&self, place: &Place) -> bool {
-        self.values().any(|(filters, source)| {
-            matches!(source, Source::Place(signed) if signed == place) && filters.iter().all(Filter::keeps_all)
-        })
+        self.values()
+            .any(|(filters, source)| matches!(source, Source::Place(signed) if signed == place) && keeps_all(filters))
     }
 
     /// Whether it holds the whole body: a change of any byte changes what is signed, and nobody can make up for that.
     pub(crate) fn covers_body(&self) -> bool {
-        self.has(&Part::Body)
-            || self.has(&Part::FormSorted)
-            || self.values().any(|(filters, source)| {
-                matches!(source, Source::Body | Source::FormJson) && filters.iter().all(Filter::keeps_all)
-            })
+        self.names.whole_body
     }
 
     /// Whether it holds something of the body.
     pub(crate) fn touches_body(&self) -> bool {
-        self.covers_body()
-            || self.values().any(|(_, source)| match source {
-                Source::Body | Source::FormJson | Source::JsonRaw(_) => true,
-                Source::Place(place) => matches!(place, Place::Json(_) | Place::Form(_)),
-                _ => false,
-            })
+        self.names.something_of_body
     }
 
     /// Whether it holds the whole URL.
     pub(crate) fn covers_url(&self) -> bool {
-        let whole = |filters: &[Filter]| filters.iter().all(Filter::keeps_all);
-        self.has(&Part::Url)
-            || self.has(&Part::UrlAnyPort)
-            || self.values().any(|(filters, source)| matches!(source, Source::Url) && whole(filters))
+        self.names.whole_url
+    }
+
+    /// Whether it names what has to be made before the content can be written.
+    pub(crate) fn has_made(&self) -> bool {
+        self.names.made
     }
 
     /// Every part, also those inside brackets.
     pub(crate) fn flat(&self) -> impl Iterator<Item = &Part> {
-        self.0.iter().flat_map(|part| match part {
-            Part::Made(Made::Optional(inner)) => inner.as_slice(),
-            part => std::slice::from_ref(part),
-        })
+        flat(&self.parts)
     }
 
     /// What is made of something, also inside brackets.
     pub(crate) fn values(&self) -> impl Iterator<Item = (&[Filter], &Source)> {
-        self.flat().filter_map(|part| match part {
-            Part::Made(Made::Value(filters, source)) => Some((filters.as_slice(), source)),
-            _ => None,
-        })
+        values(&self.parts)
     }
 
     /// The parameters that it names and that nobody has given a value.
@@ -326,8 +339,56 @@ impl Template {
 
     /// Puts the values of parameters in their places.
     pub(crate) fn fill(&mut self, values: &BTreeMap<String, String>) {
-        fill(&mut self.0, values);
+        fill(&mut self.parts, values);
+        self.names = Names::of(&self.parts);
     }
+}
+
+impl Names {
+    fn of(parts: &[Part]) -> Self {
+        let alone = |part: Part| parts.contains(&part);
+        let plain_url = alone(Part::Url) || alone(Part::UrlAnyPort);
+        let whole_body = alone(Part::Body)
+            || alone(Part::FormSorted)
+            || values(parts)
+                .any(|(filters, source)| matches!(source, Source::Body | Source::FormJson) && keeps_all(filters));
+        let of_body = |source: &Source| match source {
+            Source::Body | Source::FormJson | Source::JsonRaw(_) => true,
+            Source::Place(place) => matches!(place, Place::Json(_) | Place::Form(_)),
+            _ => false,
+        };
+        Self {
+            url: plain_url || values(parts).any(|(_, source)| matches!(source, Source::Url | Source::Host)),
+            url_any_port: alone(Part::UrlAnyPort),
+            timestamp: flat(parts)
+                .any(|part| matches!(part, Part::Timestamp | Part::Made(Made::Value(_, Source::Timestamp)))),
+            id: flat(parts).any(|part| matches!(part, Part::Id | Part::Made(Made::Value(_, Source::Id)))),
+            form: alone(Part::FormSorted),
+            whole_body,
+            something_of_body: whole_body || values(parts).any(|(_, source)| of_body(source)),
+            made: parts.iter().any(|part| matches!(part, Part::Made(_))),
+            whole_url: plain_url
+                || values(parts).any(|(filters, source)| matches!(source, Source::Url) && keeps_all(filters)),
+        }
+    }
+}
+
+fn flat(parts: &[Part]) -> impl Iterator<Item = &Part> {
+    parts.iter().flat_map(|part| match part {
+        Part::Made(Made::Optional(inner)) => inner.as_slice(),
+        part => std::slice::from_ref(part),
+    })
+}
+
+fn values(parts: &[Part]) -> impl Iterator<Item = (&[Filter], &Source)> {
+    flat(parts).filter_map(|part| match part {
+        Part::Made(Made::Value(filters, source)) => Some((filters.as_slice(), source)),
+        _ => None,
+    })
+}
+
+fn keeps_all(filters: &[Filter]) -> bool {
+    filters.iter().all(Filter::keeps_all)
 }
 
 fn fill(parts: &mut [Part], values: &BTreeMap<String, String>) {

@@ -18,7 +18,7 @@ use crate::proof::Proof;
 use crate::refusal::Refusal;
 use crate::scheme::Scheme;
 use crate::signature::Found;
-use crate::template::{Part, Template};
+use crate::template::Template;
 use crate::time::UnixTime;
 use crate::url;
 
@@ -315,7 +315,7 @@ fn matching_key<'k>(
         let digest = Sha256::digest(content.to_vec());
         return accepting(proof, found, &[Content::of_body(&Template::body(), &digest)], live);
     }
-    let any_port = proof.content.has(&Part::UrlAnyPort);
+    let any_port = proof.content.has_url_any_port();
     let other_url = any_port.then(|| url::with_default_port_toggled(content.url)).flatten();
     match other_url.as_deref() {
         Some(url) => accepting(proof, found, &[content, Content { url, ..content }], live),
@@ -332,7 +332,7 @@ fn accepting<'k>(
 ) -> Result<u32, Refusal> {
     for (version, material) in live {
         for content in contents {
-            match material.accepts(*content, proof, found) {
+            match material.accepts(content, proof, found) {
                 Some(true) => return Ok(version),
                 Some(false) => {}
                 None => return Err(Refusal::SignatureMalformed),
@@ -365,7 +365,7 @@ fn signed_id<'m>(proof: &Proof, message: &Message<'m>) -> Result<Option<&'m str>
 
 /// The sorted form, where the scheme signs it and the body is one.
 fn form(proof: &Proof, message: &Message<'_>) -> Result<Option<Vec<u8>>, Refusal> {
-    if !proof.content.has(&Part::FormSorted) {
+    if !proof.content.has_form() {
         return Ok(None);
     }
     if url::is_form(message.headers.nth("Content-Type", 0), message.body) {

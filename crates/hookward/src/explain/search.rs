@@ -14,7 +14,6 @@ use crate::key::Key;
 use crate::message::Message;
 use crate::refusal::Refusal;
 use crate::scheme::Scheme;
-use crate::template::Part;
 use crate::time::UnixTime;
 
 /// What verifying one signature of another algorithm costs, in HMACs.
@@ -183,7 +182,7 @@ impl<'a> Search<'a> {
     /// this may cost is counted.
     fn ask(&mut self, frame: &Frame, keys: &[Key], body: &[u8], now: UnixTime) -> Option<Result<u32, Refusal>> {
         let proof = frame.proof();
-        let spellings = if proof.content.has(&Part::UrlAnyPort) { 2 } else { 1 };
+        let spellings = if proof.content.has_url_any_port() { 2 } else { 1 };
         let each = match proof.algorithm {
             algorithm if algorithm.is_credential() => 0,
             algorithm if is_hmac(algorithm) => spellings,

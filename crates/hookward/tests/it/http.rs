@@ -14,6 +14,8 @@ fn a_header_map_gives_every_value_in_order_and_bytes_as_they_are() {
     assert_eq!(headers.nth("x-one", 1), Some(&b"\xe9"[..]));
     assert_eq!(headers.nth("x-one", 2), None);
     assert_eq!(headers.nth("not a name", 0), None);
+    assert_eq!(headers.first_two("X-one"), [headers.nth("X-one", 0), headers.nth("X-one", 1)]);
+    assert_eq!(headers.first_two("not a name"), [None, None]);
 }
 
 #[test]

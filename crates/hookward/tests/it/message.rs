@@ -24,3 +24,18 @@ fn repeated_headers_are_seen_in_order() {
     assert_eq!(first_and_second(&[("x-a", "1"), ("n", "-"), ("X-A", "2")]), (Some(b"1".to_vec()), Some(b"2".to_vec())));
     assert_eq!(first_and_second(&HashMap::from([("x-a", "1"), ("n", "-")])), (Some(b"1".to_vec()), None));
 }
+
+#[test]
+fn the_first_two_are_what_one_by_one_gives() {
+    let check = |headers: &dyn Headers| {
+        for name in ["x-a", "X-B", "absent"] {
+            assert_eq!(headers.first_two(name), [headers.nth(name, 0), headers.nth(name, 1)]);
+        }
+    };
+    let pairs = [("x-a", "1"), ("x-b", "-"), ("X-A", "2"), ("X-a", "3")];
+    check(&pairs);
+    check(&pairs.to_vec());
+    check(&&pairs);
+    check(&HashMap::from(pairs));
+    check(&BTreeMap::from(pairs));
+}
