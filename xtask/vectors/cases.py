@@ -4,6 +4,7 @@ The requests of one proof begin with one that is accepted; every other one diffe
 """
 
 import base64
+import gzip
 import hashlib
 import re
 
@@ -239,6 +240,8 @@ def signature_cases(maker):
         turned = maker.request(write=lambda texts: [maker.prefix + other(text) for text in texts])
         yield vector(maker, "accepted in letters of the other case", turned, verified=maker.verified())
     yield from body_cases(maker, good)
+    if maker.scheme.get("gzip"):
+        yield from gzip_cases(maker, good)
     yield vector(maker, "another secret", maker.request(keys=["other"]), refused=mismatch)
     yield vector(maker, "the previous of two secrets", maker.request(keys=["old"]),
                  secrets=[maker.secret(), maker.secret("old")], verified=maker.verified())
@@ -278,6 +281,22 @@ def body_cases(maker, good):
     longer = good.copy()
     longer.body += b"\n"
     yield vector(maker, "a newline after the body", longer, refused="signature-mismatch")
+
+
+def gzip_cases(maker, good):
+    """What is signed of a compressed body is what it was before, all of it and nothing else."""
+    def compressed(*texts):
+        made = good.copy()
+        made.body = b"".join(gzip.compress(text, mtime=0) for text in texts)
+        made.headers.append(("Content-Encoding", "gzip"))
+        return made
+
+    yield vector(maker, "compressed", compressed(good.body), verified=maker.verified())
+    yield vector(maker, "compressed twice", compressed(gzip.compress(good.body, mtime=0)), refused="signature-mismatch")
+    yield vector(maker, "something else after it", compressed(good.body, b"more"), refused="signature-mismatch")
+    cut = compressed(good.body)
+    cut.body = cut.body[:-1]
+    yield vector(maker, "compressed and cut off", cut, refused="signature-mismatch")
 
 
 def time_cases(maker, good):

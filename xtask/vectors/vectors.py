@@ -60,7 +60,10 @@ def entry(kind, made):
     if request.url != "https://example.com/hook":
         lines.append(f"url = {text(request.url)}")
     lines.append(f"headers = {listed(request.headers)}")
-    lines.append(f"body = {text(request.body.decode())}")
+    try:
+        lines.append(f"body = {text(request.body.decode())}")
+    except UnicodeDecodeError:
+        lines.append(f"body_base64 = {text(base64.b64encode(request.body).decode())}")
     now_ms = made["now_ms"]
     lines.append(f"now_ms = {now_ms}" if now_ms % 1000 else f"now_s = {now_ms // 1000}")
     for verdict in ("verified", "answer"):

@@ -171,6 +171,7 @@ mod encoding;
 pub mod explain;
 mod filter;
 pub mod guide;
+mod gzip;
 mod handshake;
 mod hint;
 #[cfg(feature = "http")]

@@ -32,6 +32,7 @@ pub struct Scheme {
     title: String,
     docs: Option<String>,
     body_is_unique: bool,
+    gzip: bool,
     proofs: Vec<Proof>,
     handshakes: Vec<Rule>,
     /// Whether one of the handshakes signs what anybody asks it to.
@@ -54,6 +55,10 @@ pub(crate) struct RawScheme {
     /// Whether two honest requests never have the same body.
     #[serde(default)]
     body_is_unique: bool,
+    /// Whether the body may come compressed with gzip, and is signed as it was before. Compressed anew it is another body, so that a
+    /// repeat is only told by an id.
+    #[serde(default)]
+    gzip: bool,
     /// The ways to prove a request, strongest first.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::proof::RawProof>"))]
     proof: Vec<Proof>,
@@ -98,12 +103,16 @@ impl TryFrom<RawScheme> for Scheme {
         if raw.proof.iter().all(|proof| proof.verify_only) {
             return Err("a scheme needs at least one `[[proof]]` that is not `verify_only`".into());
         }
-        let RawScheme { name, title, docs, body_is_unique, proof, handshake, parameters } = raw;
+        if raw.gzip && raw.body_is_unique {
+            return Err("a body that comes with `gzip` is not one that `body_is_unique` could be said of".into());
+        }
+        let RawScheme { name, title, docs, body_is_unique, gzip, proof, handshake, parameters } = raw;
         let scheme = Self {
             name: name.into(),
             title,
             docs,
             body_is_unique,
+            gzip,
             lacks_parameters: proof.iter().any(|proof| proof.parameters().next().is_some()),
             proofs: proof,
             is_an_oracle: handshake.iter().any(Rule::is_an_oracle),
@@ -140,6 +149,7 @@ impl Scheme {
             title: format!("A secret in the header {name}"),
             docs: None,
             body_is_unique: false,
+            gzip: false,
             proofs: vec![proof],
             handshakes: Vec::new(),
             is_an_oracle: false,
@@ -171,6 +181,11 @@ impl Scheme {
     /// Whether two honest requests of this provider never have the same body, so that a repeated body is a replay.
     pub fn body_is_unique(&self) -> bool {
         self.body_is_unique
+    }
+
+    /// Whether what is proven of a compressed body is what it was before.
+    pub(crate) fn takes_gzip(&self) -> bool {
+        self.gzip
     }
 
     /// How far from now a signed timestamp may be. `None` if the scheme signs no time, or judges none.

@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 
 use crate::content::{Content, Ingredients};
 use crate::encoding::{Encoding, TAG_ROOM};
+use crate::gzip;
 use crate::json;
 use crate::jwt;
 use crate::key::{Key, Material};
@@ -111,6 +112,13 @@ impl Scheme {
         if self.lacks_parameters() {
             return Err(Refusal::ParameterMissing);
         }
+        match self.takes_gzip().then(|| gzip::inflated(message.body)).flatten() {
+            Some(body) => self.prove(&Message { body: &body, ..*message }, keys, now).map(Verified::into_owned),
+            None => self.prove(message, keys, now),
+        }
+    }
+
+    fn prove<'m>(&self, message: &Message<'m>, keys: &[Key], now: UnixTime) -> Result<Verified<'m>, Refusal> {
         let mut refusal = Refusal::NoUsableSecret;
         for (index, proof) in self.proofs().iter().enumerate() {
             let material = |key| Key::material(key, self.shared_name(), index);

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use miniz_oxide::inflate;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
+use crate::gzip;
+
 use super::cause::{Cause, Change};
 use super::spelling::{Escapes, Json, Layout, Numbers, Order, Spelling, quoted};
 
@@ -217,29 +219,13 @@ fn small(text: &str) -> String {
 fn decompressed(body: &[u8]) -> Vec<Variant> {
     let inflated = match body {
         [0x1f, 0x8b, ..] => {
-            gzip_data(body).and_then(|data| inflate::decompress_to_vec_with_limit(data, MAX_INFLATED).ok())
+            gzip::data(body).and_then(|data| inflate::decompress_to_vec_with_limit(data, MAX_INFLATED).ok())
         }
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => inflate::decompress_to_vec_zlib_with_limit(body, MAX_INFLATED).ok(),
         _ => None,
     };
     let how = "the body is decompressed";
     inflated.into_iter().map(|inflated| variant(Cause::Compressed, how, inflated)).collect()
-}
-
-/// What follows the head of a gzip file (RFC 1952).
-fn gzip_data(body: &[u8]) -> Option<&[u8]> {
-    let flags = *body.get(3)?;
-    let mut rest = body.get(10..)?;
-    if flags & 4 != 0 {
-        let len = usize::from(u16::from_le_bytes([*rest.first()?, *rest.get(1)?]));
-        rest = rest.get(2 + len..)?;
-    }
-    for text in [8, 16] {
-        if flags & text != 0 {
-            rest = rest.get(rest.iter().position(|byte| *byte == 0)? + 1..)?;
-        }
-    }
-    if flags & 2 != 0 { rest.get(2..) } else { Some(rest) }
 }
 
 /// Windows-1252 between 0x80 and 0x9f; elsewhere it is Latin-1.

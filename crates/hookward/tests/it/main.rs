@@ -10,6 +10,7 @@ mod axum;
 mod catalog;
 mod dependencies;
 mod explain;
+mod gzip;
 mod handshake;
 mod hint;
 #[cfg(feature = "http")]

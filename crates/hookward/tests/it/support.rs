@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use hookward::{Key, Message, Refusal, Scheme, Secret, UnixTime, Verified, catalog};
 use serde::Deserialize;
 
@@ -75,7 +76,10 @@ pub(crate) struct Vector {
     method: Option<String>,
     url: Option<String>,
     headers: Vec<(String, String)>,
+    #[serde(default)]
     body: String,
+    /// A body that is not text.
+    body_base64: Option<String>,
     now_s: Option<i64>,
     now_ms: Option<i64>,
     pub(crate) verified: Option<Expected>,
@@ -107,7 +111,11 @@ impl Vector {
     }
 
     pub(crate) fn request(&self) -> Request {
-        request(self.method.as_deref(), self.url.as_deref(), &self.headers, &self.body)
+        let mut request = request(self.method.as_deref(), self.url.as_deref(), &self.headers, &self.body);
+        if let Some(text) = &self.body_base64 {
+            request.body = BASE64_STANDARD.decode(text).unwrap();
+        }
+        request
     }
 
     pub(crate) fn now(&self) -> UnixTime {
