@@ -283,9 +283,9 @@ impl Engine {
         event_types::check(declared)?;
         for DeclaredSource { name, spec, secret, .. } in &declared.sources {
             check_name("source", name)?;
-            let Proof::Scheme { name: scheme } = &spec.proof else { continue };
+            let Proof::Scheme { name: scheme, parameters } = &spec.proof else { continue };
             let problem = |problem: String| EngineError::Invalid(format!("source `{name}`: {problem}"));
-            let found = self.inner().schemes().find(scheme).ok_or_else(|| problem(format!("no scheme `{scheme}`")))?;
+            let found = self.inner().schemes().for_endpoint(scheme, parameters).map_err(problem)?;
             if let Some(secret) = secret {
                 found.check_new(secret).map_err(|error| problem(error.to_string()))?;
             }

@@ -1,7 +1,7 @@
 //! What is declared, ready for use: schemes found, keyrings filled, runners built. A snapshot, replaced as a whole.
 //! Owns the building; what of a secret is open outlives it, and is `opening`'s; changing what is declared is `declare`'s and `secrets`'s.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +62,23 @@ impl Schemes {
         let private = self.private.iter().find(|scheme| scheme.name() == name).cloned();
         let known = private.or_else(|| hookward::catalog::find(name).map(|scheme| Arc::new(scheme.clone())));
         known.or_else(|| Scheme::of_header_named(name).map(Arc::new))
+    }
+
+    /// The scheme of this name for one endpoint, with everything said that it leaves to be said.
+    ///
+    /// # Errors
+    ///
+    /// A sentence: there is no such scheme, or these are not its parameters.
+    pub(crate) fn for_endpoint(
+        &self,
+        name: &str,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Arc<Scheme>, String> {
+        let found = self.find(name).ok_or_else(|| format!("no scheme `{name}`"))?;
+        match parameters.is_empty() && found.parameters().is_empty() {
+            true => Ok(found),
+            false => found.for_endpoint(parameters).map(Arc::new).map_err(|error| error.to_string()),
+        }
     }
 }
 
@@ -144,8 +161,8 @@ impl LiveDestination {
         };
         let (organization, owner) = (destination.organization, SecretOwner::Destination(destination.id));
         let signers = spec.signing.iter().map(|signing| {
-            let scheme = schemes.find(&signing.scheme);
-            let keyring = keyrings.keyring((organization, owner), Some(&signing.scheme), scheme.as_ref());
+            let scheme = schemes.for_endpoint(&signing.scheme, &signing.parameters);
+            let keyring = keyrings.keyring((organization, owner), Some(&signing.scheme), scheme.as_ref().ok());
             let versions = keyrings.secrets.get(&owner).map_or(&[][..], Vec::as_slice);
             Signer::new(signing, scheme, keyring, versions, kept.map_or(&[], |kept| &kept.signers))
         });
@@ -227,7 +244,10 @@ impl Registry {
             |source: &Source| source.removed_at.is_none() && organizations.contains_key(&source.organization);
         for source in resources.sources.into_iter().filter(is_there) {
             let scheme = match &source.spec.proof {
-                Proof::Scheme { name } => schemes.find(name),
+                // One that lacks a parameter says so of each request.
+                Proof::Scheme { name, parameters } => {
+                    schemes.for_endpoint(name, parameters).ok().or_else(|| schemes.find(name))
+                }
                 Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
             };
             let owner = SecretOwner::Source(source.id);

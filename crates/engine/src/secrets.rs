@@ -314,7 +314,7 @@ impl Inner {
         };
         match owner {
             SecretOwner::Source(id) => match registry.source(id).map(|live| &live.source.spec.proof) {
-                Some(Proof::Scheme { name: own }) => match wanted.filter(|wanted| wanted != own) {
+                Some(Proof::Scheme { name: own, .. }) => match wanted.filter(|wanted| wanted != own) {
                     None => Ok(Purpose::Sole(found(own)?)),
                     Some(_) => Err(EngineError::Invalid(format!("{name} has one scheme, `{own}`"))),
                 },

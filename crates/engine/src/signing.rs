@@ -24,8 +24,8 @@ pub(crate) use choice::Try;
 #[derive(Debug)]
 pub(crate) struct Signer {
     pub(crate) signing: Signing,
-    /// `None` for one that is not there any more: nothing is sent without it.
-    scheme: Option<Arc<Scheme>>,
+    /// A sentence for one that is not there any more, or lacks a parameter: nothing is sent without it.
+    scheme: Result<Arc<Scheme>, String>,
     pub(crate) keyring: Keyring,
     /// What the receiver made of its secrets; outlives this snapshot.
     reception: Arc<Mutex<Reception>>,
@@ -35,7 +35,7 @@ impl Signer {
     /// A signer that goes on with what the one `before` it with the same scheme knew, or with what is kept of `versions`.
     pub(crate) fn new(
         signing: &Signing,
-        scheme: Option<Arc<Scheme>>,
+        scheme: Result<Arc<Scheme>, String>,
         keyring: Keyring,
         versions: &[SealedSecret],
         before: &[Self],
@@ -120,7 +120,7 @@ impl<'d> Plan<'d> {
         let spec = &live.destination.spec;
         let (mut entries, mut by_scheme) = (Vec::new(), Vec::new());
         for signer in live.signers.iter().filter(|signer| signer.signing.signs_at(now)) {
-            let scheme = signer.scheme.as_deref().ok_or_else(|| format!("no scheme `{}`", signer.signing.scheme))?;
+            let scheme = signer.scheme.as_deref().map_err(Clone::clone)?;
             // The dispatcher claims nothing for whoever cannot sign; between the claim and now a key's time may have ended.
             let keys = inner.opened(&signer.keyring, now).await;
             if let Some(problem) = keys.problem() {

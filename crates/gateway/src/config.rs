@@ -15,6 +15,7 @@ mod in_force;
 mod kms;
 mod oidc;
 mod order;
+mod parameters;
 mod problems;
 mod reference;
 mod report;

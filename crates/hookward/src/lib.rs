@@ -147,7 +147,7 @@ pub use hint::{Hint, HintError, MAX_HINT, MAX_HINT_DEPTH, MAX_HINT_SCAN, json_te
 pub use jwt::MAX_JWT;
 pub use key::{Key, MAX_TOKEN, SecretError};
 pub use message::{Draft, Headers, Message};
-pub use parameter::{MAX_PARAMETER, ParameterError};
+pub use parameter::{MAX_PARAMETER, Parameter, ParameterError};
 pub use recipe::{Piece, Recipe, RecipeAlgorithm, RecipeEncoding, RecipePlace, RecipeTime};
 pub use refusal::Refusal;
 pub use replay::{Admission, ReplayGuard, ReplayKey, Ticket};

@@ -37,6 +37,7 @@ pub struct Scheme {
     handshakes: Vec<Rule>,
     /// Whether one of the handshakes signs what anybody asks it to.
     is_an_oracle: bool,
+    meanings: BTreeMap<String, String>,
     lacks_parameters: bool,
     registered_url: Option<String>,
 }
@@ -70,6 +71,9 @@ pub(crate) struct RawScheme {
     /// where requests arrive under another one.
     #[serde(default)]
     parameters: BTreeMap<String, String>,
+    /// What each parameter is, in words, for whoever has to say it.
+    #[serde(default)]
+    meanings: BTreeMap<String, String>,
 }
 
 /// A scheme file that cannot be used. Whoever wrote it must act.
@@ -106,7 +110,7 @@ impl TryFrom<RawScheme> for Scheme {
         if raw.gzip && raw.body_is_unique {
             return Err("a body that comes with `gzip` is not one that `body_is_unique` could be said of".into());
         }
-        let RawScheme { name, title, docs, body_is_unique, gzip, proof, handshake, parameters } = raw;
+        let RawScheme { name, title, docs, body_is_unique, gzip, proof, handshake, parameters, meanings } = raw;
         let scheme = Self {
             name: name.into(),
             title,
@@ -117,8 +121,14 @@ impl TryFrom<RawScheme> for Scheme {
             proofs: proof,
             is_an_oracle: handshake.iter().any(Rule::is_an_oracle),
             handshakes: handshake,
+            meanings,
             registered_url: None,
         };
+        if let Some(name) = scheme.meanings.keys().find(|name| !scheme.parameters().contains(&name.as_str())) {
+            let near = nearest_of(name, scheme.parameters().into_iter());
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return Err(format!("`meanings` tells of `{name}`, which is no parameter of this scheme{near}"));
+        }
         match parameters.is_empty() {
             true => Ok(scheme),
             false => scheme.with_parameters(&parameters).map_err(|error| error.to_string()),
@@ -153,6 +163,7 @@ impl Scheme {
             proofs: vec![proof],
             handshakes: Vec::new(),
             is_an_oracle: false,
+            meanings: BTreeMap::new(),
             lacks_parameters: false,
             registered_url: None,
         })
@@ -308,9 +319,24 @@ impl Scheme {
         self.registered_url.as_deref().unwrap_or(called)
     }
 
+    /// Whether another URL is signed than the one that is called.
+    pub(crate) fn has_registered_url(&self) -> bool {
+        self.registered_url.is_some()
+    }
+
+    /// The same scheme, registered at this URL.
+    pub(crate) fn registered_at(&self, url: String) -> Self {
+        Self { registered_url: Some(url), ..self.clone() }
+    }
+
     /// Whether any proof signs the URL.
     pub(crate) fn signs_url(&self) -> bool {
         self.proofs.iter().any(Proof::signs_url)
+    }
+
+    /// What a parameter is, in words; empty where the scheme does not say.
+    pub(crate) fn meaning(&self, parameter: &str) -> &str {
+        self.meanings.get(parameter).map_or("", String::as_str)
     }
 
     /// Whether a parameter has no value yet.
@@ -426,9 +452,13 @@ impl SchemeError {
 fn nearest(message: &str) -> Option<String> {
     let (unknown, known) = message.strip_prefix("unknown ")?.split_once(", expected ")?;
     let unknown = unknown.split('`').nth(1)?;
-    let known = known.split('`').skip(1).step_by(2);
+    nearest_of(unknown, known.split('`').skip(1).step_by(2)).map(str::to_owned)
+}
+
+/// The known name most like an unknown one, where one is like it at all.
+pub(crate) fn nearest_of<'k>(unknown: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let scored = known.map(|name| (strsim::osa_distance(unknown, name), name));
-    scored.min().filter(|(distance, name)| *distance <= name.len().max(3) / 2).map(|(_, name)| name.to_owned())
+    scored.min().filter(|(distance, name)| *distance <= name.len().max(3) / 2).map(|(_, name)| name)
 }
 
 impl std::fmt::Display for SchemeError {

@@ -2,6 +2,7 @@
 //! itself.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -10,9 +11,10 @@ use crate::catalog;
 use crate::handshake::Handshake;
 use crate::key::{Key, SecretError};
 use crate::message::{Draft, Message};
+use crate::parameter::ParameterError;
 use crate::refusal::Refusal;
 use crate::replay::ReplayKey;
-use crate::scheme::{Scheme, SchemeError};
+use crate::scheme::{Scheme, SchemeError, nearest_of};
 use crate::secret::Secret;
 use crate::sign::{SignError, Signed};
 use crate::time::UnixTime;
@@ -68,6 +70,9 @@ pub enum VerifierError {
         /// What is wrong with it.
         error: SecretError,
     },
+    /// A parameter of the scheme is unknown, missing, or has a value that it cannot have.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
     /// A URL cannot begin with this.
     #[error("an origin is written `https://example.com`, without a path, not `{0}`")]
     BadOrigin(String),
@@ -80,9 +85,7 @@ impl Verifier {
     /// When there is no such scheme or no secret, or when one of them cannot be a key of the scheme.
     pub fn new<S: AsRef<[u8]>>(scheme: &str, secrets: impl IntoIterator<Item = S>) -> Result<Self, VerifierError> {
         let Some(found) = catalog::find(scheme) else {
-            let scored = catalog::names().map(|name| (strsim::osa_distance(scheme, name), name));
-            let nearest =
-                scored.min().filter(|(distance, name)| *distance <= name.len().max(3) / 2).map(|(_, name)| name);
+            let nearest = nearest_of(scheme, catalog::names());
             return Err(VerifierError::UnknownScheme { name: scheme.to_owned(), nearest });
         };
         Self::with(Cow::Borrowed(found), secrets)
@@ -120,6 +123,28 @@ impl Verifier {
     pub fn with_tolerance(self, tolerance: Duration) -> Self {
         let scheme = Cow::Owned(self.scheme.into_owned().with_tolerance(tolerance));
         Self { scheme, ..self }
+    }
+
+    /// The same for one endpoint: values of what [`Scheme::takes`] lists. A scheme that needs some refuses every request without them.
+    ///
+    /// ```
+    /// use hookward::Verifier;
+    ///
+    /// let shop = Verifier::new("tiktok-shop", ["the app's secret"])?;
+    /// assert!(shop.clone().with_parameters([("app_kay", "6a3f")]).is_err());
+    /// let shop = shop.with_parameters([("app_key", "6a3f")])?;
+    /// # Ok::<(), hookward::VerifierError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// For an unknown name, for one that is missing, and for a value that is not plain text.
+    pub fn with_parameters<N: Into<String>, V: Into<String>>(
+        self,
+        values: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, VerifierError> {
+        let values: BTreeMap<_, _> = values.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let scheme = Cow::Owned(self.scheme.for_endpoint(&values)?);
+        Ok(Self { scheme, ..self })
     }
 
     /// The same for a program that is called at `origin`, such as `https://example.com`: where a request knows only its path,

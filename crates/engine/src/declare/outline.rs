@@ -167,7 +167,7 @@ impl Engine {
             Some(secret) => {
                 let target = format!("source:{name}");
                 let scheme = match &spec.proof {
-                    Proof::Scheme { name } => self.inner().schemes().find(name),
+                    Proof::Scheme { name, .. } => self.inner().schemes().find(name),
                     Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
                 };
                 let scheme = scheme.ok_or_else(|| EngineError::Invalid(format!("{target} uses no secret")))?;

@@ -15,6 +15,9 @@ const SECRETS_OF: [(&str, &str); 3] = [("auth", "basic"), ("auth", "bearer"), ("
 /// Keys of tables whose values may be credentials.
 const TABLES: [&str; 2] = ["set_headers", "environment"];
 
+/// The key of a table that holds no credential: what a scheme leaves to be said.
+const PLAIN: &str = "parameters";
+
 /// Keys of URLs.
 const URLS: [&str; 3] = ["url", "base", "api"];
 
@@ -121,6 +124,9 @@ fn is_reference(text: &str) -> bool {
 }
 
 fn shown_text(above: &[&str], key: &str, text: &str) -> String {
+    if above.last() == Some(&PLAIN) {
+        return text.to_owned();
+    }
     let is_reference = is_reference(text);
     let of_a_table = SECRETS_OF.iter().any(|(table, secret)| above.last() == Some(table) && *secret == key);
     let may_be_credential = SECRETS.contains(&key) || of_a_table || above.iter().any(|table| TABLES.contains(table));
@@ -149,6 +155,7 @@ mod tests {
             "set_headers": { "Authorization": "Bearer x", "X-Org": "env:ORG", "X-Key": "env:KEY:-hunter2" }, "concurrency": 8,
             "environment": { "TOKEN": "x" }, "checkout": { "base": "https://git.test", "credential": "x" }, "filter": "a ? b : c",
             "list": [{ "scheme": "github", "secret": "x" }, { "secret": "env:S" }, "x"],
+            "parameters": { "url": "https://x.test/a?key=1", "token": "public" },
         });
         let expected = json!({
             "auth": { "basic": "…", "bearer": "env:T", "header": "X-Api-Key", "secret": "…" }, "order": { "key": "body.id" },
@@ -157,6 +164,7 @@ mod tests {
             "set_headers": { "Authorization": "…", "X-Org": "env:ORG", "X-Key": "env:KEY:-…" }, "concurrency": 8,
             "environment": { "TOKEN": "…" }, "checkout": { "base": "https://git.test", "credential": "…" }, "filter": "a ? b : c",
             "list": [{ "scheme": "github", "secret": "…" }, { "secret": "env:S" }, "x"],
+            "parameters": { "url": "https://x.test/a?key=1", "token": "public" },
         });
         assert_eq!(shown(&table), expected);
     }

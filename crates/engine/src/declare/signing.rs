@@ -41,8 +41,8 @@ pub fn check_schemes(signing: &[Signing], schemes: &[&Scheme]) -> Result<(), (us
 
 /// The same by name; and secrets that are for something else, or no keys.
 pub(super) fn check_signing(signing: &[Signing], schemes: &Schemes, secrets: &[DeclaredSecret]) -> Result<(), String> {
-    let find = |name: &str| schemes.find(name).ok_or_else(|| format!("no scheme `{name}`"));
-    let found: Vec<Arc<Scheme>> = signing.iter().map(|entry| find(&entry.scheme)).collect::<Result<_, _>>()?;
+    let find = |entry: &Signing| schemes.for_endpoint(&entry.scheme, &entry.parameters);
+    let found: Vec<Arc<Scheme>> = signing.iter().map(find).collect::<Result<_, _>>()?;
     let found: Vec<&Scheme> = found.iter().map(AsRef::as_ref).collect();
     check_schemes(signing, &found).map_err(|(_, problem)| problem)?;
     for DeclaredSecret { purpose, value } in secrets.iter().filter(|secret| !is_setting(&secret.purpose)) {

@@ -1,5 +1,6 @@
 //! A way out: what it does with an event, which events it hears, when it tries again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -457,6 +458,9 @@ impl Default for RetrySchedule {
 pub struct Signing {
     /// The scheme's name; also the purpose of its secrets.
     pub scheme: String,
+    /// What the scheme leaves to be said for each endpoint. No secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
     /// When it signs no more.
     #[serde(default, rename = "until_ms", skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
@@ -468,7 +472,7 @@ pub struct Signing {
 impl Signing {
     /// By this scheme, without an end.
     pub fn by(scheme: impl Into<String>) -> Self {
-        Self { scheme: scheme.into(), until: None, sign_with: None }
+        Self { scheme: scheme.into(), parameters: BTreeMap::new(), until: None, sign_with: None }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A door in: how its requests are proven, what makes two of them the same, what it lets through.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,9 @@ pub enum Proof {
     Scheme {
         /// The scheme's name.
         name: String,
+        /// What it leaves to be said for each endpoint. No secrets.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        parameters: BTreeMap<String, String>,
     },
     /// By an API key: the `publish` door.
     ApiKey,
@@ -103,6 +107,13 @@ pub enum Proof {
     Engine,
     /// Not at all: openly configured.
     Unsigned,
+}
+
+impl Proof {
+    /// By this scheme, which leaves nothing to be said.
+    pub fn by(scheme: impl Into<String>) -> Self {
+        Self::Scheme { name: scheme.into(), parameters: BTreeMap::new() }
+    }
 }
 
 /// What makes two requests at one source the same event.

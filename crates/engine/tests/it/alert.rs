@@ -20,7 +20,7 @@ const TOKEN: &str = "a-token-of-the-bearer-source";
 fn bearer() -> DeclaredSource {
     let mut source = github();
     source.name = "bearer".to_owned();
-    source.spec.proof = Proof::Scheme { name: "bearer".to_owned() };
+    source.spec.proof = Proof::by("bearer");
     source.secret = Some(Secret::new(TOKEN).unwrap());
     source
 }

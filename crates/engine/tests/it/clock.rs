@@ -14,7 +14,7 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 #[tokio::test]
 async fn a_wall_clock_that_is_set_back_is_noticed_and_believes_nobody_from_the_future() {
     let mut source = github();
-    source.spec.proof = Proof::Scheme { name: "standard-webhooks".to_owned() };
+    source.spec.proof = Proof::by("standard-webhooks");
     source.secret = Some(Secret::new(SECRET).unwrap());
     let rig = Rig::new(Declared { sources: vec![source], destinations: vec![], ..Declared::default() }).await;
     rig.clock.advance(Duration::from_secs(2 * 3600));

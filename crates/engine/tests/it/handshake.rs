@@ -16,7 +16,7 @@ async fn rig(scheme: &str, secret: Option<&str>, token: Option<&str>) -> Rig {
     let secret_of = |text: &str| Secret::new(text).expect("not empty");
     let mut source =
         DeclaredSource { secret: secret.map(secret_of), handshake_token: token.map(secret_of), ..github() };
-    source.spec.proof = Proof::Scheme { name: scheme.to_owned() };
+    source.spec.proof = Proof::by(scheme);
     Rig::new(Declared { sources: vec![source], destinations: vec![], ..Declared::default() }).await
 }
 

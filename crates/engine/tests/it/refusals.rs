@@ -17,7 +17,7 @@ use crate::support::{ALL, Rig, SECRET, github, push};
 fn with_scheme(name: &str, scheme: &str, secret: &str) -> DeclaredSource {
     let mut source = github();
     source.name = name.to_owned();
-    source.spec.proof = Proof::Scheme { name: scheme.to_owned() };
+    source.spec.proof = Proof::by(scheme);
     source.secret = Some(Secret::new(secret).unwrap());
     source
 }

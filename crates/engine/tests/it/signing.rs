@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use hookward::Secret;
 use hookward_engine::clock::Timestamp;
 use hookward_engine::model::{Attempt, DeliveryState, Outcome, Principal, SecretOwner, SignWith, Signing};
@@ -399,4 +400,36 @@ async fn schemes_that_cannot_stand_side_by_side_are_refused() {
     stray.secrets.push(DeclaredSecret::new("qflow", value(QFLOW[0])));
     let refused = rig.declares(stray).await.unwrap_err().to_string();
     assert!(refused.contains("it has a secret for `qflow`, and does not sign with that"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_a_scheme_leaves_to_be_said_is_signed() {
+    let receiver = Receiver::start().await;
+    let by = |scheme: &str, name: &str, is: &str| Signing {
+        parameters: [(name.to_owned(), is.to_owned())].into(),
+        ..Signing::by(scheme)
+    };
+    let registered = "https://shop.example/hooks?of=1";
+    let shop = (by("tiktok-shop", "app_key", "6a3f"), "the-secret-of-the-app");
+    let square = (by("square", "url", registered), "the-secret-of-square");
+    let rig = rig(signed_by(&receiver, &[shop.clone(), square.clone()])).await;
+    rig.event("1").await;
+    let received = receiver.received();
+    let body = String::from_utf8(received[0].body.to_vec()).unwrap();
+    let hmac = |secret: &str, text: String| {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
+        aws_lc_rs::hmac::sign(&key, text.as_bytes())
+    };
+    assert_eq!(received[0].header("authorization"), hex::encode(hmac(shop.1, format!("6a3f{body}"))));
+    let base64 = base64::engine::general_purpose::STANDARD.encode(hmac(square.1, format!("{registered}{body}")));
+    assert_eq!(received[0].header("x-square-hmacsha256-signature"), base64);
+
+    for (wrong, problem) in [
+        (Signing::by("tiktok-shop"), "needs the parameter `app_key`: the app's key"),
+        (by("tiktok-shop", "app_kay", "6a3f"), "has no parameter `app_kay`; did you mean `app_key`?"),
+        (by("square", "url", "/hooks"), "must be an absolute url"),
+    ] {
+        let error = rig.declares(signed_by(&receiver, &[(wrong, "")])).await.unwrap_err().to_string();
+        assert!(error.starts_with("destination `ci`: ") && error.contains(problem), "{error}");
+    }
 }

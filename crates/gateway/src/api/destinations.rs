@@ -116,6 +116,8 @@ enum Kind {
 struct Signs {
     #[schemars(example = &"qlens")]
     scheme: String,
+    /// What the scheme leaves to be said for each endpoint.
+    parameters: BTreeMap<String, String>,
     /// Which secret signs where a request carries the signature of one; null where that was left to the gateway.
     #[schemars(with = "Option<String>", extend("enum" = ["newest", "previous", "adaptive", null]))]
     sign_with: Option<SignWith>,
@@ -295,8 +297,8 @@ fn shown(engine: &Engine, destination: Destination, owed: Option<&Owed>, now: Ti
 
 fn signs(signing: Signing, now: Timestamp) -> Signs {
     let ended = !signing.signs_at(now);
-    let Signing { scheme, until, sign_with } = signing;
-    Signs { scheme, sign_with, until: until.map(time), ended }
+    let Signing { scheme, parameters, until, sign_with } = signing;
+    Signs { scheme, parameters, sign_with, until: until.map(time), ended }
 }
 
 /// How it is told who calls, besides signatures.

@@ -1,5 +1,6 @@
 //! Sources, as declared. Secrets have endpoints of their own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -42,6 +43,8 @@ pub(crate) struct Shown {
     name: String,
     #[schemars(example = &"github")]
     scheme: Option<String>,
+    /// What its scheme leaves to be said for each endpoint, such as an app key or, as `url`, the URL that was registered.
+    parameters: BTreeMap<String, String>,
     /// How a request shows that it is authentic.
     #[schemars(extend("enum" = ["scheme", "api_key", "engine", "unsigned"]))]
     proof: &'static str,
@@ -145,17 +148,18 @@ pub(crate) async fn remove(
 }
 
 fn shown(source: Source) -> Shown {
-    let (proof, scheme) = match source.spec.proof {
-        Proof::Scheme { name } => ("scheme", Some(name)),
-        Proof::ApiKey => ("api_key", None),
-        Proof::Engine => ("engine", None),
-        Proof::Unsigned => ("unsigned", None),
+    let (proof, scheme, parameters) = match source.spec.proof {
+        Proof::Scheme { name, parameters } => ("scheme", Some(name), parameters),
+        Proof::ApiKey => ("api_key", None, BTreeMap::new()),
+        Proof::Engine => ("engine", None, BTreeMap::new()),
+        Proof::Unsigned => ("unsigned", None, BTreeMap::new()),
     };
     let dedup = source.spec.dedup;
     Shown {
         id: source.id.to_string(),
         name: source.name,
         scheme,
+        parameters,
         proof,
         door: source.spec.door,
         dedup: Dedup { body: dedup.body, id_headers: dedup.id_headers, window_s: dedup.window.as_secs() },

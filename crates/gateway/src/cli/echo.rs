@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::exit::Exit;
 use super::print;
-use super::verify::Keyring;
+use super::verify::{Keyring, Parameter, parse_parameter};
 use crate::echo::{Echo as Receiver, Telling};
 use crate::serve;
 
@@ -40,6 +40,9 @@ pub(super) struct Echo {
     /// A file with a secret of it, newest first
     #[arg(long = "secret-file", value_name = "FILE", requires = "scheme")]
     secret_files: Vec<PathBuf>,
+    /// What it leaves to be said for each endpoint; `hookward schemes show` tells what
+    #[arg(long = "param", value_name = "NAME=VALUE", requires = "scheme", value_parser = parse_parameter)]
+    parameters: Vec<Parameter>,
     /// Show headers
     #[arg(long)]
     headers: bool,
@@ -56,11 +59,11 @@ pub(super) struct Echo {
 
 /// Runs `hookward echo`.
 pub(super) async fn run(command: Echo) -> Result<(), Exit> {
-    let Echo { listen, scheme, secret_files, headers, body, json, quiet } = command;
+    let Echo { listen, scheme, secret_files, parameters, headers, body, json, quiet } = command;
     let proof = match scheme {
         None => None,
         Some(scheme) => {
-            let keyring = Keyring::of(scheme, secret_files);
+            let keyring = Keyring::of(scheme, secret_files, parameters);
             let scheme = keyring.scheme()?;
             let keys = keyring.keys(&scheme)?;
             Some((scheme, keys))

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use hookward::{Scheme, catalog};
+use hookward::{Parameter, Scheme, catalog};
 use serde_json::{Value, json};
 
 use super::Output;
@@ -76,6 +76,10 @@ fn show(name: &str, output: Output) -> Result<(), Exit> {
     }
 }
 
+fn parameter(parameter: &Parameter<'_>) -> Value {
+    json!({ "name": parameter.name, "meaning": parameter.meaning, "is_required": parameter.is_required })
+}
+
 fn facts(scheme: &Scheme) -> Value {
     json!({
         "name": scheme.name(),
@@ -83,6 +87,7 @@ fn facts(scheme: &Scheme) -> Value {
         "docs": scheme.docs(),
         "tolerance_s": scheme.tolerance().map(|tolerance| tolerance.as_secs()),
         "body_is_unique": scheme.body_is_unique(),
+        "parameters": scheme.takes().iter().map(parameter).collect::<Vec<_>>(),
         "signature_headers": scheme.signature_headers(),
         "credential_headers": scheme.credential_headers(),
         "credential_query": scheme.credential_query(),

@@ -12,7 +12,7 @@ use hookward_engine::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use super::exit::Exit;
 use super::print;
 use super::sign::made_id;
-use super::verify::{Body, Keyring};
+use super::verify::{Body, Keyring, Parameter, parse_parameter};
 use crate::client::Client;
 
 /// How long a receiver may take.
@@ -37,6 +37,9 @@ pub(super) struct Send {
     /// A file with a secret, newest first; one newline at its end is ignored
     #[arg(long = "secret-file", value_name = "FILE", required = true)]
     secret_files: Vec<std::path::PathBuf>,
+    /// What the scheme leaves to be said for each endpoint; `hookward schemes show` tells what
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_parameter)]
+    parameters: Vec<Parameter>,
     /// Where to send it
     #[arg(long, value_name = "URL")]
     to: String,
@@ -141,7 +144,7 @@ impl<'c> Sender<'c> {
         if !is_url {
             return Err(Exit::usage(format!("`{}` is not a URL like http://localhost:3000/hooks", command.to)));
         }
-        let keyring = Keyring::of(command.scheme.clone(), command.secret_files.clone());
+        let keyring = Keyring::of(command.scheme.clone(), command.secret_files.clone(), command.parameters.clone());
         let scheme = keyring.scheme()?;
         let mut keys = keyring.keys(&scheme)?;
         match command.tamper {

@@ -1,13 +1,14 @@
 //! `hookward verify`: the library's verdict on a request kept in files, and why it is no better. Owns reading those files; `sign`
 //! shares them. Speaks to no gateway.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use hookward::explain::{Explanation, Finding, KnownSecret, Standing, explain};
-use hookward::{Key, Message, Scheme, Secret, UnixTime, Verified, catalog};
+use hookward::{Key, Message, ParameterError, Scheme, Secret, UnixTime, Verified, catalog};
 
 use serde_json::{Value, json};
 
@@ -81,7 +82,13 @@ pub(super) struct Keyring {
     /// A file with a secret, newest first; one newline at its end is ignored
     #[arg(long = "secret-file", value_name = "FILE", required = true)]
     secret_files: Vec<PathBuf>,
+    /// What the scheme leaves to be said for each endpoint; `hookward schemes show` tells what
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_parameter)]
+    parameters: Vec<Parameter>,
 }
+
+/// A parameter of a scheme, with its value.
+pub(super) type Parameter = (String, String);
 
 /// Runs `hookward verify …`.
 pub(super) fn run(command: Verify, now: UnixTime) -> Result<ExitCode, Exit> {
@@ -197,12 +204,25 @@ fn describe(verified: &Verified<'_>, files: &[PathBuf]) -> String {
 
 impl Keyring {
     /// Of other options than its own.
-    pub(super) fn of(scheme: String, secret_files: Vec<PathBuf>) -> Self {
-        Self { scheme, secret_files }
+    pub(super) fn of(scheme: String, secret_files: Vec<PathBuf>, parameters: Vec<Parameter>) -> Self {
+        Self { scheme, secret_files, parameters }
     }
 
-    /// The scheme, from the catalog or from a file.
+    /// The scheme for this endpoint, from the catalog or from a file.
     pub(super) fn scheme(&self) -> Result<Scheme, Exit> {
+        let mut values = BTreeMap::new();
+        for (name, value) in &self.parameters {
+            if values.insert(name.clone(), value.clone()).is_some() {
+                return Err(Exit::usage(format!("the parameter `{name}` is given twice")));
+            }
+        }
+        self.general_scheme()?.for_endpoint(&values).map_err(|error| match error {
+            ParameterError::Missing { .. } => Exit::usage(format!("{error}; say it with --param {}=…", error.name())),
+            error => Exit::usage(error),
+        })
+    }
+
+    fn general_scheme(&self) -> Result<Scheme, Exit> {
         if let Some(scheme) = catalog::find(&self.scheme) {
             return Ok(scheme.clone());
         }
@@ -277,6 +297,12 @@ fn parse_headers(text: &[u8], path: &Path) -> Result<Vec<(String, Vec<u8>)>, Exi
 
 fn is_header_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// `NAME=VALUE`.
+pub(super) fn parse_parameter(text: &str) -> Result<Parameter, String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| "write NAME=VALUE".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Unix seconds, with up to three decimals for schemes that count milliseconds.

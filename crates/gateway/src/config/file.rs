@@ -188,6 +188,9 @@ pub(super) struct Retention {
     pub(super) size: Option<Spanned<Size>>,
 }
 
+/// What a scheme leaves to be said.
+pub(super) type Parameters = Spanned<BTreeMap<String, Spanned<String>>>;
+
 /// A list of names.
 pub(super) type Names = Spanned<Vec<Spanned<String>>>;
 
@@ -230,6 +233,7 @@ pub(super) struct Source {
     pub(super) path: Option<Spanned<String>>,
     pub(super) hint: Option<Spanned<BTreeMap<String, String>>>,
     pub(super) scheme: Option<Spanned<String>>,
+    pub(super) parameters: Option<Parameters>,
     pub(super) unsigned: Option<Spanned<bool>>,
     pub(super) methods: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) allow_addresses: Option<Spanned<Vec<Range>>>,
@@ -349,6 +353,7 @@ pub(super) struct Retry {
 #[serde(deny_unknown_fields)]
 pub(super) struct Sign {
     pub(super) scheme: Spanned<String>,
+    pub(super) parameters: Option<Parameters>,
     pub(super) secret: Option<Spanned<String>>,
     pub(super) sign_with: Option<Spanned<String>>,
     pub(super) until: Option<Spanned<String>>,

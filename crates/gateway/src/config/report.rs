@@ -29,7 +29,7 @@ pub(super) fn token_as_signature(check: &mut Check<'_>, file: &mut file::Destina
         check.problem(&Spanned::new(at, ()), "a destination of type `report` has a `token` instead of `sign`");
     }
     let scheme = Spanned::new(token.span(), "bearer".to_owned());
-    let sign = file::Sign { scheme, secret: Some(token), sign_with: None, until: None };
+    let sign = file::Sign { scheme, parameters: None, secret: Some(token), sign_with: None, until: None };
     file.sign = Some(file::Signs(vec![sign]));
 }
 

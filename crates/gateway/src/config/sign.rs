@@ -1,6 +1,8 @@
 //! `sign` of a destination: the schemes that it signs with, until when, and with which of their secrets.
 //! Which schemes can stand side by side is the engine's.
 
+use std::collections::BTreeMap;
+
 use hookward::Scheme;
 use hookward_engine::DeclaredSecret;
 use hookward_engine::clock::Timestamp;
@@ -9,7 +11,7 @@ use hookward_engine::model::{SignWith, Signing};
 use toml::Spanned;
 
 use super::settings::{Absent, resolve_secret};
-use super::{Check, file, problems};
+use super::{Check, file, parameters, problems};
 
 /// How a destination signs, and with which first secrets.
 pub(super) type Signs = (Vec<Signing>, Vec<DeclaredSecret>);
@@ -20,6 +22,10 @@ pub(super) fn signs(check: &mut Check<'_>, file::Signs(entries): file::Signs) ->
     let count = entries.len();
     for entry in entries {
         let scheme = check.scheme(&entry.scheme).cloned();
+        let parameters = match &scheme {
+            Some(scheme) => parameters::parameters(check, scheme, &entry.scheme, entry.parameters.as_ref()),
+            None => BTreeMap::new(),
+        };
         let until = entry.until.as_ref().and_then(|until| time(check, until));
         let sign_with = entry.sign_with.as_ref().and_then(|with| sign_with(check, with, scheme.as_ref()));
         let value = match &entry.secret {
@@ -34,7 +40,7 @@ pub(super) fn signs(check: &mut Check<'_>, file::Signs(entries): file::Signs) ->
         };
         let Some(scheme) = scheme else { continue };
         secrets.extend(value.map(|value| DeclaredSecret::new(scheme.name(), value)));
-        signing.push(Signing { until, sign_with, ..Signing::by(scheme.name()) });
+        signing.push(Signing { scheme: scheme.name().to_owned(), parameters, until, sign_with });
         schemes.push(scheme);
         places.push(entry.scheme);
     }

@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::reference::ResolvedSecret;
 use super::values::Size;
-use super::{Check, Door, SourceDeclaration, door, file, settings};
+use super::{Check, Door, SourceDeclaration, door, file, parameters, settings};
 
 /// How long dedup keys are remembered unless the source says otherwise.
 const WINDOW: Duration = Duration::from_secs(30 * 86_400);
@@ -126,12 +126,16 @@ fn proof(check: &mut Check<'_>, file: &file::Source) -> Option<Proof> {
     let unsigned = file.unsigned.as_ref().filter(|unsigned| *unsigned.get_ref());
     match (&file.scheme, unsigned) {
         (Some(scheme), None) => {
-            let name = check.scheme(scheme)?.name().to_owned();
-            Some(Proof::Scheme { name })
+            let found = check.scheme(scheme)?.clone();
+            let parameters = parameters::parameters(check, &found, scheme, file.parameters.as_ref());
+            Some(Proof::Scheme { name: found.name().to_owned(), parameters })
         }
         (None, Some(_)) => {
             if let Some(secret) = &file.secret {
                 check.problem(secret, "a source with `unsigned = true` has no use for a secret");
+            }
+            if let Some(parameters) = &file.parameters {
+                check.problem(parameters, "a source with `unsigned = true` has no scheme that takes parameters");
             }
             Some(Proof::Unsigned)
         }
@@ -152,7 +156,7 @@ fn proof(check: &mut Check<'_>, file: &file::Source) -> Option<Proof> {
 
 fn dedup(check: &mut Check<'_>, name: &Spanned<String>, file: file::Dedup, proof: &Proof) -> DedupPolicy {
     let scheme = match proof {
-        Proof::Scheme { name } => check.find(name),
+        Proof::Scheme { name, .. } => check.find(name),
         _ => None,
     };
     let by_scheme = scheme.is_some_and(Scheme::body_is_unique);
@@ -197,7 +201,7 @@ fn handshake_token(
 ) -> Option<Secret> {
     let source = name.get_ref();
     let takes_one = match proof {
-        Proof::Scheme { name } => check.find(name).is_some_and(Scheme::has_handshake_token),
+        Proof::Scheme { name, .. } => check.find(name).is_some_and(Scheme::has_handshake_token),
         _ => false,
     };
     let Some(token) = token else {
@@ -251,7 +255,7 @@ fn secret(
     let secret = secret?;
     match check.references.secret(secret.get_ref()) {
         Ok(ResolvedSecret::Value(value)) => {
-            if let Proof::Scheme { name } = proof {
+            if let Proof::Scheme { name, .. } = proof {
                 check.key(name, secret, &value);
             }
             Some(value)

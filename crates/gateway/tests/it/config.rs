@@ -10,6 +10,7 @@ mod kms;
 mod limits;
 mod oidc;
 mod order;
+mod parameters;
 mod retention;
 mod secrets;
 

@@ -16,6 +16,7 @@ mod entrance;
 mod handshake;
 mod ingest;
 mod oidc;
+mod parameters;
 mod send;
 mod serve;
 mod verify;

@@ -257,3 +257,36 @@ fn a_scheme_file_is_held_against_its_vectors() {
     assert!(stderr.contains("did you mean `title`?"), "{stderr}");
     assert_eq!(check(&["absent.toml"]).0, 2);
 }
+
+#[test]
+fn what_a_scheme_leaves_to_be_said_is_an_option() {
+    let directory = directory();
+    let body = ["--secret-file", "secret", "--body", "body"];
+    let run_with = |first: &[&str], more: &[&str]| run(directory.path(), &[first, &body, more].concat());
+    let sign = ["sign", "--scheme", "tiktok-shop"];
+    let (status, headers, stderr) = run_with(&sign, &["--param", "app_key=6a=3f"]);
+    assert_eq!(status, 0, "{stderr}");
+    fs::write(directory.path().join("signed"), headers).unwrap();
+    let verify = ["verify", "--scheme", "tiktok-shop", "--headers", "signed"];
+    let (status, stdout, stderr) = run_with(&verify, &["--param", "app_key=6a=3f"]);
+    assert_eq!((status, stderr.as_str()), (0, ""), "{stdout}");
+    assert_eq!(run_with(&verify, &["--param", "app_key=6a"]).0, 5);
+    for (more, problem) in [
+        (
+            &[][..],
+            "needs the parameter `app_key`: the app's key, which is shown beside its secret; say it with --param app_key=…",
+        ),
+        (&["--param", "app_kay=1"], "scheme `tiktok-shop` has no parameter `app_kay`; did you mean `app_key`?"),
+        (&["--param", "app_key=1", "--param", "app_key=2"], "the parameter `app_key` is given twice"),
+        (&["--param", "app_key"], "write NAME=VALUE"),
+    ] {
+        let (status, stdout, stderr) = run_with(&verify, more);
+        assert!(status == 2 && stdout.is_empty() && stderr.contains(problem), "{status} {stderr}");
+    }
+    let shown = run(directory.path(), &["schemes", "show", "twilio", "--output", "json"]).1;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        (&shown["parameters"][0]["name"], &shown["parameters"][0]["is_required"]),
+        (&"url".into(), &false.into())
+    );
+}

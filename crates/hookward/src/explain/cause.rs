@@ -63,6 +63,8 @@ pub enum Cause {
     UrlSlash,
     /// The URL that was signed has no query.
     UrlQuery,
+    /// The URL that was signed is the one that was called, and not the one that is said to be registered.
+    UrlRegistered,
     /// Another scheme proves the request.
     OtherScheme,
     /// A weaker proof of the same scheme is right, and the stronger one that was sent beside it is wrong.
@@ -71,6 +73,8 @@ pub enum Cause {
     BodyLost,
     /// The request carries no signature at all.
     NotSigned,
+    /// A parameter of the scheme was never said.
+    ParameterMissing,
     /// Something that the scheme reads is absent, repeated or malformed.
     Malformed,
     /// The sender signs with a secret that nobody named.
@@ -79,7 +83,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, in the order in which they are looked for.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::LineEnds,
         Self::Bom,
         Self::Reserialised,
@@ -108,10 +112,12 @@ impl Cause {
         Self::UrlPort,
         Self::UrlSlash,
         Self::UrlQuery,
+        Self::UrlRegistered,
         Self::OtherScheme,
         Self::WeakerProof,
         Self::BodyLost,
         Self::NotSigned,
+        Self::ParameterMissing,
         Self::Malformed,
         Self::SecretUnknown,
     ];
@@ -147,10 +153,12 @@ impl Cause {
             Self::UrlPort => "url-port",
             Self::UrlSlash => "url-slash",
             Self::UrlQuery => "url-query",
+            Self::UrlRegistered => "url-registered",
             Self::OtherScheme => "other-scheme",
             Self::WeakerProof => "weaker-proof",
             Self::BodyLost => "body-lost",
             Self::NotSigned => "not-signed",
+            Self::ParameterMissing => "parameter-missing",
             Self::Malformed => "malformed",
             Self::SecretUnknown => "secret-unknown",
         }
@@ -191,10 +199,12 @@ impl Cause {
             Self::UrlPort => "tell the verifier the port that the sender called, not the one behind the proxy",
             Self::UrlSlash => "register at the sender the very path that is served",
             Self::UrlQuery => "register at the sender the url with its query, or without one",
+            Self::UrlRegistered => "say as `url` what the provider has as this endpoint's url, or leave it out",
             Self::OtherScheme => "choose the scheme that the sender uses",
             Self::WeakerProof => "set the secret of the stronger proof, which decides where it is sent",
             Self::BodyLost => "hand on the raw body: take it before a parser consumes it",
             Self::NotSigned => "set a secret at the sender, and let no proxy drop its headers",
+            Self::ParameterMissing => "say it among the parameters of this endpoint",
             Self::Malformed => "look at what the sender sends there",
             Self::SecretUnknown => "copy the secret of this very endpoint anew from the sender",
         }
@@ -231,10 +241,12 @@ impl Cause {
             Self::UrlPort => "another port or none, as behind a proxy",
             Self::UrlSlash => "a slash at the path's end more or less",
             Self::UrlQuery => "the query is not part of the signed URL",
+            Self::UrlRegistered => "the URL as it was called, not as the parameter `url` has it",
             Self::OtherScheme => "another scheme of the catalog proves the request",
             Self::WeakerProof => "the stronger of two proofs is wrong and the weaker right",
             Self::BodyLost => "the body is empty or a placeholder: something consumed it",
             Self::NotSigned => "no signature was sent",
+            Self::ParameterMissing => "nobody has said the value of a parameter that the scheme needs",
             Self::Malformed => "something that the scheme reads is absent, repeated or malformed",
             Self::SecretUnknown => "most likely a secret that was not given",
         }

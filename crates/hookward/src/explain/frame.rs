@@ -89,6 +89,19 @@ impl Frame {
         }))
     }
 
+    /// The same, in which this URL is signed: what was registered stays apart from what was called.
+    fn with_url(mut self, url: String) -> Self {
+        match self.scheme.has_registered_url() {
+            true => self.scheme = self.scheme.registered_at(url),
+            false => self.url = Some(url),
+        }
+        self
+    }
+
+    fn signed_url<'a>(&'a self, message: &Message<'a>) -> &'a str {
+        self.scheme.signed_url(self.url.as_deref().unwrap_or(message.url))
+    }
+
     fn overlaid<'a>(&'a self, message: &Message<'a>) -> Overlaid<'a> {
         Overlaid { sent: message.headers, replaced: &self.headers }
     }
@@ -218,13 +231,29 @@ fn path_and_query(url: &str) -> &str {
     }
 }
 
-/// The URL as the sender may have called it, before a proxy.
+/// The URL as the sender may have called it, before a proxy; or as it may have been registered, where that was said.
 fn urls(frame: &Frame, message: &Message<'_>) -> Vec<Frame> {
     if !frame.proof().content.has_url() {
         return Vec::new();
     }
+    let signed = frame.scheme.signed_url(message.url);
+    let mut frames = around(frame, signed, message);
+    if frame.scheme.has_registered_url() && url::is_absolute(message.url) {
+        let how = "the url is the one that was called, and not that of the parameter `url`";
+        let called = frame.and(Change::new(Cause::UrlRegistered, how)).with_url(message.url.to_owned());
+        frames.extend(around(&called, message.url, message));
+        frames.push(called);
+    }
+    frames.retain(|frame| frame.signed_url(message) != signed);
+    // Fewer changes are likelier.
+    frames.sort_by_key(|frame| frame.changes.len());
+    frames
+}
+
+/// The URLs that `called` may have been before a proxy.
+fn around(frame: &Frame, called: &str, message: &Message<'_>) -> Vec<Frame> {
     let header = |name: &str| std::str::from_utf8(message.headers.nth(name, 0)?).ok().map(str::trim);
-    let mut whole = message.url.to_owned();
+    let mut whole = called.to_owned();
     if !url::is_absolute(&whole) {
         let Some(host) = header("Host") else { return Vec::new() };
         whole = format!("https://{host}{whole}");
@@ -256,15 +285,11 @@ fn urls(frame: &Frame, message: &Message<'_>) -> Vec<Frame> {
                     let causes = [other_scheme, *other_host, other_port, other_target].into_iter().flatten();
                     let mut changed = frame.clone();
                     changed.changes.extend(causes.map(|cause| url_change(cause, scheme)));
-                    changed.url = Some(url);
-                    frames.push(changed);
+                    frames.push(changed.with_url(url));
                 }
             }
         }
     }
-    frames.retain(|frame| frame.url.as_deref() != Some(message.url));
-    // Fewer changes are likelier.
-    frames.sort_by_key(|frame| frame.changes.len());
     frames
 }
 

@@ -54,6 +54,10 @@ fn of_refusal(refusal: Refusal, scheme: &Scheme, message: &Message<'_>) -> Vec<C
         found.push(Change::new(Cause::NotSigned, format!("the request has nothing at {places}")));
         return found;
     }
+    if refusal == Refusal::ParameterMissing {
+        let names = scheme.parameters().join("`, `");
+        return vec![Change::new(Cause::ParameterMissing, format!("nobody has said the scheme's parameter `{names}`"))];
+    }
     let place = if places.is_empty() { String::new() } else { format!(", at {places}") };
     vec![Change::new(Cause::Malformed, format!("{refusal}{place}"))]
 }

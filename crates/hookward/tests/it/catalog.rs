@@ -27,6 +27,8 @@ fn a_scheme_has_the_name_of_its_file() {
         assert!(!scheme(name).title().is_empty());
         assert!(scheme(name).docs().is_none_or(|docs| docs.starts_with("https://")), "{name}");
         assert!(catalog::source(name).unwrap().contains("[[proof]]"));
+        let taken = scheme(name).takes();
+        assert!(taken.iter().all(|one| !one.meaning.is_empty()), "{name}: every parameter has a meaning");
         assert!(catalog::has(name));
     }
     assert!(!catalog::has("no-such-scheme") && !catalog::has(""));

@@ -247,6 +247,33 @@ fn another_url_is_found() {
 }
 
 #[test]
+fn another_url_than_the_registered_one_is_found() {
+    let registered = |url: &str, signed_url: &str| {
+        let mut case = Case::new("twilio", b"a=1&b=2").at("http://inner:8080/h");
+        let seen = signed(scheme("twilio"), SECRET.as_bytes(), b"a=1&b=2", signed_url, NOW_S);
+        case.request.headers = seen.headers;
+        case.scheme = scheme("twilio").for_endpoint(&[("url".into(), url.into())].into()).unwrap();
+        case
+    };
+    let right = registered("https://a.example/h", "https://a.example/h");
+    assert_eq!(right.explained().refusal(), None);
+    check("slash", &registered("https://a.example/h/", "https://a.example/h"), &[Cause::UrlSlash]);
+    check("tls", &registered("http://a.example/h", "https://a.example/h"), &[Cause::UrlScheme]);
+    check("called", &registered("https://a.example/h", "http://inner:8080/h"), &[Cause::UrlRegistered]);
+    let both = registered("https://a.example/h", "https://inner:8080/h");
+    check("called over tls", &both, &[Cause::UrlRegistered, Cause::UrlScheme]);
+}
+
+#[test]
+fn a_parameter_that_nobody_said_is_named() {
+    let mut case = Case::new("github", b"{}").read_as("tiktok-shop").set("Authorization", "ab".repeat(32));
+    case.request.headers.drain(..case.request.headers.len() - 1);
+    let explanation = case.explained();
+    assert_eq!(explanation.findings()[0].causes().collect::<Vec<_>>(), [Cause::ParameterMissing]);
+    assert!(explanation.to_string().contains("`app_key`: say it among the parameters"), "{explanation}");
+}
+
+#[test]
 fn another_scheme_is_found() {
     let body = br#"{"a":1}"#;
     for (by, read_as) in [("stripe", "github"), ("slack", "stripe"), ("shopify", "slack"), ("svix", "shopify")] {

@@ -228,10 +228,38 @@ fn parameters_are_put_in_and_nothing_else_is() {
         !verify(&filled, &request).unwrap().binds().url,
         "it is bound that it was sent there, not where it arrived"
     );
-    assert_eq!(with(&[("ap", "1")]).unwrap_err().to_string(), "scheme `mine` has no parameter `ap`");
+    assert_eq!(
+        with(&[("ap", "1")]).unwrap_err().to_string(),
+        "scheme `mine` has no parameter `ap`; did you mean `app`?"
+    );
     assert_eq!(with(&[("url", "/hook")]).unwrap_err().to_string(), "the parameter `url` must be an absolute url");
     assert!(with(&[("app", "a\nb")]).is_err() && with(&[("app", "")]).is_err());
     assert!(with(&[("app", &"x".repeat(2048))]).is_ok() && with(&[("app", &"x".repeat(2049))]).is_err());
+    let only = hmac("{url}{body}").with_parameters(&[("uri".into(), URL.into())].into());
+    assert_eq!(only.unwrap_err().to_string(), "scheme `mine` has no parameter `uri`; did you mean `url`?");
+}
+
+#[test]
+fn what_an_endpoint_must_say_is_named_and_explained() {
+    let meanings = "[meanings]\napp = \"the app's number\"";
+    let proof = "algorithm = \"hmac-sha256\"\nsignature = { at = [\"header:X\"], encodings = [\"hex\"] }";
+    let text = |meanings: &str| {
+        let content = "content = \"{const:app}|{const:more}|{url}{body}\"";
+        format!("name = \"mine\"\ntitle = \"Mine\"\n[[proof]]\n{proof}\n{content}\n{meanings}")
+    };
+    let scheme = Scheme::from_toml(&text(meanings)).unwrap();
+    let taken: Vec<_> = scheme.takes().iter().map(|one| (one.name, one.meaning, one.is_required)).collect();
+    assert_eq!(taken[..2], [("app", "the app's number", true), ("more", "", true)]);
+    assert_eq!((taken.len(), taken[2].0, taken[2].2), (3, "url", false));
+    let given = |pairs: &[(&str, &str)]| {
+        let values: BTreeMap<String, String> = pairs.iter().map(|(name, is)| ((*name).into(), (*is).into())).collect();
+        scheme.for_endpoint(&values).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(given(&[]).unwrap_err(), "scheme `mine` needs the parameter `app`: the app's number");
+    assert_eq!(given(&[("app", "1")]).unwrap_err(), "scheme `mine` needs the parameter `more`");
+    assert_eq!(given(&[("app", "1"), ("more", "2")]), Ok(()));
+    let error = Scheme::from_toml(&text("[meanings]\nap = \"x\"")).unwrap_err().to_string();
+    assert!(error.contains("`ap`, which is no parameter of this scheme; did you mean `app`?"), "{error}");
 }
 
 #[test]

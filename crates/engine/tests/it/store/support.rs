@@ -86,7 +86,7 @@ pub(crate) fn source(n: u32) -> Source {
         organization: OrganizationId::DEFAULT,
         name: format!("source-{n}"),
         spec: SourceSpec {
-            proof: Proof::Scheme { name: "github".to_owned() },
+            proof: Proof::by("github"),
             dedup: DedupPolicy { id_headers: vec![], body: true, window: Duration::from_secs(60) },
             grace: Duration::ZERO,
             event_types: vec![],

@@ -134,7 +134,7 @@ pub(crate) fn github() -> DeclaredSource {
     DeclaredSource {
         name: "github".to_owned(),
         spec: SourceSpec {
-            proof: Proof::Scheme { name: "github".to_owned() },
+            proof: Proof::by("github"),
             dedup: DedupPolicy { id_headers: vec![], body: true, window: Duration::from_secs(30 * 86_400) },
             grace: Duration::from_secs(86_400),
             event_types: vec![],

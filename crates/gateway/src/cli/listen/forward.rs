@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::cli::exit::Exit;
 use crate::cli::now;
-use crate::cli::verify::Keyring;
+use crate::cli::verify::{Keyring, Parameter, parse_parameter};
 use crate::client::Client;
 
 /// Headers of the connection that the event came over, or that the client writes itself.
@@ -39,12 +39,18 @@ pub(in crate::cli) struct Schemes {
     /// A file with a secret of it
     #[arg(long = "secret-file", value_name = "FILE", requires = "scheme", help_heading = "Signatures")]
     secret_files: Vec<PathBuf>,
+    /// What it leaves to be said for each endpoint
+    #[arg(long = "param", value_name = "NAME=VALUE", requires = "scheme", value_parser = parse_parameter, help_heading = "Signatures")]
+    parameters: Vec<Parameter>,
     /// Sign each event anew, by this scheme
     #[arg(long, value_name = "NAME|FILE.toml", requires = "sign_secret_files", help_heading = "Signatures")]
     sign_with: Option<String>,
     /// A file with the secret to sign with
     #[arg(long = "sign-secret-file", value_name = "FILE", requires = "sign_with", help_heading = "Signatures")]
     sign_secret_files: Vec<PathBuf>,
+    /// What that scheme leaves to be said for each endpoint
+    #[arg(long = "sign-param", value_name = "NAME=VALUE", requires = "sign_with", value_parser = parse_parameter, help_heading = "Signatures")]
+    sign_parameters: Vec<Parameter>,
 }
 
 /// A scheme with its keys.
@@ -54,9 +60,9 @@ struct Hand {
 }
 
 impl Hand {
-    fn new(scheme: Option<String>, files: Vec<PathBuf>) -> Result<Option<Self>, Exit> {
+    fn new(scheme: Option<String>, files: Vec<PathBuf>, parameters: Vec<Parameter>) -> Result<Option<Self>, Exit> {
         let Some(scheme) = scheme else { return Ok(None) };
-        let keyring = Keyring::of(scheme, files);
+        let keyring = Keyring::of(scheme, files, parameters);
         let scheme = keyring.scheme()?;
         let keys = keyring.keys(&scheme)?;
         Ok(Some(Self { scheme, keys }))
@@ -101,8 +107,9 @@ impl Forwarding {
         if !is_url {
             return Err(Exit::usage(format!("`{url}` is not a URL like http://localhost:3000/hooks")));
         }
-        let Schemes { scheme, secret_files, sign_with, sign_secret_files } = schemes;
-        let (prover, signer) = (Hand::new(scheme, secret_files)?, Hand::new(sign_with, sign_secret_files)?);
+        let Schemes { scheme, secret_files, parameters, sign_with, sign_secret_files, sign_parameters } = schemes;
+        let prover = Hand::new(scheme, secret_files, parameters)?;
+        let signer = Hand::new(sign_with, sign_secret_files, sign_parameters)?;
         Ok(Self { url: url.to_owned(), client: Client::patient(timeout)?, prover, signer, clock: SystemClock::new() })
     }
 

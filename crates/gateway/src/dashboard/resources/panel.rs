@@ -51,7 +51,7 @@ impl Keyholder {
     /// A source.
     pub(super) fn of_source(source: &Source) -> Self {
         let scheme = match &source.spec.proof {
-            Proof::Scheme { name } => Some(name.clone()),
+            Proof::Scheme { name, .. } => Some(name.clone()),
             Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
         };
         Self {

@@ -236,7 +236,7 @@ fn door(source: &Source) -> Option<Door> {
 /// How it is shown that a request is authentic, in words; and the scheme, where there is one.
 fn proof(engine: &Engine, source: &Source) -> (String, Option<Arc<Scheme>>) {
     match &source.spec.proof {
-        Proof::Scheme { name } => {
+        Proof::Scheme { name, .. } => {
             let scheme = engine.scheme(name);
             (scheme.as_ref().map_or_else(|| name.clone(), |scheme| scheme.title().to_owned()), scheme)
         }

@@ -54,6 +54,7 @@ async fn a_source_is_shown_with_its_door() {
   "id": "src_ID",
   "managed_by": "file",
   "name": "open",
+  "parameters": {},
   "proof": "unsigned",
   "rate": null,
   "removed_at": null,
@@ -117,6 +118,7 @@ async fn a_destination_is_shown_without_its_credentials() {
   "signing": [
     {
       "ended": false,
+      "parameters": {},
       "scheme": "github",
       "sign_with": null,
       "until": null

@@ -59,7 +59,9 @@ async fn the_quick_checks_of_every_scheme_are_believed_and_the_others_are_not() 
     let mut without = Vec::new();
     let has_secrets_here = |name: &&str| catalog::find(name).unwrap().generate(&mut |bytes| bytes.fill(7)).is_ok();
     for name in catalog::names().filter(has_secrets_here) {
-        let source = json!({ "name": name, "scheme": name }).to_string();
+        let parameters = catalog::find(name).unwrap().parameters().into_iter();
+        let parameters: serde_json::Map<_, _> = parameters.map(|name| (name.to_owned(), "a \"$1\"".into())).collect();
+        let source = json!({ "name": name, "scheme": name, "parameters": parameters }).to_string();
         assert_eq!(gateway.api("POST", "/sources", &source).await.status, 201, "{name}");
         let secret = secret(catalog::find(name).unwrap(), 9);
         let set =
