@@ -65,6 +65,10 @@ class Maker:
     def places(self):
         """What must stand where in a request besides the signature, in order."""
         found = {}
+        for name in self.parts:
+            if name.startswith("headers:"):
+                listed = [name[8:], self.time["at"].partition(":")[2], self.proof["event_type"][0].partition(":")[2]]
+                found[f"header:{name[8:]}"] = ",".join(sorted(one.lower() for one in listed))
         for key, value in (("id", ID), ("event_type", TYPE)):
             for place in self.proof.get(key, [])[:1]:
                 found[place] = value
@@ -82,7 +86,7 @@ class Maker:
     def body(self):
         """A body with what must be in it, before it is written out."""
         places = [*self.places(), *self.at, *([self.time["at"]] if self.time else [])]
-        if any(place.startswith("form:") or place == "form:sorted" for place in [*places, *self.parts]):
+        if any(place.startswith("form:") or place in ("form:sorted", "request:plivo") for place in [*places, *self.parts]):
             return [("note", "Zo\u00eb & <caf\u00e9>"), ("amount", "12.5")]
         tree = {"n": 1, "amount": 12.50, "note": "Zo\u00eb \u2713 <a href=\"/x\">&amp;</a>"}
         return [tree] if any(split_place(place)[1].startswith("/0/") for place in places if place.startswith("json:")) else tree
@@ -341,6 +345,10 @@ def part_cases(maker, good):
         other = good.copy()
         other.method = "PUT"
         yield vector(maker, "another method", other, refused="signature-mismatch")
+    if "request:plivo" in maker.parts:
+        yield from plivo_cases(maker, good)
+    if any(name.startswith("headers:") for name in maker.parts):
+        yield from list_cases(maker, good)
     for place in maker.places():
         if place.startswith("header:") and place in maker.parts:
             other = good.without(place)
@@ -349,6 +357,46 @@ def part_cases(maker, good):
             other = other.copy()
             other.put(place, "another")
             yield vector(maker, f"another {place}", other, refused="signature-mismatch")
+
+
+def plivo_cases(maker, good):
+    """The URL and the form, as Plivo signs them."""
+    asked = maker.request(url=URL + "?b=2&a=1+2&b=1")
+    yield vector(maker, "with a query", asked, verified=maker.verified())
+    yield vector(maker, "neither form nor query", maker.request(body=b""), verified=maker.verified())
+    other = good.copy()
+    other.body = other.body.replace(b"12.5", b"12.6")
+    yield vector(maker, "another field", other, refused="signature-mismatch")
+    moved = asked.copy()
+    moved.url = moved.url.replace("b=1", "b=3")
+    yield vector(maker, "another query", moved, refused="signature-mismatch")
+    text = good.copy()
+    text.headers = [(name, "text/plain" if name == "Content-Type" else value) for name, value in text.headers]
+    yield vector(maker, "no form", text, refused="part-malformed")
+    # The end of the last field is moved into the nonce.
+    place = "header:X-Plivo-Signature-V3-Nonce"
+    note = maker.request(body=[("Text", "pay 10.50")])
+    shifted = note.without(place)
+    shifted.body = b"Text=pay+10"
+    shifted.put(place, "50." + maker.places()[place])
+    yield vector(maker, "a dot in the nonce", shifted, refused="part-malformed")
+
+
+def list_cases(maker, good):
+    """Headers that one lists."""
+    event = maker.proof["event_type"][0]
+    list_ = next(f"header:{name[8:]}" for name in maker.parts if name.startswith("headers:"))
+    yield vector(maker, "a listed header is absent", good.without(event), refused="part-missing")
+    other = good.without(event)
+    other.put(event, "another.thing")
+    yield vector(maker, "another listed header", other, refused="signature-mismatch")
+    shorter = good.without(list_)
+    shorter.put(list_, list_.partition(":")[2])
+    yield vector(maker, "the time is not listed", shorter, refused="part-missing")
+    yield vector(maker, "no list", good.without(list_), refused="part-missing")
+    more = good.copy()
+    more.put("header:X-Other", "not signed")
+    yield vector(maker, "a header besides", more, verified=maker.verified())
 
 
 def cases(scheme):

@@ -284,6 +284,23 @@ def atlassian_request(request):
     return f"{request.method}&{split.path.rstrip('/') or '/'}&{query}".encode()
 
 
+def plivo_request(request):
+    """The URL and the form as Plivo signs them."""
+    split = urllib.parse.urlsplit(request.url)
+    ordered = lambda text: sorted(urllib.parse.parse_qsl(text, keep_blank_values=True))
+    query = "&".join(f"{name}={value}" for name, value in ordered(split.query))
+    fields = "".join(name + value for name, value in ordered(request.bytes().decode()))
+    mark = "?" if query or fields else ""
+    dot = "." if query and fields else ""
+    return f"{split.scheme}://{split.netloc}{split.path}{mark}{query}{dot}{fields}".encode()
+
+
+def listed(request, name):
+    """The headers that one lists."""
+    names = request.read(f"header:{name}").split(",")
+    return ";".join(f"{one}:{request.read(f'header:{one}')}" for one in names).encode()
+
+
 def path_and_query(url):
     return re.sub(r"^https?://[^/?#]*", "", url).split("#")[0]
 
@@ -305,10 +322,13 @@ def source(name, request, given):
         "form:json": lambda: json.dumps(dict(urllib.parse.parse_qsl(request.bytes().decode()))).encode(),
         "query:vonage": lambda: vonage_query(request.url),
         "request:atlassian": lambda: atlassian_request(request),
+        "request:plivo": lambda: plivo_request(request),
         "secret": lambda: given["key"],
     }
     if name in fixed:
         return fixed[name]
+    if name.startswith("headers:"):
+        return lambda: listed(request, name[8:])
     if name.startswith("const:"):
         return lambda: given["parameters"][name[6:]].encode()
     if name.startswith("signature:"):

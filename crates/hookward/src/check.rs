@@ -101,7 +101,7 @@ impl RawProof {
         match &timestamp.at {
             Place::Claim(_) if self.algorithm == Algorithm::Jwt && !is_named => Ok(()),
             Place::Claim(_) => Err("a timestamp in a claim needs a `jwt`, whose content names no `{timestamp}`".into()),
-            Place::Header(_) if is_named => Ok(()),
+            Place::Header(_) if is_named || (self.content.has_list() && !self.is_token()) => Ok(()),
             Place::Signature(_) if !is_named => {
                 Err("`timestamp` and the content's `{timestamp}` need each other".into())
             }

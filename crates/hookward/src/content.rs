@@ -170,6 +170,8 @@ impl Ingredients<'_> {
                 let request = url::atlassian_request(self.message.method, self.url);
                 Some(request.ok_or(Fault::Malformed)?.into_bytes().into())
             }
+            Source::Plivo => Some(plivo(self.message, self.url)?.into()),
+            Source::Listed(list) => listed(self.message, list)?.map(Cow::Owned),
             Source::Place(Place::Signature(name)) => match self.list {
                 Some((spec, found)) => signature::entry(spec, found, name)?.map(Cow::Borrowed),
                 None => None,
@@ -182,10 +184,57 @@ impl Ingredients<'_> {
     }
 }
 
+/// At most so many headers are listed by one.
+const MAX_LISTED: usize = 64;
+
+/// The headers that `list` names, each of which must be there once. The list stands for nobody's but its own word: what must be signed
+/// is looked for in it by whoever trusts it.
+fn listed(message: &Message<'_>, list: &str) -> Result<Option<Vec<u8>>, Fault> {
+    let Some(names) = place::header_text(message, list)? else { return Ok(None) };
+    if names.split(',').nth(MAX_LISTED).is_some() {
+        return Err(Fault::Malformed);
+    }
+    let mut lines = Vec::new();
+    for name in names.split(',').map(str::trim) {
+        let value = place::header_bytes(message, name)?.ok_or(Fault::Missing)?;
+        let start = if lines.is_empty() { "" } else { ";" };
+        lines.extend_from_slice(format!("{start}{}:", name.to_ascii_lowercase()).as_bytes());
+        lines.extend_from_slice(value.trim_ascii());
+    }
+    Ok(Some(lines))
+}
+
+/// Where Plivo's nonce stands, which is signed after the URL, the form and a dot. It may have no dot: the end of a field could be moved
+/// into it.
+const PLIVO_NONCE: &str = "X-Plivo-Signature-V3-Nonce";
+
+fn plivo(message: &Message<'_>, url: &str) -> Result<Vec<u8>, Fault> {
+    let form: &[u8] = match url::is_form(message.headers.nth("Content-Type", 0), message.body) {
+        true => message.body,
+        false if message.body.is_empty() => &[],
+        false => return Err(Fault::Malformed),
+    };
+    match place::header_text(message, PLIVO_NONCE)? {
+        Some(nonce) if nonce.contains('.') => Err(Fault::Malformed),
+        _ => url::plivo_request(url, form).ok_or(Fault::Malformed),
+    }
+}
+
+impl Template {
+    /// Whether a header of the request is among what is signed because another one lists it.
+    pub(crate) fn lists(&self, message: &Message<'_>, name: &str) -> bool {
+        let is_named = |list: &str| match place::header_text(message, list) {
+            Ok(Some(names)) => names.split(',').any(|listed| listed.trim().eq_ignore_ascii_case(name)),
+            _ => false,
+        };
+        self.values().any(|(_, source)| matches!(source, Source::Listed(list) if is_named(list)))
+    }
+}
+
 impl Source {
     /// Whether it is something of the query.
     pub(crate) fn is_query(&self) -> bool {
-        matches!(self, Self::QuerySorted | Self::QueryVonage | Self::PathAndQuery | Self::Atlassian)
+        matches!(self, Self::QuerySorted | Self::QueryVonage | Self::PathAndQuery | Self::Atlassian | Self::Plivo)
     }
 
     /// Whether a sender writes it freely, so that it may hold what stands after it.

@@ -39,7 +39,7 @@ written! {
 }
 
 /// The parts of a template, with what each stands for.
-pub(crate) const PARTS: [(&str, &str); 24] = [
+pub(crate) const PARTS: [(&str, &str); 26] = [
     ("{body}", "the body, byte for byte"),
     ("{timestamp}", "the signed time as it was sent, from `timestamp.at`"),
     ("{id}", "the delivery's id, from the first place of `id`"),
@@ -59,12 +59,14 @@ pub(crate) const PARTS: [(&str, &str); 24] = [
     ("{form:json}", "a form's fields as one JSON object of texts"),
     ("{form:NAME}", "a form's field, decoded"),
     ("{header:NAME}", "a header's value"),
+    ("{headers:NAME}", "the headers that the header NAME lists, each as `name:value`, joined by `;`"),
     ("{json:/POINTER}", "a JSON value: a string without quotes and escapes, a number or boolean as it is written"),
     ("{json-raw:/POINTER}", "any JSON value as it is written in the body"),
     ("{signature:NAME}", "the entry `NAME=` of the list that the signature stands in"),
     ("{const:NAME}", "a parameter of the endpoint"),
     ("{secret}", "the secret, in a plain hash"),
     ("{request:atlassian}", "method, path and query as Atlassian Connect has them hashed"),
+    ("{request:plivo}", "the URL and the form as Plivo signs them"),
     ("{FILTER:PART}", "a part after a filter; several are laid on from the last to the first"),
     ("[…]", "left out as a whole when a part in it is absent"),
 ];

@@ -260,9 +260,16 @@ impl Scheme {
                 _ => None,
             });
             let places: Vec<&Place> = places.chain(proof.when.0.iter().map(|(place, _)| place)).chain(values).collect();
-            let has_form = proof.content.has_form() || places.iter().any(|at| matches!(at, Place::Form(_)));
+            let is_form = |(_, source): (&[_], &Source)| *source == Source::Plivo;
+            let has_form = proof.content.has_form()
+                || proof.content.values().any(is_form)
+                || places.iter().any(|at| matches!(at, Place::Form(_)));
             let form = has_form.then_some("Content-Type");
-            places.into_iter().flat_map(Place::headers).chain(form)
+            let lists = proof.content.values().filter_map(|(_, source)| match source {
+                Source::Listed(list) => Some(list.as_str()),
+                _ => None,
+            });
+            places.into_iter().flat_map(Place::headers).chain(form).chain(lists)
         }))
     }
 

@@ -263,7 +263,23 @@ impl Work<'_> {
         if !values.is_empty() && !is_printable(&filler) {
             return Err(SignError::BadId);
         }
-        values.into_iter().try_for_each(|place| self.put(place, &filler))
+        values.into_iter().try_for_each(|place| self.put(place, &filler))?;
+        self.add_lists()
+    }
+
+    /// Headers that list what is signed of the others: themselves, and the time.
+    fn add_lists(&mut self) -> Result<(), SignError> {
+        let time = self.proof.timestamp.as_ref().and_then(|spec| spec.at.header());
+        let lists = self.proof.content.values().filter_map(|(_, source)| match source {
+            Source::Listed(list) => Some(list),
+            _ => None,
+        });
+        for list in lists {
+            let mut names: Vec<String> = time.into_iter().chain([list.as_str()]).map(str::to_ascii_lowercase).collect();
+            names.sort();
+            self.put(&Place::Header(list.clone()), &names.join(","))?;
+        }
+        Ok(())
     }
 
     /// Writes a text into its place. What a header has already stays.

@@ -85,6 +85,10 @@ pub(crate) enum Source {
     FormJson,
     /// The method, path and query as Atlassian Connect has them hashed.
     Atlassian,
+    /// The URL and the form as Plivo signs them.
+    Plivo,
+    /// The headers that this one lists, as `name:value`, joined by `;`.
+    Listed(String),
     /// A header, query parameter, form field, JSON value or entry beside the signature.
     Place(Place),
     /// The JSON value as it is written in the body.
@@ -104,7 +108,7 @@ const NAMES: [(&str, Part); 8] = [
 ];
 
 /// The names of what else a filter can be laid on.
-const SOURCES: [(&str, Source); 13] = [
+const SOURCES: [(&str, Source); 14] = [
     ("host", Source::Host),
     ("path", Source::Path),
     ("path_and_query", Source::PathAndQuery),
@@ -112,6 +116,7 @@ const SOURCES: [(&str, Source); 13] = [
     ("query:vonage", Source::QueryVonage),
     ("form:json", Source::FormJson),
     ("request:atlassian", Source::Atlassian),
+    ("request:plivo", Source::Plivo),
     ("body", Source::Body),
     ("timestamp", Source::Timestamp),
     ("id", Source::Id),
@@ -121,7 +126,7 @@ const SOURCES: [(&str, Source); 13] = [
 ];
 
 /// The kinds of parts that have a name of their own after the colon.
-const KINDS: [&str; 7] = ["const", "header", "query", "form", "json", "json-raw", "signature"];
+const KINDS: [&str; 8] = ["const", "header", "headers", "query", "form", "json", "json-raw", "signature"];
 
 impl TryFrom<String> for Template {
     type Error = String;
@@ -223,6 +228,10 @@ fn source(name: &str) -> Result<Option<Source>, String> {
         return Ok(Some(source.clone()));
     }
     match name.split_once(':') {
+        Some(("headers", list)) => match list.bytes().all(|byte| byte.is_ascii_graphic()) && !list.is_empty() {
+            true => Ok(Some(Source::Listed(list.to_owned()))),
+            false => Err(format!("the name of the header `{}` must be visible ascii", list.escape_debug())),
+        },
         Some(("json-raw", pointer)) => place::pointer(pointer).map(|tokens| Some(Source::JsonRaw(tokens))),
         Some(("header" | "query" | "form" | "json" | "signature", _)) => {
             Place::try_from(name.to_owned()).map(|place| Some(Source::Place(place)))
@@ -314,6 +323,11 @@ impl Template {
         self.names.whole_url
     }
 
+    /// Whether headers are signed because another one lists them.
+    pub(crate) fn has_list(&self) -> bool {
+        self.values().any(|(_, source)| matches!(source, Source::Listed(_)))
+    }
+
     /// Whether it names what has to be made before the content can be written.
     pub(crate) fn has_made(&self) -> bool {
         self.names.made
@@ -353,12 +367,13 @@ impl Names {
             || values(parts)
                 .any(|(filters, source)| matches!(source, Source::Body | Source::FormJson) && keeps_all(filters));
         let of_body = |source: &Source| match source {
-            Source::Body | Source::FormJson | Source::JsonRaw(_) => true,
+            Source::Body | Source::FormJson | Source::JsonRaw(_) | Source::Plivo => true,
             Source::Place(place) => matches!(place, Place::Json(_) | Place::Form(_)),
             _ => false,
         };
         Self {
-            url: plain_url || values(parts).any(|(_, source)| matches!(source, Source::Url | Source::Host)),
+            url: plain_url
+                || values(parts).any(|(_, source)| matches!(source, Source::Url | Source::Host | Source::Plivo)),
             url_any_port: alone(Part::UrlAnyPort),
             timestamp: flat(parts)
                 .any(|part| matches!(part, Part::Timestamp | Part::Made(Made::Value(_, Source::Timestamp)))),

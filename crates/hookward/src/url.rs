@@ -226,6 +226,28 @@ pub(crate) fn atlassian_request(method: &str, url: &str) -> Option<String> {
     Some(format!("{}&{path}&{}", method.to_ascii_uppercase(), pairs.collect::<Vec<_>>().join("&")))
 }
 
+/// As Plivo signs a URL and a form: the URL with its query decoded and in order, then the form's fields, in order and without borders. A
+/// `?` stands before the fields although there is no query, and a dot where there is one. From <https://github.com/plivo/plivo-python>.
+pub(crate) fn plivo_request(url: &str, form: &[u8]) -> Option<Vec<u8>> {
+    let sorted = |text: &[u8]| {
+        let mut pairs = form_fields(text)?;
+        pairs.sort();
+        Some(pairs)
+    };
+    let (parameters, fields) = (sorted(query(url).as_bytes())?, sorted(form)?);
+    let mut text = url.split(['?', '#']).next().unwrap_or_default().as_bytes().to_vec();
+    if !parameters.is_empty() || !fields.is_empty() {
+        text.push(b'?');
+    }
+    let query: Vec<Vec<u8>> = parameters.into_iter().map(|(name, value)| [name, value].join(&b'=')).collect();
+    text.extend(query.join(&b'&'));
+    if !query.is_empty() && !fields.is_empty() {
+        text.push(b'.');
+    }
+    fields.into_iter().for_each(|(name, value)| text.extend([name, value].concat()));
+    Some(text)
+}
+
 /// Percent-encoded, but for the characters that never need it.
 pub(crate) fn encoded(text: &[u8]) -> String {
     percent_encode(text, UNRESERVED).to_string()

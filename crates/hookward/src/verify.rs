@@ -18,7 +18,7 @@ use crate::place::{self, Fault, Place};
 use crate::proof::Proof;
 use crate::refusal::Refusal;
 use crate::scheme::Scheme;
-use crate::signature::Found;
+use crate::signature::{Found, Stamp};
 use crate::template::Template;
 use crate::time::UnixTime;
 use crate::url;
@@ -239,8 +239,7 @@ impl Scheme {
         if proof.content.has_url() && !url::is_absolute(url) {
             return Err(Refusal::UrlNotAbsolute);
         }
-        let named = proof.timestamp.as_ref().filter(|_| proof.content.has_timestamp());
-        let mut stamp = named.map(|spec| spec.read(message, &proof.signature, found)).transpose()?;
+        let mut stamp = signed_time(proof, found, message)?;
         let id = signed_id(proof, message)?;
         let form = form(proof, message)?;
         let timestamp = stamp.as_ref().map_or("", |stamp| &stamp.text);
@@ -356,6 +355,24 @@ pub(crate) fn part_refusal(fault: Fault) -> Refusal {
         Fault::Missing => Refusal::PartMissing,
         Fault::Repeated => Refusal::PartRepeated,
         Fault::Malformed => Refusal::PartMalformed,
+    }
+}
+
+/// The time that is part of the signed bytes for itself, or as one of the headers that are listed, and then has to be listed.
+fn signed_time<'a>(
+    proof: &'a Proof,
+    found: &'a Found<'a>,
+    message: &'a Message<'a>,
+) -> Result<Option<Stamp<'a>>, Refusal> {
+    let Some(spec) = &proof.timestamp else { return Ok(None) };
+    let read = || spec.read(message, &proof.signature, found).map(Some);
+    match &spec.at {
+        _ if proof.content.has_timestamp() => read(),
+        Place::Header(name) if proof.content.has_list() => match read()? {
+            _ if !proof.content.lists(message, name) => Err(Refusal::PartMissing),
+            stamp => Ok(stamp),
+        },
+        _ => Ok(None),
     }
 }
 
