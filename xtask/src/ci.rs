@@ -15,8 +15,8 @@ use systems::world;
 
 use crate::run::{EVERYTHING, has_or_installs, root, run, run_with};
 use crate::{
-    addresses, bad_inputs, bindings, constant_time, crash, dashboard, interop, leaks, octokit, oidc, readme, receivers,
-    reference, replays, rewrap, rotations, schemathesis, switches, tidy, vectors,
+    addresses, bad_inputs, bindings, constant_time, crash, dashboard, fuzz, interop, leaks, octokit, oidc, readme,
+    receivers, reference, replays, rewrap, rotations, schemathesis, switches, tidy, vectors,
 };
 
 struct Step {
@@ -42,6 +42,7 @@ const SIDE_BY_SIDE: &[Step] = &[
     Step { name: "dashboard", run: || dashboard::run(None, dashboard::Extent::Short) },
     Step { name: "leaks", run: leaks::run },
     Step { name: "bindings", run: || bindings::run_all().and_then(|()| interop::run()) },
+    Step { name: "fuzz", run: || fuzz::run(&fuzz::Plan::short()) },
     Step { name: "constant time", run: constant_time::run_all },
     Step { name: "schemathesis", run: || schemathesis::run(&schemathesis::Plan::short()) },
     Step { name: "docs", run: docs },

@@ -9,6 +9,7 @@ mod ci;
 mod constant_time;
 mod crash;
 mod dashboard;
+mod fuzz;
 mod interop;
 mod leaks;
 mod octokit;
@@ -88,6 +89,8 @@ enum Command {
     Bindings,
     /// Hookward and the packages that providers publish, held against each other
     Interop,
+    /// Mutated inputs for minutes against everything that reads what strangers send
+    Fuzz(fuzz::Plan),
     /// Measures
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -133,6 +136,7 @@ fn main() -> ExitCode {
         Command::Rewrap(plan) => run::build_everything().and_then(|()| rewrap::run_all(&plan)),
         Command::Bindings => bindings::run_all(),
         Command::Interop => interop::run(),
+        Command::Fuzz(plan) => fuzz::run(&plan),
         Command::Bench(what) => bench::execute(&what),
         Command::Reference { check } => reference::run(check),
         Command::Vectors { check } => vectors::run(check),

@@ -54,8 +54,9 @@ impl<'t> Parts<'t> {
         if parts.next().is_some() {
             return None;
         }
-        let decoded = decode(header)?;
-        let member = |name: &str| json::unique(&decoded, &[name.to_owned()]);
+        // A member that is no text would look absent.
+        let decoded = String::from_utf8(decode(header)?).ok()?;
+        let member = |name: &str| json::unique(decoded.as_bytes(), &[name.to_owned()]);
         let alg = json::text(member("alg").ok()??)?.into_owned();
         // What must be understood is not: neither an unencoded payload nor anything else.
         let is_plain = matches!(member("crit"), Ok(None)) && matches!(member("b64"), Ok(None));

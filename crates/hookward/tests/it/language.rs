@@ -119,19 +119,29 @@ fn parameterless() -> Refusal {
     Request::post(&[("X-Sig", "00")], "").verify(&scheme, &[secret_key(&scheme)], NOW).unwrap_err()
 }
 
-/// What becomes of a token with these claims, of a scheme that asks for an issuer.
-fn claims(claims: &str) -> Refusal {
+/// A scheme of tokens that asks for an issuer.
+fn issued() -> Scheme {
+    scheme("algorithm = \"jwt\"\nalg = [\"HS256\"]\nsignature = { at = [\"header:X-Jwt\"] }\nclaims = { iss = \"me\" }")
+}
+
+/// A token's signed text, and the whole of it.
+fn token(header: &[u8], claims: &str) -> (String, String) {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    let scheme = scheme(
-        "algorithm = \"jwt\"\nalg = [\"HS256\"]\nsignature = { at = [\"header:X-Jwt\"] }\nclaims = { iss = \"me\" }",
-    );
-    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(claims));
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     // The same bytes under a scheme that signs bodies give the signature.
     let plain = hmac("{body}");
     let tag = honest(&plain, URL, &signed).headers.remove(0).1;
     let tag = URL_SAFE_NO_PAD.encode(hex::decode(tag).unwrap());
-    let request = Request::post(&[("X-Jwt", &format!("{signed}.{tag}"))], "");
+    let whole = format!("{signed}.{tag}");
+    (signed, whole)
+}
+
+/// What becomes of a token with these claims.
+fn claims(claims: &str) -> Refusal {
+    let scheme = issued();
+    let (signed, whole) = token(br#"{"alg":"HS256"}"#, claims);
+    let request = Request::post(&[("X-Jwt", &whole)], "");
     match verify(&scheme, &request) {
         Ok(verified) => {
             assert!(!verified.binds().body);
@@ -140,6 +150,17 @@ fn claims(claims: &str) -> Refusal {
         }
         Err(refusal) => refusal,
     }
+}
+
+#[test]
+fn a_token_whose_header_is_not_text_is_refused_as_a_whole() {
+    let verdict = |header: &[u8]| {
+        let request = Request::post(&[("X-Jwt", &token(header, r#"{"iss":"me"}"#).1)], "");
+        verify(&issued(), &request).map(drop)
+    };
+    assert_eq!(verdict(br#"{"alg":"HS256","kid":"1"}"#), Ok(()));
+    assert_eq!(verdict(b"{\"alg\":\"HS256\",\"kid\":\"\xe9\"}"), Err(Refusal::SignatureMalformed));
+    assert_eq!(verdict(b"{\"alg\":\"HS256\",\"crit\":\"\xe9\"}"), Err(Refusal::SignatureMalformed));
 }
 
 /// The refusals that these cases reach.
