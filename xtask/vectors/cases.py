@@ -256,7 +256,7 @@ def signature_cases(maker):
         kind, name = split_place(place)
         if kind == "query":
             twice.url += "&" + twice.url.partition("?")[2]
-        wanted = "Authorization" if kind == "authorization" else name
+        wanted = "Authorization" if kind == "authorization" else name.split("/")[0]
         twice.headers += [(known, value) for known, value in good.headers if known == wanted]
         yield vector(maker, "the signature twice", twice, refused="signature-repeated")
     if not maker.is_pair:
@@ -265,6 +265,12 @@ def signature_cases(maker):
     if maker.prefix:
         bare = maker.request(write=lambda texts: texts)
         yield vector(maker, "a signature without its prefix", bare, refused=malformed)
+    if place.startswith("base64-json:"):
+        header = split_place(place)[1].split("/")[0]
+        for what, text in (("not JSON", "none"), ("JSON without a signature", '{"kid": "one"}')):
+            wrong = maker.request(omit=["signature"])
+            wrong.put(f"header:{header}", base64.b64encode(text.encode()).decode())
+            yield vector(maker, f"a header that is {what}", wrong, refused=malformed)
     if maker.separator or "{n}" in place:
         both = maker.request(keys=["other", "current"])
         yield vector(maker, "the second of two signatures", both, verified=maker.verified())

@@ -1,9 +1,10 @@
 """Which questions are asked of a scheme that answers some, and what each must be answered."""
 
+import hashlib
 import json
 import urllib.parse
 
-from cases import NOW_MS, Maker
+from cases import NOW_MS, URL, Maker
 from language import Request, encode, key_bytes, pointer, put, split_place, tag
 
 CHALLENGE = "c0ffee-9f1d.A_b~7"
@@ -18,7 +19,8 @@ def answer(maker, rule):
             if f"{{hmac:{encoding}}}" in text:
                 key = key_bytes(maker.proof.get("key", {}), maker.secret())
                 text = text.replace(f"{{hmac:{encoding}}}", encode(encoding, tag(maker.proof["algorithm"], key, CHALLENGE.encode())))
-        return text
+        digest = hashlib.sha256(f"{CHALLENGE}{TOKEN}{URL}".encode()).hexdigest()
+        return text.replace("{sha256:hex}", digest)
 
     wanted = rule.get("answer", {})
     found = {}
@@ -72,7 +74,7 @@ def handshakes(scheme):
     for number, rule in enumerate(scheme.get("handshake", [])):
         def one(name, request, **outcome):
             name = f"question {number + 1}: {name}" if number else name
-            token = TOKEN if "token" in rule else None
+            token = TOKEN if "token" in rule or "{sha256:" in str(rule.get("answer")) else None
             return {"name": name, "secrets": [maker.secret()], "token": token, "request": request,
                     "now_ms": NOW_MS} | outcome
 

@@ -160,6 +160,9 @@ class Request:
         kind, name = split_place(place)
         if kind == "header":
             self.headers.append((name.replace("{n}", "1"), value))
+        elif kind == "base64-json":
+            header, _, member = name.partition("/")
+            self.headers.append((header, base64.b64encode(json.dumps({"kid": "one", member: value}).encode()).decode()))
         elif kind == "authorization":
             self.headers.append(("Authorization", f"{name} {value}"))
         elif kind == "query":

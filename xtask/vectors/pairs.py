@@ -56,7 +56,7 @@ class Pair:
 
 OPTIONS = {
     "rsa-sha1": ("sha1", []), "rsa-sha256": ("sha256", []), "rsa-sha512": ("sha512", []),
-    "ecdsa-p256": ("sha256", []), "ecdsa-p256-raw": ("sha256", []),
+    "ecdsa-p256-sha1": ("sha1", []), "ecdsa-p256": ("sha256", []), "ecdsa-p256-raw": ("sha256", []),
     "rsa-pss-sha256": ("sha256", ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"]),
     "rsa-pss-sha512": ("sha512", ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"]),
 }

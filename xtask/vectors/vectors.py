@@ -87,7 +87,11 @@ def signatures(text):
     for found in dict.fromkeys(ENCODED.findall(text)):
         try:
             padded = found + "=" * (-len(found) % 4)
-            yield base64.b64decode(padded, altchars=b"-_" if set("-_") & set(found) else None, validate=True)
+            data = base64.b64decode(padded, altchars=b"-_" if set("-_") & set(found) else None, validate=True)
+            yield data
+            # A header may be JSON in base64, in which a signature stands.
+            if data.startswith(b"{"):
+                yield from signatures(data.decode())
         except ValueError:
             pass
 

@@ -47,6 +47,7 @@ impl RawProof {
     fn check_places(&self) -> Result<(), String> {
         let sends = |place: &Place| {
             matches!(place, Place::Header(_) | Place::Numbered(_) | Place::Authorization(_) | Place::Query(_))
+                || (matches!(place, Place::Base64Json(..)) && !self.algorithm.is_credential())
         };
         let in_body = |place: &Place| match place {
             Place::Json(tokens) => !tokens.iter().any(|token| token == "*") && !self.content.covers_body(),

@@ -2,7 +2,9 @@
 
 use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 use p256::ecdsa;
+use p256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
 use p256::ecdsa::signature::{Signer, Verifier};
+use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
 use crate::key::{Material, SecretError, decode, key_bytes, pair};
@@ -18,11 +20,17 @@ pub(crate) fn p256_verifies(algorithm: Algorithm, key: &ecdsa::VerifyingKey, sig
         Algorithm::EcdsaP256Raw => ecdsa::Signature::from_slice(sent),
         _ => ecdsa::Signature::from_der(sent),
     };
-    signature.is_ok_and(|signature| key.verify(signed, &signature).is_ok())
+    signature.is_ok_and(|signature| match algorithm {
+        Algorithm::EcdsaP256Sha1 => key.verify_prehash(&Sha1::digest(signed), &signature).is_ok(),
+        _ => key.verify(signed, &signature).is_ok(),
+    })
 }
 
 pub(crate) fn p256_sign(algorithm: Algorithm, key: &ecdsa::SigningKey, signed: &[u8]) -> Option<Vec<u8>> {
-    let signature: ecdsa::Signature = key.try_sign(signed).ok()?;
+    let signature: ecdsa::Signature = match algorithm {
+        Algorithm::EcdsaP256Sha1 => key.sign_prehash(&Sha1::digest(signed)).ok()?,
+        _ => key.try_sign(signed).ok()?,
+    };
     Some(match algorithm {
         Algorithm::EcdsaP256Raw => signature.to_bytes().to_vec(),
         _ => signature.to_der().as_bytes().to_vec(),

@@ -79,7 +79,8 @@ pub(crate) struct RawRule {
     answer: RawAnswer,
 }
 
-/// At most one of them. In each text `{challenge}` is the challenge, and `{hmac:hex}` or `{hmac:base64}` its signature under the secret.
+/// At most one of them. In each text `{challenge}` is the challenge, and `{hmac:hex}` or `{hmac:base64}` its signature under the secret,
+/// and `{sha256:hex}` the SHA-256 of the challenge, the handshake token and the URL without its query, one after the other.
 #[derive(Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -122,6 +123,8 @@ enum Piece {
     Literal(String),
     Challenge,
     Hmac(Encoding),
+    /// Of the challenge, the handshake token and the URL.
+    Sha256,
 }
 
 impl TryFrom<RawRule> for Rule {
@@ -217,7 +220,12 @@ fn pieces(text: &str) -> Result<Vec<Piece>, String> {
             "challenge" => Piece::Challenge,
             "hmac:hex" => Piece::Hmac(Encoding::Hex),
             "hmac:base64" => Piece::Hmac(Encoding::Base64),
-            _ => return Err(format!("unknown part `{name}`, expected one of `challenge`, `hmac:hex`, `hmac:base64`")),
+            "sha256:hex" => Piece::Sha256,
+            _ => {
+                return Err(format!(
+                    "unknown part `{name}`, expected one of `challenge`, `hmac:hex`, `hmac:base64`, `sha256:hex`"
+                ));
+            }
         });
         rest = after;
     }
@@ -265,7 +273,12 @@ impl Scheme {
 
     /// Whether it takes a handshake token.
     pub fn has_handshake_token(&self) -> bool {
-        self.handshakes().iter().any(|rule| rule.token.is_some())
+        self.handshakes().iter().any(|rule| rule.token.is_some() || rule.has_hash())
+    }
+
+    /// Whether the answer to a handshake has the URL in it.
+    pub(crate) fn answers_with_url(&self) -> bool {
+        self.handshakes().iter().any(Rule::has_hash)
     }
 
     fn answer(
@@ -289,6 +302,7 @@ impl Scheme {
                 Piece::Literal(text) => Ok(text.clone()),
                 Piece::Challenge => Ok(challenge.to_owned()),
                 Piece::Hmac(encoding) => self.hmac(challenge, keys, proof).map(|tag| encoding.encode(&tag)),
+                Piece::Sha256 => self.digest(challenge, message, token),
             });
             texts.collect::<Result<String, Refusal>>()
         };
@@ -329,6 +343,18 @@ impl Scheme {
         tag.ok_or(Refusal::NoUsableSecret)
     }
 
+    /// The SHA-256 of the challenge, the handshake token and the URL that was registered, or else was called, without its query.
+    fn digest(&self, challenge: &str, message: &Message<'_>, token: Option<&Secret>) -> Result<String, Refusal> {
+        let token = token.ok_or(Refusal::NoUsableSecret)?;
+        let called = message.url.split(['?', '#']).next().unwrap_or_default();
+        let url = self.signed_url(called);
+        if !url::is_absolute(url) {
+            return Err(Refusal::UrlNotAbsolute);
+        }
+        let digest = Sha256::new().chain_update(challenge).chain_update(token.expose()).chain_update(url);
+        Ok(Encoding::Hex.encode(&digest.finalize()))
+    }
+
     /// Anybody can have a bare challenge signed where handshakes are answered with a signature and come unsigned. So a bare text is
     /// never an event of such a scheme.
     pub(crate) fn could_be_a_challenge(&self, body: &[u8]) -> bool {
@@ -352,6 +378,11 @@ impl Rule {
     /// Whether it signs what anybody asks it to.
     pub(crate) fn is_an_oracle(&self) -> bool {
         !self.signed && self.answer.pieces().any(|piece| matches!(piece, Piece::Hmac(_)))
+    }
+
+    /// Whether it answers with a digest of the handshake token.
+    fn has_hash(&self) -> bool {
+        self.answer.pieces().any(|piece| matches!(piece, Piece::Sha256))
     }
 
     /// The places that hold a secret.

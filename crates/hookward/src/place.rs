@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use crate::encoding::Encoding;
 use crate::hint::MAX_HINT_SCAN;
 use crate::json;
 use crate::message::Message;
@@ -20,7 +21,7 @@ const MAX_NUMBERED: usize = MAX_SIGNATURES + 1;
 const NUMBER: &str = "{n}";
 
 /// A place in a request, written `header:NAME`, `authorization:SCHEME`, `query:NAME`, `form:NAME`, `json:/POINTER`, `signature:NAME`,
-/// `claim:NAME` or `body`.
+/// `claim:NAME`, `base64-json:NAME/MEMBER` or `body`.
 ///
 /// `header:NAME-{n}` is a family of headers, numbered from 1. `signature:NAME` is the entry `NAME=` of the list that the signature stands
 /// in, `signature:#N` its `N`th entry. `claim:NAME` is a claim of the token that proves the request.
@@ -43,6 +44,8 @@ pub(crate) enum Place {
     Signature(String),
     /// A claim of the token that proves the request.
     Claim(String),
+    /// A member of a JSON object that stands in a header in base64.
+    Base64Json(String, String),
     /// The whole body.
     Body,
 }
@@ -56,8 +59,7 @@ pub(crate) enum Fault {
 }
 
 const KINDS: &str = "unknown place `";
-const EXPECTED: &str =
-    "`, expected one of `header`, `authorization`, `query`, `form`, `json`, `signature`, `claim`, `body`";
+const EXPECTED: &str = "`, expected one of `header`, `authorization`, `query`, `form`, `json`, `signature`, `claim`, `base64-json`, `body`";
 
 impl TryFrom<String> for Place {
     type Error = String;
@@ -84,6 +86,12 @@ impl TryFrom<String> for Place {
             "form" => Ok(Self::Form(owned)),
             "signature" => Ok(Self::Signature(owned)),
             "claim" => Ok(Self::Claim(owned)),
+            "base64-json" => match name.split_once('/') {
+                Some((header, member)) if !header.is_empty() && !member.is_empty() => {
+                    Ok(Self::Base64Json(header.to_owned(), member.to_owned()))
+                }
+                _ => Err(format!("`{text}` must name a header and a member, with `/` between them")),
+            },
             "json" => pointer(name).map(Self::Json),
             _ => Err(format!("{KINDS}{kind}{EXPECTED}")),
         }
@@ -111,6 +119,7 @@ impl std::fmt::Display for Place {
             }
             Self::Form(name) => write!(f, "form:{name}"),
             Self::Claim(name) => write!(f, "claim:{name}"),
+            Self::Base64Json(header, member) => write!(f, "base64-json:{header}/{member}"),
             Self::Body => f.write_str("body"),
             Self::Authorization(name) => write!(f, "authorization:{name}"),
             Self::Query(name) => write!(f, "query:{name}"),
@@ -127,7 +136,7 @@ impl Place {
     /// The name of the header that this place is in.
     pub(crate) fn header(&self) -> Option<&str> {
         match self {
-            Self::Header(name) => Some(name),
+            Self::Header(name) | Self::Base64Json(name, _) => Some(name),
             Self::Numbered(names) => names.first().map(String::as_str),
             Self::Authorization(_) => Some("Authorization"),
             Self::Query(_) | Self::Form(_) | Self::Json(_) | Self::Signature(_) | Self::Claim(_) | Self::Body => None,
@@ -159,6 +168,12 @@ impl Place {
                 let found = json::unique(bounded(message.body), pointer)?;
                 Ok(found.and_then(json::text).map(bytes))
             }
+            Self::Base64Json(header, member) => {
+                let Some(text) = header_bytes(message, header)? else { return Ok(None) };
+                let object = Encoding::Base64.decode_long_tag(text).ok_or(Fault::Malformed)?;
+                let found = json::unique(&object, std::slice::from_ref(member))?.and_then(json::text);
+                found.map(|text| Some(Cow::Owned(text.into_owned().into_bytes()))).ok_or(Fault::Malformed)
+            }
             Self::Body => Ok(Some(message.body.into())),
             Self::Numbered(_) | Self::Authorization(_) | Self::Signature(_) | Self::Claim(_) => Ok(None),
         }
@@ -177,7 +192,8 @@ impl Place {
                 let found = self.sent(message)?.and_then(|text| String::from_utf8(text.into_owned()).ok());
                 Ok(found.filter(|text| is_plain(text)).map(Cow::Owned))
             }
-            Self::Numbered(_) | Self::Authorization(_) | Self::Signature(_) | Self::Claim(_) | Self::Body => Ok(None),
+            Self::Numbered(_) | Self::Authorization(_) | Self::Signature(_) | Self::Claim(_) => Ok(None),
+            Self::Base64Json(..) | Self::Body => Ok(None),
         }
     }
 }

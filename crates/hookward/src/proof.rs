@@ -136,6 +136,8 @@ pub(crate) enum Algorithm {
     EcdsaP256,
     /// ECDSA over P-256 with SHA-256, its two numbers of 32 bytes one after the other.
     EcdsaP256Raw,
+    /// ECDSA over P-256 with SHA-1, its two numbers in DER. Weak.
+    EcdsaP256Sha1,
     /// RSA with SHA-1, padded as in PKCS #1 1.5. Weak.
     RsaSha1,
     /// RSA with SHA-256, padded as in PKCS #1 1.5.
@@ -417,7 +419,7 @@ impl Algorithm {
     }
 
     pub(crate) fn is_ecdsa(self) -> bool {
-        matches!(self, Self::EcdsaP256 | Self::EcdsaP256Raw)
+        matches!(self, Self::EcdsaP256 | Self::EcdsaP256Raw | Self::EcdsaP256Sha1)
     }
 
     pub(crate) fn is_rsa(self) -> bool {
@@ -426,7 +428,7 @@ impl Algorithm {
 
     /// Whether experts could make a proof without the key.
     pub(crate) fn is_weak(self) -> bool {
-        self.is_plain_hash() || self == Self::RsaSha1
+        self.is_plain_hash() || matches!(self, Self::RsaSha1 | Self::EcdsaP256Sha1)
     }
 
     /// Bytes of a signature; none where they are not always the same number.
@@ -437,7 +439,7 @@ impl Algorithm {
             Self::HmacSha256 | Self::Sha256 | Self::Token | Self::Basic => Some(32),
             Self::HmacSha384 | Self::Sha384 => Some(48),
             Self::HmacSha512 | Self::Sha512 | Self::Ed25519 | Self::EcdsaP256Raw => Some(64),
-            Self::EcdsaP256 | Self::Jwt | Self::Jws => None,
+            Self::EcdsaP256 | Self::EcdsaP256Sha1 | Self::Jwt | Self::Jws => None,
             Self::RsaSha1 | Self::RsaSha256 | Self::RsaSha512 | Self::RsaPssSha256 | Self::RsaPssSha512 => None,
         }
     }

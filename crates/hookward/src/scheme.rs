@@ -338,7 +338,7 @@ impl Scheme {
 
     /// Whether any proof signs the URL.
     pub(crate) fn signs_url(&self) -> bool {
-        self.proofs.iter().any(Proof::signs_url)
+        self.proofs.iter().any(Proof::signs_url) || self.answers_with_url()
     }
 
     /// What a parameter is, in words; empty where the scheme does not say.

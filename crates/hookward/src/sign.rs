@@ -293,6 +293,10 @@ impl Work<'_> {
                 false => return Err(SignError::BodyCannotCarry),
             },
             Place::Body => self.body = text.as_bytes().to_vec(),
+            Place::Base64Json(header, member) => {
+                let object = serde_json::json!({ member: text }).to_string();
+                set(&mut self.signed.headers, header, Encoding::Base64.encode(object.as_bytes()));
+            }
             Place::Signature(_) | Place::Claim(_) => {}
             place => set(&mut self.signed.headers, place.header().unwrap_or_default(), text.to_owned()),
         }

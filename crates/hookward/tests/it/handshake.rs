@@ -92,7 +92,7 @@ fn a_mistake_in_a_handshake_is_an_error() {
     let one = "a handshake's answer is at most one of `text`, `json` and `header`";
     assert_eq!(error("{ text = ", "{ json = {}, text = "), one);
     assert_eq!(error("\"{challenge}\"", "\"{challenge\""), "unbalanced braces in the answer `{challenge`");
-    let unknown = "unknown part `chalenge`, expected one of `challenge`, `hmac:hex`, `hmac:base64`";
+    let unknown = "unknown part `chalenge`, expected one of `challenge`, `hmac:hex`, `hmac:base64`, `sha256:hex`";
     assert_eq!(error("\"{challenge}\"", "\"{chalenge}\""), unknown);
     assert_eq!(error("{ text = ", "{ header = { \"X Y\" = \"\" } } #"), "`X Y` is not the name of a header");
     assert_eq!(error("\"{challenge}\"", "\"a\\n\""), "the answer `a\\n` is not plain text");
@@ -133,4 +133,25 @@ proptest! {
             prop_assert!(answer.headers.iter().all(|(_, value)| plain(value)));
         }
     }
+}
+
+#[test]
+fn a_digest_is_of_the_challenge_the_token_and_the_registered_url() {
+    let scheme = scheme("ebay");
+    let asked = |scheme: &Scheme, url: &str, token: Option<&str>| {
+        let request = Request { method: "GET".into(), url: url.into(), headers: Vec::new(), body: Vec::new() };
+        let token = token.map(|token| Secret::new(token).unwrap());
+        scheme.handshake(&request.message(), &[], token.as_ref(), None).unwrap().map(|answer| answer.body)
+    };
+    // Of `codetokenhttps://example.com/hook` and `codetokenhttps://door.example/ebay`, by the Python standard library.
+    let called = "2cc2e67c876ddb7c448cca17e0d56053693d074ec75b09bf7dd514201df4d7c7";
+    let registered = "108d02c605e59b0bc9af1da55227cc3f64d06a02ee4917a2971172c1b05b2b40";
+    let answer = |digest: &str| Ok(format!("{{\"challengeResponse\":\"{digest}\"}}"));
+    let url = "https://example.com/hook?challenge_code=code";
+    assert_eq!(asked(scheme, url, Some("token")), answer(called));
+    let at = scheme.with_parameters(&[("url".to_owned(), "https://door.example/ebay".to_owned())].into()).unwrap();
+    assert_eq!(asked(&at, url, Some("token")), answer(registered));
+    assert_eq!(asked(scheme, url, None), Err(Refusal::NoUsableSecret));
+    assert_eq!(asked(scheme, "/hook?challenge_code=code", Some("token")), Err(Refusal::UrlNotAbsolute));
+    assert!(scheme.has_handshake_token());
 }

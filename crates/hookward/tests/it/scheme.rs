@@ -54,8 +54,8 @@ fn an_unknown_name_is_located_and_the_nearest_one_named() {
     assert_eq!(
         changed("hmac-sha256", "hmac-sha265"),
         "line 5, column 13: unknown variant `hmac-sha265`, expected one of `hmac-sha1`, `hmac-sha256`, `hmac-sha384`, \
-         `hmac-sha512`, `md5`, `sha1`, `sha256`, `sha384`, `sha512`, `ed25519`, `ecdsa-p256`, `ecdsa-p256-raw`, `rsa-sha1`, `rsa-sha256`, \
-         `rsa-sha512`, `rsa-pss-sha256`, `rsa-pss-sha512`, `jwt`, `jws`, `token`, `basic`; did you mean `hmac-sha256`?"
+         `hmac-sha512`, `md5`, `sha1`, `sha256`, `sha384`, `sha512`, `ed25519`, `ecdsa-p256`, `ecdsa-p256-raw`, \
+         `ecdsa-p256-sha1`, `rsa-sha1`, `rsa-sha256`, `rsa-sha512`, `rsa-pss-sha256`, `rsa-pss-sha512`, `jwt`, `jws`, `token`, `basic`; did you mean `hmac-sha256`?"
     );
     assert!(changed("{timestamp}", "{tmestamp}").starts_with("line 7, column 11: unknown part `tmestamp`"));
     assert!(changed("{timestamp}", "{tmestamp}").ends_with("did you mean `timestamp`?"));
