@@ -8,6 +8,7 @@ mod allocation;
 #[cfg(feature = "axum")]
 mod axum;
 mod catalog;
+mod content;
 mod dependencies;
 mod explain;
 mod gzip;
