@@ -144,7 +144,7 @@ impl Scheme {
         Err(refusal)
     }
 
-    /// Every item must prove itself, under one key.
+    /// Every item must prove itself, each under any of the keys; the verdict names the key of the first.
     fn judge_items<'m, 'k>(
         &self,
         proof: &Proof,
