@@ -254,6 +254,7 @@ FILTERS = {
     "base64": base64.b64encode,
     "base64url": lambda value: base64.urlsafe_b64encode(value).rstrip(b"="),
     "json-string": lambda value: json.dumps(value.decode(), ensure_ascii=False).encode(),
+    "php-json": lambda value: json.dumps(json.loads(value), separators=(",", ":")).replace("/", "\\/").encode(),
     "unescape-hubspot": lambda value: re.sub(
         rb"%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", lambda found: bytes.fromhex(found[1].decode()), value, flags=re.I
     ),

@@ -19,7 +19,7 @@ mod body;
 mod frame;
 mod search;
 mod secrets;
-mod spelling;
+pub(crate) mod spelling;
 mod suspicion;
 mod writing;
 

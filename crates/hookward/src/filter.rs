@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use sha2::{Digest, Sha256};
 
 use crate::encoding::Encoding;
+use crate::explain::spelling::{Escapes, Json, Layout, Numbers, Order, Spelling};
 
 /// What is done to a value before it is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +19,13 @@ pub(crate) enum Filter {
     Base64,
     Base64url,
     JsonString,
+    PhpJson,
     UnescapeHubspot,
     Free,
 }
 
 /// Each filter with its name and what it makes of a value; the reference has these lines.
-pub(crate) const FILTERS: [(&str, Filter, &str); 11] = [
+pub(crate) const FILTERS: [(&str, Filter, &str); 12] = [
     ("sha256hex", Filter::Sha256Hex, "its SHA-256 in lower-case hex"),
     ("sha256raw", Filter::Sha256Raw, "the 32 bytes of its SHA-256"),
     ("sha256base64", Filter::Sha256Base64, "its SHA-256 in base64"),
@@ -37,6 +39,7 @@ pub(crate) const FILTERS: [(&str, Filter, &str); 11] = [
     ("base64", Filter::Base64, "it in base64"),
     ("base64url", Filter::Base64url, "it in base64url without padding"),
     ("json-string", Filter::JsonString, "it as a string in JSON, with its quotes; it must be UTF-8"),
+    ("php-json", Filter::PhpJson, "a JSON value as PHP's `json_encode` writes it, its numbers as they are"),
     ("unescape-hubspot", Filter::UnescapeHubspot, "it with the escapes decoded that HubSpot decodes in a URL"),
     ("free", Filter::Free, "itself; it alone, of all the values of a template, may hold the text that follows it"),
 ];
@@ -54,7 +57,7 @@ impl Filter {
     /// Whether nobody can find two values of which it makes the same.
     pub(crate) fn keeps_all(&self) -> bool {
         match self {
-            Self::Crc32 | Self::Lower | Self::Upper | Self::UnescapeHubspot => false,
+            Self::Crc32 | Self::Lower | Self::Upper | Self::PhpJson | Self::UnescapeHubspot => false,
             Self::Sha256Hex | Self::Sha256Raw | Self::Sha256Base64 => true,
             Self::Base64 | Self::Base64url | Self::JsonString | Self::Free => true,
         }
@@ -77,11 +80,20 @@ impl Filter {
             Self::Base64 => Encoding::Base64.encode(&value).into_bytes().into(),
             Self::Base64url => Encoding::Base64urlUnpadded.encode(&value).into_bytes().into(),
             Self::JsonString => serde_json::to_vec(std::str::from_utf8(&value).ok()?).ok()?.into(),
+            Self::PhpJson => Json::read(&value)?.spelled(PHP).into(),
             Self::UnescapeHubspot => unescape_hubspot(&value).into(),
             Self::Free => value,
         })
     }
 }
+
+/// No blanks, and escapes for the slash and everything beyond ASCII.
+const PHP: Spelling = Spelling {
+    layout: Layout::Compact,
+    order: Order::AsItIs,
+    escapes: Escapes::AsciiAndSlash,
+    numbers: Numbers::AsTheyAre,
+};
 
 /// CRC-32 of IEEE 802.3, bit by bit: whoever needs it signs no large bodies.
 fn crc32(bytes: &[u8]) -> u32 {

@@ -147,6 +147,10 @@ impl Work<'_> {
         }
         self.add_event_type()?;
         self.add_values()?;
+        // A signature is put into a body that is written anew: what is signed is how it stands there.
+        if let Place::Json(pointer) = &proof.signature.at[0] {
+            self.put_json(pointer, "".into())?;
+        }
         let tags = self.tags(keys, &timestamp)?;
         if tags.is_empty() {
             return Err(SignError::OnlyPublicKeys);

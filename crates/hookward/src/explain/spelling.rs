@@ -7,7 +7,7 @@ use std::borrow::Cow;
 const MAX_DEPTH: usize = 96;
 
 /// A JSON text, in pieces of the text itself.
-pub(super) enum Json<'a> {
+pub(crate) enum Json<'a> {
     /// `true`, `false`, `null`.
     Word(&'a str),
     Number(&'a str),
@@ -19,16 +19,16 @@ pub(super) enum Json<'a> {
 
 /// How a program writes JSON.
 #[derive(Clone, Copy)]
-pub(super) struct Spelling {
-    pub(super) layout: Layout,
-    pub(super) order: Order,
-    pub(super) escapes: Escapes,
-    pub(super) numbers: Numbers,
+pub(crate) struct Spelling {
+    pub(crate) layout: Layout,
+    pub(crate) order: Order,
+    pub(crate) escapes: Escapes,
+    pub(crate) numbers: Numbers,
 }
 
 /// The blanks between the tokens.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
+pub(crate) enum Layout {
     Compact,
     /// One blank after each comma and colon.
     Spaced,
@@ -40,14 +40,14 @@ pub(super) enum Layout {
 
 /// The order of an object's members.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(crate) enum Order {
     AsItIs,
     Sorted,
 }
 
 /// Which characters of a string are written as escapes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Escapes {
+pub(crate) enum Escapes {
     AsTheyAre,
     /// Only those that must be, as JavaScript does.
     Fewest,
@@ -63,7 +63,7 @@ pub(super) enum Escapes {
 
 /// How numbers are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Numbers {
+pub(crate) enum Numbers {
     AsTheyAre,
     JavaScript,
     Python,
@@ -71,7 +71,7 @@ pub(super) enum Numbers {
 
 impl<'a> Json<'a> {
     /// Reads a whole text. Lenient about what is inside strings, because the text is only written again, never believed.
-    pub(super) fn read(text: &'a [u8]) -> Option<Self> {
+    pub(crate) fn read(text: &'a [u8]) -> Option<Self> {
         let mut reader = Reader { text: std::str::from_utf8(text).ok()?, at: 0 };
         let json = reader.value(0)?;
         reader.blanks();
@@ -79,7 +79,7 @@ impl<'a> Json<'a> {
     }
 
     /// The text in another spelling.
-    pub(super) fn spelled(&self, spelling: Spelling) -> Vec<u8> {
+    pub(crate) fn spelled(&self, spelling: Spelling) -> Vec<u8> {
         let mut writer = Writer { spelling, out: String::new() };
         writer.value(self, 0);
         writer.out.into_bytes()
