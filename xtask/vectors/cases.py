@@ -354,6 +354,14 @@ def part_cases(maker, good):
         yield from plivo_cases(maker, good)
     if any(name.startswith("headers:") for name in maker.parts):
         yield from list_cases(maker, good)
+    for place in [one for one in maker.places() if one.startswith("entry:") and one in maker.parts]:
+        header, _, entry = split_place(place)[1].partition("/")
+        for what, change, refused in (("another", lambda text: text.replace(f'{entry}="', f'{entry}="x'), "signature-mismatch"),
+                                      ("repeated", lambda text: f'{text}, {entry}="one"', "part-repeated"),
+                                      ("no", lambda text: text.replace(f"{entry}=", "other="), "part-missing")):
+            other = good.copy()
+            other.headers = [(name, change(text) if name == header else text) for name, text in other.headers]
+            yield vector(maker, f"{what} {place}", other, refused=refused)
     for place in maker.places():
         if place.startswith("header:") and place in maker.parts:
             other = good.without(place)

@@ -160,6 +160,12 @@ class Request:
         kind, name = split_place(place)
         if kind == "header":
             self.headers.append((name.replace("{n}", "1"), value))
+        elif kind == "entry":
+            header, _, entry = name.partition("/")
+            before = [text + "; " for known, text in self.headers if known == header]
+            text = f"{entry}={value}" if value.isdigit() else f'{entry}="{value}"'
+            self.headers = [(known, other) for known, other in self.headers if known != header]
+            self.headers.append((header, "".join(before) + text))
         elif kind == "base64-json":
             header, _, member = name.partition("/")
             self.headers.append((header, base64.b64encode(json.dumps({"kid": "one", member: value}).encode()).decode()))
@@ -190,6 +196,9 @@ class Request:
         kind, name = split_place(place)
         if kind == "header":
             return next(value for known, value in self.headers if known.lower() == name.lower())
+        if kind == "entry":
+            header, _, entry = name.partition("/")
+            return re.search(rf'(?:^|[;,] *){entry}="?([^";,]*)', self.read(f"header:{header}"))[1]
         if kind == "query":
             return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.url).query))[name]
         if kind == "form":
@@ -260,7 +269,7 @@ FILTERS = {
     ),
     "free": lambda value: value,
 }
-PLACES = ("header:", "query:", "form:", "json:", "json-raw:")
+PLACES = ("entry:", "header:", "query:", "form:", "json:", "json-raw:")
 
 
 def sorted_form(body):

@@ -47,7 +47,7 @@ impl RawProof {
     fn check_places(&self) -> Result<(), String> {
         let sends = |place: &Place| {
             matches!(place, Place::Header(_) | Place::Numbered(_) | Place::Authorization(_) | Place::Query(_))
-                || (matches!(place, Place::Base64Json(..)) && !self.algorithm.is_credential())
+                || (matches!(place, Place::Entry(..) | Place::Base64Json(..)) && !self.algorithm.is_credential())
         };
         let in_body = |place: &Place| match place {
             Place::Json(tokens) => !tokens.iter().any(|token| token == "*") && !self.content.covers_body(),
@@ -103,6 +103,7 @@ impl RawProof {
             Place::Claim(_) if self.algorithm == Algorithm::Jwt && !is_named => Ok(()),
             Place::Claim(_) => Err("a timestamp in a claim needs a `jwt`, whose content names no `{timestamp}`".into()),
             Place::Header(_) if is_named || (self.content.has_list() && !self.is_token()) => Ok(()),
+            Place::Entry(..) if is_named => Ok(()),
             Place::Signature(_) if !is_named => {
                 Err("`timestamp` and the content's `{timestamp}` need each other".into())
             }

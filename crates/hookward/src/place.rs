@@ -21,7 +21,7 @@ const MAX_NUMBERED: usize = MAX_SIGNATURES + 1;
 const NUMBER: &str = "{n}";
 
 /// A place in a request, written `header:NAME`, `authorization:SCHEME`, `query:NAME`, `form:NAME`, `json:/POINTER`, `signature:NAME`,
-/// `claim:NAME`, `base64-json:NAME/MEMBER` or `body`.
+/// `claim:NAME`, `entry:NAME/ENTRY`, `base64-json:NAME/MEMBER` or `body`.
 ///
 /// `header:NAME-{n}` is a family of headers, numbered from 1. `signature:NAME` is the entry `NAME=` of the list that the signature stands
 /// in, `signature:#N` its `N`th entry. `claim:NAME` is a claim of the token that proves the request.
@@ -44,6 +44,8 @@ pub(crate) enum Place {
     Signature(String),
     /// A claim of the token that proves the request.
     Claim(String),
+    /// The entry of a header that has several, between commas or semicolons, as `name=value` or `name="value"`.
+    Entry(String, String),
     /// A member of a JSON object that stands in a header in base64.
     Base64Json(String, String),
     /// The whole body.
@@ -59,7 +61,7 @@ pub(crate) enum Fault {
 }
 
 const KINDS: &str = "unknown place `";
-const EXPECTED: &str = "`, expected one of `header`, `authorization`, `query`, `form`, `json`, `signature`, `claim`, `base64-json`, `body`";
+const EXPECTED: &str = "`, expected one of `header`, `authorization`, `query`, `form`, `json`, `signature`, `claim`, `entry`, `base64-json`, `body`";
 
 impl TryFrom<String> for Place {
     type Error = String;
@@ -86,11 +88,12 @@ impl TryFrom<String> for Place {
             "form" => Ok(Self::Form(owned)),
             "signature" => Ok(Self::Signature(owned)),
             "claim" => Ok(Self::Claim(owned)),
-            "base64-json" => match name.split_once('/') {
-                Some((header, member)) if !header.is_empty() && !member.is_empty() => {
-                    Ok(Self::Base64Json(header.to_owned(), member.to_owned()))
+            "base64-json" | "entry" => match name.split_once('/') {
+                Some((header, inside)) if !header.is_empty() && !inside.is_empty() => {
+                    let place = if kind == "entry" { Self::Entry } else { Self::Base64Json };
+                    Ok(place(header.to_owned(), inside.to_owned()))
                 }
-                _ => Err(format!("`{text}` must name a header and a member, with `/` between them")),
+                _ => Err(format!("`{text}` must name a header and what is in it, with `/` between them")),
             },
             "json" => pointer(name).map(Self::Json),
             _ => Err(format!("{KINDS}{kind}{EXPECTED}")),
@@ -119,6 +122,7 @@ impl std::fmt::Display for Place {
             }
             Self::Form(name) => write!(f, "form:{name}"),
             Self::Claim(name) => write!(f, "claim:{name}"),
+            Self::Entry(header, name) => write!(f, "entry:{header}/{name}"),
             Self::Base64Json(header, member) => write!(f, "base64-json:{header}/{member}"),
             Self::Body => f.write_str("body"),
             Self::Authorization(name) => write!(f, "authorization:{name}"),
@@ -136,7 +140,7 @@ impl Place {
     /// The name of the header that this place is in.
     pub(crate) fn header(&self) -> Option<&str> {
         match self {
-            Self::Header(name) | Self::Base64Json(name, _) => Some(name),
+            Self::Header(name) | Self::Entry(name, _) | Self::Base64Json(name, _) => Some(name),
             Self::Numbered(names) => names.first().map(String::as_str),
             Self::Authorization(_) => Some("Authorization"),
             Self::Query(_) | Self::Form(_) | Self::Json(_) | Self::Signature(_) | Self::Claim(_) | Self::Body => None,
@@ -168,6 +172,10 @@ impl Place {
                 let found = json::unique(bounded(message.body), pointer)?;
                 Ok(found.and_then(json::text).map(bytes))
             }
+            Self::Entry(header, name) => match header_bytes(message, header)? {
+                Some(value) => Ok(entry(value, name.as_bytes())?.map(Cow::Borrowed)),
+                None => Ok(None),
+            },
             Self::Base64Json(header, member) => {
                 let Some(text) = header_bytes(message, header)? else { return Ok(None) };
                 let object = Encoding::Base64.decode_long_tag(text).ok_or(Fault::Malformed)?;
@@ -193,7 +201,7 @@ impl Place {
                 Ok(found.filter(|text| is_plain(text)).map(Cow::Owned))
             }
             Self::Numbered(_) | Self::Authorization(_) | Self::Signature(_) | Self::Claim(_) => Ok(None),
-            Self::Base64Json(..) | Self::Body => Ok(None),
+            Self::Entry(..) | Self::Base64Json(..) | Self::Body => Ok(None),
         }
     }
 }
@@ -204,6 +212,32 @@ pub(crate) fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     }
+}
+
+/// The one entry `name=` of a header's value, between commas or semicolons that stand in no quotes, without its own quotes.
+fn entry<'v>(value: &'v [u8], name: &[u8]) -> Result<Option<&'v [u8]>, Fault> {
+    let mut quoted = false;
+    let entries = value.split(|byte| {
+        quoted ^= *byte == b'"';
+        !quoted && matches!(byte, b',' | b';')
+    });
+    let mut found = None;
+    for entry in entries {
+        let Some(text) = entry.trim_ascii().strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) else {
+            continue;
+        };
+        let bare = match text.strip_prefix(b"\"") {
+            Some(rest) => rest.strip_suffix(b"\"").ok_or(Fault::Malformed)?,
+            None => text,
+        };
+        if bare.iter().any(|byte| matches!(byte, b'"' | b'\\')) {
+            return Err(Fault::Malformed);
+        }
+        if found.replace(bare).is_some() {
+            return Err(Fault::Repeated);
+        }
+    }
+    Ok(found)
 }
 
 /// Whether a text can be shown and kept as an id or a type.

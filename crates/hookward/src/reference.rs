@@ -39,7 +39,7 @@ written! {
 }
 
 /// The parts of a template, with what each stands for.
-pub(crate) const PARTS: [(&str, &str); 26] = [
+pub(crate) const PARTS: [(&str, &str); 27] = [
     ("{body}", "the body, byte for byte"),
     ("{timestamp}", "the signed time as it was sent, from `timestamp.at`"),
     ("{id}", "the delivery's id, from the first place of `id`"),
@@ -59,6 +59,7 @@ pub(crate) const PARTS: [(&str, &str); 26] = [
     ("{form:json}", "a form's fields as one JSON object of texts"),
     ("{form:NAME}", "a form's field, decoded"),
     ("{header:NAME}", "a header's value"),
+    ("{entry:NAME/ENTRY}", "the entry `ENTRY=` of a header that has several"),
     ("{headers:NAME}", "the headers that the header NAME lists, each as `name:value`, joined by `;`"),
     ("{json:/POINTER}", "a JSON value: a string without quotes and escapes, a number or boolean as it is written"),
     ("{json-raw:/POINTER}", "any JSON value as it is written in the body"),

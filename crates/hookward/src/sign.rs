@@ -259,7 +259,7 @@ impl Work<'_> {
             .templates()
             .flat_map(Template::values)
             .filter_map(|(_, source)| match source {
-                Source::Place(place @ Place::Header(_)) => Some(place),
+                Source::Place(place @ (Place::Header(_) | Place::Entry(..))) => Some(place),
                 _ => None,
             })
             .collect();
@@ -297,6 +297,7 @@ impl Work<'_> {
                 false => return Err(SignError::BodyCannotCarry),
             },
             Place::Body => self.body = text.as_bytes().to_vec(),
+            Place::Entry(header, name) => add_entry(&mut self.signed.headers, header, name, text),
             Place::Base64Json(header, member) => {
                 let object = serde_json::json!({ member: text }).to_string();
                 set(&mut self.signed.headers, header, Encoding::Base64.encode(object.as_bytes()));
@@ -371,6 +372,16 @@ fn is_printable(text: &str) -> bool {
 fn set(headers: &mut Vec<(String, String)>, name: &str, value: String) {
     if !headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
         headers.push((name.to_owned(), value));
+    }
+}
+
+/// Adds an entry to a header of several; a number needs no quotes.
+fn add_entry(headers: &mut Vec<(String, String)>, header: &str, name: &str, text: &str) {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let entry = if is_number { format!("{name}={text}") } else { format!("{name}=\"{text}\"") };
+    match headers.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(header)) {
+        Some((_, value)) => *value = format!("{value};{entry}"),
+        None => headers.push((header.to_owned(), entry)),
     }
 }
 

@@ -62,7 +62,7 @@ impl SignatureSpec {
             Place::Json(pointer) if pointer.iter().any(|token| token == "*") => {
                 Ok(json::look_up(message.body, pointer).map(|text| Found::Text(place::bytes(text))))
             }
-            Place::Json(_) | Place::Form(_) | Place::Base64Json(..) | Place::Body => {
+            Place::Json(_) | Place::Form(_) | Place::Entry(..) | Place::Base64Json(..) | Place::Body => {
                 Ok(place.sent(message)?.map(Found::Text))
             }
             Place::Numbered(_) | Place::Signature(_) | Place::Claim(_) => Ok(None),

@@ -126,7 +126,7 @@ const SOURCES: [(&str, Source); 14] = [
 ];
 
 /// The kinds of parts that have a name of their own after the colon.
-const KINDS: [&str; 8] = ["const", "header", "headers", "query", "form", "json", "json-raw", "signature"];
+const KINDS: [&str; 9] = ["const", "entry", "header", "headers", "query", "form", "json", "json-raw", "signature"];
 
 impl TryFrom<String> for Template {
     type Error = String;
@@ -233,7 +233,7 @@ fn source(name: &str) -> Result<Option<Source>, String> {
             false => Err(format!("the name of the header `{}` must be visible ascii", list.escape_debug())),
         },
         Some(("json-raw", pointer)) => place::pointer(pointer).map(|tokens| Some(Source::JsonRaw(tokens))),
-        Some(("header" | "query" | "form" | "json" | "signature", _)) => {
+        Some(("header" | "query" | "form" | "json" | "signature" | "entry", _)) => {
             Place::try_from(name.to_owned()).map(|place| Some(Source::Place(place)))
         }
         _ => Ok(None),

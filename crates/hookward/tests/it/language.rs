@@ -459,7 +459,7 @@ fn the_page_of_reference_is_of_this_language() {
         ));
         count += 1;
     }
-    assert_eq!(count, 21, "the page lists other parts");
+    assert_eq!(count, 22, "the page lists other parts");
 }
 
 #[test]
