@@ -44,6 +44,13 @@ class Maker:
         for name in re.findall(r"\{const:([^}]+)\}", self.prefix):
             self.parameters[name] = f"the-{name.replace('_', '-')}"
             self.prefix = self.prefix.replace(f"{{const:{name}}}", self.parameters[name])
+        # What a signed value must be is mostly a parameter.
+        self.must = {}
+        for place, text in proof.get("must", {}).items():
+            for name in re.findall(r"\{const:([^}]+)\}", text):
+                self.parameters[name] = f"the-{name.replace('_', '-')}"
+                text = text.replace(f"{{const:{name}}}", self.parameters[name])
+            self.must[place] = text
 
     def secret(self, which="current"):
         """A secret as the operator enters it: of a pair the public half."""
@@ -73,6 +80,7 @@ class Maker:
                 found[place] = value
         for place, value in self.proof.get("when", {}).items():
             found[place] = "anything" if value == "*" else value
+        found |= self.must
         for name in self.parts:
             rest = name
             while rest and not rest.startswith(PLACES):
@@ -95,7 +103,7 @@ class Maker:
         given = {
             "keys": ["current"], "time_ms": NOW_MS, "id": ID, "body": self.body(), "place": self.at[0],
             "encoding": self.encodings[0] if self.encodings else None, "url": URL, "write": None, "time": None, "omit": (),
-            "credential": None,
+            "credential": None, "instead": {},
         } | change
         request = Request("POST", given["url"], given["body"])
         time = ""
@@ -159,7 +167,7 @@ class Maker:
             in_body = place.startswith(("json:", "form:"))
             if in_body and bare or place in given["omit"] or (self.time and place == self.time["at"]):
                 continue
-            value = given["id"] if place == id_place else value
+            value = given["id"] if place == id_place else given["instead"].get(place, value)
             if value is not None:
                 request.put(place, value)
         if self.time and not self.time["at"].startswith("signature:") and self.time["at"] not in given["omit"]:
@@ -332,6 +340,9 @@ def time_cases(maker, good):
 
 def part_cases(maker, good):
     """What else is signed."""
+    for place in maker.must:
+        other = maker.request(instead={place: "another one's"})
+        yield vector(maker, f"rightly signed with another {place}", other, refused="part-mismatch")
     if maker.signs_id:
         place = maker.proof["id"][0]
         other = good.without(place)

@@ -28,6 +28,17 @@ REST = """
 | provider | class | what it would take |
 | --- | --- | --- |
 """
+KEYS = """
+## Keys that are fetched
+
+For a source of one of these schemes that has no secret of its own the gateway fetches the provider's public keys: over TLS, from these
+places alone, and within bounds. A certificate is held against its issuers, its time and the names that the scheme gives. A parameter in a
+URL, such as `{const:domain}`, has to be said first; who sets a secret (a certificate, a key in PEM, a JSON Web Key) pins that one, and
+nothing is fetched.
+
+| scheme | what | where |
+| --- | --- | --- |
+"""
 OTHERS = """
 ## Further schemes
 
@@ -94,6 +105,11 @@ def page(directory, register):
         used.add(scheme)
         made, vectors = schemes[scheme]
         rows.append(f"| {made['title']} | {kind} | `{scheme}` | {binds(made)} | {sources(vectors)} |")
+    keys = [
+        f"| `{name}` | {'a certificate' if made['keys']['format'] == 'certificate' else 'a set of keys'} | "
+        f"{'<br>'.join(f'`{url}`' for url in made['keys']['url'])} |"
+        for name, (made, _) in schemes.items() if "keys" in made
+    ]
     others = [
         f"| `{name}` | {made['title']} | {binds(made)} | {sources(vectors)} |"
         for name, (made, vectors) in schemes.items() if name not in used
@@ -105,5 +121,5 @@ def page(directory, register):
         f"{len(schemes)} schemes.\n\nClass *data* is said by templates alone, *builtin* with a function that has a name, and *code* needs "
         "keys that are fetched, or a\ncontent that has to be made anew."
     )
-    text = HEAD.format(counts=counts) + "\n".join(rows) + "\n" + OTHERS + "\n".join(others) + "\n"
+    text = HEAD.format(counts=counts) + "\n".join(rows) + "\n" + KEYS + "\n".join(keys) + "\n" + OTHERS + "\n".join(others) + "\n"
     return text + (REST + "\n".join(rest) + "\n" if rest else "")

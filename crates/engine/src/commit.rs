@@ -212,6 +212,8 @@ async fn route(inner: &Inner, registry: &Registry, source: &Source, fact: &Fact,
 /// The secret that proved it.
 fn proven_by(proven: &Proven<'_>, source: &Source) -> Option<(SecretOwner, u32)> {
     match proven {
+        // A published key is nobody's secret.
+        Proven::Verified(verified) if verified.key_version() == hookward::PUBLISHED => None,
         Proven::Verified(verified) => Some((SecretOwner::Source(source.id), verified.key_version())),
         Proven::Open(_) | Proven::Published { .. } | Proven::Own(_) => None,
     }
@@ -236,7 +238,7 @@ fn verdict(proven: &Proven<'_>) -> serde_json::Value {
             json!({
                 "proof": "verified",
                 "scheme": verified.scheme(),
-                "key_version": verified.key_version(),
+                "key_version": Some(verified.key_version()).filter(|version| *version != hookward::PUBLISHED),
                 "signed_at_ms": verified.timestamp().map(|at| at.as_millis()),
                 "binds": { "body": binds.body, "time": binds.time, "url": binds.url, "id": binds.id },
             })

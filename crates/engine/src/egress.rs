@@ -22,10 +22,10 @@ use crate::model::{DestinationSpec, Outcome, Timings};
 
 pub(crate) use client_certificate::is_alert;
 pub use client_certificate::{CertificateProblem, ClientCertificate, PEM_MAX, check_certificate};
-pub(crate) use connector::Guard;
 #[cfg(feature = "kms-aws")]
 pub(crate) use connector::tls_config;
 pub use connector::{Connector, HttpClient, check_url};
+pub(crate) use connector::{Guard, certificate_verifier};
 pub use judge::{Blocked, judge};
 pub(crate) use line::Line;
 pub use own::OwnListeners;

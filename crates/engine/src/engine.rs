@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
@@ -24,22 +23,18 @@ use crate::idempotency::UnderWay;
 use crate::ids::{NodeId, OrganizationId, SourceId};
 use crate::kms::Kms;
 use crate::kms::cache::{Bounded, CachePolicy};
-use crate::model::{
-    AuditEntry, Declaration, DedupPolicy, Destination, OWN, Organization, Outcome, PUBLISH, Principal, Proof,
-    Retention, SecretOwner, Source, SourceSpec,
-};
+use crate::model::{Destination, OWN, Organization, Outcome, PUBLISH, Proof, SecretOwner, Source};
 use crate::nudges::Nudges;
 use crate::opening::Opening;
+use crate::organizations::make_door;
+use crate::published::Fetcher;
 use crate::refusals::Refusals;
 use crate::registry::{InnerDoors, Registry, Schemes};
 use crate::routing::Evaluator;
 use crate::running::Running;
 use crate::secrets::{self, Reveals};
-use crate::store::{Change, Records, Store};
+use crate::store::{Records, Store};
 use crate::vitals::Vitals;
-
-/// How long a publisher's idempotency keys are remembered.
-const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What an engine is made of.
 #[derive(Debug)]
@@ -90,6 +85,7 @@ pub(crate) struct Inner {
     fingerprints: Fingerprints,
     refusals: Refusals,
     handshake_tokens: ArcSwap<Tokens>,
+    fetcher: Fetcher,
     served: ArcSwap<Served>,
     accounts: Accounts,
     reveals: Reveals,
@@ -114,9 +110,11 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Unavailable`] when the store does not answer.
+    /// [`EngineError::Unavailable`] when the store does not answer; [`EngineError::Invalid`] when whom the policy for the way out trusts
+    /// are no certificates.
     pub async fn open(mut parts: Parts) -> Result<Self, EngineError> {
         let schemes = Schemes::new(std::mem::take(&mut parts.schemes));
+        let fetcher = Fetcher::new(&parts.egress).map_err(|error| EngineError::Invalid(error.to_string()))?;
         let now = parts.clock.now();
         let node = NodeId::new(now, &*parts.entropy);
         parts.store.recover(node, now).await?;
@@ -133,6 +131,7 @@ impl Engine {
                 fingerprints: Fingerprints::new(&*parts.entropy),
                 refusals: Refusals::default(),
                 handshake_tokens: ArcSwap::default(),
+                fetcher,
                 served: ArcSwap::default(),
                 accounts: Accounts::default(),
                 reveals: secrets::reveals(),
@@ -307,6 +306,11 @@ impl Inner {
         &self.reveals
     }
 
+    /// The way out to where keys are published.
+    pub(crate) fn fetcher(&self) -> &Fetcher {
+        &self.fetcher
+    }
+
     pub(crate) fn handshake_tokens(&self) -> Arc<Tokens> {
         self.handshake_tokens.load_full()
     }
@@ -459,42 +463,11 @@ async fn build(
         let mut inner_door = async |name, proof| match resources.sources.iter().position(|source| is_door(source, name))
         {
             Some(at) => Ok(resources.sources.swap_remove(at)),
-            None => make_source(parts, organization.id, name, proof).await,
+            None => make_door(parts, organization.id, name, proof).await,
         };
         let publish = inner_door(PUBLISH, Proof::ApiKey).await?;
         let own = inner_door(OWN, Proof::Engine).await?;
         doors.insert(organization.id, InnerDoors { publish, own });
     }
     Ok(Registry::build(resources, doors, schemes, parts, before))
-}
-
-async fn make_source(
-    parts: &Parts,
-    organization: OrganizationId,
-    name: &str,
-    proof: Proof,
-) -> Result<Source, EngineError> {
-    let now = parts.clock.now();
-    let source = Source {
-        id: SourceId::new(now, &*parts.entropy),
-        organization,
-        name: name.to_owned(),
-        spec: SourceSpec {
-            proof,
-            dedup: DedupPolicy { id_headers: vec![], body: false, window: IDEMPOTENCY_WINDOW },
-            grace: Duration::ZERO,
-            event_types: vec![],
-            filter: None,
-            rate: None,
-            retention: Retention::default(),
-            door: serde_json::Value::Null,
-        },
-        declaration: Declaration::default(),
-        created_at: now,
-        removed_at: None,
-    };
-    let (by, detail) = (Principal::system(organization), serde_json::json!({}));
-    let audit = AuditEntry::by(&by, "source.create", format!("source:{name}"), now, detail);
-    parts.store.change(vec![Change::PutSource(source.clone())], vec![audit]).await?;
-    Ok(source)
 }

@@ -90,6 +90,12 @@ impl Engine {
                 return Ok(Some(Receipt::Refused(refusal)));
             }
         };
+        if let Some(url) = answer.visits.take()
+            && let Err(problem) = self.inner().visit(live, &url).await
+        {
+            let problem = format!("the handshake's url: {problem}");
+            return Ok(Some(self.undecided(live, problem, request, exposed, now)));
+        }
         let unavailable = |error: EngineError| Unavailable(error.to_string());
         if let Some(secret) = answer.adopts.take()
             && !self.adopt(live, secret, &request.remote).await.map_err(unavailable)?

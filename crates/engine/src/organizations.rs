@@ -1,12 +1,19 @@
-//! Tenants: made by whoever operates the installation. Their erasure is `erasure`'s.
+//! Tenants: made by whoever operates the installation, and the doors that each has undeclared. Their erasure is `erasure`'s.
+
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Parts};
 use crate::error::EngineError;
-use crate::ids::OrganizationId;
-use crate::model::{AuditEntry, Organization, Principal};
+use crate::ids::{OrganizationId, SourceId};
+use crate::model::{
+    AuditEntry, Declaration, DedupPolicy, Organization, Principal, Proof, Retention, Source, SourceSpec,
+};
 use crate::store::Change;
+
+/// How long a publisher's idempotency keys are remembered.
+const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The longest prefix of an organization's keys, in bytes.
 pub const KEY_PREFIX_MAX: usize = 16;
@@ -81,4 +88,36 @@ impl Engine {
 /// Whether the keys of an organization may begin with this.
 pub fn is_key_prefix(text: &str) -> bool {
     (1..=KEY_PREFIX_MAX).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+}
+
+/// Makes a door of an organization that nobody declares: the API's, or that of the engine's own events.
+pub(crate) async fn make_door(
+    parts: &Parts,
+    organization: OrganizationId,
+    name: &str,
+    proof: Proof,
+) -> Result<Source, EngineError> {
+    let now = parts.clock.now();
+    let source = Source {
+        id: SourceId::new(now, &*parts.entropy),
+        organization,
+        name: name.to_owned(),
+        spec: SourceSpec {
+            proof,
+            dedup: DedupPolicy { id_headers: vec![], body: false, window: IDEMPOTENCY_WINDOW },
+            grace: Duration::ZERO,
+            event_types: vec![],
+            filter: None,
+            rate: None,
+            retention: Retention::default(),
+            door: serde_json::Value::Null,
+        },
+        declaration: Declaration::default(),
+        created_at: now,
+        removed_at: None,
+    };
+    let (by, detail) = (Principal::system(organization), json!({}));
+    let audit = AuditEntry::by(&by, "source.create", format!("source:{name}"), now, detail);
+    parts.store.change(vec![Change::PutSource(source.clone())], vec![audit]).await?;
+    Ok(source)
 }

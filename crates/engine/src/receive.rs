@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookward::{Handshake, Message, Refusal, UnixTime, Verified};
+use hookward::{Handshake, Message, Refusal, Scheme, UnixTime, Verified, WantedKey};
 
 use crate::clock::Timestamp;
 use crate::commit::{Fact, OpenDoor, Proven, commit};
@@ -15,6 +15,7 @@ use crate::exposure::Exposed;
 use crate::ids::{OrganizationId, SourceId};
 use crate::keyring::Live;
 use crate::model::{RefusedAt, Source};
+use crate::published::NoKey;
 use crate::redact::{self, Credentials};
 use crate::refusals::Why;
 use crate::registry::{LiveSource, Registry};
@@ -22,6 +23,9 @@ use crate::store::{Committed, OnDuplicate, StoreError};
 
 /// The stable reason of what is authentic and too much.
 const RATE_LIMITED: &str = "rate-limited";
+
+/// The stable reason of what may be authentic, and cannot be judged yet.
+pub const KEY_UNAVAILABLE: &str = "key-unavailable";
 
 /// Bytes as they arrived, unproven.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub enum Receipt {
     Refused(Refusal),
     /// A handshake: what the provider wants to hear. It is no event.
     Answered(Handshake),
+    /// Neither believed nor refused: the published key that would decide cannot be fetched now. The reason is for the operator only.
+    Undecided,
     /// Proven, but more than the source takes; nothing was kept.
     Limited {
         /// When there will be room for it.
@@ -112,12 +118,12 @@ impl Engine {
         }
         let proven = match self.prove(live, &message(&request), now).await? {
             Ok(proven) => proven,
-            Err(refusal) => {
-                let at = live.door();
-                let why = || Why::of(&refusal, live.scheme.as_deref()).at_source(source);
-                self.inner().refuse(at, refusal.id(), why, &request, &exposed, now);
+            Err(NoKey::Refused(refusal, problem)) => {
+                let why = || Why::of(&refusal, live.scheme.as_deref()).because(problem).at_source(source);
+                self.inner().refuse(live.door(), refusal.id(), why, &request, &exposed, now);
                 return Ok(Receipt::Refused(refusal));
             }
+            Err(NoKey::Unavailable(problem)) => return Ok(self.undecided(live, problem, &request, &exposed, now)),
         };
         if let Proven::Verified(verified) = &proven
             && let Some(receipt) = self.handshake(live, &request, Some(verified), &exposed, now).await?
@@ -170,17 +176,57 @@ impl Engine {
         live: &LiveSource,
         message: &Message<'m>,
         now: Timestamp,
-    ) -> Result<Result<Proven<'m>, Refusal>, Unavailable> {
+    ) -> Result<Result<Proven<'m>, NoKey>, Unavailable> {
+        let refused = |refusal| NoKey::Refused(refusal, None);
         let keys = self.live_keys(live, now);
+        if keys.keys.is_empty()
+            && keys.shut.is_empty()
+            && let Some(scheme) = live.scheme.as_ref()
+            && let Some(wanted) = scheme.wanted_key(message)
+        {
+            return Ok(self.prove_by_published(live, scheme, wanted, message, now).await);
+        }
         let proof = prove(live, message, &keys, now);
         if proof.is_ok() || keys.shut.is_empty() {
-            return Ok(proof);
+            return Ok(proof.map_err(refused));
         }
         let keys = self.inner().opened(&live.keyring, now).await;
         match (prove(live, message, &keys, now), keys.problem()) {
             (Err(_), Some(problem)) => Err(Unavailable(problem)),
-            (proof, _) => Ok(proof),
+            (proof, _) => Ok(proof.map_err(refused)),
         }
+    }
+
+    /// Proves a request with a key that its provider publishes, for a source that has no secret of its own.
+    async fn prove_by_published<'m>(
+        &self,
+        live: &LiveSource,
+        scheme: &Arc<Scheme>,
+        wanted: Result<WantedKey, Refusal>,
+        message: &Message<'m>,
+        now: Timestamp,
+    ) -> Result<Proven<'m>, NoKey> {
+        let refused = |refusal| NoKey::Refused(refusal, None);
+        let wanted = wanted.map_err(refused)?;
+        let set = self.inner().published_keys(live, scheme, &wanted).await?;
+        let keys = set.named(wanted.id.as_deref());
+        let verified = scheme.verify(message, keys, UnixTime::from_millis(now.as_millis()));
+        verified.map(Proven::Verified).map_err(refused)
+    }
+
+    /// Takes note of a request that cannot be judged now.
+    pub(crate) fn undecided(
+        &self,
+        live: &LiveSource,
+        problem: String,
+        request: &InboundRequest,
+        exposed: &Exposed,
+        now: Timestamp,
+    ) -> Receipt {
+        let why =
+            || Why::plain(KEY_UNAVAILABLE, &format!("what decides cannot be fetched from the provider: {problem}"));
+        self.inner().refuse(live.door(), KEY_UNAVAILABLE, why, request, exposed, now);
+        Receipt::Undecided
     }
 
     fn live_keys(&self, live: &LiveSource, now: Timestamp) -> Arc<Live> {

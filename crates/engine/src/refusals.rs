@@ -81,6 +81,14 @@ impl Why {
         Self { reason: refusal.id(), explanation: refusal.to_string(), detail, source: None }
     }
 
+    /// What happened, in words.
+    pub(crate) fn because(mut self, problem: Option<String>) -> Self {
+        if let Some(problem) = problem {
+            self.explanation = format!("{}: {problem}", self.explanation);
+        }
+        self
+    }
+
     /// That more may be found out with the secrets of this source.
     pub(crate) fn at_source(self, source: SourceId) -> Self {
         Self { source: Some(source), ..self }

@@ -18,6 +18,7 @@ use crate::model::{
     is_setting,
 };
 use crate::pace::Pace;
+use crate::published::PublishedKeys;
 use crate::rate::Bucket;
 use crate::redact::Credentials;
 use crate::routing::LiveRules;
@@ -107,6 +108,8 @@ pub(crate) struct LiveSource {
     bucket: Arc<Mutex<Bucket>>,
     /// Which handshakes were listed in the audit log; outlives this snapshot.
     pub(crate) handshakes: Arc<Mutex<Listing>>,
+    /// The keys that its provider publishes; outlives this snapshot.
+    pub(crate) published: Arc<PublishedKeys>,
     /// Headers in which requests carry the secret itself.
     pub(crate) credential_headers: Vec<String>,
     /// Query parameters in which requests carry the secret itself.
@@ -261,12 +264,22 @@ impl Registry {
             let kept = before.and_then(|before| before.source(source.id));
             let bucket = kept.map_or_else(Arc::default, |kept| Arc::clone(&kept.bucket));
             let handshakes = kept.map_or_else(Arc::default, |kept| Arc::clone(&kept.handshakes));
+            let published = kept.map_or_else(Arc::default, |kept| Arc::clone(&kept.published));
             let rules = match kept {
                 Some(kept) if kept.source.spec.filter == source.spec.filter => Arc::clone(&kept.rules),
                 _ => Arc::new(LiveRules::of_source(source.spec.filter.as_deref())),
             };
-            let live =
-                LiveSource { source, scheme, keyring, rules, bucket, handshakes, credential_headers, credential_query };
+            let live = LiveSource {
+                source,
+                scheme,
+                keyring,
+                rules,
+                bucket,
+                handshakes,
+                published,
+                credential_headers,
+                credential_query,
+            };
             sources.insert(live.source.id, live);
         }
         let mut destinations = HashMap::new();

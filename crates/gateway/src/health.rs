@@ -67,15 +67,19 @@ fn shut(engine: &Engine) -> Option<String> {
 
 /// Ready, and what is odd all the same.
 fn ready_and_notices(engine: &Engine) -> serde_json::Value {
-    match engine.clock_step() {
-        None => serde_json::json!({ "status": "ready" }),
-        Some(step) => {
-            let direction = if step.by_ms < 0 { "back" } else { "forward" };
-            let by_s = step.by_ms.unsigned_abs() / 1000;
-            let noticed_at = time(step.noticed_at);
-            let notice = format!("the wall clock was set {direction} by {by_s} s, noticed at {noticed_at}");
-            serde_json::json!({ "status": "ready", "notices": [notice] })
-        }
+    let stepped = engine.clock_step().map(|step| {
+        let direction = if step.by_ms < 0 { "back" } else { "forward" };
+        let by_s = step.by_ms.unsigned_abs() / 1000;
+        format!("the wall clock was set {direction} by {by_s} s, noticed at {}", time(step.noticed_at))
+    });
+    // Whoever needs such a key is answered 503, everybody else goes on.
+    let failing = engine.failing_keys().into_iter().take(NAMES).map(|failing| {
+        format!("source `{}` cannot fetch its provider's key at {}: {}", failing.source, failing.url, failing.problem)
+    });
+    let notices: Vec<String> = stepped.into_iter().chain(failing).collect();
+    match notices.is_empty() {
+        true => serde_json::json!({ "status": "ready" }),
+        false => serde_json::json!({ "status": "ready", "notices": notices }),
     }
 }
 

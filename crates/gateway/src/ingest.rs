@@ -9,7 +9,7 @@ mod entrance;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookward_engine::{Engine, InboundRequest, Receipt, TurnedAway, Unavailable};
+use hookward_engine::{Engine, InboundRequest, KEY_UNAVAILABLE, Receipt, TurnedAway, Unavailable};
 use http::{HeaderValue, Request, StatusCode, header, request};
 use hyper::body::Incoming;
 use ipnet::IpNet;
@@ -199,6 +199,11 @@ impl Ingest {
                 self.metrics.refused(source, refusal.id());
                 tracing::debug!(source, refusal = refusal.id(), "refused: {refusal}");
                 (Answered::Refused, entrance.refused.send())
+            }
+            Receipt::Undecided => {
+                self.metrics.refused(source, KEY_UNAVAILABLE);
+                tracing::debug!(source, "answered 503: a published key cannot be fetched");
+                (Answered::Unavailable, self.failures.unavailable.send())
             }
             Receipt::Limited { retry_after } => (Answered::Limited, self.failures.limited(retry_after)),
         }

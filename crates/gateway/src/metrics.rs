@@ -95,6 +95,13 @@ struct Attempted {
     outcome: String,
 }
 
+/// The labels of fetched keys.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KeyFetched {
+    source: String,
+    outcome: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PassedOver {
     destination: String,
@@ -163,6 +170,7 @@ impl Metrics {
         attempts(&mut own, engine);
         exposed(&mut own, engine);
         failed_filters(&mut own, engine);
+        key_fetches(&mut own, engine);
         clock(&mut own, engine);
         backlog(&mut own, engine, now).await;
         destinations(&mut own, engine, now).await;
@@ -209,6 +217,17 @@ fn failed_filters(registry: &mut Registry, engine: &Engine) {
     }
     let help = "Events not owed to a destination because an expression of its, or of their source, failed";
     registry.register("hookward_filter_failed", help, family);
+}
+
+fn key_fetches(registry: &mut Registry, engine: &Engine) {
+    let family = Family::<KeyFetched, Counter>::default();
+    for (source, count) in engine.key_fetches() {
+        for (outcome, count) in [("found", count.found), ("failed", count.failed), ("held_back", count.held_back)] {
+            family.get_or_create(&KeyFetched { source: source.clone(), outcome }).inc_by(count);
+        }
+    }
+    let help = "Fetches of keys that a source's provider publishes, by what came of them";
+    registry.register("hookward_key_fetches", help, family);
 }
 
 async fn kept(registry: &mut Registry, engine: &Engine) {

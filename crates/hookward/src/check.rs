@@ -15,6 +15,7 @@ impl TryFrom<RawProof> for Proof {
         raw.check_values()?;
         raw.check_key()?;
         raw.check_token()?;
+        raw.check_must()?;
         let body_sha256 = match raw.body_sha256 {
             Some(Place::Query(name)) => Some(name),
             None => None,
@@ -35,6 +36,7 @@ impl TryFrom<RawProof> for Proof {
             items: raw.items.as_deref().map(place::pointer).transpose()?,
             alg: raw.alg,
             claims: raw.claims.into_iter().collect(),
+            must: raw.must.into_iter().collect(),
         })
     }
 }
@@ -89,6 +91,21 @@ impl RawProof {
             return Err("`when` reads places of kind header, json, form or query".into());
         }
         Ok(())
+    }
+
+    /// What nothing signs proves nothing.
+    fn check_must(&self) -> Result<(), String> {
+        let is_signed = |place: &Place| match place {
+            Place::Json(_) | Place::Form(_) => self.content.covers_body() || self.content.has_place(place),
+            Place::Header(_) | Place::Query(_) => self.content.has_place(place),
+            _ => false,
+        };
+        match self.must.keys().all(is_signed) {
+            true => Ok(()),
+            false => {
+                Err("`must` reads places of kind header, json, form or query that are part of what is signed".into())
+            }
+        }
     }
 
     fn check_timestamp(&self) -> Result<(), String> {

@@ -116,6 +116,11 @@ pub fn explain(scheme: &Scheme, message: &Message<'_>, secrets: &[KnownSecret<'_
     let Err(refusal) = scheme.verify(message, &keys, now) else {
         return Explanation { refusal: None, findings: Vec::new(), hmacs: 0, is_complete: true };
     };
+    // Where a published key was wanted, what the request says of it comes first.
+    let refusal = match scheme.wanted_key(message) {
+        Some(Err(of_key)) if keys.is_empty() => of_key,
+        _ => refusal,
+    };
     let mut search = Search::new(message, now);
     let found = match message.body.len() <= MAX_EXPLAINED {
         true => search.run(scheme, secrets),

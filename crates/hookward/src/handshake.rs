@@ -14,6 +14,7 @@ use crate::key::Key;
 use crate::message::Message;
 use crate::place::{Fault, Place};
 use crate::proof::Conditions;
+use crate::published::{self, UrlPattern};
 use crate::refusal::Refusal;
 use crate::scheme::Scheme;
 use crate::secret::Secret;
@@ -39,6 +40,9 @@ pub struct Handshake {
     /// The secret that the provider signs with from now on, if that is how it tells. Nothing proves it: whoever comes first chooses
     /// it, so it may only become the secret of an endpoint that has never had one.
     pub adopts: Option<Secret>,
+    /// The URL to ask with GET, which is how the provider learns that the endpoint wants to hear from it. It is one that the scheme
+    /// allows. Nothing is to be answered before that was done.
+    pub visits: Option<String>,
 }
 
 /// One question and its answer, as data. A checked `RawRule`.
@@ -51,6 +55,7 @@ pub(crate) struct Rule {
     token: Option<Place>,
     challenge: Option<Place>,
     adopt: bool,
+    visit: Option<Visit>,
     answer: Answer,
 }
 
@@ -74,9 +79,22 @@ pub(crate) struct RawRule {
     /// Whether the challenge is the secret from now on.
     #[serde(default)]
     adopt: bool,
+    /// What is to be asked before the answer, of a handshake that is `signed`.
+    visit: Option<Visit>,
     /// What is answered, always with status 200; nothing but that where it is left out.
     #[serde(default)]
     answer: RawAnswer,
+}
+
+/// A URL that a handshake names, to be asked with GET.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+struct Visit {
+    /// Where it stands.
+    at: Place,
+    /// What it may be.
+    url: Vec<UrlPattern>,
 }
 
 /// At most one of them. In each text `{challenge}` is the challenge, and `{hmac:hex}` or `{hmac:base64}` its signature under the secret,
@@ -147,12 +165,17 @@ impl TryFrom<RawRule> for Rule {
         if raw.signed && (raw.token.is_some() || raw.adopt) {
             return Err("a handshake that is `signed` has no `token` and does not `adopt`".into());
         }
+        if let Some(visit) = &raw.visit
+            && !(raw.signed && fits(&visit.at) && visit.url.iter().all(UrlPattern::is_over_tls))
+        {
+            return Err("a handshake with `visit` is `signed`, and what it visits begins with `https://`".into());
+        }
         let answer = Answer::try_from(raw.answer)?;
         if raw.challenge.is_none() && answer.pieces().any(|piece| !matches!(piece, Piece::Literal(_))) {
             return Err("the answer names a `challenge`, and the handshake has none".into());
         }
-        let RawRule { method, signed, when, token, challenge, adopt, .. } = raw;
-        Ok(Self { method, signed, when, token, challenge, adopt, answer })
+        let RawRule { method, signed, when, token, challenge, adopt, visit, .. } = raw;
+        Ok(Self { method, signed, when, token, challenge, adopt, visit, answer })
     }
 }
 
@@ -309,7 +332,8 @@ impl Scheme {
         let all = |texts: &[(String, Vec<Piece>)]| {
             texts.iter().map(|(name, pieces)| Ok((name.clone(), write(pieces)?))).collect::<Result<Vec<_>, Refusal>>()
         };
-        let mut handshake = Handshake { content_type: None, headers: Vec::new(), body: String::new(), adopts: None };
+        let mut handshake =
+            Handshake { content_type: None, headers: Vec::new(), body: String::new(), adopts: None, visits: None };
         match &rule.answer {
             Answer::Empty => {}
             Answer::Text(pieces) => {
@@ -326,6 +350,10 @@ impl Scheme {
                 handshake.body = serde_json::to_string(&members).expect("texts can be written as JSON");
             }
             Answer::Header(headers) => handshake.headers = all(headers)?,
+        }
+        if let Some(visit) = &rule.visit {
+            let named = visit.at.sent(message).map_err(|_| Refusal::UrlRefused)?.ok_or(Refusal::UrlMissing)?;
+            handshake.visits = Some(published::allowed(&visit.url, &named)?.0);
         }
         if rule.adopt {
             handshake.adopts = Some(Secret::new(challenge).map_err(|_| Refusal::ChallengeMalformed)?);
@@ -373,6 +401,15 @@ impl Rule {
         let mut places = self.when.0.iter().map(|(place, _)| place).chain(&self.challenge).chain(&self.token);
         let is_small = self.signed || message.body.len() <= MAX_HANDSHAKE_BODY || !places.any(looks_inside);
         self.method == message.method && is_small && self.when.0.iter().all(is_there)
+    }
+
+    /// Where the URL stands that is to be visited.
+    pub(crate) fn visited(&self) -> Option<&Place> {
+        self.visit.as_ref().map(|visit| &visit.at)
+    }
+
+    pub(crate) fn fill(&mut self, values: &BTreeMap<String, String>) {
+        self.visit.iter_mut().flat_map(|visit| &mut visit.url).for_each(|pattern| pattern.fill(values));
     }
 
     /// Whether it signs what anybody asks it to.

@@ -72,6 +72,13 @@ fn encode(bytes: &[u8]) -> String {
     Encoding::Base64urlUnpadded.encode(bytes)
 }
 
+/// The id of its key that a token names. Nothing of it is believed.
+pub(crate) fn key_id(sent: &[u8]) -> Result<Option<String>, Refusal> {
+    let header = Parts::read(sent).and_then(|parts| decode(parts.header)).ok_or(Refusal::SignatureMalformed)?;
+    let kid = json::unique(&header, &["kid".to_owned()]).map_err(|_| Refusal::SignatureMalformed)?;
+    Ok(kid.and_then(json::text).map(Cow::into_owned))
+}
+
 /// Judges the token `sent`: its algorithm, its signature, then what its claims say.
 pub(crate) fn judge<'k>(
     proof: &Proof,

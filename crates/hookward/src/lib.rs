@@ -148,6 +148,7 @@ pub use jwt::MAX_JWT;
 pub use key::{Key, MAX_TOKEN, SecretError};
 pub use message::{Draft, Headers, Message};
 pub use parameter::{MAX_PARAMETER, Parameter, ParameterError};
+pub use published::{KeyFormat, KeySet, KeySetError, MAX_NAMED_URL, MAX_PUBLISHED_KEYS, PUBLISHED, WantedKey};
 pub use recipe::{Piece, Recipe, RecipeAlgorithm, RecipeEncoding, RecipePlace, RecipeTime};
 pub use refusal::Refusal;
 pub use replay::{Admission, ReplayGuard, ReplayKey, Ticket};
@@ -160,6 +161,7 @@ pub use url::MAX_FORM_FIELDS;
 pub use verifier::{Verifier, VerifierError};
 pub use verify::{Binds, MAX_ITEMS, Verified};
 
+mod about;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod axum;
@@ -184,6 +186,7 @@ mod pair;
 mod parameter;
 mod place;
 mod proof;
+mod published;
 mod recipe;
 #[cfg(feature = "schema")]
 #[cfg_attr(docsrs, doc(cfg(feature = "schema")))]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::published::Published;
 use crate::scheme::{Scheme, nearest_of};
 
 /// The parameter that every scheme takes which signs the URL: the URL as it was registered, where requests arrive under another one.
@@ -86,12 +87,15 @@ impl Scheme {
         names
     }
 
-    /// Everything that may be said for an endpoint: [`Scheme::parameters`], and `url` where the URL is signed.
+    /// Everything that may be said for an endpoint: [`Scheme::parameters`]; what is in the URL of published keys, which are not fetched
+    /// without it; and `url` where the URL is signed.
     pub fn takes(&self) -> Vec<Parameter<'_>> {
         let required = self.parameters().into_iter();
         let required = required.map(|name| Parameter { name, meaning: self.meaning(name), is_required: true });
         let url = Parameter { name: REGISTERED_URL, meaning: REGISTERED_URL_IS, is_required: false };
-        required.chain(self.signs_url().then_some(url)).collect()
+        let names = self.published().into_iter().flat_map(Published::parameters);
+        let of_keys = names.map(|name| Parameter { name, meaning: self.meaning(name), is_required: false });
+        required.chain(of_keys).chain(self.signs_url().then_some(url)).collect()
     }
 
     /// The same scheme for one endpoint, as far as `values` go. Keys are the same for both.

@@ -25,7 +25,7 @@ const NUMBER: &str = "{n}";
 ///
 /// `header:NAME-{n}` is a family of headers, numbered from 1. `signature:NAME` is the entry `NAME=` of the list that the signature stands
 /// in, `signature:#N` its `N`th entry. `claim:NAME` is a claim of the token that proves the request.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) enum Place {
     /// A header's whole value.

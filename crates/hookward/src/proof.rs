@@ -29,6 +29,7 @@ pub(crate) struct Proof {
     pub(crate) items: Option<Vec<String>>,
     pub(crate) alg: Vec<Alg>,
     pub(crate) claims: Vec<(String, Template)>,
+    pub(crate) must: Vec<(Place, Prefix)>,
 }
 
 /// A `[[proof]]` table: one way to prove a request.
@@ -74,6 +75,10 @@ pub(crate) struct RawProof {
     /// one element must be it.
     #[serde(default)]
     pub(crate) claims: BTreeMap<String, Template>,
+    /// What a signed value must be, where the provider signs for everybody with one key: what makes a request this endpoint's. It may
+    /// name parameters: `{const:NAME}`.
+    #[serde(default)]
+    pub(crate) must: BTreeMap<Place, Prefix>,
 }
 
 /// What stands where, as a table of places and texts; `*` for anything but nothing.
@@ -316,7 +321,7 @@ impl Prefix {
         self.0.split(CONST).skip(1).filter_map(|rest| Some(rest.split_once('}')?.0))
     }
 
-    fn fill(&mut self, values: &BTreeMap<String, String>) {
+    pub(crate) fn fill(&mut self, values: &BTreeMap<String, String>) {
         for (name, value) in values {
             self.0 = self.0.replace(&format!("{CONST}{name}}}"), value);
         }
@@ -476,7 +481,8 @@ impl Proof {
 
     /// The parameters that it names.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
-        self.templates().flat_map(Template::parameters).chain(self.signature.prefix.parameters())
+        let texts = std::iter::once(&self.signature.prefix).chain(self.must.iter().map(|(_, text)| text));
+        self.templates().flat_map(Template::parameters).chain(texts.flat_map(Prefix::parameters))
     }
 
     /// Puts the values of parameters in their places.
@@ -484,6 +490,7 @@ impl Proof {
         self.content.fill(values);
         self.claims.iter_mut().for_each(|(_, template)| template.fill(values));
         self.signature.prefix.fill(values);
+        self.must.iter_mut().for_each(|(_, text)| text.fill(values));
     }
 
     /// Whether the URL is among what is signed.

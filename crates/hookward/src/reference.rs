@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::filter::FILTERS;
 use crate::place::Place;
 use crate::proof::{Assign, Conditions, Prefix, Separator};
+use crate::published::UrlPattern;
 use crate::scheme::RawScheme;
 use crate::template::Template;
 
@@ -35,6 +36,7 @@ written! {
     Separator { "type": "string", "minLength": 1, "maxLength": 1 } "One ASCII character."
     Assign { "type": "string", "minLength": 1, "maxLength": 1 } "One ASCII character; `=` where nothing is said."
     Prefix { "type": "string" } "Text that may name parameters, as `{const:NAME}`."
+    UrlPattern { "type": "string" } "A URL in which `*` stands for letters, digits, `-` and `_`, and `?*` at its end for any query. It may name parameters, as `{const:NAME}`."
     Conditions { "type": "object", "additionalProperties": { "type": "string" } } "What stands in which place; `*` for anything but nothing."
 }
 

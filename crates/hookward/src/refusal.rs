@@ -77,6 +77,17 @@ pub enum Refusal {
     BodyDigestMissing,
     /// The digest of the body that the request carries is not the body's.
     BodyDigestMismatch,
+    /// A value that is signed is not the one that this endpoint is registered for: the request is another endpoint's.
+    PartMismatch,
+    /// The request names no URL where it should: that of its key, or the one to be visited.
+    UrlMissing,
+    /// The URL that the request names is none that the scheme allows.
+    UrlRefused,
+    /// The provider publishes no key of the id, or at the URL, that the request names.
+    KeyUnknown,
+    /// The key that the request names is not its provider's: its certificate is not valid now, of somebody else, or issued by nobody
+    /// who is trusted. Whoever fetches keys says so.
+    KeyRefused,
     /// The body is a bare text, which anybody can have signed as a handshake's challenge.
     BodyIsChallenge,
     /// A handshake asks with a text that is too long, sent twice, or not plain.
@@ -119,6 +130,11 @@ impl Refusal {
             Self::UrlDigestMismatch => "url-digest-mismatch",
             Self::BodyDigestMissing => "body-digest-missing",
             Self::BodyDigestMismatch => "body-digest-mismatch",
+            Self::PartMismatch => "part-mismatch",
+            Self::UrlMissing => "url-missing",
+            Self::UrlRefused => "url-refused",
+            Self::KeyUnknown => "key-unknown",
+            Self::KeyRefused => "key-refused",
             Self::BodyIsChallenge => "body-is-challenge",
             Self::ChallengeMalformed => "challenge-malformed",
         }
@@ -178,6 +194,15 @@ impl std::fmt::Display for Refusal {
             Self::UrlDigestMismatch => "the digest in the token is not that of the url",
             Self::BodyDigestMissing => "the body is bound by a digest, and the request carries none",
             Self::BodyDigestMismatch => "the digest that the request carries is not that of the body",
+            Self::PartMismatch => {
+                "a signed value is not the one of this endpoint: the request was made for another one"
+            }
+            Self::UrlMissing => "the url that the request is to name is missing: that of its key, or the one to visit",
+            Self::UrlRefused => {
+                "the url that the request names, of its key or to visit, is none that the scheme allows"
+            }
+            Self::KeyUnknown => "the provider publishes no such key as the request names",
+            Self::KeyRefused => "the certificate of the key that the request names is not a valid one of its provider",
             Self::BodyIsChallenge => "the body is a bare text, which anybody can have signed as a challenge",
             Self::ChallengeMalformed => "the handshake's challenge is too long, repeated, or not plain text",
         };

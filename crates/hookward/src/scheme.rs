@@ -12,7 +12,7 @@ use crate::key::{self, Key, SecretError};
 use crate::parameter::REGISTERED_URL;
 use crate::place::Place;
 use crate::proof::{Proof, Unit};
-use crate::refusal::Refusal;
+use crate::published::Published;
 use crate::secret::Secret;
 use crate::template::{Source, Template};
 
@@ -38,6 +38,7 @@ pub struct Scheme {
     /// Whether one of the handshakes signs what anybody asks it to.
     is_an_oracle: bool,
     meanings: BTreeMap<String, String>,
+    published: Option<Arc<Published>>,
     lacks_parameters: bool,
     registered_url: Option<String>,
 }
@@ -67,6 +68,9 @@ pub(crate) struct RawScheme {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::handshake::RawRule>"))]
     handshake: Vec<Rule>,
+    /// Where the provider publishes its keys.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::published::RawPublished>"))]
+    keys: Option<Published>,
     /// Values of parameters, for a scheme of one endpoint: what `{const:NAME}` stands for, and as `url` the URL that was registered,
     /// where requests arrive under another one.
     #[serde(default)]
@@ -110,7 +114,10 @@ impl TryFrom<RawScheme> for Scheme {
         if raw.gzip && raw.body_is_unique {
             return Err("a body that comes with `gzip` is not one that `body_is_unique` could be said of".into());
         }
-        let RawScheme { name, title, docs, body_is_unique, gzip, proof, handshake, parameters, meanings } = raw;
+        if raw.keys.is_some() && !raw.proof.iter().all(Proof::is_asymmetric) {
+            return Err("`[keys]` is for proofs by a public key".into());
+        }
+        let RawScheme { name, title, docs, body_is_unique, gzip, proof, handshake, keys, parameters, meanings } = raw;
         let scheme = Self {
             name: name.into(),
             title,
@@ -122,10 +129,12 @@ impl TryFrom<RawScheme> for Scheme {
             is_an_oracle: handshake.iter().any(Rule::is_an_oracle),
             handshakes: handshake,
             meanings,
+            published: keys.map(Arc::new),
             registered_url: None,
         };
-        if let Some(name) = scheme.meanings.keys().find(|name| !scheme.parameters().contains(&name.as_str())) {
-            let near = nearest_of(name, scheme.parameters().into_iter());
+        let takes = || scheme.takes().into_iter().map(|parameter| parameter.name);
+        if let Some(name) = scheme.meanings.keys().find(|name| !takes().any(|known| known == *name)) {
+            let near = nearest_of(name, takes());
             let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             return Err(format!("`meanings` tells of `{name}`, which is no parameter of this scheme{near}"));
         }
@@ -164,6 +173,7 @@ impl Scheme {
             handshakes: Vec::new(),
             is_an_oracle: false,
             meanings: BTreeMap::new(),
+            published: None,
             lacks_parameters: false,
             registered_url: None,
         })
@@ -259,7 +269,9 @@ impl Scheme {
                 Source::Place(place) => Some(place),
                 _ => None,
             });
-            let places: Vec<&Place> = places.chain(proof.when.0.iter().map(|(place, _)| place)).chain(values).collect();
+            let named = self.published().into_iter().flat_map(Published::places);
+            let more = proof.when.0.iter().map(|(place, _)| place).chain(named);
+            let places: Vec<&Place> = places.chain(more).chain(values).collect();
             let is_form = |(_, source): (&[_], &Source)| *source == Source::Plivo;
             let has_form = proof.content.has_form()
                 || proof.content.values().any(is_form)
@@ -303,18 +315,6 @@ impl Scheme {
         })
     }
 
-    /// Where the part of a request stands that `refusal` is about, written as in a scheme file: `header:X-Hub-Signature-256`,
-    /// `authorization:Bearer`, `query:token`. Every place that would do; none for a refusal that is about no one place.
-    pub fn places_of(&self, refusal: &Refusal) -> Vec<String> {
-        let mut places: Vec<String> = Vec::new();
-        for place in self.proofs.iter().flat_map(|proof| part(proof, refusal)) {
-            if !places.contains(&place) {
-                places.push(place);
-            }
-        }
-        places
-    }
-
     fn credential_places(&self) -> impl Iterator<Item = &Place> {
         let proofs = self.proofs.iter().filter(|proof| proof.algorithm.is_credential());
         let handshakes = self.handshakes.iter().flat_map(Rule::credential_places);
@@ -355,6 +355,10 @@ impl Scheme {
     pub(crate) fn fill(&mut self, values: &BTreeMap<String, String>) {
         self.proofs.iter_mut().for_each(|proof| proof.fill(values));
         self.lacks_parameters = self.proofs.iter().any(|proof| proof.parameters().next().is_some());
+        if let Some(published) = &mut self.published {
+            Arc::make_mut(published).fill(values);
+        }
+        self.handshakes.iter_mut().for_each(|rule| rule.fill(values));
         if let Some(url) = values.get(REGISTERED_URL) {
             self.registered_url = Some(url.clone());
         }
@@ -380,6 +384,10 @@ impl Scheme {
         self.is_an_oracle
     }
 
+    pub(crate) fn published(&self) -> Option<&Published> {
+        self.published.as_deref()
+    }
+
     pub(crate) fn shared_name(&self) -> &Arc<str> {
         &self.name
     }
@@ -393,42 +401,6 @@ enum Written {
     Time(Unit),
     Id,
     EventType,
-}
-
-/// Where one proof has the part that a refusal is about.
-fn part(proof: &Proof, refusal: &Refusal) -> Vec<String> {
-    let text = |places: &[Place]| places.iter().map(Place::to_string).collect();
-    match refusal {
-        Refusal::SignatureMissing
-        | Refusal::SignatureRepeated
-        | Refusal::SignatureMalformed
-        | Refusal::TooManySignatures
-        | Refusal::SignatureMismatch
-            if !proof.algorithm.is_credential() =>
-        {
-            text(&proof.signature.at)
-        }
-        Refusal::CredentialMissing
-        | Refusal::CredentialRepeated
-        | Refusal::CredentialMalformed
-        | Refusal::CredentialMismatch
-            if proof.algorithm.is_credential() =>
-        {
-            text(&proof.signature.at)
-        }
-        Refusal::TimestampMissing
-        | Refusal::TimestampRepeated
-        | Refusal::TimestampMalformed
-        | Refusal::TimestampTooOld { .. }
-        | Refusal::TimestampTooNew { .. } => proof.timestamp.iter().map(|spec| spec.at.to_string()).collect(),
-        Refusal::IdMissing | Refusal::IdRepeated | Refusal::IdMalformed => text(&proof.id),
-        Refusal::EventTypeRepeated | Refusal::EventTypeMalformed => text(&proof.event_type),
-        Refusal::AlgorithmRefused => proof.when.0.iter().map(|(place, _)| place.to_string()).collect(),
-        Refusal::BodyDigestMissing | Refusal::BodyDigestMismatch => {
-            proof.body_sha256.iter().map(|name| Place::Query(name.clone()).to_string()).collect()
-        }
-        _ => Vec::new(),
-    }
 }
 
 fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {

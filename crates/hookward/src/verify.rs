@@ -62,7 +62,7 @@ impl Verified<'_> {
         &self.scheme
     }
 
-    /// The version of the key that matched.
+    /// The version of the key that matched; [`PUBLISHED`](crate::PUBLISHED) for one that its provider publishes.
     pub fn key_version(&self) -> u32 {
         self.key_version
     }
@@ -207,6 +207,12 @@ impl Scheme {
                 _ => Refusal::EventTypeMalformed,
             })?;
             verdict.event_type = event_type;
+        }
+        for (place, text) in &proof.must {
+            let is = matches!(place.sent(message), Ok(Some(found)) if *found == *text.as_str().as_bytes());
+            if !is {
+                return Err(Refusal::PartMismatch);
+            }
         }
         verdict.is_weak = proof.algorithm.is_weak();
         verdict.binds.unique = verdict.binds.id || (verdict.binds.body && self.body_is_unique());

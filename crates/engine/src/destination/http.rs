@@ -21,7 +21,7 @@ use crate::egress::{ClientCertificate, Connector, Deadlines, EgressPolicy, Endpo
 use crate::model::{HttpSpec, Outcome, RESPONSE_EXCERPT_MAX};
 
 use exchange::Trace;
-pub(super) use exchange::failure;
+pub(crate) use exchange::failure;
 pub(super) use headers::HOP;
 use headers::HeaderPlan;
 

@@ -16,7 +16,7 @@ use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ipnet::IpNet;
-use rustls::client::WantsClientCert;
+use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -334,9 +334,17 @@ pub(super) fn provider() -> CryptoProvider {
     rustls::crypto::aws_lc_rs::default_provider()
 }
 
-fn verifying(
+/// What judges a certificate that is no server's like that of a server.
+pub(crate) fn certificate_verifier(
     extra_roots_pem: Option<&[u8]>,
-) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, InvalidDestination> {
+) -> Result<Arc<WebPkiServerVerifier>, InvalidDestination> {
+    let roots = Arc::new(trusted(extra_roots_pem)?);
+    let built = WebPkiServerVerifier::builder_with_provider(roots, Arc::new(provider())).build();
+    Ok(built.expect("there are roots, and no lists of what was revoked"))
+}
+
+/// Whom connections trust.
+fn trusted(extra_roots_pem: Option<&[u8]>) -> Result<RootCertStore, InvalidDestination> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(pem) = extra_roots_pem {
         let invalid = |error: &dyn std::fmt::Display| InvalidDestination::Roots(error.to_string());
@@ -350,6 +358,13 @@ fn verifying(
             return Err(invalid(&"no PEM certificate in it"));
         }
     }
+    Ok(roots)
+}
+
+fn verifying(
+    extra_roots_pem: Option<&[u8]>,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, InvalidDestination> {
+    let roots = trusted(extra_roots_pem)?;
     let builder = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider supports the protocol versions it was built with");

@@ -27,6 +27,7 @@ mod opening;
 mod order;
 mod organizations;
 mod publish;
+mod published;
 mod pull;
 mod receive;
 mod recovery;

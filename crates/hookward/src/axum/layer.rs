@@ -199,7 +199,12 @@ impl Settings {
         let url = crate::http::url_of(&parts.uri);
         let message = Message { method: parts.method.as_str(), url: &url, headers: &parts.headers, body: &body };
         let refused = |refusal: &Refusal| Err(Box::new(self.refuse(refusal, &parts.headers)));
-        let asked = |proof: Option<&Verified<'_>>| self.verifier.handshake(&message, self.token.as_ref(), proof);
+        // One that wants a URL visited is the program's: it comes to it as a request.
+        let is_ours =
+            |asked: &Result<Handshake, Refusal>| !matches!(asked, Ok(handshake) if handshake.visits.is_some());
+        let asked = |proof: Option<&Verified<'_>>| {
+            self.verifier.handshake(&message, self.token.as_ref(), proof).filter(is_ours)
+        };
         let shaken = |handshake: Result<Handshake, Refusal>| match handshake.and_then(answer) {
             Ok(response) => Err(Box::new(response)),
             Err(refusal) => refused(&refusal),

@@ -49,7 +49,9 @@ fn every_handshake_has_its_answer() {
 fn every_scheme_with_a_handshake_has_vectors_of_it() {
     for name in catalog::names() {
         let vectors = handshakes(name);
-        let has = catalog::source(name).unwrap().contains("[[handshake]]");
+        // What is to be visited is no part of an answer; `published` has tests of it.
+        let text = catalog::source(name).unwrap();
+        let has = text.contains("[[handshake]]") && !text.contains("visit = ");
         assert_eq!(vectors.iter().any(|vector| vector.answer.is_some()), has, "{name}");
         assert_eq!(vectors.iter().any(|vector| vector.event.is_some()), has, "{name}");
     }

@@ -19,6 +19,7 @@ mod http;
 mod key;
 mod language;
 mod message;
+mod published;
 mod recipe;
 mod replay;
 mod scheme;

@@ -49,7 +49,7 @@ fn an_unknown_name_is_located_and_the_nearest_one_named() {
     assert_eq!(
         changed("algorithm =", "algoritm ="),
         "line 5, column 1: unknown field `algoritm`, expected one of `algorithm`, `key`, `signature`, `content`, `prehash`, `timestamp`, `id`, \
-         `event_type`, `body_sha256`, `verify_only`, `when`, `items`, `alg`, `claims`; did you mean `algorithm`?"
+         `event_type`, `body_sha256`, `verify_only`, `when`, `items`, `alg`, `claims`, `must`; did you mean `algorithm`?"
     );
     assert_eq!(
         changed("hmac-sha256", "hmac-sha265"),

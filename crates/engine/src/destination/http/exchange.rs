@@ -164,7 +164,7 @@ fn unconnected<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Unconnected> 
 }
 
 /// The report of an exchange that brought no answer.
-pub(in crate::destination) fn failure(error: &(dyn Error + 'static)) -> Report {
+pub(crate) fn failure(error: &(dyn Error + 'static)) -> Report {
     if let Some(Unconnected { error, .. }) = unconnected(error) {
         return Report::failed(error.outcome(), error.to_string());
     }

@@ -57,6 +57,16 @@ impl Rig {
         Self { engine, store, clock, dir }
     }
 
+    /// The same with private schemes and another way out.
+    pub(crate) async fn with(declared: Declared, schemes: Vec<hookward::Scheme>, egress: EgressPolicy) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let clock = Arc::new(FakeClock::default());
+        let kms = LocalKms::open(&dir.path().join("master.key"), Arc::new(SystemEntropy)).expect("a local key");
+        let (engine, store) = open_parts(dir.path(), &clock, Arc::new(kms), schemes, egress).await;
+        engine.declare(&Principal::config(), Authority::ServedFile, declared).await.expect("a good declaration");
+        Self { engine, store, clock, dir }
+    }
+
     /// A fresh engine with this KMS, nothing declared and nothing opened.
     pub(crate) async fn on(dir: tempfile::TempDir, kms: Arc<dyn Kms>) -> Self {
         let clock = Arc::new(FakeClock::default());
@@ -112,6 +122,16 @@ async fn open(dir: &Path, clock: &Arc<FakeClock>) -> (Engine, Arc<dyn Store>) {
 
 /// An engine on the data in `dir` with this KMS.
 pub(crate) async fn open_with(dir: &Path, clock: &Arc<FakeClock>, kms: Arc<dyn Kms>) -> (Engine, Arc<dyn Store>) {
+    open_parts(dir, clock, kms, vec![], EgressPolicy::default()).await
+}
+
+async fn open_parts(
+    dir: &Path,
+    clock: &Arc<FakeClock>,
+    kms: Arc<dyn Kms>,
+    schemes: Vec<hookward::Scheme>,
+    egress: EgressPolicy,
+) -> (Engine, Arc<dyn Store>) {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir).expect("a store"));
     let entropy = Arc::new(SystemEntropy);
     let parts = Parts {
@@ -120,8 +140,8 @@ pub(crate) async fn open_with(dir: &Path, clock: &Arc<FakeClock>, kms: Arc<dyn K
         kms,
         clock: Arc::clone(clock) as _,
         entropy,
-        schemes: vec![],
-        egress: EgressPolicy::default(),
+        schemes,
+        egress,
         supervisor: outbound::supervisor(),
         key_cache: CachePolicy::default(),
         checkouts: dir.join("checkouts"),
