@@ -47,6 +47,45 @@ OTHERS = """
 """
 
 
+HANDSHAKES = """
+## Handshakes
+
+How a provider makes sure of an endpoint before it sends there, and what it is answered, always with status 200.
+
+| provider | asks | is answered |
+| --- | --- | --- |
+"""
+UNANSWERED = """
+Not answered:
+
+| provider | why |
+| --- | --- |
+"""
+
+
+def handshake(rule):
+    """One question and its answer, as two cells."""
+    method = rule["method"] + (", signed" if rule.get("signed") else "")
+    places = [rule[name] for name in ("challenge", "token") if name in rule] + list(rule.get("when", {}))
+    asks = f"{method}: {', '.join(f'`{place}`' for place in places)}" if places else method
+    texts = str(rule.get("answer", ""))
+    named = {"{hmac:": "a signature of the challenge", "{sha256:": "a digest of challenge, token and URL", "{challenge}": "the challenge"}
+    answers = [words for part, words in named.items() if part in texts]
+    if rule.get("adopt"):
+        answers.append("nothing more: it is the secret from then on" if not answers else "and it is the secret from then on")
+    return asks, ", ".join(answers) or ("the same always" if texts else "nothing more")
+
+
+def handshakes(providers, schemes):
+    """The section of handshakes."""
+    rows = []
+    for provider in providers:
+        made = schemes.get(provider.get("scheme", provider["name"]), ({}, {}))[0]
+        rows += [f"| {made['title']} | {' | '.join(handshake(rule))} |" for rule in made.get("handshake", [])]
+    rest = [f"| {one['name']} | {one['unanswered']} |" for one in providers if "unanswered" in one]
+    return HANDSHAKES + "\n".join(rows) + "\n" + UNANSWERED + "\n".join(rest) + "\n"
+
+
 def covers_body(proof):
     if proof["algorithm"] == "jwt":
         parts = [name for template in proof.get("claims", {}).values() for name in names(template)]
@@ -122,4 +161,5 @@ def page(directory, register):
         "keys that are fetched, or a\ncontent that has to be made anew."
     )
     text = HEAD.format(counts=counts) + "\n".join(rows) + "\n" + KEYS + "\n".join(keys) + "\n" + OTHERS + "\n".join(others) + "\n"
+    text += handshakes(sorted(providers, key=lambda one: one["name"]), schemes)
     return text + (REST + "\n".join(rest) + "\n" if rest else "")
