@@ -15,7 +15,7 @@ use crate::proof::{Algorithm, Proof};
 use crate::refusal::Refusal;
 use crate::template::Template;
 use crate::time::UnixTime;
-use crate::verify::{Binds, Live, part_refusal};
+use crate::verify::{Binds, Judged, Live, part_refusal};
 
 /// The longest token, in bytes. Nothing longer is decoded.
 pub const MAX_JWT: usize = 64 * 1024;
@@ -25,15 +25,6 @@ const LEEWAY_S: i64 = 60;
 
 /// How long a token that is made here is good for, in seconds.
 const LIFE_S: i64 = 300;
-
-/// What a proven token says.
-pub(crate) struct Judged {
-    pub(crate) key_version: u32,
-    pub(crate) id: Option<String>,
-    pub(crate) event_type: Option<String>,
-    pub(crate) timestamp: Option<UnixTime>,
-    pub(crate) binds: Binds,
-}
 
 /// A token taken apart, of which nothing is believed.
 struct Parts<'t> {
@@ -87,7 +78,7 @@ pub(crate) fn judge<'k>(
     url: &str,
     live: impl Iterator<Item = Live<'k>>,
     now: UnixTime,
-) -> Result<Judged, Refusal> {
+) -> Result<Judged<'static>, Refusal> {
     let parts = Parts::read(sent).ok_or(Refusal::SignatureMalformed)?;
     let from = |timestamp| Ingredients { message, url, timestamp, id: "", list: None };
     if proof.algorithm == Algorithm::Jws {
@@ -117,7 +108,7 @@ pub(crate) fn judge<'k>(
             Place::Claim(name) => claim(&claims, name).transpose(),
             _ => None,
         });
-        texts.filter_map(Result::ok).find(|text| place::is_plain(text))
+        texts.filter_map(Result::ok).find(|text| place::is_plain(text)).map(Cow::Owned)
     };
     let id = named(&proof.id);
     let binds = Binds {
@@ -139,7 +130,7 @@ fn judge_detached<'k>(
     from: Ingredients<'_>,
     live: impl Iterator<Item = Live<'k>>,
     now: UnixTime,
-) -> Result<Judged, Refusal> {
+) -> Result<Judged<'static>, Refusal> {
     if !parts.claims.is_empty() {
         return Err(Refusal::SignatureMalformed);
     }

@@ -93,6 +93,7 @@ fn credentials<'a>(value: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
 }
 
 impl Found<'_> {
+    #[inline]
     fn nth(&self, n: usize) -> Option<&[u8]> {
         match self {
             Self::Headers { message, places } => match places {
@@ -107,6 +108,7 @@ impl Found<'_> {
     }
 
     /// The credential: the one text, without its prefix.
+    #[inline]
     pub(crate) fn credential(&self, spec: &SignatureSpec) -> Option<&[u8]> {
         self.nth(0)?.strip_prefix(spec.prefix.as_str().as_bytes()).filter(|text| !text.is_empty())
     }

@@ -100,6 +100,15 @@ impl Verified<'_> {
     }
 }
 
+/// What one proof says of a request.
+pub(crate) struct Judged<'m> {
+    pub(crate) key_version: u32,
+    pub(crate) id: Option<Cow<'m, str>>,
+    pub(crate) event_type: Option<Cow<'m, str>>,
+    pub(crate) timestamp: Option<UnixTime>,
+    pub(crate) binds: Binds,
+}
+
 /// A live key with its version.
 pub(crate) type Live<'k> = (u32, &'k Material);
 
@@ -181,32 +190,34 @@ impl Scheme {
         live: impl Iterator<Item = Live<'k>>,
         now: UnixTime,
     ) -> Result<Verified<'m>, Refusal> {
-        let mut verdict = if proof.algorithm.is_credential() {
-            self.judge_credential(proof, found, live)?
+        let judged = if proof.algorithm.is_credential() {
+            judge_credential(proof, found, live)?
         } else if proof.algorithm.is_token_of_its_own() {
             self.judge_token(proof, found, message, live, now)?
         } else {
             self.judge_signature(proof, found, message, live, now)?
         };
-        if verdict.id.is_none() {
-            let (id, place) = first(&proof.id, message).map_err(|fault| match fault {
+        let mut binds = judged.binds;
+        let mut id = judged.id;
+        if id.is_none() {
+            let (sent, place) = first(&proof.id, message).map_err(|fault| match fault {
                 Fault::Repeated => Refusal::IdRepeated,
                 _ => Refusal::IdMalformed,
             })?;
             let is_bound = |place: &Place| match place {
-                Place::Json(_) | Place::Form(_) => verdict.binds.body || proof.content.has_place(place),
-                Place::Query(_) => verdict.binds.url || proof.content.has_place(place),
+                Place::Json(_) | Place::Form(_) => binds.body || proof.content.has_place(place),
+                Place::Query(_) => binds.url || proof.content.has_place(place),
                 place => proof.content.has_place(place),
             };
-            verdict.binds.id = place.is_some_and(is_bound);
-            verdict.id = id;
+            binds.id = place.is_some_and(is_bound);
+            id = sent;
         }
-        if verdict.event_type.is_none() {
-            let (event_type, _) = first(&proof.event_type, message).map_err(|fault| match fault {
+        let mut event_type = judged.event_type;
+        if event_type.is_none() {
+            (event_type, _) = first(&proof.event_type, message).map_err(|fault| match fault {
                 Fault::Repeated => Refusal::EventTypeRepeated,
                 _ => Refusal::EventTypeMalformed,
             })?;
-            verdict.event_type = event_type;
         }
         for (place, text) in &proof.must {
             let is = matches!(place.sent(message), Ok(Some(found)) if *found == *text.as_str().as_bytes());
@@ -214,20 +225,16 @@ impl Scheme {
                 return Err(Refusal::PartMismatch);
             }
         }
-        verdict.is_weak = proof.algorithm.is_weak();
-        verdict.binds.unique = verdict.binds.id || (verdict.binds.body && self.body_is_unique());
-        Ok(verdict)
-    }
-
-    fn judge_credential<'m, 'k>(
-        &self,
-        proof: &Proof,
-        found: &Found<'_>,
-        mut live: impl Iterator<Item = Live<'k>>,
-    ) -> Result<Verified<'m>, Refusal> {
-        let sent = found.credential(&proof.signature).ok_or(Refusal::CredentialMalformed)?;
-        let (version, _) = live.find(|(_, material)| material.is_token(sent)).ok_or(Refusal::CredentialMismatch)?;
-        Ok(self.verdict(version))
+        binds.unique = binds.id || (binds.body && self.body_is_unique());
+        Ok(Verified {
+            scheme: Arc::clone(self.shared_name()),
+            key_version: judged.key_version,
+            id,
+            event_type,
+            timestamp: judged.timestamp,
+            binds,
+            is_weak: proof.algorithm.is_weak(),
+        })
     }
 
     fn judge_signature<'m, 'k>(
@@ -237,7 +244,7 @@ impl Scheme {
         message: &Message<'m>,
         live: impl Iterator<Item = Live<'k>>,
         now: UnixTime,
-    ) -> Result<Verified<'m>, Refusal> {
+    ) -> Result<Judged<'m>, Refusal> {
         if proof.has_too_many(found) {
             return Err(Refusal::TooManySignatures);
         }
@@ -286,7 +293,7 @@ impl Scheme {
             unique: false,
         };
         let timestamp = stamp.map(|stamp| stamp.time);
-        Ok(Verified { id: id.map(Cow::Borrowed), timestamp, binds, ..self.verdict(version) })
+        Ok(Judged { key_version: version, id: id.map(Cow::Borrowed), event_type: None, timestamp, binds })
     }
 
     /// A token of its own: `jwt` checks it, and what its claims say of the request.
@@ -297,7 +304,7 @@ impl Scheme {
         message: &Message<'m>,
         live: impl Iterator<Item = Live<'k>>,
         now: UnixTime,
-    ) -> Result<Verified<'m>, Refusal> {
+    ) -> Result<Judged<'m>, Refusal> {
         let sent = found.credential(&proof.signature).ok_or(Refusal::SignatureMalformed)?;
         let url = self.signed_url(message.url);
         if proof.signs_url() && !url::is_absolute(url) {
@@ -305,16 +312,19 @@ impl Scheme {
         }
         let judged = jwt::judge(proof, sent, message, url, live, now)?;
         let binds = Binds { url: judged.binds.url && url == message.url, ..judged.binds };
-        let verdict = self.verdict(judged.key_version);
-        let (id, event_type) = (judged.id.map(Cow::Owned), judged.event_type.map(Cow::Owned));
-        Ok(Verified { id, event_type, timestamp: judged.timestamp, binds, ..verdict })
+        Ok(Judged { binds, ..judged })
     }
+}
 
-    fn verdict<'m>(&self, key_version: u32) -> Verified<'m> {
-        let scheme = Arc::clone(self.shared_name());
-        let binds = Binds::default();
-        Verified { scheme, key_version, id: None, event_type: None, timestamp: None, binds, is_weak: false }
-    }
+/// A credential covers nothing of the request.
+fn judge_credential<'m, 'k>(
+    proof: &Proof,
+    found: &Found<'_>,
+    mut live: impl Iterator<Item = Live<'k>>,
+) -> Result<Judged<'m>, Refusal> {
+    let sent = found.credential(&proof.signature).ok_or(Refusal::CredentialMalformed)?;
+    let (key_version, _) = live.find(|(_, material)| material.is_token(sent)).ok_or(Refusal::CredentialMismatch)?;
+    Ok(Judged { key_version, id: None, event_type: None, timestamp: None, binds: Binds::default() })
 }
 
 /// The version of the first key under which one of the signatures is right.
