@@ -46,7 +46,8 @@ pub struct Binds {
     pub body: bool,
     /// The time of signing, which was checked.
     pub time: bool,
-    /// The URL.
+    /// The URL. Where a scheme has it directly beside something else, such as the body, only both together are bound: the end of
+    /// one could be sent as the beginning of the other. Say as a parameter which URL was registered, and there is no such choice.
     pub url: bool,
     /// The delivery id: as part of the signed bytes, or inside a signed body.
     pub id: bool,
