@@ -240,7 +240,11 @@ fn verdict(proven: &Proven<'_>) -> serde_json::Value {
                 "scheme": verified.scheme(),
                 "key_version": Some(verified.key_version()).filter(|version| *version != hookward::PUBLISHED),
                 "signed_at_ms": verified.timestamp().map(|at| at.as_millis()),
-                "binds": { "body": binds.body, "time": binds.time, "url": binds.url, "id": binds.id },
+                "binds": {
+                    "body": binds.body, "part_of_body": binds.part_of_body, "time": binds.time, "url": binds.url,
+                    "id": binds.id, "unique": binds.unique,
+                },
+                "is_weak": verified.is_weak(),
             })
         }
         Proven::Open(_) => json!({ "proof": "unsigned" }),

@@ -65,6 +65,11 @@ impl Schemes {
         known.or_else(|| Scheme::of_header_named(name).map(Arc::new))
     }
 
+    /// The scheme of this name for one endpoint. One that lacks a parameter says so of each request.
+    pub(crate) fn at(&self, name: &str, parameters: &BTreeMap<String, String>) -> Option<Arc<Scheme>> {
+        self.for_endpoint(name, parameters).ok().or_else(|| self.find(name))
+    }
+
     /// The scheme of this name for one endpoint, with everything said that it leaves to be said.
     ///
     /// # Errors
@@ -87,6 +92,11 @@ impl Engine {
     /// The scheme of this name: the operator's own, or the catalog's.
     pub fn scheme(&self, name: &str) -> Option<Arc<Scheme>> {
         self.inner().schemes().find(name)
+    }
+
+    /// The same for one endpoint. One that these are no parameters of, or that lacks one, is as it is for all.
+    pub fn scheme_at(&self, name: &str, parameters: &BTreeMap<String, String>) -> Option<Arc<Scheme>> {
+        self.inner().schemes().at(name, parameters)
     }
 
     /// The operator's own schemes, then the catalog's.
@@ -247,10 +257,7 @@ impl Registry {
             |source: &Source| source.removed_at.is_none() && organizations.contains_key(&source.organization);
         for source in resources.sources.into_iter().filter(is_there) {
             let scheme = match &source.spec.proof {
-                // One that lacks a parameter says so of each request.
-                Proof::Scheme { name, parameters } => {
-                    schemes.for_endpoint(name, parameters).ok().or_else(|| schemes.find(name))
-                }
+                Proof::Scheme { name, parameters } => schemes.at(name, parameters),
                 Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
             };
             let owner = SecretOwner::Source(source.id);

@@ -490,7 +490,6 @@ impl<'a> Check<'a> {
         every
     }
 
-    /// A timeout must leave time for something.
     fn timeout(&mut self, value: &toml::Spanned<values::Lapse>, what: &str) -> Duration {
         let duration = value.get_ref().0;
         if duration.is_zero() {

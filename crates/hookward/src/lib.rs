@@ -142,6 +142,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub use answer::EventAnswer;
 pub use handshake::{Handshake, MAX_CHALLENGE, MAX_HANDSHAKE_BODY};
 pub use hint::{Hint, HintError, MAX_HINT, MAX_HINT_DEPTH, MAX_HINT_SCAN, json_text};
 pub use jwt::MAX_JWT;
@@ -162,6 +163,7 @@ pub use verifier::{Verifier, VerifierError};
 pub use verify::{Binds, MAX_ITEMS, Verified};
 
 mod about;
+mod answer;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod axum;

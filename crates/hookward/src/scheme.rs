@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::answer::EventAnswer;
 use crate::handshake::Rule;
 use crate::key::{self, Key, SecretError};
 use crate::parameter::REGISTERED_URL;
@@ -37,6 +38,7 @@ pub struct Scheme {
     handshakes: Vec<Rule>,
     /// Whether one of the handshakes signs what anybody asks it to.
     is_an_oracle: bool,
+    answer: Option<EventAnswer>,
     meanings: BTreeMap<String, String>,
     published: Option<Arc<Published>>,
     lacks_parameters: bool,
@@ -71,6 +73,9 @@ pub(crate) struct RawScheme {
     /// Where the provider publishes its keys.
     #[cfg_attr(feature = "schema", schemars(with = "Option<crate::published::RawPublished>"))]
     keys: Option<Published>,
+    /// What the provider wants to hear of every event that was taken, where any success would not do.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::answer::RawEventAnswer>"))]
+    answer: Option<EventAnswer>,
     /// Values of parameters, for a scheme of one endpoint: what `{const:NAME}` stands for, and as `url` the URL that was registered,
     /// where requests arrive under another one.
     #[serde(default)]
@@ -117,7 +122,8 @@ impl TryFrom<RawScheme> for Scheme {
         if raw.keys.is_some() && !raw.proof.iter().all(Proof::is_asymmetric) {
             return Err("`[keys]` is for proofs by a public key".into());
         }
-        let RawScheme { name, title, docs, body_is_unique, gzip, proof, handshake, keys, parameters, meanings } = raw;
+        let RawScheme { name, title, docs, body_is_unique, gzip, proof, handshake, keys, answer, parameters, meanings } =
+            raw;
         let scheme = Self {
             name: name.into(),
             title,
@@ -128,6 +134,7 @@ impl TryFrom<RawScheme> for Scheme {
             proofs: proof,
             is_an_oracle: handshake.iter().any(Rule::is_an_oracle),
             handshakes: handshake,
+            answer,
             meanings,
             published: keys.map(Arc::new),
             registered_url: None,
@@ -172,6 +179,7 @@ impl Scheme {
             proofs: vec![proof],
             handshakes: Vec::new(),
             is_an_oracle: false,
+            answer: None,
             meanings: BTreeMap::new(),
             published: None,
             lacks_parameters: false,
@@ -207,6 +215,11 @@ impl Scheme {
     /// Whether what is proven of a compressed body is what it was before.
     pub(crate) fn takes_gzip(&self) -> bool {
         self.gzip
+    }
+
+    /// What the provider wants to hear of every event that was taken; `None` where any success will do.
+    pub fn event_answer(&self) -> Option<&EventAnswer> {
+        self.answer.as_ref()
     }
 
     /// How far from now a signed timestamp may be. `None` if the scheme signs no time, or judges none.

@@ -89,6 +89,15 @@
     if (event.target.matches("[data-send]")) event.target.form.requestSubmit();
   });
 
+  // What belongs to one choice: `data-of` names the field and `data-is` the choice. Without scripts all of it can be unfolded.
+  function choice(field) {
+    for (const part of all("details[data-of]", field.form ?? document)) {
+      if (part.dataset.of === field.name) part.hidden = !(part.open = part.dataset.is === field.value);
+    }
+  }
+  document.addEventListener("change", (event) => choice(event.target));
+  all("form select").forEach(choice);
+
   // Boxes: `data-check-all` checks those of the name that it says.
   for (const box of all("[data-check-all]")) {
     box.hidden = false;

@@ -68,7 +68,7 @@ pub(crate) struct Shown {
     /// When retention took its body, headers and deliveries.
     stripped_at: Option<String>,
     /// How it was proven, and what the proof covers.
-    #[schemars(extend("type" = "object"))]
+    #[schemars(with = "Verdict")]
     verdict: serde_json::Value,
     request: Request,
     body_len: u64,
@@ -79,6 +79,46 @@ pub(crate) struct Shown {
     /// Destinations that hear it and are not owed it. Only when one event is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     passed_over: Option<Vec<Passed>>,
+}
+
+/// How an event was proven. Where a member is absent it was not recorded: of events from before that was, and of those that no
+/// signature proves.
+#[derive(Serialize, JsonSchema)]
+struct Verdict {
+    #[schemars(with = "String", extend("enum" = ["verified", "unsigned", "api_key", "engine"]))]
+    proof: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheme: Option<String>,
+    /// Which version of the source's secret proved it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_version: Option<u32>,
+    /// When it was signed, in milliseconds since 1970; null where no time is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_at_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binds: Option<Binds>,
+    /// Whether experts could make such a proof without the secret: a plain hash over it, or RSA with SHA-1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_weak: Option<bool>,
+}
+
+/// What a proof covers: whoever captures the request can change everything else.
+#[derive(Serialize, JsonSchema)]
+struct Binds {
+    /// The whole body.
+    body: bool,
+    /// Some values of the body, which is not covered as a whole: everything else in it may be anybody's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part_of_body: Option<bool>,
+    /// The time of signing, which was checked.
+    time: bool,
+    /// The URL as it was called.
+    url: bool,
+    /// The sender's delivery id.
+    id: bool,
+    /// What tells a repeat: a covered id, or a covered body where no two honest ones are the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique: Option<bool>,
 }
 
 /// A request as it came, without what could be used again.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use hookward::{Hint, MAX_HINT};
+use hookward::{EventAnswer, Hint, MAX_HINT};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
@@ -97,8 +97,13 @@ enum Class {
     ClientError,
 }
 
-pub(super) fn answers(check: &mut Check<'_>, file: file::Answers) -> Answers {
-    let built_in = Answers::default();
+/// What a source answers: what it says itself, else what its provider insists on, else what is built in.
+pub(super) fn answers(check: &mut Check<'_>, file: file::Answers, demanded: Option<&EventAnswer>) -> Answers {
+    let mut built_in = Answers::default();
+    if let Some(EventAnswer { status, body, content_type }) = demanded {
+        let answer = Answer { status: *status, body: body.clone(), content_type: content_type.clone() };
+        built_in = Answers { accepted: answer.clone(), duplicate: answer, ..built_in };
+    }
     Answers {
         accepted: answer(check, file.accepted, Class::Success).unwrap_or(built_in.accepted),
         ignored: answer(check, file.ignored, Class::Success),

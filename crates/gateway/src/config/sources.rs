@@ -86,13 +86,17 @@ fn source(
 ) -> Option<(SourceDeclaration, Door)> {
     let proof = proof(check, &file)?;
     let dedup = dedup(check, &file.name, file.dedup, &proof);
+    let demanded = match &proof {
+        Proof::Scheme { name, .. } => check.find(name).and_then(Scheme::event_answer).cloned(),
+        _ => None,
+    };
     let door = Door {
         path,
         hint: door::hint(check, file.hint),
         methods: door::methods(check, file.methods),
         allow_addresses: door::allow_addresses(check, file.allow_addresses),
         body_bytes: file.body_bytes.map(|size| door::body_bytes(check, &size)),
-        answers: door::answers(check, file.answers),
+        answers: door::answers(check, file.answers, demanded.as_ref()),
     };
     let secret = secret(check, &file.name, &proof, file.secret.as_ref());
     let handshake_token = handshake_token(check, &file.name, &proof, file.handshake_token.as_ref());

@@ -1,5 +1,6 @@
 //! How pages write what they show: times, lapses, counts, sizes, states. Markup is the templates'.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hookward_engine::clock::Timestamp;
@@ -68,6 +69,11 @@ pub(super) fn bytes(bytes: u64) -> String {
     }
     let power = ((bytes.ilog2() / 10) as usize).min(UNITS.len());
     format!("{:.1} {}", bytes as f64 / 1024_f64.powi(power as i32), UNITS[power - 1])
+}
+
+/// Names with their values, a pair a line.
+pub(super) fn pairs(values: &BTreeMap<String, String>) -> Vec<String> {
+    values.iter().map(|(name, value)| format!("{name} = {value}")).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod support;
 
 mod accept;
+mod answer;
 mod api;
 mod backup;
 mod cli;

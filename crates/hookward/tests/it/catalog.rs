@@ -37,6 +37,13 @@ fn a_scheme_has_the_name_of_its_file() {
 }
 
 #[test]
+fn who_insists_on_an_answer_is_known() {
+    let insists = catalog::names().filter_map(|name| Some((name, scheme(name).event_answer()?)));
+    let insists: Vec<_> = insists.map(|(name, answer)| (name, answer.status, answer.body.as_str())).collect();
+    assert_eq!(insists, [("adyen-standard", 200, "[accepted]")]);
+}
+
+#[test]
 fn every_vector_has_its_answer() {
     let mut count = 0;
     let mut wrong = Vec::new();

@@ -86,8 +86,18 @@ struct Verdict {
     scheme: Option<String>,
     key_version: Option<u64>,
     signed: Option<When>,
-    /// What the proof covers: a name, whether it does, and what follows.
-    binds: Vec<(&'static str, bool, &'static str)>,
+    /// What the proof covers, and how strong it is.
+    covers: Vec<Covers>,
+}
+
+/// One thing that a proof says.
+#[derive(Debug)]
+struct Covers {
+    what: &'static str,
+    kind: &'static str,
+    word: &'static str,
+    /// What follows from it; empty where nothing does.
+    follows: &'static str,
 }
 
 /// Its body.
@@ -191,7 +201,6 @@ fn verdict(event: &Event, now: Timestamp) -> Verdict {
     let source = &event.source_name;
     match told["proof"].as_str() {
         Some("verified") => {
-            let binds = |what: &str| told["binds"][what].as_bool().unwrap_or(false);
             let key_version = told["key_version"].as_u64();
             let version = key_version.map(|version| format!("version {version} of ")).unwrap_or_default();
             Verdict {
@@ -201,12 +210,7 @@ fn verdict(event: &Event, now: Timestamp) -> Verdict {
                 scheme: told["scheme"].as_str().map(str::to_owned),
                 key_version,
                 signed: told["signed_at_ms"].as_i64().map(|at| When::new(Timestamp::from_millis(at), now)),
-                binds: vec![
-                    ("Body", binds("body"), "Nobody who captures a request can change this."),
-                    ("Time of signing", binds("time"), "An old request cannot be sent again."),
-                    ("URL", binds("url"), "It was meant for this address."),
-                    ("Delivery id", binds("id"), "It cannot be sent again under another id."),
-                ],
+                covers: covers(told),
             }
         }
         Some("unsigned") => Verdict {
@@ -233,6 +237,52 @@ fn verdict(event: &Event, now: Timestamp) -> Verdict {
     }
 }
 
+/// What the proof covers, in words. What events from before do not tell is said to be unknown, never to be good or bad.
+fn covers(told: &serde_json::Value) -> Vec<Covers> {
+    let of = |what: &str| told["binds"][what].as_bool();
+    let bound = |what, is_bound: Option<bool>, follows| match is_bound {
+        Some(true) => Covers { what, kind: "ok", word: "Covered", follows },
+        Some(false) => Covers { what, kind: "", word: "Not covered", follows: "" },
+        None => Covers { what, kind: "", word: "Not recorded", follows: "" },
+    };
+    let body = match of("part_of_body") {
+        Some(true) => {
+            let follows = "Some values of it are covered; everything else in it may be anybody's.";
+            Covers { what: "Body", kind: "warn", word: "In part", follows }
+        }
+        _ => bound("Body", of("body"), "Nobody who captures a request can change this."),
+    };
+    let repeat = match of("unique") {
+        Some(true) => {
+            let follows = "It is known again, however it is sent.";
+            Covers { what: "A repeat", kind: "ok", word: "Can be told", follows }
+        }
+        Some(false) => {
+            let follows = "Nothing that is covered tells one from a new request.";
+            Covers { what: "A repeat", kind: "", word: "Cannot be told", follows }
+        }
+        None => bound("A repeat", None, ""),
+    };
+    let strength = match told["is_weak"].as_bool() {
+        Some(true) => {
+            let follows = "Experts could make it without the secret: a plain hash over it, or RSA with SHA-1.";
+            Covers { what: "Proof", kind: "warn", word: "Weak", follows }
+        }
+        Some(false) => {
+            Covers { what: "Proof", kind: "ok", word: "Sound", follows: "Nobody makes it without the secret." }
+        }
+        None => bound("Proof", None, ""),
+    };
+    vec![
+        body,
+        bound("Time of signing", of("time"), "An old request cannot be sent again."),
+        bound("URL", of("url"), "It was meant for this address."),
+        bound("Delivery id", of("id"), "It cannot be sent again under another id."),
+        repeat,
+        strength,
+    ]
+}
+
 fn content_type(event: &Event) -> String {
     let header = event.request.headers.iter().find(|(name, _)| name == "content-type");
     header.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
@@ -256,4 +306,30 @@ fn again(event: &Event, bytes: &Bytes) -> String {
     let file = format!("{}.body", event.id);
     let (method, headers) = (request.method.as_str(), &request.headers[..]);
     curl::command(&Again { method, url: &url, headers, body: Content::Bytes(bytes), file: &file })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn words(told: &serde_json::Value) -> Vec<&'static str> {
+        covers(told).into_iter().map(|said| said.word).collect()
+    }
+
+    #[test]
+    fn what_was_not_recorded_is_said_to_be_neither_good_nor_bad() {
+        let before = json!({ "binds": { "body": true, "time": false, "url": false, "id": false } });
+        let same = ["Covered", "Not covered", "Not covered", "Not covered"];
+        assert_eq!(words(&before), [&same[..], &["Not recorded", "Not recorded"]].concat());
+        let binds =
+            json!({ "body": false, "part_of_body": true, "time": true, "url": true, "id": true, "unique": true });
+        let told = json!({ "binds": binds, "is_weak": false });
+        assert_eq!(words(&told), ["In part", "Covered", "Covered", "Covered", "Can be told", "Sound"]);
+        let binds =
+            json!({ "body": false, "part_of_body": false, "time": false, "url": false, "id": false, "unique": false });
+        let told = json!({ "binds": binds, "is_weak": true });
+        assert_eq!(words(&told), [&["Not covered"; 4][..], &["Cannot be told", "Weak"]].concat());
+    }
 }

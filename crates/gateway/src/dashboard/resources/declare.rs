@@ -2,6 +2,7 @@
 //! them. What is right is decided where the API's declarations are checked; here it is only told at its place.
 
 mod form;
+mod parameters;
 
 use std::sync::Arc;
 

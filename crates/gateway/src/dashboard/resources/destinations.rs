@@ -191,7 +191,7 @@ async fn one<S>(api: &Api, visitor: &Visitor<S>, name: &str, asked: Asked) -> Re
     let spec = &destination.spec;
     let signs = |scheme: &str| !api.engine().sends_secret(scheme);
     let signing: Vec<_> = spec.signing.iter().filter(|one| one.signs_at(now) && signs(&one.scheme)).collect();
-    let main = signing.first().and_then(|one| api.engine().scheme(&one.scheme));
+    let main = signing.first().and_then(|one| Some((api.engine().scheme_at(&one.scheme, &one.parameters)?, *one)));
     let scopes = visitor.scopes();
     Ok(One {
         shell,
@@ -214,7 +214,7 @@ async fn one<S>(api: &Api, visitor: &Visitor<S>, name: &str, asked: Asked) -> Re
         authentication: authentication(api.engine(), spec),
         is_sent: matches!(spec.kind, DestinationKind::Http(_)),
         languages: Language::ALL.map(|language| (language, language == asked.language)).to_vec(),
-        snippet: main.and_then(|scheme| snippets::snippet(&scheme, asked.language)),
+        snippet: main.and_then(|(scheme, by)| snippets::snippet(&scheme, &by.parameters, asked.language)),
         panel,
         table: table::shown(&destination.declaration.table),
         manager: manager(destination.declaration.manager),

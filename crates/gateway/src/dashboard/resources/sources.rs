@@ -31,7 +31,7 @@ use super::table;
 use crate::api::caller::Read;
 use crate::api::secrets::Owners;
 use crate::api::{Api, page};
-use crate::config::Door;
+use crate::config::{Answer, Door};
 
 /// Where the list is.
 const LIST: &str = "/dashboard/sources";
@@ -236,8 +236,8 @@ fn door(source: &Source) -> Option<Door> {
 /// How it is shown that a request is authentic, in words; and the scheme, where there is one.
 fn proof(engine: &Engine, source: &Source) -> (String, Option<Arc<Scheme>>) {
     match &source.spec.proof {
-        Proof::Scheme { name, .. } => {
-            let scheme = engine.scheme(name);
+        Proof::Scheme { name, parameters } => {
+            let scheme = engine.scheme_at(name, parameters);
             (scheme.as_ref().map_or_else(|| name.clone(), |scheme| scheme.title().to_owned()), scheme)
         }
         Proof::ApiKey => ("An API key".to_owned(), None),
@@ -258,6 +258,11 @@ pub(super) fn manager(manager: Manager) -> &'static str {
 fn rules(source: &Source, door: Option<&Door>) -> Vec<(&'static str, Vec<String>)> {
     let spec = &source.spec;
     let mut rules = Vec::new();
+    if let Proof::Scheme { parameters, .. } = &spec.proof
+        && !parameters.is_empty()
+    {
+        rules.push(("Said to its scheme", words::pairs(parameters)));
+    }
     if let Some(door) = door {
         let all = "every method".to_owned();
         rules.push(("Methods", vec![if door.methods.is_empty() { all } else { door.methods.join(", ") }]));
@@ -270,6 +275,8 @@ fn rules(source: &Source, door: Option<&Door>) -> Vec<(&'static str, Vec<String>
         if let Some(bytes) = door.body_bytes {
             rules.push(("Largest body", vec![words::bytes(bytes as u64)]));
         }
+        let Answer { status, body, .. } = &door.answers.accepted;
+        rules.push(("A new event is answered", vec![format!("{status} {body}")]));
     }
     let mut same = Vec::new();
     if !spec.dedup.id_headers.is_empty() {

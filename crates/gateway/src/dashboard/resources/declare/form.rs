@@ -8,9 +8,13 @@ use serde_json::{Map, Value, json};
 
 use super::super::super::page::sentence;
 use super::super::table;
+use super::parameters::{self, Group, PARAMETERS};
 use crate::api::Api;
 use crate::api::secrets::Owners;
 use crate::config::table_in;
+
+/// What `sign` may say for its scheme to have a field.
+const SIGN: [&str; 2] = ["scheme", PARAMETERS];
 
 /// What stands for no scheme among the choices of a source.
 const UNSIGNED: &str = "unsigned";
@@ -41,6 +45,13 @@ enum Shape {
     Proof,
     /// A destination's only scheme, `sign = { scheme = … }`.
     Sign,
+}
+
+impl Shape {
+    /// Whether a scheme is chosen, which may leave something to be said.
+    fn is_scheme(self) -> bool {
+        matches!(self, Self::Proof | Self::Sign)
+    }
 }
 
 /// The settings that have a field: key, label, hint, shape.
@@ -98,6 +109,8 @@ pub(super) struct Field {
     /// Value and title of each choice; none where it is written.
     pub(super) choices: Vec<(String, String)>,
     pub(super) is_required: bool,
+    /// Whether what the schemes leave to be said belongs under it.
+    pub(super) is_scheme: bool,
     pub(super) wrong: Vec<String>,
 }
 
@@ -106,6 +119,8 @@ pub(super) struct Field {
 pub(super) struct Fields {
     settings: Settings,
     pub(super) fields: Vec<Field>,
+    /// What schemes leave to be said.
+    pub(super) groups: Vec<Group>,
     /// The other settings, as TOML.
     pub(super) rest: String,
     pub(super) wrong_rest: Vec<String>,
@@ -129,7 +144,20 @@ impl Fields {
     pub(super) fn of(api: &Api, owners: Owners, mut declared: Map<String, Value>) -> Self {
         let mut values = BTreeMap::new();
         for &(key, _, _, shape) in settings(owners) {
-            values.extend(take(&mut declared, key, shape).map(|value| (key, value)));
+            // What a scheme leaves to be said has fields of its own, which leaves its name alone.
+            let said = match (shape, declared.get_mut(key)) {
+                (Shape::Proof, Some(Value::String(scheme))) => {
+                    let scheme = scheme.clone();
+                    parameters::take(api.engine(), &mut declared, &scheme)
+                }
+                (Shape::Sign, Some(Value::Object(sign))) if sign.keys().all(|key| SIGN.contains(&key.as_str())) => {
+                    let scheme = sign.get("scheme").and_then(Value::as_str).unwrap_or_default().to_owned();
+                    parameters::take(api.engine(), sign, &scheme)
+                }
+                _ => vec![],
+            };
+            values.extend(said);
+            values.extend(take(&mut declared, key, shape).map(|value| (key.to_owned(), value)));
         }
         let rest = table::written(&Value::Object(declared));
         Self::new(api, owners, rest, |key| values.get(key).cloned().unwrap_or_default())
@@ -143,11 +171,14 @@ impl Fields {
             value: value(key),
             choices: choices(api, key, shape),
             is_required: key == "name",
+            is_scheme: shape.is_scheme(),
             wrong: vec![],
         };
         let settings = settings(owners);
+        let chosen = settings.iter().find(|(.., shape)| shape.is_scheme()).map(|(key, ..)| value(key));
+        let groups = parameters::groups(api.engine(), &chosen.unwrap_or_default(), &value);
         let fields = settings.iter().map(field).collect();
-        Self { settings, fields, rest, wrong_rest: vec![], wrong: vec![] }
+        Self { settings, fields, groups, rest, wrong_rest: vec![], wrong: vec![] }
     }
 
     /// The table that was filled in; none if the text is not one, which is then told beside it.
@@ -160,6 +191,7 @@ impl Fields {
                 return None;
             }
         };
+        let said = parameters::said(&self.groups);
         for &(key, _, _, shape) in self.settings {
             let text = given.of(key);
             if text.is_empty() {
@@ -174,8 +206,16 @@ impl Fields {
                 Shape::Proof => (key, json!(text)),
                 Shape::Sign => (key, json!({ "scheme": text })),
             };
-            if table.insert(key.to_owned(), value).is_some() {
-                self.wrong_rest.push(format!("`{key}` has a field of its own above: it cannot be said twice."));
+            let (mut entries, parameters) = (vec![(key, value)], || Value::Object(said.clone()));
+            match shape {
+                Shape::Proof if !said.is_empty() => entries.push((PARAMETERS, parameters())),
+                Shape::Sign if !said.is_empty() => entries[0].1[PARAMETERS] = parameters(),
+                _ => {}
+            }
+            for (key, value) in entries {
+                if table.insert(key.to_owned(), value).is_some() {
+                    self.wrong_rest.push(format!("`{key}` has a field of its own above: it cannot be said twice."));
+                }
             }
         }
         self.wrong_rest.is_empty().then_some(table)
@@ -184,6 +224,10 @@ impl Fields {
     /// Takes note of what is wrong, each at its place: a JSON pointer into the table, and a sentence.
     pub(super) fn refuse(&mut self, problems: Vec<(String, String)>) {
         for (pointer, says) in problems {
+            if let Some(field) = parameters::at(&mut self.groups, &pointer) {
+                field.wrong.push(says);
+                continue;
+            }
             let key = pointer.split('/').nth(1).unwrap_or_default();
             let key = if key == "unsigned" { "scheme" } else { key };
             match self.fields.iter_mut().find(|field| field.key == key) {

@@ -27,6 +27,9 @@ pub(super) fn facts(destination: &Destination) -> Vec<Fact> {
         };
         facts.push(("In order by", vec![order.key.clone(), failure]));
     }
+    for signing in spec.signing.iter().filter(|signing| !signing.parameters.is_empty()) {
+        facts.push(("Said to its scheme", words::pairs(&signing.parameters)));
+    }
     facts.extend(of_kind(&spec.kind));
     if !matches!(spec.kind, DestinationKind::Pull(_)) {
         facts.push(("At once", vec![format!("{} attempts", words::count(spec.concurrency.into()))]));

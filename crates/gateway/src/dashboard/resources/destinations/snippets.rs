@@ -1,6 +1,8 @@
 //! Programs that verify a destination's deliveries, for its receiver: in several languages, filled in from the scheme's own
 //! recipe. Each is whole, needs a standard library alone (Rust: the library of this gateway), and compares in constant time.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use hookward::{Piece, Recipe, RecipeAlgorithm, RecipeEncoding, RecipePlace, Scheme};
 use serde::Deserialize;
@@ -65,12 +67,12 @@ languages! {
 struct Text(String);
 
 impl Text {
-    /// Between double quotes. What stands in recipes is plain, so that this is right in all these languages.
+    /// Between double quotes, in the languages that read nothing but escapes in them.
     fn quoted(&self) -> String {
         format!("\"{}\"", self.0.replace('\\', "\\\\").replace('"', "\\\""))
     }
 
-    /// Between single quotes, in which a dollar is a dollar.
+    /// Between single quotes, in which a dollar is a dollar in PHP, and a hash sign one in Ruby.
     fn single_quoted(&self) -> String {
         format!("'{}'", self.0.replace('\\', "\\\\").replace('\'', "\\'"))
     }
@@ -133,9 +135,13 @@ macro_rules! programs {
         )*
 
         /// The program in `language`; none where only the library can do it.
-        pub(super) fn snippet(scheme: &Scheme, language: Language) -> Option<Snippet> {
+        pub(super) fn snippet(
+            scheme: &Scheme,
+            parameters: &BTreeMap<String, String>,
+            language: Language,
+        ) -> Option<Snippet> {
             let code = match language {
-                Language::Rust => rust(scheme).render(),
+                Language::Rust => rust(scheme, parameters).render(),
                 $(Language::$name => $name { h: &hmac(&scheme.recipe())? }.render(),)*
             };
             Some(Snippet { code: code.expect("a template writes into memory"), needs: language.needs() })
@@ -161,12 +167,15 @@ struct Rust {
     is_catalog: bool,
     /// Of a scheme that is only a secret in a header.
     header: Option<Text>,
+    /// What it leaves to be said.
+    parameters: Vec<(Text, Text)>,
 }
 
-fn rust(scheme: &Scheme) -> Rust {
+fn rust(scheme: &Scheme, parameters: &BTreeMap<String, String>) -> Rust {
     let name = scheme.name();
     let header = name.strip_prefix("header:").map(|header| Text(header.to_owned()));
-    Rust { name: Text(name.to_owned()), is_catalog: hookward::catalog::has(name), header }
+    let parameters = parameters.iter().map(|(name, value)| (Text(name.clone()), Text(value.clone()))).collect();
+    Rust { name: Text(name.to_owned()), is_catalog: hookward::catalog::has(name), header, parameters }
 }
 
 /// The HMAC of a recipe, if it is one.
@@ -174,7 +183,8 @@ fn hmac(recipe: &Recipe<'_>) -> Option<Hmac> {
     let small = |name: &str| Text(name.to_ascii_lowercase());
     let RecipePlace::Header(header) = recipe.place else { return None };
     let part = |piece: &Piece<'_>| match *piece {
-        Piece::Text(text) => Some(Part::Text(Text(text.to_owned()))),
+        // What stands in a parameter may be anything; of what is not ASCII not every language makes the same bytes.
+        Piece::Text(text) => text.is_ascii().then(|| Part::Text(Text(text.to_owned()))),
         Piece::Body => Some(Part::Body),
         Piece::Time => Some(Part::Time),
         Piece::Id => Some(Part::Id),

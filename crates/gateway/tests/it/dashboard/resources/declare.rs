@@ -102,3 +102,69 @@ async fn what_a_file_manages_is_changed_there() {
     }
     assert_eq!(gateway.push("d-1", b"{}").await.status, 202, "it is still there");
 }
+
+#[tokio::test]
+async fn what_a_scheme_leaves_to_be_said_has_fields_under_it() {
+    let gateway = Gateway::start(SOURCES).await;
+    let mut ada = gateway.visitor("ada@example.com", &["*"]).await;
+    let new = "/dashboard/new-source";
+    let group = |page: &str, scheme: &str| {
+        let (_, rest) =
+            page.split_once(&format!("data-is=\"{scheme}\"")).unwrap_or_else(|| panic!("no {scheme}: {page}"));
+        rest.split_once("</details>").unwrap().0.to_owned()
+    };
+    let page = ada.page(new).await;
+    assert!(group(&page, "tiktok-shop").contains("The app&#39;s key, which is shown beside its secret."), "{page}");
+    assert!(group(&page, "twilio").contains("It may be left empty.") && !page.contains("data-is=\"github\""));
+    // Without what it needs: told, and the group is open.
+    let wrong = ada.submit(new, new, &[("name", "shop"), ("scheme", "tiktok-shop")]).await;
+    assert_eq!(wrong.status, 422);
+    let page = wrong.text();
+    assert!(super::super::shown(&page, "scheme-wrong").contains("needs the parameter `app_key`"), "{page}");
+    assert!(group(&page, "tiktok-shop").starts_with(" open") && !group(&page, "twilio").starts_with(" open"));
+    let other = [
+        ("name", "calls"),
+        ("scheme", "twilio"),
+        ("parameter.twilio.url", "/calls"),
+        ("parameter.tiktok-shop.app_key", "x"),
+    ];
+    let page = ada.submit(new, new, &other).await.text();
+    assert!(super::super::shown(&page, "parameter.twilio.url-wrong").contains("an absolute url"), "{page}");
+
+    let fields = [
+        ("name", "shop"),
+        ("scheme", "tiktok-shop"),
+        ("parameter.tiktok-shop.app_key", "6a\"3f"),
+        ("parameter.twilio.url", "x"),
+    ];
+    let made = ada.submit(new, new, &fields).await;
+    assert_eq!(made.status, 303, "{}", made.text());
+    assert!(ada.follow(&made).await.contains("app_key = 6a&#34;3f"));
+    let declared = async || gateway.get("/sources/shop").await["declared"].clone();
+    assert_eq!(
+        declared().await,
+        json!({ "name": "shop", "scheme": "tiktok-shop", "parameters": { "app_key": "6a\"3f" } })
+    );
+    let edit = "/dashboard/sources/shop/edit";
+    let page = ada.page(edit).await;
+    assert!(group(&page, "tiktok-shop").contains("value=\"6a&#34;3f\""), "{page}");
+    assert_eq!(ada.submit_on(&page, edit, &[("scheme", "twilio")]).await.status, 303);
+    assert_eq!(declared().await, json!({ "name": "shop", "scheme": "twilio" }), "what was the other scheme's is gone");
+    let twice = [("parameter.twilio.url", "https://a.test/"), ("rest", "parameters = { url = \"https://b.test/\" }")];
+    let page = ada.submit(edit, edit, &twice).await.text();
+    assert!(super::super::shown(&page, "rest-wrong").contains("`parameters` has a field of its own"), "{page}");
+
+    let new = "/dashboard/new-destination";
+    let signed = [
+        ("name", "next"),
+        ("url", "https://next.example/"),
+        ("sign", "square"),
+        ("parameter.square.url", "https://a.test/?b=1"),
+    ];
+    let made = ada.submit(new, new, &signed).await;
+    assert!(ada.follow(&made).await.contains("url = https://a.test/?b=1"), "{}", made.text());
+    let sign = json!({ "scheme": "square", "parameters": { "url": "https://a.test/?b=1" } });
+    assert_eq!(gateway.get("/destinations/next").await["declared"]["sign"], sign);
+    let page = ada.page("/dashboard/destinations/next/edit").await;
+    assert!(group(&page, "square").contains("value=\"https://a.test/?b=1\""), "{page}");
+}

@@ -1,6 +1,7 @@
 //! What pages give to be run: quick checks in a shell, and programs that verify deliveries. Each is taken from its page as
 //! a person would copy it, and run.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hookward::{Draft, Piece, RecipeAlgorithm, RecipePlace, Scheme, Secret, UnixTime, catalog};
+use hookward::{Draft, Piece, RecipeAlgorithm, RecipeEncoding, RecipePlace, Scheme, Secret, UnixTime, catalog};
 use serde_json::json;
 
 use super::{Visitor, shown};
@@ -16,7 +17,12 @@ use crate::support::Gateway;
 
 /// Schemes that between them have everything that a program has to know: hex and base64, keys that are text and that are
 /// decoded, lists, times in both units in both places, ids, literals.
-const SCHEMES: [&str; 8] = ["qlens", "qflow", "stripe", "standard-webhooks", "slack", "shopify", "github-sha1", "x"];
+/// And one that leaves something to be said, which may be any text.
+const SCHEMES: [&str; 9] =
+    ["qlens", "qflow", "stripe", "standard-webhooks", "slack", "shopify", "github-sha1", "x", "tiktok-shop"];
+
+/// The value of every parameter.
+const SAID: &str = r#"a "$1" #{2} ${3} `4` \n 'e"#;
 
 const BODY: &[u8] = "{\"type\":\"a.b\",\"text\":\"naïve \\u0000 \u{1F980}\"}".as_bytes();
 
@@ -59,9 +65,7 @@ async fn the_quick_checks_of_every_scheme_are_believed_and_the_others_are_not() 
     let mut without = Vec::new();
     let has_secrets_here = |name: &&str| catalog::find(name).unwrap().generate(&mut |bytes| bytes.fill(7)).is_ok();
     for name in catalog::names().filter(has_secrets_here) {
-        let parameters = catalog::find(name).unwrap().parameters().into_iter();
-        let parameters: serde_json::Map<_, _> = parameters.map(|name| (name.to_owned(), "a \"$1\"".into())).collect();
-        let source = json!({ "name": name, "scheme": name, "parameters": parameters }).to_string();
+        let source = json!({ "name": name, "scheme": name, "parameters": parameters(name) }).to_string();
         assert_eq!(gateway.api("POST", "/sources", &source).await.status, 201, "{name}");
         let secret = secret(catalog::find(name).unwrap(), 9);
         let set =
@@ -80,12 +84,24 @@ async fn the_quick_checks_of_every_scheme_are_believed_and_the_others_are_not() 
         assert!(answer.starts_with("HTTP/1.1 401"), "{name}: {refused}\n{answer}");
     }
     let a_shell_signs = |name: &&str| {
-        let recipe = catalog::find(name).unwrap().recipe();
-        let is_known = !matches!(recipe.algorithm, RecipeAlgorithm::Ed25519 | RecipeAlgorithm::Other);
+        let scheme = at_endpoint(name);
+        let recipe = scheme.recipe();
+        let is_known = !matches!(recipe.algorithm, RecipeAlgorithm::Ed25519 | RecipeAlgorithm::Other)
+            && !matches!(recipe.encoding, Some(RecipeEncoding::OtherBase64 | RecipeEncoding::Other));
         is_known && recipe.place != RecipePlace::Body && !recipe.content.contains(&Piece::Other)
     };
     let expected: Vec<&str> = catalog::names().filter(has_secrets_here).filter(|name| !a_shell_signs(name)).collect();
     assert_eq!(without, expected, "a shell signs as all the others do");
+}
+
+/// What every scheme is told that leaves something to be said.
+fn parameters(scheme: &str) -> BTreeMap<String, String> {
+    let names = catalog::find(scheme).unwrap().parameters();
+    names.into_iter().map(|name| (name.to_owned(), SAID.to_owned())).collect()
+}
+
+fn at_endpoint(scheme: &str) -> Scheme {
+    catalog::find(scheme).unwrap().for_endpoint(&parameters(scheme)).unwrap()
 }
 
 /// A request, and whether it is authentic.
@@ -159,11 +175,10 @@ async fn verify(language: &str, file: &str, wrap: impl Fn(String) -> String, com
     let gateway = Gateway::start("").await;
     let mut ada = gateway.visitor("ada@example.com", &["read"]).await;
     for name in SCHEMES {
-        let destination =
-            json!({ "name": name, "type": "http", "url": "https://a.example.com/", "sign": { "scheme": name } });
+        let destination = json!({ "name": name, "type": "http", "url": "https://a.example.com/", "sign": { "scheme": name, "parameters": parameters(name) } });
         let made = gateway.api("POST", "/destinations", &destination.to_string()).await;
         assert_eq!(made.status, 201, "{}", made.text());
-        let cases = cases(catalog::find(name).unwrap());
+        let cases = cases(&at_endpoint(name));
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(file), wrap(program(&mut ada, name, language).await)).unwrap();
         let input: String = cases.iter().map(|case| case.line() + "\n").collect();
@@ -239,6 +254,15 @@ async fn what_c_sharp_is_given_verifies() {
     verify("csharp", "verify.cs", wrap, &[("mcs", &["verify.cs"]), ("mono", &["verify.exe"])]).await;
 }
 
+/// The same for a scheme that leaves something to be said.
+mod rust_at_endpoint {
+    include!("programs/rust_at_endpoint.txt");
+
+    pub(super) fn is_authentic(headers: &[(&str, &str)], body: &[u8], secret: &str, now_s: i64) -> bool {
+        verify(headers, "/", body, secret, now_s).is_ok()
+    }
+}
+
 /// What the page gives for Rust, compiled into this test.
 mod rust {
     include!("programs/rust.txt");
@@ -256,5 +280,21 @@ async fn what_rust_is_given_verifies() {
     for case in cases(catalog::find("qflow").unwrap()) {
         let headers: Vec<_> = case.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(rust::is_authentic(&headers, &case.body, &case.secret, case.now_s), case.is_authentic);
+    }
+}
+
+#[tokio::test]
+async fn what_rust_is_given_says_what_the_scheme_leaves_to_be_said() {
+    let gateway = Gateway::start("").await;
+    let sign = json!({ "scheme": "tiktok-shop", "parameters": parameters("tiktok-shop") });
+    let destination = json!({ "name": "shop", "type": "http", "url": "https://a.example.com/", "sign": sign });
+    assert_eq!(gateway.api("POST", "/destinations", &destination.to_string()).await.status, 201);
+    let mut ada = gateway.visitor("ada@example.com", &["read"]).await;
+    let given = program(&mut ada, "shop", "rust").await;
+    assert_eq!(given.trim(), include_str!("programs/rust_at_endpoint.txt").trim());
+    for case in cases(&at_endpoint("tiktok-shop")) {
+        let headers: Vec<_> = case.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let is_authentic = rust_at_endpoint::is_authentic(&headers, &case.body, &case.secret, case.now_s);
+        assert_eq!(is_authentic, case.is_authentic);
     }
 }
