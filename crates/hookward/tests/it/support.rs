@@ -190,6 +190,7 @@ pub(crate) fn is_plain(name: &str) -> bool {
         "{json-string:body}",
         "{query:vonage}",
         "{request:plivo}",
+        "{entry:",
     ];
     let inside = source.contains("json:/signature/") || looks_inside.iter().any(|text| source.contains(text));
     // A form that is signed in order has to be one, where no digest stands in for it.
