@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hookward::{KeyFormat, KeySet, Refusal, Scheme, WantedKey};
+use hookward::{KeyFormat, KeySet, Refusal, Scheme, Secret, WantedKey};
 
 use crate::engine::{Engine, Inner};
 use crate::model::Rate;
@@ -398,6 +398,13 @@ impl PublishedKeys {
         made.state().used_at = now;
         documents.insert(url.to_owned(), Arc::clone(&made));
         made
+    }
+
+    /// The keys that a request names, as texts, where they were fetched.
+    pub(crate) fn texts(&self, wanted: &WantedKey) -> Vec<Secret> {
+        let document = self.documents().get(&wanted.url).cloned();
+        let found = document.and_then(|document| document.state().found.clone());
+        found.map(|found| found.keys.texts(wanted.id.as_deref()).to_vec()).unwrap_or_default()
     }
 
     fn documents(&self) -> MutexGuard<'_, HashMap<String, Arc<Document>>> {

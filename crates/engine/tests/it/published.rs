@@ -81,6 +81,13 @@ impl Rig {
         refused.items.into_iter().map(|one| (one.reason, one.explanation)).collect()
     }
 
+    /// What was found out first about the last refused request.
+    async fn finding(&self) -> String {
+        self.engine.run_until_idle().await;
+        let refused = self.engine.store().all_refused(ORG, RefusedFilter::default(), ALL).await.unwrap();
+        refused.items[0].detail["findings"][0]["explanation"].as_str().unwrap_or_default().to_owned()
+    }
+
     fn fetches(&self) -> Fetches {
         self.engine.key_fetches().get("github").copied().unwrap_or_default()
     }
@@ -147,6 +154,15 @@ async fn a_message_of_another_topic_is_refused_though_it_is_rightly_signed() {
     let (provider, rig) = sns().await;
     let members = [("SigningCertURL", provider.url(CERTIFICATE)), ("TopicArn", TOPIC.replace("orders", "theirs"))];
     rig.refuses(message("Notification", "m-1", &members, |_| {}), Refusal::PartMismatch).await;
+    // The doctor knows the key that was fetched.
+    let finding = rig.finding().await;
+    assert!(finding.contains("made for another one, at json:/TopicArn"), "{finding}");
+    let cut = message("Notification", "m-2", &[("SigningCertURL", provider.url(CERTIFICATE))], |body| {
+        body["Message"] = json!("another");
+    });
+    rig.refuses(cut, Refusal::SignatureMismatch).await;
+    let finding = rig.finding().await;
+    assert!(!finding.contains("no live secret"), "{finding}");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod handshake;
 mod ingest;
 mod oidc;
 mod parameters;
+mod published;
 mod send;
 mod serve;
 mod verify;

@@ -139,6 +139,15 @@ const GIVEN_OR_MADE: Steps = &[
     ("Send something, or run the quick check.", Nothing),
 ];
 
+const FETCHED: Steps = &[
+    ("Where the sender is told whom to call, paste:", Url),
+    (
+        "There is no secret to set: the sender's public keys are fetched from where it publishes them. A key that is set below is used instead.",
+        Nothing,
+    ),
+    ("Send something, or run the quick check.", Nothing),
+];
+
 const UNSIGNED: Steps = &[
     ("Where the sender is told whom to call, paste:", Url),
     (
@@ -199,7 +208,7 @@ pub(super) fn steps(scheme: Option<&Scheme>, url: &str) -> Vec<Step> {
             "The sender proves each request.".to_owned()
         }
     };
-    let mut steps = of(GIVEN_OR_MADE);
+    let mut steps = of(if scheme.publishes_keys() { FETCHED } else { GIVEN_OR_MADE });
     steps.insert(2, Step { says: header, value: None });
     steps
 }
