@@ -62,7 +62,8 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
         }
         Err(problem) => (Report::failed(Outcome::Unusable, problem), vec![]),
     };
-    let report = without_credentials(report, inner.schemes().credentials());
+    let registry = inner.registry();
+    let report = without_credentials(report, registry.schemes().credentials(live.destination.organization));
     let report = without_credentials(report, Credentials { headers: &live.credential_headers, query: &[] });
     let duration = inner.clock().elapsed().saturating_sub(started);
     inner.count(report.outcome);

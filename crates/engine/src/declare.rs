@@ -3,6 +3,7 @@
 
 mod event_types;
 mod outline;
+mod schemes;
 pub(crate) mod sealed;
 pub(crate) mod sealing;
 mod seed;
@@ -25,10 +26,12 @@ use crate::model::{
     AuditEntry, Destination, DestinationKind, DestinationSpec, HttpSpec, MTLS, Manager, MtlsSpec, OWN, PUBLISH,
     Principal, Proof, Rules, Source, SourceSpec,
 };
+use crate::schemes::Schemes;
 use crate::store::{Change, Resources};
 
 pub use event_types::DeclaredEventType;
 pub use outline::{Act, Kind, Planned, managed_by_file};
+pub use schemes::DeclaredScheme;
 pub use shown::{Difference, HIDDEN, shown};
 
 use outline::{Outline, not_declared};
@@ -46,6 +49,9 @@ pub struct Declared {
     pub destinations: Vec<DeclaredDestination>,
     /// Types of events.
     pub event_types: Vec<DeclaredEventType>,
+    /// Private schemes. Those of the served file are not among them: these are every organization's, and in the engine's
+    /// [`crate::Parts`].
+    pub schemes: Vec<DeclaredScheme>,
 }
 
 impl Declared {
@@ -162,14 +168,16 @@ impl Engine {
         authority: Authority,
         declared: &Declared,
     ) -> Result<Vec<Planned>, EngineError> {
-        self.check(declared)?;
+        let existing = self.resources_of(by).await?;
+        let now = self.inner().clock().now();
+        let schemes = schemes::after(self.inner().registry().schemes(), by, authority, (declared, &existing), now)?;
+        check(declared, &schemes, by.organization)?;
         self.check_certificates(by, declared).await?;
         if !self.takes_charge(by, authority, declared).await? {
             return Ok(Vec::new());
         }
-        let existing = self.resources_of(by).await?;
-        let outline = self.outline(by, authority, declared, &existing).await?;
-        let Outline { planned, mut changes, mut audit, seeds, tokens } = outline;
+        let outline = self.outline(by, authority, declared, &existing, schemes).await?;
+        let Outline { planned, mut changes, mut audit, seeds, tokens, .. } = outline;
         for seed in seeds {
             let (change, entry) = self.enter(by, authority, seed, &existing, &changes).await?;
             changes.extend(change);
@@ -207,10 +215,12 @@ impl Engine {
     ) -> Result<Vec<Planned>, EngineError> {
         let _one_at_a_time = self.inner().administration().await;
         let declared = without_credentials(authority, declared.clone());
-        self.check(&declared)?;
-        self.check_certificates(by, &declared).await?;
         let existing = self.resources_of(by).await?;
-        Ok(self.outline(by, authority, &declared, &existing).await?.planned)
+        let now = self.inner().clock().now();
+        let schemes = schemes::after(self.inner().registry().schemes(), by, authority, (&declared, &existing), now)?;
+        check(&declared, &schemes, by.organization)?;
+        self.check_certificates(by, &declared).await?;
+        Ok(self.outline(by, authority, &declared, &existing, schemes).await?.planned)
     }
 
     /// Takes something out of force that the API manages: a source's door closes, its events stay; what a destination is
@@ -235,6 +245,7 @@ impl Engine {
                 (Change::SetDestinationState(destination.id, not_declared()), destination.declaration)
             }
             Kind::EventType => self.without_event_type(by, name).ok_or_else(missing)?,
+            Kind::Scheme => self.without_scheme(by, name)?.ok_or_else(missing)?,
         };
         if declaration.manager == Manager::File {
             return Err(managed_by_file(kind, name));
@@ -273,29 +284,10 @@ impl Engine {
         existing.sources.retain(|source| source.organization == by.organization);
         existing.destinations.retain(|destination| destination.organization == by.organization);
         existing.event_types.retain(|event_type| event_type.organization == by.organization);
+        existing.schemes.retain(|scheme| scheme.organization == by.organization);
         let served = self.inner().served();
         existing.destinations.iter_mut().for_each(|destination| served.complete(destination));
         Ok(existing)
-    }
-
-    fn check(&self, declared: &Declared) -> Result<(), EngineError> {
-        check_rules(declared)?;
-        event_types::check(declared)?;
-        for DeclaredSource { name, spec, secret, .. } in &declared.sources {
-            check_name("source", name)?;
-            let Proof::Scheme { name: scheme, parameters } = &spec.proof else { continue };
-            let problem = |problem: String| EngineError::Invalid(format!("source `{name}`: {problem}"));
-            let found = self.inner().schemes().for_endpoint(scheme, parameters).map_err(problem)?;
-            if let Some(secret) = secret {
-                found.check_new(secret).map_err(|error| problem(error.to_string()))?;
-            }
-        }
-        for DeclaredDestination { name, spec, secrets, .. } in &declared.destinations {
-            check_name("destination", name)?;
-            let problem = |problem: String| EngineError::Invalid(format!("destination `{name}`: {problem}"));
-            check_signing(&spec.signing, self.inner().schemes(), secrets).map_err(problem)?;
-        }
-        Ok(())
     }
 
     /// A certificate is shown with the key that comes with it, or with the one that is there: it has to be its own.
@@ -366,6 +358,26 @@ fn keep_less(changes: &mut Vec<Change>, declared: &Declared, existing: &Resource
 fn served_file(declared: &Declared) -> Change {
     let value = if declared.is_empty() { Vec::new() } else { b"1".to_vec() };
     Change::PutMeta { name: SERVED_FILE.to_owned(), value }
+}
+
+fn check(declared: &Declared, schemes: &Schemes, organization: OrganizationId) -> Result<(), EngineError> {
+    check_rules(declared)?;
+    event_types::check(declared)?;
+    for DeclaredSource { name, spec, secret, .. } in &declared.sources {
+        check_name("source", name)?;
+        let Proof::Scheme { name: scheme, parameters } = &spec.proof else { continue };
+        let problem = |problem: String| EngineError::Invalid(format!("source `{name}`: {problem}"));
+        let found = schemes.for_endpoint(organization, scheme, parameters).map_err(problem)?;
+        if let Some(secret) = secret {
+            found.check_new(secret).map_err(|error| problem(error.to_string()))?;
+        }
+    }
+    for DeclaredDestination { name, spec, secrets, .. } in &declared.destinations {
+        check_name("destination", name)?;
+        let problem = |problem: String| EngineError::Invalid(format!("destination `{name}`: {problem}"));
+        check_signing(&spec.signing, (schemes, organization), secrets).map_err(problem)?;
+    }
+    Ok(())
 }
 
 fn check_rules(declared: &Declared) -> Result<(), EngineError> {

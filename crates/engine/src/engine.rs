@@ -29,9 +29,10 @@ use crate::opening::Opening;
 use crate::organizations::make_door;
 use crate::published::Fetcher;
 use crate::refusals::Refusals;
-use crate::registry::{InnerDoors, Registry, Schemes};
+use crate::registry::{InnerDoors, Registry};
 use crate::routing::Evaluator;
 use crate::running::Running;
+use crate::schemes::Installed;
 use crate::secrets::{self, Reveals};
 use crate::store::{Records, Store};
 use crate::vitals::Vitals;
@@ -47,7 +48,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Gives randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// The operator's private schemes.
+    /// The private schemes of the file that is served, which are every organization's.
     pub schemes: Vec<hookward::Scheme>,
     /// Where deliveries may go.
     pub egress: EgressPolicy,
@@ -77,7 +78,7 @@ pub struct Engine {
 #[derive(Debug)]
 pub(crate) struct Inner {
     parts: Parts,
-    schemes: Schemes,
+    schemes: Arc<Installed>,
     node: NodeId,
     registry: ArcSwap<Registry>,
     generation: AtomicU64,
@@ -113,7 +114,7 @@ impl Engine {
     /// [`EngineError::Unavailable`] when the store does not answer; [`EngineError::Invalid`] when whom the policy for the way out trusts
     /// are no certificates.
     pub async fn open(mut parts: Parts) -> Result<Self, EngineError> {
-        let schemes = Schemes::new(std::mem::take(&mut parts.schemes));
+        let schemes = Arc::new(Installed::new(std::mem::take(&mut parts.schemes)));
         let fetcher = Fetcher::new(&parts.egress).map_err(|error| EngineError::Invalid(error.to_string()))?;
         let now = parts.clock.now();
         let node = NodeId::new(now, &*parts.entropy);
@@ -269,10 +270,6 @@ impl Inner {
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {
         &*self.parts.entropy
-    }
-
-    pub(crate) fn schemes(&self) -> &Schemes {
-        &self.schemes
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -451,7 +448,7 @@ async fn prepare_checkouts(parts: &Parts) -> Result<(), EngineError> {
 
 async fn build(
     parts: &Parts,
-    schemes: &Schemes,
+    schemes: &Arc<Installed>,
     served: &Served,
     before: Option<&Registry>,
 ) -> Result<Registry, EngineError> {

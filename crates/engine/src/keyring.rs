@@ -23,6 +23,8 @@ pub(crate) struct LiveSecret {
     pub(crate) version: u32,
     /// `None` for a version whose value is itself what is used.
     pub(crate) scheme: Option<Arc<Scheme>>,
+    /// Which version of its organization's own scheme that is, where it is one.
+    pub(crate) edition: Option<u32>,
     sealed: ArcSwap<Sealed>,
     pub(crate) key: Cell<Opened>,
     told: AtomicBool,
@@ -43,7 +45,7 @@ impl LiveSecret {
     pub(crate) fn new(
         organization: OrganizationId,
         secret: &SealedSecret,
-        scheme: Option<Arc<Scheme>>,
+        (scheme, edition): (Option<Arc<Scheme>>, Option<u32>),
         ttl: Duration,
     ) -> Self {
         Self {
@@ -51,6 +53,7 @@ impl LiveSecret {
             owner: secret.owner,
             version: secret.version,
             scheme,
+            edition,
             sealed: ArcSwap::from_pointee(secret.sealed.clone()),
             key: Cell::new(ttl),
             told: AtomicBool::new(false),

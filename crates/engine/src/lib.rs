@@ -63,6 +63,7 @@ pub mod kms;
 mod opening;
 mod registry;
 pub mod rewrap;
+pub mod schemes;
 mod secrets;
 
 pub mod clock;
@@ -72,8 +73,8 @@ pub mod store;
 
 pub use crate::alert::SECRET_EXPOSED;
 pub use crate::declare::{
-    Act, Authority, Declared, DeclaredDestination, DeclaredEventType, DeclaredSecret, DeclaredSource, Difference,
-    HIDDEN, Kind, Planned, managed_by_file, shown,
+    Act, Authority, Declared, DeclaredDestination, DeclaredEventType, DeclaredScheme, DeclaredSecret, DeclaredSource,
+    Difference, HIDDEN, Kind, Planned, managed_by_file, shown,
 };
 pub use crate::disuse::{NotedSecret, SECRET_STILL_USED, SECRET_UNUSED, SecretNote};
 pub use crate::drain::DRAIN_MAX;

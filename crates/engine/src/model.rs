@@ -16,6 +16,7 @@ mod principal;
 mod purpose;
 mod refused;
 mod role;
+mod scheme;
 mod secret;
 mod source;
 
@@ -41,5 +42,6 @@ pub use principal::{Principal, Scope, Scopes, UnknownScope};
 pub use purpose::is_setting;
 pub use refused::{RefusedAt, RefusedRequest};
 pub use role::Role;
+pub use scheme::{PrivateScheme, REPLACES_CATALOG, replaces_catalog};
 pub use secret::{SealedSecret, SecretOwner};
 pub use source::{DedupPolicy, OWN, PUBLISH, Proof, Rate, Retention, Source, SourceSpec};

@@ -108,7 +108,8 @@ impl Engine {
     ) {
         let now = self.inner().clock().now();
         let registry = self.inner().registry();
-        let exposed = self.inner().find_exposed(&registry, request, self.inner().schemes().credentials(), now);
+        let credentials = registry.schemes().credentials(organization);
+        let exposed = self.inner().find_exposed(&registry, request, credentials, now);
         let door = (organization, at.to_string());
         self.inner().tell_exposed(&registry, door, &exposed, &request.remote, now).await;
         let why = || Why::plain(reason, explanation);
@@ -127,13 +128,14 @@ impl Inner {
         exposed: &Exposed,
         now: Timestamp,
     ) {
+        let (organization, registry) = (at.0, self.registry());
         self.refusals().add(at, reason, now, |at| {
             let record = redact::record(
                 request.method.clone(),
                 &request.url,
                 request.headers.clone(),
                 request.remote.clone(),
-                self.schemes().credentials(),
+                registry.schemes().credentials(organization),
                 exposed,
             );
             let why = why();

@@ -1,14 +1,14 @@
 //! What is declared, ready for use: schemes found, keyrings filled, runners built. A snapshot, replaced as a whole.
 //! Owns the building; what of a secret is open outlives it, and is `opening`'s; changing what is declared is `declare`'s and `secrets`'s.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hookward::Scheme;
 
 use crate::clock::Timestamp;
-use crate::engine::{Engine, Parts};
+use crate::engine::Parts;
 use crate::event_types::{EventTypes, in_force};
 use crate::handshake::Listing;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
@@ -20,90 +20,11 @@ use crate::model::{
 use crate::pace::Pace;
 use crate::published::PublishedKeys;
 use crate::rate::Bucket;
-use crate::redact::Credentials;
 use crate::routing::LiveRules;
 use crate::runner::Assembly;
+use crate::schemes::{Installed, Schemes};
 use crate::signing::Signer;
 use crate::store::Resources;
-
-/// The schemes that sources and destinations may name: the operator's own first, then the catalog.
-#[derive(Debug)]
-pub(crate) struct Schemes {
-    private: Vec<Arc<Scheme>>,
-    credential_headers: Vec<String>,
-    credential_query: Vec<String>,
-}
-
-impl Schemes {
-    /// The catalog with `private` schemes in front.
-    pub(crate) fn new(private: Vec<Scheme>) -> Self {
-        let (mut credential_headers, mut credential_query) = (Vec::new(), Vec::new());
-        let mut add = |scheme: &Scheme| {
-            credential_headers.extend(scheme.credential_headers().into_iter().map(str::to_owned));
-            credential_query.extend(scheme.credential_query().into_iter().map(str::to_owned));
-        };
-        private.iter().for_each(&mut add);
-        hookward::catalog::names().filter_map(hookward::catalog::find).for_each(add);
-        Self { private: private.into_iter().map(Arc::new).collect(), credential_headers, credential_query }
-    }
-
-    /// Where any scheme's requests carry the secret itself: whoever was refused may have held the wrong scheme's.
-    pub(crate) fn credentials(&self) -> Credentials<'_> {
-        Credentials { headers: &self.credential_headers, query: &self.credential_query }
-    }
-
-    /// The operator's own, then the catalog's.
-    pub(crate) fn all(&self) -> Vec<Arc<Scheme>> {
-        let catalog = hookward::catalog::names().filter_map(|name| self.find(name));
-        self.private.iter().cloned().chain(catalog).collect()
-    }
-
-    /// The scheme of this name.
-    pub(crate) fn find(&self, name: &str) -> Option<Arc<Scheme>> {
-        let private = self.private.iter().find(|scheme| scheme.name() == name).cloned();
-        let known = private.or_else(|| hookward::catalog::find(name).map(|scheme| Arc::new(scheme.clone())));
-        known.or_else(|| Scheme::of_header_named(name).map(Arc::new))
-    }
-
-    /// The scheme of this name for one endpoint. One that lacks a parameter says so of each request.
-    pub(crate) fn at(&self, name: &str, parameters: &BTreeMap<String, String>) -> Option<Arc<Scheme>> {
-        self.for_endpoint(name, parameters).ok().or_else(|| self.find(name))
-    }
-
-    /// The scheme of this name for one endpoint, with everything said that it leaves to be said.
-    ///
-    /// # Errors
-    ///
-    /// A sentence: there is no such scheme, or these are not its parameters.
-    pub(crate) fn for_endpoint(
-        &self,
-        name: &str,
-        parameters: &BTreeMap<String, String>,
-    ) -> Result<Arc<Scheme>, String> {
-        let found = self.find(name).ok_or_else(|| format!("no scheme `{name}`"))?;
-        match parameters.is_empty() && found.parameters().is_empty() {
-            true => Ok(found),
-            false => found.for_endpoint(parameters).map(Arc::new).map_err(|error| error.to_string()),
-        }
-    }
-}
-
-impl Engine {
-    /// The scheme of this name: the operator's own, or the catalog's.
-    pub fn scheme(&self, name: &str) -> Option<Arc<Scheme>> {
-        self.inner().schemes().find(name)
-    }
-
-    /// The same for one endpoint. One that these are no parameters of, or that lacks one, is as it is for all.
-    pub fn scheme_at(&self, name: &str, parameters: &BTreeMap<String, String>) -> Option<Arc<Scheme>> {
-        self.inner().schemes().at(name, parameters)
-    }
-
-    /// The operator's own schemes, then the catalog's.
-    pub fn schemes(&self) -> Vec<Arc<Scheme>> {
-        self.inner().schemes().all()
-    }
-}
 
 /// A source ready to verify.
 #[derive(Debug)]
@@ -111,6 +32,8 @@ pub(crate) struct LiveSource {
     pub(crate) source: Source,
     /// `None` for a source that is not proven by a scheme.
     pub(crate) scheme: Option<Arc<Scheme>>,
+    /// Which version of its organization's own scheme that is, where it is one.
+    edition: Option<u32>,
     pub(crate) keyring: Keyring,
     /// Its filter.
     pub(crate) rules: Arc<LiveRules>,
@@ -127,6 +50,44 @@ pub(crate) struct LiveSource {
 }
 
 impl LiveSource {
+    /// The source, with what is `kept` of it from the snapshot before.
+    fn new(source: Source, kept: Option<&Self>, keyrings: &mut Keyrings<'_>, schemes: &Schemes) -> Self {
+        let scheme = match &source.spec.proof {
+            Proof::Scheme { name, parameters } => schemes.at(source.organization, name, parameters),
+            Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
+        };
+        let owner = SecretOwner::Source(source.id);
+        let keyring = match &scheme {
+            Some(_) => keyrings.keyring((source.organization, owner), None, scheme.as_ref()),
+            None => Keyring::default(),
+        };
+        let places = |list: Option<Vec<&str>>| list.unwrap_or_default().into_iter().map(str::to_owned).collect();
+        let credential_headers = places(scheme.as_deref().map(Scheme::credential_headers));
+        let credential_query = places(scheme.as_deref().map(Scheme::credential_query));
+        let bucket = kept.map_or_else(Arc::default, |kept| Arc::clone(&kept.bucket));
+        let handshakes = kept.map_or_else(Arc::default, |kept| Arc::clone(&kept.handshakes));
+        let edition = scheme.as_ref().and_then(|scheme| schemes.own_version(source.organization, scheme.name()));
+        // What was fetched for another scheme says nothing for this one.
+        let is_same = |kept: &&Self| kept.edition == edition && kept.source.spec.proof == source.spec.proof;
+        let published = kept.filter(is_same).map_or_else(Arc::default, |kept| Arc::clone(&kept.published));
+        let rules = match kept {
+            Some(kept) if kept.source.spec.filter == source.spec.filter => Arc::clone(&kept.rules),
+            _ => Arc::new(LiveRules::of_source(source.spec.filter.as_deref())),
+        };
+        Self {
+            source,
+            scheme,
+            edition,
+            keyring,
+            rules,
+            bucket,
+            handshakes,
+            published,
+            credential_headers,
+            credential_query,
+        }
+    }
+
     /// Where its refusals are listed.
     pub(crate) fn door(&self) -> (OrganizationId, RefusedAt) {
         (self.source.organization, RefusedAt::Source(self.source.name.clone()))
@@ -174,7 +135,7 @@ impl LiveDestination {
         };
         let (organization, owner) = (destination.organization, SecretOwner::Destination(destination.id));
         let signers = spec.signing.iter().map(|signing| {
-            let scheme = schemes.for_endpoint(&signing.scheme, &signing.parameters);
+            let scheme = schemes.for_endpoint(organization, &signing.scheme, &signing.parameters);
             let keyring = keyrings.keyring((organization, owner), Some(&signing.scheme), scheme.as_ref().ok());
             let versions = keyrings.secrets.get(&owner).map_or(&[][..], Vec::as_slice);
             Signer::new(signing, scheme, keyring, versions, kept.map_or(&[], |kept| &kept.signers))
@@ -231,6 +192,7 @@ pub(crate) struct Registry {
     doors: HashMap<OrganizationId, InnerDoors>,
     destinations: HashMap<DestinationId, Arc<LiveDestination>>,
     event_types: EventTypes,
+    schemes: Schemes,
     secrets: HashMap<SecretOwner, Vec<SealedSecret>>,
     live_secrets: HashMap<(SecretOwner, u32), Arc<LiveSecret>>,
 }
@@ -240,15 +202,21 @@ impl Registry {
     pub(crate) fn build(
         resources: Resources,
         doors: HashMap<OrganizationId, InnerDoors>,
-        schemes: &Schemes,
+        installed: &Arc<Installed>,
         parts: &Parts,
         before: Option<&Self>,
     ) -> Self {
+        let schemes = Schemes::in_force(installed, resources.schemes, before.map(Self::schemes));
         let mut secrets: HashMap<_, Vec<_>> = HashMap::new();
         resources.secrets.into_iter().for_each(|secret| secrets.entry(secret.owner).or_default().push(secret));
         secrets.values_mut().for_each(|versions| versions.sort_by_key(|secret| std::cmp::Reverse(secret.version)));
-        let mut keyrings =
-            Keyrings { secrets: &secrets, before, ttl: parts.key_cache.ttl, live_secrets: HashMap::new() };
+        let mut keyrings = Keyrings {
+            secrets: &secrets,
+            schemes: &schemes,
+            before,
+            ttl: parts.key_cache.ttl,
+            live_secrets: HashMap::new(),
+        };
         let organizations =
             resources.organizations.into_iter().filter(|organization| organization.erasing_at.is_none());
         let organizations: HashMap<_, _> = organizations.map(|organization| (organization.id, organization)).collect();
@@ -256,48 +224,19 @@ impl Registry {
         let is_there =
             |source: &Source| source.removed_at.is_none() && organizations.contains_key(&source.organization);
         for source in resources.sources.into_iter().filter(is_there) {
-            let scheme = match &source.spec.proof {
-                Proof::Scheme { name, parameters } => schemes.at(name, parameters),
-                Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
-            };
-            let owner = SecretOwner::Source(source.id);
-            let keyring = match &scheme {
-                Some(_) => keyrings.keyring((source.organization, owner), None, scheme.as_ref()),
-                None => Keyring::default(),
-            };
-            let places = |list: Option<Vec<&str>>| list.unwrap_or_default().into_iter().map(str::to_owned).collect();
-            let credential_headers = places(scheme.as_deref().map(Scheme::credential_headers));
-            let credential_query = places(scheme.as_deref().map(Scheme::credential_query));
             let kept = before.and_then(|before| before.source(source.id));
-            let bucket = kept.map_or_else(Arc::default, |kept| Arc::clone(&kept.bucket));
-            let handshakes = kept.map_or_else(Arc::default, |kept| Arc::clone(&kept.handshakes));
-            let published = kept.map_or_else(Arc::default, |kept| Arc::clone(&kept.published));
-            let rules = match kept {
-                Some(kept) if kept.source.spec.filter == source.spec.filter => Arc::clone(&kept.rules),
-                _ => Arc::new(LiveRules::of_source(source.spec.filter.as_deref())),
-            };
-            let live = LiveSource {
-                source,
-                scheme,
-                keyring,
-                rules,
-                bucket,
-                handshakes,
-                published,
-                credential_headers,
-                credential_query,
-            };
+            let live = LiveSource::new(source, kept, &mut keyrings, &schemes);
             sources.insert(live.source.id, live);
         }
         let mut destinations = HashMap::new();
         let is_there = |destination: &Destination| organizations.contains_key(&destination.organization);
         for destination in resources.destinations.into_iter().filter(is_there) {
             let kept = before.and_then(|before| before.destinations.get(&destination.id));
-            let live = LiveDestination::new(destination, kept, &mut keyrings, schemes, parts);
+            let live = LiveDestination::new(destination, kept, &mut keyrings, &schemes, parts);
             destinations.insert(live.destination.id, Arc::new(live));
         }
         let (live_secrets, event_types) = (keyrings.live_secrets, in_force(resources.event_types, before));
-        Self { organizations, sources, doors, destinations, event_types, secrets, live_secrets }
+        Self { organizations, sources, doors, destinations, event_types, schemes, secrets, live_secrets }
     }
 
     pub(crate) fn source(&self, id: SourceId) -> Option<&LiveSource> {
@@ -362,6 +301,11 @@ impl Registry {
         &self.event_types
     }
 
+    /// The schemes of every organization.
+    pub(crate) fn schemes(&self) -> &Schemes {
+        &self.schemes
+    }
+
     /// Those of every organization.
     pub(crate) fn destinations(&self) -> impl Iterator<Item = &Arc<LiveDestination>> {
         self.destinations.values()
@@ -398,6 +342,7 @@ fn pace(destination: &Destination, kept: Option<&Arc<LiveDestination>>) -> Arc<P
 /// Secrets on their way into keyrings.
 struct Keyrings<'a> {
     secrets: &'a HashMap<SecretOwner, Vec<SealedSecret>>,
+    schemes: &'a Schemes,
     before: Option<&'a Registry>,
     ttl: Duration,
     live_secrets: HashMap<(SecretOwner, u32), Arc<LiveSecret>>,
@@ -417,15 +362,17 @@ impl Keyrings<'_> {
         }
         let versions = self.secrets.get(&owner).into_iter().flatten();
         let versions = versions.filter(|secret| purpose.is_none_or(|purpose| secret.purpose == purpose));
+        let edition = scheme.and_then(|scheme| self.schemes.own_version(organization, scheme.name()));
         for sealed in versions.filter(|secret| secret.revoked_at.is_none()) {
             let place = (owner, sealed.version);
             let kept = self.before.and_then(|before| before.live_secrets.get(&place));
             let is_same = |kept: &&Arc<LiveSecret>| {
                 kept.scheme.as_ref().map(|scheme| scheme.name()) == scheme.map(|scheme| scheme.name())
+                    && kept.edition == edition
             };
             let secret = match kept.filter(is_same) {
                 Some(kept) => Arc::clone(kept),
-                None => Arc::new(LiveSecret::new(organization, sealed, scheme.cloned(), self.ttl)),
+                None => Arc::new(LiveSecret::new(organization, sealed, (scheme.cloned(), edition), self.ttl)),
             };
             secret.reseal(&sealed.sealed);
             self.live_secrets.insert(place, Arc::clone(&secret));

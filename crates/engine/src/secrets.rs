@@ -310,7 +310,8 @@ impl Inner {
         let none = || EngineError::Invalid(format!("{name} uses no secret"));
         let found = |scheme: &str| {
             let missing = || EngineError::Invalid(format!("{name}: no scheme `{scheme}`"));
-            self.schemes().find(scheme).ok_or_else(missing)
+            let organization = registry.organization_of(owner).ok_or_else(|| not_declared(owner))?;
+            registry.schemes().find(organization, scheme).ok_or_else(missing)
         };
         match owner {
             SecretOwner::Source(id) => match registry.source(id).map(|live| &live.source.spec.proof) {

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
 use crate::model::{
     Attempt, AuditEntry, Delivery, DeliveryCause, Destination, DestinationState, Event, EventType, KeptOutput,
-    Organization, PassedOver, RedeliveryJob, RefusedRequest, SealedSecret, SecretOwner, Source,
+    Organization, PassedOver, PrivateScheme, RedeliveryJob, RefusedRequest, SealedSecret, SecretOwner, Source,
 };
 
 mod accounts;
@@ -221,6 +221,8 @@ pub struct Resources {
     pub destinations: Vec<Destination>,
     /// All types of events.
     pub event_types: Vec<EventType>,
+    /// All private schemes.
+    pub schemes: Vec<PrivateScheme>,
     /// All versions of all secrets.
     pub secrets: Vec<SealedSecret>,
 }
@@ -242,6 +244,10 @@ pub enum Change {
     PutEventType(EventType),
     /// Remove an organization's type of event.
     RemoveEventType(OrganizationId, String),
+    /// Insert the private scheme, or replace the one of this name.
+    PutScheme(PrivateScheme),
+    /// Remove an organization's private scheme.
+    RemoveScheme(OrganizationId, String),
     /// Insert a version of a secret.
     PutSecret(SealedSecret),
     /// Change a version's end, or revoke it.

@@ -30,6 +30,7 @@ pub(crate) mod page;
 pub(crate) mod problem;
 pub(crate) mod recovery;
 pub(crate) mod refusals;
+pub(crate) mod schemes;
 pub(crate) mod secrets;
 pub(crate) mod sources;
 pub(crate) mod users;

@@ -312,7 +312,7 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Verify(command) => return verify::run(command, now()),
         Command::Sign(command) => return sign::run(command, now()),
         Command::Send(command) => return send::run(command).await,
-        Command::Schemes(command) => return schemes::run(command),
+        Command::Schemes(command) => return schemes::run(command).await,
         Command::Filter { what, remote } => return filter::run(what, remote).await,
         Command::Plan { file, remote } => return files::plan(file, &remote.open()?).await,
         Command::Demo { once } => return Ok(demo::run(once).await?),

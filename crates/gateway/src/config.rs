@@ -19,6 +19,7 @@ mod parameters;
 mod problems;
 mod reference;
 mod report;
+mod schemes;
 mod sent;
 mod settings;
 mod sign;
@@ -38,7 +39,6 @@ use hookward_engine::expression::Expression;
 use hookward_engine::model::{DestinationSpec, Retention, SourceSpec};
 use hookward_engine::organizations::{KEY_PREFIX_MAX, is_key_prefix};
 use ipnet::IpNet;
-use serde::Deserialize;
 use serde_json::Value;
 
 pub use door::{Answer, Answers, Door};
@@ -51,7 +51,8 @@ pub use oidc::{Grants, OidcDeclaration};
 pub use problems::{ConfigError, Problem};
 pub use reference::Environment;
 pub(crate) use reference::{References, STORED, from_file, is_reference, look_up_here, without_newline};
-pub(crate) use sent::{SentProblem, SentTable, SentTables, Surroundings, Tables, check_sent, table_in};
+pub use schemes::SchemeDeclaration;
+pub(crate) use sent::{SentProblem, SentTable, SentTables, Surroundings, Tables, check_sent, table_in, tables};
 pub(crate) use values::parse_lapse;
 
 use crate::{supervise, world};
@@ -75,7 +76,7 @@ pub struct Config {
     /// Types of events.
     pub event_types: Vec<EventTypeDeclaration>,
     /// Private schemes.
-    pub schemes: Vec<Scheme>,
+    pub schemes: Vec<SchemeDeclaration>,
     /// Providers by way of which people sign in.
     pub oidc: Vec<OidcDeclaration>,
     /// What the operator should know: a destination left out, a source without a secret.
@@ -228,10 +229,12 @@ impl Config {
         let unreadable = |error| ConfigError::new(name, vec![problems::from_toml(text, &error)]);
         let mut file: file::File = toml::from_str(text).map_err(unreadable)?;
         // The same once more, as it was written.
-        let given: Given = toml::from_str(text).map_err(unreadable)?;
+        let given: sent::Given = toml::from_str(text).map_err(unreadable)?;
         let mut check = Check::new(text, References::Here(environment), Surroundings::default());
         check.directory = directory;
-        check.schemes = sources::schemes(&mut check, &file.scheme);
+        let schemes = schemes::schemes(&mut check, std::mem::take(&mut file.scheme));
+        check.notices.extend(schemes::notices(&schemes));
+        check.schemes = schemes.iter().map(|one| one.scheme.clone()).collect();
         let settings = check.settings(&file);
         check.around.body_bytes = settings.limits.body_bytes;
         check.around.egress_allow.clone_from(&settings.egress_allow);
@@ -245,12 +248,17 @@ impl Config {
         let unmatched = door::unmatched(&mut check, std::mem::take(&mut file.unmatched));
         check.around.retention = sources::retention(&mut check, &file.retention);
         let settings = Settings { undeclared_types: event_types::undeclared(&mut check, &file.publishing), ..settings };
-        let tables = file::Tables { source: file.source, destination: file.destination, event_type: file.event_type };
+        let tables = file::Tables {
+            source: file.source,
+            destination: file.destination,
+            event_type: file.event_type,
+            scheme: vec![],
+        };
         let Everything { sources, destinations, event_types } = check.tables(tables, given);
         if !check.problems.is_empty() {
             return Err(ConfigError::new(name, check.problems));
         }
-        let (schemes, notices, retention) = (check.schemes, check.notices, check.around.retention);
+        let (notices, retention) = (check.notices, check.around.retention);
         Ok(Self {
             settings,
             unmatched,
@@ -267,25 +275,6 @@ impl Config {
             written: Written::of(text, name, environment),
         })
     }
-}
-
-/// The sources, destinations and event types in `text` as they are written, for sending them to a gateway that checks them.
-///
-/// # Errors
-/// When it is not TOML.
-pub(crate) fn tables(text: &str, name: &str) -> Result<Value, ConfigError> {
-    let unreadable = |error| ConfigError::new(name, vec![problems::from_toml(text, &error)]);
-    let Given { source, destination, event_type } = toml::from_str(text).map_err(unreadable)?;
-    Ok(serde_json::json!({ "source": source, "destination": destination, "event_type": event_type }))
-}
-
-/// Tables as they were written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Given {
-    source: Vec<Value>,
-    destination: Vec<Value>,
-    event_type: Vec<Value>,
 }
 
 /// Everything that tables come to.
@@ -317,8 +306,8 @@ impl<'a> Check<'a> {
         Self { text, directory: None, references, around, problems, notices, schemes }
     }
 
-    fn tables(&mut self, tables: file::Tables, given: Given) -> Everything {
-        let file::Tables { source: sources, destination: destinations, event_type } = tables;
+    fn tables(&mut self, tables: file::Tables, given: sent::Given) -> Everything {
+        let file::Tables { source: sources, destination: destinations, event_type, .. } = tables;
         let event_types = event_types::event_types(self, event_type.into_iter().zip(given.event_type).collect());
         let names = sources.iter().map(|source| source.name.get_ref().clone());
         let names: Vec<String> = names.chain(self.around.sources.iter().map(|(name, _)| name.clone())).collect();

@@ -1,10 +1,11 @@
 //! Declarations on their way into force: those of the file that is served, of a file that is applied, of single things. Owns
 //! what is decided beside the other things in force, such as whose a path is; one declaration comes after the other.
 
+mod schemes;
 mod sent;
 mod stored;
 
-use hookward::Scheme;
+use hookward::SchemeError;
 use hookward_engine::egress::OwnListeners;
 use hookward_engine::ids::OrganizationId;
 use hookward_engine::model::{Declaration, DestinationKind, Manager, Principal, Retention, Source};
@@ -16,8 +17,8 @@ use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use crate::config::{
-    DestinationDeclaration, Door, EventTypeDeclaration, SentProblem, Settings, SourceDeclaration, Surroundings, Tables,
-    in_text,
+    DestinationDeclaration, Door, EventTypeDeclaration, SchemeDeclaration, SentProblem, Settings, SourceDeclaration,
+    Surroundings, Tables, in_text,
 };
 
 pub(crate) use sent::{File, Plan, Tabled};
@@ -27,6 +28,8 @@ pub(crate) use sent::{File, Plan, Tabled};
 pub(crate) enum Refused {
     /// What is wrong with it.
     Problems(Vec<SentProblem>),
+    /// What is wrong with a scheme file.
+    Scheme(SchemeError),
     /// The engine says no.
     Engine(EngineError),
 }
@@ -42,7 +45,6 @@ impl From<EngineError> for Refused {
 pub(crate) struct Rules {
     body_bytes: usize,
     retention: Retention,
-    schemes: Vec<Scheme>,
     egress_allow: Vec<IpNet>,
     own: OwnListeners,
     egress_allow_everything: bool,
@@ -51,11 +53,10 @@ pub(crate) struct Rules {
 
 impl Rules {
     /// Those of the file that is served.
-    pub(crate) fn new(settings: &Settings, retention: Retention, schemes: &[Scheme], own: OwnListeners) -> Self {
+    pub(crate) fn new(settings: &Settings, retention: Retention, own: OwnListeners) -> Self {
         Self {
             body_bytes: settings.limits.body_bytes,
             retention,
-            schemes: schemes.to_vec(),
             egress_allow: settings.egress_allow.clone(),
             own,
             egress_allow_everything: settings.egress_allow_everything,
@@ -95,10 +96,13 @@ impl Declaring {
         if let Some(taken) = self.taken(&by, Authority::ServedFile, &sources) {
             return Err(EngineError::Conflict(taken));
         }
-        let declared = declared(sources, destinations, event_types);
+        let declared = declared(sources, destinations, event_types, vec![]);
         let planned = self.engine.declare(&by, Authority::ServedFile, declared).await?;
         for (name, scheme) in self.engine.ended_schemes(by.organization) {
             tracing::warn!("{}", ended_scheme(&name, &scheme));
+        }
+        for known in self.engine.overtaken_schemes() {
+            tracing::warn!("{}", schemes::overtaken(&known));
         }
         Ok(planned)
     }
@@ -130,7 +134,7 @@ impl Declaring {
             return Err(managed_by_file(kind, name).into());
         }
         let spec = match kind {
-            Kind::Source | Kind::EventType => None,
+            Kind::Source | Kind::EventType | Kind::Scheme => None,
             Kind::Destination => self.engine.whole_destination(by.organization, name).await?,
         };
         let mut before = stored::members(before);
@@ -171,7 +175,7 @@ impl Declaring {
         let destinations = tables.destinations.iter_mut().map(|destination| &mut destination.declared);
         sources.chain(destinations).for_each(stored::take_secrets_out);
         self.may(by, authority, &tables).await?;
-        let declared = declared(tables.sources, tables.destinations, tables.event_types);
+        let declared = declared(tables.sources, tables.destinations, tables.event_types, tables.schemes);
         let planned = self.engine.declare(by, authority, declared).await?;
         Ok(planned.into_iter().flat_map(|planned| planned.dropped).collect())
     }
@@ -274,6 +278,7 @@ fn declared(
     sources: Vec<SourceDeclaration>,
     destinations: Vec<DestinationDeclaration>,
     event_types: Vec<EventTypeDeclaration>,
+    schemes: Vec<SchemeDeclaration>,
 ) -> Declared {
     let source = |source: SourceDeclaration| {
         let SourceDeclaration { name, spec, declared, secret, handshake_token } = source;
@@ -291,6 +296,7 @@ fn declared(
         sources: sources.into_iter().map(source).collect(),
         destinations: destinations.into_iter().map(destination).collect(),
         event_types: event_types.into_iter().map(event_type).collect(),
+        schemes: schemes.into_iter().map(|scheme| scheme.declared).collect(),
     }
 }
 

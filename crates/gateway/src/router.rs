@@ -11,12 +11,12 @@ use hyper::body::Incoming;
 
 use crate::answer::Whole;
 use crate::api::problem::Code::{
-    Forbidden, InvalidCursor, InvalidLimit, InvalidRequest, NotFound, NotPossible, PayloadRefused, SecondFactorNeeded,
-    TooOften, Unauthorized,
+    Forbidden, InvalidCursor, InvalidLimit, InvalidRequest, NotFound, NotPossible, PayloadRefused, SchemeRefused,
+    SecondFactorNeeded, TooOften, Unauthorized,
 };
 use crate::api::{
     self, Api, audit, backup, batch, configuration, deliveries, destinations, event_types, events, feeds, jobs, keys,
-    kms, leases, login, me, organizations, recovery, refusals, secrets, sources, users,
+    kms, leases, login, me, organizations, recovery, refusals, schemes, secrets, sources, users,
 };
 use crate::dashboard;
 use crate::health;
@@ -118,6 +118,11 @@ fn declared(routes: Routes) -> Routes {
         .get("/event-types/{name}", event_types::show, "Shows an event type")
         .patch("/event-types/{name}", event_types::change, "Changes an event type: the settings given, and no others; null takes one away").or(NotPossible)
         .delete("/event-types/{name}", event_types::remove, "Removes an event type: events of it are like those of any type that nobody declared").or(NotPossible)
+        .section("Schemes", "How providers sign, as data: those of the catalog, and an organization's own.")
+        .get("/schemes", schemes::list, "Lists schemes: private ones first, then the catalog's")
+        .get("/schemes/{name}", schemes::show, "Shows a scheme: with its file, and what uses it")
+        .put("/schemes/{name}", schemes::put, "Puts a private scheme in force: a new one, or one that is there, for all that use it at once").or(NotPossible).or(SchemeRefused)
+        .delete("/schemes/{name}", schemes::remove, "Removes a private scheme: one that nothing uses").or(NotPossible)
         .section("Configuration", "A whole file at once: what it would change, changing it, and taking out what there is.")
         .post("/config/plan", configuration::plan, "Plans a configuration: what applying it would change").or(NotPossible)
         .post("/config/apply", configuration::apply, "Applies a configuration: what it does not have is removed, unless the API made it").or(NotPossible)

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookward::Scheme;
 use hookward_engine::accounts::AccountError;
 use hookward_engine::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use hookward_engine::destination::command::Supervisor;
@@ -31,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept;
 use crate::api::cookie::Transport;
 use crate::api::{Api, SignIn};
-use crate::config::{Config, OidcDeclaration, Settings};
+use crate::config::{Config, OidcDeclaration, SchemeDeclaration, Settings};
 use crate::declaring::{Declaring, Rules};
 use crate::first_run::FirstRun;
 use crate::ingest::Ingest;
@@ -89,7 +88,8 @@ pub struct Running {
     engine: Engine,
     declaring: Arc<Declaring>,
     settings: Settings,
-    schemes: Vec<Scheme>,
+    /// The files of its private schemes.
+    schemes: Vec<String>,
     public: SocketAddr,
     admin: SocketAddr,
     api_key_file: PathBuf,
@@ -135,7 +135,8 @@ impl Running {
         // The command line's own word on these is not in the file.
         settings.data.clone_from(&self.settings.data);
         (settings.public, settings.admin) = (self.settings.public, self.settings.admin);
-        if settings != self.settings || !schemes.iter().map(Scheme::name).eq(self.schemes.iter().map(Scheme::name)) {
+        let schemes: Vec<String> = schemes.into_iter().map(|one| one.declared.toml).collect();
+        if settings != self.settings || schemes != self.schemes {
             tracing::warn!(
                 "the configuration says more that is new than sources, destinations and event types: that needs a restart"
             );
@@ -179,14 +180,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         ..
     } = config;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let parts = parts(&settings, schemes.clone(), supervisor, Arc::clone(&clock), Arc::clone(&entropy))?;
+    let parts = parts(&settings, &schemes, supervisor, Arc::clone(&clock), Arc::clone(&entropy))?;
     let own = parts.egress.own.clone();
     let api_key_file = settings.data.join(data::API_KEY_FILE);
     let api_key = api_key.map_or_else(|| data::api_key(&api_key_file, &*entropy), Ok)?;
-    let rules = Rules::new(&settings, retention, &schemes, own.clone());
+    let rules = Rules::new(&settings, retention, own.clone());
     let engine = Engine::open(parts).await?;
     let declaring = Arc::new(Declaring::new(engine.clone(), rules));
     if is_file {
+        declaring.admit_schemes(&schemes).await?;
         declaring.serve(sources, destinations, event_types).await?;
     }
     if let Some(prefix) = &settings.key_prefix {
@@ -195,8 +197,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     engine.warm().await;
     engine.declare_inner_retention(retention).await?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let metrics = Metrics::new(clock.now(), &settings);
-    let limits = settings.limits.clone();
+    let (metrics, limits) = (Metrics::new(clock.now(), &settings), settings.limits.clone());
     let ingest = Ingest::new(engine.clone(), metrics.clone(), &settings, &unmatched);
     let ingest = Arc::new(ingest.map_err(StartError::Door)?);
     let (public, public_address) = listen(settings.public).await?;
@@ -221,7 +222,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         engine,
         declaring,
         settings,
-        schemes,
+        schemes: schemes.into_iter().map(|one| one.declared.toml).collect(),
         public,
         admin,
         api_key_file,
@@ -253,7 +254,7 @@ async fn begin_keys_with(engine: &Engine, prefix: &str) -> Result<(), EngineErro
 
 fn parts(
     settings: &Settings,
-    schemes: Vec<Scheme>,
+    schemes: &[SchemeDeclaration],
     supervisor: Supervisor,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -269,6 +270,7 @@ fn parts(
     let egress = EgressPolicy { allow: settings.egress_allow.clone(), extra_roots_pem, own: OwnListeners::default() };
     let undeclared = settings.undeclared_types;
     let store = Arc::new(store);
+    let schemes = schemes.iter().map(|one| one.scheme.clone()).collect();
     Ok(Parts { store, kms, key_cache, clock, entropy, schemes, egress, supervisor, checkouts, undeclared })
 }
 

@@ -167,6 +167,7 @@ mod answer;
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod axum;
+mod binds;
 pub mod catalog;
 mod check;
 mod content;

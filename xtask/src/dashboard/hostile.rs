@@ -88,6 +88,10 @@ fn judge(rig: &Rig, case: &Case) -> Result<()> {
         format!("/dashboard/events/{event}"),
         "/dashboard/sources/github".to_owned(),
         "/dashboard/destinations/ci".to_owned(),
+        "/dashboard/schemes".to_owned(),
+        "/dashboard/schemes/ours".to_owned(),
+        "/dashboard/schemes/ours/edit".to_owned(),
+        "/dashboard/new-source".to_owned(),
         "/dashboard/audit".to_owned(),
         "/dashboard/settings".to_owned(),
         // What stands in an address stands in the fields of its page.
@@ -120,6 +124,7 @@ fn judge(rig: &Rig, case: &Case) -> Result<()> {
 
 /// What people write: why they look at a secret, and what their browser is called.
 fn written(rig: &Rig, case: &Case, header: &str) -> Result<()> {
+    rig.put_scheme(&case.value)?;
     rig.post("/sources/github/secrets/1/reveal", &json!({ "reason": case.value }))?;
     let login = Request::post("/api/v1/login").header("Content-Type", "application/json").header("User-Agent", header);
     let login = login.body(json!({ "email": EMAIL, "password": PASSWORD }).to_string().as_bytes());

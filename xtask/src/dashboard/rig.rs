@@ -102,6 +102,21 @@ impl Rig {
         Ok(if answer.text().is_empty() { Value::Null } else { answer.json() })
     }
 
+    /// A private scheme, called `ours`, whose title is this.
+    pub(super) fn put_scheme(&self, title: &str) -> Result<()> {
+        let title: String = title.chars().filter(|letter| !letter.is_control()).collect();
+        let toml = format!(
+            "name = \"ours\"\ntitle = {}\n[[proof]]\nalgorithm = \"hmac-sha256\"\n\
+             signature = {{ at = [\"header:x-ours\"], encodings = [\"hex\"] }}\ncontent = \"{{body}}\"\n",
+            json!(title)
+        );
+        let body = json!({ "toml": toml }).to_string();
+        let request = Request::new("PUT", "/api/v1/schemes/ours").header("Content-Type", "application/json");
+        let answer = self.server.admin(request.body(body.as_bytes()))?;
+        ensure!(answer.status == 200, "PUT /schemes/ours: {} {}", answer.status, answer.text());
+        Ok(())
+    }
+
     /// A signed push, which is accepted.
     pub(super) fn push(&self, delivery: &str, body: &[u8]) -> Result<()> {
         let answer = self.server.public(&github::push("/in/github", SECRET.as_bytes(), delivery, body))?;

@@ -8,7 +8,7 @@ use super::sealed;
 use super::seed::{Seed, is_sent_itself, place, seed_name_of, token_url};
 use super::served::{is_incomplete, kept};
 use super::shown::{Difference, differences, shown};
-use super::{Authority, Declared, DeclaredDestination, DeclaredSecret, DeclaredSource, event_types};
+use super::{Authority, Declared, DeclaredDestination, DeclaredSecret, DeclaredSource, event_types, schemes};
 use crate::clock::Timestamp;
 use crate::engine::{Engine, EngineError};
 use crate::handshake::Tokens;
@@ -17,6 +17,7 @@ use crate::model::{
     AuditEntry, Condition, Declaration, Destination, DestinationSpec, DestinationState, MTLS, Manager, OAUTH2, OWN,
     PUBLISH, Principal, Proof, SecretOwner, Source,
 };
+use crate::schemes::Schemes;
 use crate::secrets::Purpose;
 use crate::store::{Change, Resources};
 
@@ -31,6 +32,8 @@ pub enum Kind {
     Destination,
     /// A type of events.
     EventType,
+    /// A private scheme.
+    Scheme,
 }
 
 impl Kind {
@@ -40,6 +43,7 @@ impl Kind {
             Self::Source => "source",
             Self::Destination => "destination",
             Self::EventType => "event_type",
+            Self::Scheme => "scheme",
         }
     }
 }
@@ -85,6 +89,8 @@ pub(super) struct Outline<'d> {
     /// Secrets that have yet to be sealed.
     pub(super) seeds: Vec<Seed<'d>>,
     pub(super) tokens: Tokens,
+    /// As they are once all of this is in force.
+    schemes: Schemes,
 }
 
 /// What secrets are for that end with a change.
@@ -130,9 +136,11 @@ impl Engine {
         authority: Authority,
         declared: &'d Declared,
         existing: &Resources,
+        schemes: Schemes,
     ) -> Result<Outline<'d>, EngineError> {
         let (planned, changes, audit, seeds) = (vec![], vec![], vec![], vec![]);
-        let mut outline = Outline { planned, changes, audit, seeds, tokens: Tokens::new() };
+        let mut outline = Outline { planned, changes, audit, seeds, tokens: Tokens::new(), schemes };
+        schemes::outline(&mut outline, by, authority, (declared, existing), self.inner().clock().now())?;
         for source in &declared.sources {
             self.outline_source(&mut outline, by, authority, source, existing).await?;
         }
@@ -143,6 +151,7 @@ impl Engine {
         if authority.is_whole() {
             self.outline_leavers(&mut outline, by, declared, existing);
         }
+        self.check_users(authority, &outline.schemes, &outline.changes, existing).await?;
         Ok(outline)
     }
 
@@ -167,7 +176,7 @@ impl Engine {
             Some(secret) => {
                 let target = format!("source:{name}");
                 let scheme = match &spec.proof {
-                    Proof::Scheme { name, .. } => self.inner().schemes().find(name),
+                    Proof::Scheme { name, .. } => outline.schemes.find(by.organization, name),
                     Proof::ApiKey | Proof::Engine | Proof::Unsigned => None,
                 };
                 let scheme = scheme.ok_or_else(|| EngineError::Invalid(format!("{target} uses no secret")))?;
@@ -220,7 +229,7 @@ impl Engine {
             |secret: &DeclaredSecret| is_unchanged && live.is_some_and(|live| sealed::says(&live.spec, secret));
         let mut seeds = Vec::new();
         for DeclaredSecret { purpose, value } in secrets.iter().filter(|secret| !is_said(secret)) {
-            let purpose = match self.inner().schemes().find(purpose) {
+            let purpose = match outline.schemes.find(by.organization, purpose) {
                 Some(scheme) => Purpose::Scheme(scheme),
                 None => Purpose::Setting(purpose.clone()),
             };
@@ -228,7 +237,7 @@ impl Engine {
             seeds.extend(self.seed((owner, target), purpose, spec.grace, value, existing).await?);
         }
         let has_seeds = !seeds.is_empty();
-        let ended = old.map(|old| self.ended_purposes(old, declared, authority, existing)).unwrap_or_default();
+        let ended = old.map(|old| outline.ended_purposes(old, declared, authority, existing)).unwrap_or_default();
         let dropped = ended.iter().filter(|ended| ended.is_dropped).map(|ended| ended.purpose.clone()).collect();
         let compared = Compared { kind: Kind::Destination, name, before, table, same_spec, secret: has_seeds, dropped };
         outline.seeds.extend(seeds);
@@ -252,44 +261,6 @@ impl Engine {
         Ok(())
     }
 
-    /// What secrets are for that end with this change: schemes and settings that it has no more, and those whose stored
-    /// secret itself would be told to somebody else than it was entered for. Whoever writes the served file knows its
-    /// secrets anyway.
-    fn ended_purposes(
-        &self,
-        old: &Destination,
-        new: &DeclaredDestination,
-        authority: Authority,
-        existing: &Resources,
-    ) -> Vec<Ended> {
-        let is_given = |purpose: &str| new.secrets.iter().any(|secret| secret.purpose == purpose);
-        let is_bound = authority != Authority::ServedFile;
-        let kept = new.spec.purposes();
-        let owner = SecretOwner::Destination(old.id);
-        let mut ended = BTreeMap::<&str, Ended>::new();
-        for secret in existing.secrets.iter().filter(|secret| secret.owner == owner && !is_given(&secret.purpose)) {
-            let purpose = secret.purpose.as_str();
-            let is_kept = kept.contains(&purpose);
-            if is_kept && !(is_bound && self.would_tell(purpose, &old.spec, &new.spec)) {
-                continue;
-            }
-            let so_far = ended.entry(purpose);
-            let so_far = so_far.or_insert_with(|| Ended { purpose: purpose.to_owned(), is_dropped: false });
-            so_far.is_dropped |= is_kept && secret.revoked_at.is_none();
-        }
-        ended.into_values().collect()
-    }
-
-    /// Whether the stored secret for `purpose` itself, or what is had for it, would go somewhere else than before.
-    fn would_tell(&self, purpose: &str, old: &DestinationSpec, new: &DestinationSpec) -> bool {
-        let moved = place(old) != place(new);
-        match purpose {
-            OAUTH2 => moved || token_url(old) != token_url(new),
-            MTLS => moved,
-            scheme => moved && self.inner().schemes().find(scheme).is_some_and(|scheme| is_sent_itself(&scheme)),
-        }
-    }
-
     /// What a file managed and names no more.
     fn outline_leavers(&self, outline: &mut Outline<'_>, by: &Principal, declared: &Declared, existing: &Resources) {
         let now = self.inner().clock().now();
@@ -311,6 +282,51 @@ impl Engine {
 }
 
 impl Outline<'_> {
+    /// The schemes as they are once all of this is in force.
+    pub(super) fn schemes(&self) -> &Schemes {
+        &self.schemes
+    }
+
+    /// What secrets are for that end with this change: schemes and settings that it has no more, and those whose stored
+    /// secret itself would be told to somebody else than it was entered for. Whoever writes the served file knows its
+    /// secrets anyway.
+    fn ended_purposes(
+        &self,
+        old: &Destination,
+        new: &DeclaredDestination,
+        authority: Authority,
+        existing: &Resources,
+    ) -> Vec<Ended> {
+        let is_given = |purpose: &str| new.secrets.iter().any(|secret| secret.purpose == purpose);
+        let is_bound = authority != Authority::ServedFile;
+        let kept = new.spec.purposes();
+        let owner = SecretOwner::Destination(old.id);
+        let mut ended = BTreeMap::<&str, Ended>::new();
+        for secret in existing.secrets.iter().filter(|secret| secret.owner == owner && !is_given(&secret.purpose)) {
+            let purpose = secret.purpose.as_str();
+            let is_kept = kept.contains(&purpose);
+            if is_kept && !(is_bound && self.would_tell(purpose, old, &new.spec)) {
+                continue;
+            }
+            let so_far = ended.entry(purpose);
+            let so_far = so_far.or_insert_with(|| Ended { purpose: purpose.to_owned(), is_dropped: false });
+            so_far.is_dropped |= is_kept && secret.revoked_at.is_none();
+        }
+        ended.into_values().collect()
+    }
+
+    /// Whether the stored secret for `purpose` itself, or what is had for it, would go somewhere else than before.
+    fn would_tell(&self, purpose: &str, old: &Destination, new: &DestinationSpec) -> bool {
+        let moved = place(&old.spec) != place(new);
+        match purpose {
+            OAUTH2 => moved || token_url(&old.spec) != token_url(new),
+            MTLS => moved,
+            scheme => {
+                moved && self.schemes.find(old.organization, scheme).is_some_and(|scheme| is_sent_itself(&scheme))
+            }
+        }
+    }
+
     /// Takes note of a thing that is declared. `None` when nothing about it changes.
     pub(super) fn add(
         &mut self,

@@ -58,8 +58,8 @@ impl Engine {
     }
 
     /// Whether requests under this scheme carry the secret itself, and are not signed by it.
-    pub fn sends_secret(&self, scheme: &str) -> bool {
-        self.inner().schemes().find(scheme).is_some_and(|scheme| is_sent_itself(&scheme))
+    pub fn sends_secret(&self, organization: OrganizationId, scheme: &str) -> bool {
+        self.scheme(organization, scheme).is_some_and(|scheme| is_sent_itself(&scheme))
     }
 
     /// Seals what an earlier version kept in clear, if the KMS answers now.

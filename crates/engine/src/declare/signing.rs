@@ -6,8 +6,9 @@ use std::sync::Arc;
 use hookward::Scheme;
 
 use super::DeclaredSecret;
+use crate::ids::OrganizationId;
 use crate::model::{Signing, is_setting};
-use crate::registry::Schemes;
+use crate::schemes::Schemes;
 
 /// The most schemes that a destination signs with.
 pub const SIGNING_MAX: usize = 4;
@@ -40,8 +41,12 @@ pub fn check_schemes(signing: &[Signing], schemes: &[&Scheme]) -> Result<(), (us
 }
 
 /// The same by name; and secrets that are for something else, or no keys.
-pub(super) fn check_signing(signing: &[Signing], schemes: &Schemes, secrets: &[DeclaredSecret]) -> Result<(), String> {
-    let find = |entry: &Signing| schemes.for_endpoint(&entry.scheme, &entry.parameters);
+pub(super) fn check_signing(
+    signing: &[Signing],
+    (schemes, organization): (&Schemes, OrganizationId),
+    secrets: &[DeclaredSecret],
+) -> Result<(), String> {
+    let find = |entry: &Signing| schemes.for_endpoint(organization, &entry.scheme, &entry.parameters);
     let found: Vec<Arc<Scheme>> = signing.iter().map(find).collect::<Result<_, _>>()?;
     let found: Vec<&Scheme> = found.iter().map(AsRef::as_ref).collect();
     check_schemes(signing, &found).map_err(|(_, problem)| problem)?;

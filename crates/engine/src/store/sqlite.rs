@@ -54,6 +54,7 @@ mod resources;
 mod retention;
 mod routing;
 mod rows;
+mod schemes;
 mod sealed;
 mod settle;
 mod writer;

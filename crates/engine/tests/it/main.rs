@@ -35,6 +35,7 @@ mod refusals;
 mod report;
 mod retention;
 mod rewrap;
+mod schemes;
 mod secrets;
 mod served;
 mod signing;

@@ -191,6 +191,9 @@ async fn what_is_erased_is_gone_from_the_disk_and_the_rest_is_as_it_was() {
         event_of(&two.rig.engine.receive(source, request).await.unwrap());
     }
     two.rig.engine.receive(source, push("wrong", "x", "{\"canary-refused\":1}")).await.unwrap();
+    for by in [&by("api"), &two.acme] {
+        two.rig.engine.declare(by, Authority::Creation, crate::schemes::one_scheme("ours")).await.unwrap();
+    }
     event_of(&two.send_to(ORG, "ours").await);
     two.rig.engine.run_until_idle().await;
     let dir = two.rig.dir.path().to_owned();
@@ -206,6 +209,7 @@ async fn what_is_erased_is_gone_from_the_disk_and_the_rest_is_as_it_was() {
     let resources = store.load().await.unwrap();
     assert!(resources.sources.iter().all(|source| source.organization == ORG));
     assert_eq!(resources.secrets.len(), 1);
+    assert!(resources.schemes.iter().all(|scheme| scheme.organization == ORG) && resources.schemes.len() == 1);
     for canary in CANARIES.into_iter().filter(|canary| *canary != "canary-in-a-delivery-id") {
         assert!(!is_there(&dir, canary), "{canary} is still on the disk");
     }

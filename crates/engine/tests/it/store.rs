@@ -158,6 +158,7 @@ mod on_sqlite {
         resources:
             what_is_declared_comes_back
             putting_again_replaces_only_what_is_declared
+            a_private_scheme_is_replaced_and_removed_in_its_organization_only
             changes_are_all_or_nothing
             a_secret_is_retired_and_never_unrevoked
             small_values_are_kept_by_name

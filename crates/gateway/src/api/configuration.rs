@@ -32,6 +32,9 @@ pub(crate) struct Sent {
     /// The `[[event_type]]` tables.
     #[serde(default)]
     event_type: Vec<Map<String, Value>>,
+    /// The `[[scheme]]` tables.
+    #[serde(default)]
+    scheme: Vec<Map<String, Value>>,
     /// The values of `env:NAME` and `file:PATH`, by that text.
     #[serde(default)]
     #[schemars(with = "HashMap<String, String>")]
@@ -54,7 +57,7 @@ pub(crate) struct Shown {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "PlannedChange")]
 pub(crate) struct Change {
-    /// `source`, `destination` or `event_type`.
+    /// `source`, `destination`, `event_type` or `scheme`.
     kind: &'static str,
     name: String,
     /// `create`, `update` or `remove`; `adopt` when nothing changes but that a file manages it from now on.
@@ -85,6 +88,7 @@ pub(crate) struct Exported {
     source: Vec<Value>,
     destination: Vec<Value>,
     event_type: Vec<Value>,
+    scheme: Vec<Value>,
 }
 
 /// `POST /config/plan`
@@ -107,14 +111,14 @@ pub(crate) async fn apply(
 
 /// `GET /config/export`
 pub(crate) async fn export(State(api): State<Arc<Api>>, caller: Caller<Export>) -> Json<Exported> {
-    let Tabled { sources, destinations, event_types } = api.declaring.export(&caller);
-    Json(Exported { source: sources, destination: destinations, event_type: event_types })
+    let Tabled { sources, destinations, event_types, schemes } = api.declaring.export(&caller);
+    Json(Exported { source: sources, destination: destinations, event_type: event_types, scheme: schemes })
 }
 
 impl From<Sent> for File {
     fn from(sent: Sent) -> Self {
-        let Sent { source, destination, event_type, references } = sent;
-        Self { sources: source, destinations: destination, event_types: event_type, references }
+        let Sent { source, destination, event_type, scheme, references } = sent;
+        Self { sources: source, destinations: destination, event_types: event_type, schemes: scheme, references }
     }
 }
 

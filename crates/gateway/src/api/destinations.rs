@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use hookward_engine::Engine;
 use hookward_engine::clock::Timestamp;
+use hookward_engine::ids::OrganizationId;
 use hookward_engine::model::{
     Destination, DestinationKind, DestinationSpec, DestinationState, MTLS, OAUTH2, OnHeadFailure, Ordering, Principal,
     ReportProvider, SignWith, Signing,
@@ -260,8 +261,9 @@ pub(crate) async fn remove(
 fn shown(engine: &Engine, destination: Destination, owed: Option<&Owed>, now: Timestamp) -> Shown {
     let pace = condition::pace(&destination, owed);
     let spec = destination.spec;
-    let authentication = authentication(engine, &spec);
-    let signing = spec.signing.iter().filter(|signing| !engine.sends_secret(&signing.scheme));
+    let organization = destination.organization;
+    let authentication = authentication(engine, organization, &spec);
+    let signing = spec.signing.iter().filter(|signing| !engine.sends_secret(organization, &signing.scheme));
     let signing = signing.map(|signing| signs(signing.clone(), now)).collect();
     let (state, state_reason) = match destination.state {
         DestinationState::Active => ("active", None),
@@ -302,8 +304,9 @@ fn signs(signing: Signing, now: Timestamp) -> Signs {
 }
 
 /// How it is told who calls, besides signatures.
-pub(crate) fn authentication(engine: &Engine, spec: &DestinationSpec) -> Vec<String> {
-    let sent = spec.signing.iter().map(|signing| signing.scheme.as_str()).filter(|scheme| engine.sends_secret(scheme));
+pub(crate) fn authentication(engine: &Engine, organization: OrganizationId, spec: &DestinationSpec) -> Vec<String> {
+    let schemes = spec.signing.iter().map(|signing| signing.scheme.as_str());
+    let sent = schemes.filter(|scheme| engine.sends_secret(organization, scheme));
     let (oauth2, mtls) = match &spec.kind {
         DestinationKind::Http(http) => (http.oauth2.as_ref().map(|_| OAUTH2), http.mtls.as_ref().map(|_| MTLS)),
         _ => (None, None),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use hookward::SchemeError;
 use hookward_engine::accounts::AccountError;
 use hookward_engine::event_types::Misfit;
 use hookward_engine::ids::InvalidId;
@@ -72,6 +73,7 @@ codes! {
     InvalidLimit "invalid_limit" UNPROCESSABLE_ENTITY "`limit` is out of its range";
     InvalidCursor "invalid_cursor" UNPROCESSABLE_ENTITY "`cursor` is not one that this list gave";
     InvalidRequest "invalid_request" UNPROCESSABLE_ENTITY "the body or a header says something that cannot be done";
+    SchemeRefused "scheme_refused" UNPROCESSABLE_ENTITY "the scheme file cannot be used";
     PayloadRefused "payload_refused" UNPROCESSABLE_ENTITY "the payload does not fit the schema of its type";
     TooOften "too_often" TOO_MANY_REQUESTS "this was done too often lately: try again later";
     Inconsistent "inconsistent" INTERNAL_SERVER_ERROR "kept data breaks its own rules, and an operator must look";
@@ -98,6 +100,8 @@ pub(crate) struct Problem {
     detail: String,
     /// Where a payload does not fit.
     errors: Vec<Misplaced>,
+    /// Where a scheme file is wrong.
+    place: Option<Place>,
     /// When to try again, if later helps.
     retry_after_s: Option<u64>,
 }
@@ -106,7 +110,7 @@ impl Problem {
     /// A problem of this code; `detail` is one sentence for the caller.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         let retry_after_s = (code == Code::Unavailable).then_some(5);
-        Self { code, detail: detail.into(), errors: Vec::new(), retry_after_s }
+        Self { code, detail: detail.into(), errors: Vec::new(), place: None, retry_after_s }
     }
 
     /// A payload does not fit in these places.
@@ -165,6 +169,21 @@ pub(crate) struct Document<'a> {
     /// Where a payload does not fit; only with `payload_refused`.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [Misplaced],
+    /// Where a scheme file is wrong; only with `scheme_refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<&'a Place>,
+}
+
+/// A place in a text that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "SchemeError")]
+pub(crate) struct Place {
+    /// The line, from 1.
+    pub(crate) line: usize,
+    /// The column, in characters from 1.
+    pub(crate) column: usize,
+    /// The known name nearest to one that is not known.
+    nearest: Option<String>,
 }
 
 /// A place in a payload that does not fit.
@@ -188,8 +207,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.code.status();
         let title = status.canonical_reason().unwrap_or("");
-        let Self { code, detail, errors, .. } = &self;
-        let document = Document { kind: "about:blank", title, status: status.as_u16(), code: *code, detail, errors };
+        let Self { code, detail, errors, place, .. } = &self;
+        let place = place.as_ref();
+        let document =
+            Document { kind: "about:blank", title, status: status.as_u16(), code: *code, detail, errors, place };
         let mut response = (status, Json(document)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -244,12 +265,20 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let problems = match refused {
             Refused::Engine(error) => return error.into(),
+            Refused::Scheme(error) => return error.into(),
             Refused::Problems(problems) => problems,
         };
         let is_conflict = problems.iter().all(|problem| problem.is_conflict);
         let told: Vec<String> =
             problems.into_iter().map(|problem| format!("`{}`: {}", problem.pointer, problem.message)).collect();
         Self::new(if is_conflict { Code::NotPossible } else { Code::InvalidRequest }, told.join("; "))
+    }
+}
+
+impl From<SchemeError> for Problem {
+    fn from(error: SchemeError) -> Self {
+        let told = Self::new(Code::SchemeRefused, error.to_string());
+        Self { place: Some(Place { line: error.line, column: error.column, nearest: error.nearest }), ..told }
     }
 }
 

@@ -75,7 +75,7 @@ fn read(path: &Path) -> Result<Value, Exit> {
     }
     let mut file = config::tables(&text, &name)?;
     let mut references = Map::new();
-    for kind in ["source", "destination", "event_type"] {
+    for kind in ["source", "destination", "event_type", "scheme"] {
         look_up(&file[kind], &mut references).map_err(|problem| Exit::usage(format!("{name}: {problem}")))?;
     }
     file["references"] = Value::Object(references);

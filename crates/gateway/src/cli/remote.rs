@@ -144,6 +144,11 @@ impl Gateway {
         json(&self.send("PATCH", path, &[], body.to_string().into()).await?)
     }
 
+    /// Asks for something to be as given from now on.
+    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value, Exit> {
+        json(&self.send("PUT", path, &[], body.to_string().into()).await?)
+    }
+
     /// Sends bytes as they are.
     pub(super) async fn post_bytes(
         &self,

@@ -45,6 +45,7 @@ pub(super) struct Tables {
     pub(super) source: Vec<Source>,
     pub(super) destination: Vec<Destination>,
     pub(super) event_type: Vec<EventType>,
+    pub(super) scheme: Vec<Spanned<toml::Table>>,
 }
 
 impl Default for File {

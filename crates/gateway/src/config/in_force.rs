@@ -108,7 +108,7 @@ impl Config {
         rows.settings(&self.settings);
         rows.retention(&self.retention);
         rows.names("unmatched", self.unmatched.iter().map(|unmatched| unmatched.prefix.as_str()));
-        rows.names("scheme", self.schemes.iter().map(hookward::Scheme::name));
+        rows.names("scheme", self.schemes.iter().map(|one| one.scheme.name()));
         rows.names("oidc", self.oidc.iter().map(|provider| provider.name.as_str()));
         let (value, origin) = match self.api_key {
             Some(_) => {

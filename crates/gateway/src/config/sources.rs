@@ -1,4 +1,4 @@
-//! `[[source]]` and `[[scheme]]`: what they may say, and the specs they come to.
+//! `[[source]]`: what it may say, and the spec it comes to.
 //! What a door answers is `door`; what the engine does with a spec is the engine's.
 
 use std::collections::HashMap;
@@ -25,27 +25,6 @@ const RATE_MAX: usize = 1_000_000;
 
 /// The most headers that may be looked at for a delivery id.
 const HEADERS_MAX: usize = 16;
-
-pub(super) fn schemes(check: &mut Check<'_>, tables: &[Spanned<toml::Table>]) -> Vec<Scheme> {
-    let mut schemes: Vec<Scheme> = Vec::new();
-    for table in tables {
-        let text = toml::to_string(table.get_ref()).expect("a table that was read can be written");
-        match Scheme::from_toml(&text) {
-            Ok(scheme) if schemes.iter().any(|other| other.name() == scheme.name()) => {
-                check.problem(table, format!("there are two schemes `{}`", scheme.name()));
-            }
-            Ok(scheme) if hookward::catalog::has(scheme.name()) => {
-                check.problem(
-                    table,
-                    format!("scheme `{}` is in the catalog: give this one another name", scheme.name()),
-                );
-            }
-            Ok(scheme) => schemes.push(scheme),
-            Err(error) => check.problem(table, format!("this scheme cannot be used: {error}")),
-        }
-    }
-    schemes
-}
 
 pub(super) fn sources(check: &mut Check<'_>, files: Vec<(file::Source, Value)>) -> Vec<SourceDeclaration> {
     let mut names = HashMap::new();

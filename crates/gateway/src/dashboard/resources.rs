@@ -1,10 +1,11 @@
-//! Pages about what is declared: sources and destinations, how a sender or a receiver is set up, their secrets.
+//! Pages about what is declared: sources and destinations, how a sender or a receiver is set up, their secrets; schemes.
 
 mod at;
 mod declare;
 mod destinations;
 mod panel;
 mod refusals;
+mod schemes;
 mod secrets;
 mod sources;
 mod table;
@@ -26,6 +27,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .merge(sources::routes())
         .merge(destinations::routes())
         .merge(refusals::routes())
+        .merge(schemes::routes())
         .merge(of(Owners::Sources))
         .merge(of(Owners::Destinations))
 }

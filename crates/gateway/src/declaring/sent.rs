@@ -8,7 +8,7 @@ use hookward_engine::{Authority, EngineError, Kind, Planned};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{Declaring, Refused, declared, ended_scheme, stored};
+use super::{Declaring, Refused, declared, ended_scheme, schemes, stored};
 use crate::config::{References, SentTable, SentTables, Tables, check_sent, in_text};
 
 /// A configuration file's sources and destinations.
@@ -20,6 +20,8 @@ pub(crate) struct File {
     pub(crate) destinations: Vec<Map<String, Value>>,
     /// Its `[[event_type]]` tables.
     pub(crate) event_types: Vec<Map<String, Value>>,
+    /// Its `[[scheme]]` tables.
+    pub(crate) schemes: Vec<Map<String, Value>>,
     /// What its references stand for where it is kept, by their text.
     pub(crate) references: HashMap<String, Zeroizing<String>>,
 }
@@ -30,6 +32,7 @@ pub(crate) struct Tabled {
     pub(crate) sources: Vec<Value>,
     pub(crate) destinations: Vec<Value>,
     pub(crate) event_types: Vec<Value>,
+    pub(crate) schemes: Vec<Value>,
 }
 
 /// What applying a file does, or did.
@@ -47,8 +50,8 @@ impl Declaring {
     /// What applying `file` would do.
     pub(crate) async fn plan(&self, by: &Principal, file: File) -> Result<Plan, Refused> {
         let _one_at_a_time = self.one_at_a_time.lock().await;
-        let Tables { sources, destinations, event_types, notices } = self.check_file(by, file).await?;
-        let declared = declared(sources, destinations, event_types);
+        let Tables { sources, destinations, event_types, schemes, notices } = self.check_file(by, file).await?;
+        let declared = declared(sources, destinations, event_types, schemes);
         let changes = self.engine.plan(by, Authority::AppliedFile, &declared).await?;
         Ok(self.told(by, changes, notices).await?)
     }
@@ -56,8 +59,8 @@ impl Declaring {
     /// Puts `file` in force as everything that files declare in the organization, all or nothing.
     pub(crate) async fn apply(&self, by: &Principal, file: File) -> Result<Plan, Refused> {
         let _one_at_a_time = self.one_at_a_time.lock().await;
-        let Tables { sources, destinations, event_types, notices } = self.check_file(by, file).await?;
-        let declared = declared(sources, destinations, event_types);
+        let Tables { sources, destinations, event_types, schemes, notices } = self.check_file(by, file).await?;
+        let declared = declared(sources, destinations, event_types, schemes);
         let changes = self.engine.declare(by, Authority::AppliedFile, declared).await?;
         Ok(self.told(by, changes, notices).await?)
     }
@@ -75,7 +78,13 @@ impl Declaring {
         let destinations = destinations.map(|one| with_name(one.name, &one.declaration.table));
         let event_types = self.engine.event_types(by.organization).into_iter();
         let event_types = event_types.map(|one| with_name(one.name, &one.declaration.table));
-        Tabled { sources: sources.collect(), destinations: destinations.collect(), event_types: event_types.collect() }
+        let schemes = self.engine.own_schemes(by.organization).into_iter();
+        Tabled {
+            sources: sources.collect(),
+            destinations: destinations.collect(),
+            event_types: event_types.collect(),
+            schemes: schemes.map(|own| own.declaration.table).collect(),
+        }
     }
 
     /// What is declared of one thing, without a credential, and who may change it.
@@ -99,20 +108,22 @@ impl Declaring {
             Kind::Source => SentTables { sources: one, ..SentTables::default() },
             Kind::Destination => SentTables { destinations: one, ..SentTables::default() },
             Kind::EventType => SentTables { event_types: one, ..SentTables::default() },
+            Kind::Scheme => SentTables { schemes: one, ..SentTables::default() },
         };
         let own = [name(table)];
         let (names, ways_out): (&[String], &[String]) = match kind {
             Kind::Source => (&own, &[]),
             Kind::Destination => (&[], &own),
-            Kind::EventType => (&[], &[]),
+            Kind::EventType | Kind::Scheme => (&[], &[]),
         };
         let around = self.around(by, authority, names, ways_out);
-        check_sent(&sent, References::Nowhere, &self.rules.schemes, around).map_err(Refused::Problems)
+        let known = schemes::known(&self.engine, by.organization);
+        check_sent(&sent, References::Nowhere, &known, around).map_err(Refused::Problems)
     }
 
     /// Checks a file that was sent. What is in force stands where it says `stored`.
     async fn check_file(&self, by: &Principal, file: File) -> Result<Tables, Refused> {
-        let File { mut sources, mut destinations, mut event_types, mut references } = file;
+        let File { mut sources, mut destinations, mut event_types, schemes, mut references } = file;
         event_types.iter_mut().for_each(in_text);
         let mut tokens = HashMap::new();
         for table in &mut sources {
@@ -137,8 +148,10 @@ impl Declaring {
             sources: placed("source", &sources),
             destinations: placed("destination", &destinations),
             event_types: placed("event_type", &event_types),
+            schemes: placed("scheme", &schemes),
         };
-        let checked = check_sent(&sent, References::Sent(&references), &self.rules.schemes, around);
+        let known = schemes::known(&self.engine, by.organization);
+        let checked = check_sent(&sent, References::Sent(&references), &known, around);
         let mut tables = checked.map_err(Refused::Problems)?;
         for source in &mut tables.sources {
             if let Some(token) = tokens.remove(&source.name) {
@@ -198,6 +211,12 @@ impl Declaring {
             let name = &event_type.name;
             if event_type.declaration.manager == Manager::Api && !is_planned(Kind::EventType, name) {
                 notices.push(format!("event type `{name}` is managed over the API, by no file"));
+            }
+        }
+        for own in self.engine.own_schemes(by.organization) {
+            let name = &own.name;
+            if own.declaration.manager == Manager::Api && !is_planned(Kind::Scheme, name) {
+                notices.push(format!("scheme `{name}` is managed over the API, by no file"));
             }
         }
         for (name, scheme) in self.engine.ended_schemes(by.organization) {

@@ -35,6 +35,7 @@ pub(super) fn declaration(engine: &Engine, by: &Principal, kind: Kind, name: &st
         Kind::Source => engine.source(organization, name)?.declaration,
         Kind::Destination => engine.destination(organization, name).filter(|one| !one.is_retired())?.declaration,
         Kind::EventType => engine.event_type(organization, name)?.declaration,
+        Kind::Scheme => super::schemes::own(engine, organization, name)?.declaration,
     })
 }
 

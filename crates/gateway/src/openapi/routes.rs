@@ -46,7 +46,6 @@ impl Routes {
         self.route::<H, T>("post", path, post(handler), text, |_| {})
     }
 
-    #[expect(dead_code, reason = "whoever uses it first removes this line")]
     pub(crate) fn put<H: Documented<T>, T: 'static>(self, path: &'static str, handler: H, text: &'static str) -> Self {
         self.route::<H, T>("put", path, put(handler), text, |_| {})
     }

@@ -18,6 +18,7 @@ mod recovery;
 mod refusals;
 mod resources;
 mod retention;
+mod schemes;
 mod secrets;
 mod users;
 

@@ -263,3 +263,33 @@ async fn a_secret_in_use_is_revoked_from_the_command_line_when_told_twice() {
     gateway.ok(&[&revoke[..], &["--force"]].concat(), b"").await;
     assert_eq!(gateway.push("b", b"{\"b\":1}").await.status, 401);
 }
+
+#[tokio::test]
+async fn a_private_scheme_is_added_listed_shown_and_removed() {
+    let gateway = Gateway::start("").await;
+    let file = gateway.directory.path().join("acme.toml");
+    let path = file.to_str().unwrap().to_owned();
+    let toml = crate::dashboard::scheme_file("acme", "x-acme");
+    std::fs::write(&file, &toml).unwrap();
+    assert_eq!(gateway.ok(&["schemes", "add", &path], b"").await, "scheme `acme` is in force: new, version 1\n");
+    let listed = gateway.ok(&["schemes", "list", "--gateway"], b"").await;
+    let first = listed.lines().nth(1).unwrap();
+    assert!(first.starts_with("acme ") && first.ends_with("private, api"), "{first}");
+    assert_eq!(listed.lines().count(), hookward::catalog::names().count() + 2, "all pages of it");
+    assert_eq!(gateway.ok(&["schemes", "show", "acme", "--gateway"], b"").await, toml);
+    assert!(!gateway.ok(&["schemes"], b"").await.contains("acme "), "no gateway is asked");
+    std::fs::write(&file, toml.replace("title", "titel")).unwrap();
+    let wrong = gateway.run(&["schemes", "add", &path], b"").await;
+    assert!(wrong.status == 2 && wrong.stderr.contains("line 2, column 1: unknown field `titel`"), "{}", wrong.stderr);
+    std::fs::write(&file, crate::dashboard::scheme_file("github", "x-ours")).unwrap();
+    let taken = gateway.run(&["schemes", "add", &path], b"").await;
+    assert!(taken.status == 5 && taken.stderr.contains("is in the catalog"), "{}", taken.stderr);
+    gateway.ok(&["schemes", "add", &path, "--replaces-catalog"], b"").await;
+    let listed = gateway.ok(&["schemes", "list", "--gateway"], b"").await;
+    assert!(
+        listed.lines().any(|line| line.starts_with("github ") && line.ends_with("hides the catalog's")),
+        "{listed}"
+    );
+    assert_eq!(gateway.ok(&["schemes", "remove", "acme"], b"").await, "there is no private scheme `acme` any more\n");
+    assert_eq!(gateway.run(&["schemes", "remove", "acme"], b"").await.status, 3);
+}

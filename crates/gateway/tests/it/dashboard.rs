@@ -8,6 +8,8 @@ mod resources;
 mod roles;
 mod templates;
 
+pub(crate) use resources::scheme_file;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -67,6 +67,18 @@ impl Gateway {
         Self::start_in(self.directory, config).await
     }
 
+    /// Why another one does not start on the data that this one leaves.
+    pub(crate) async fn refused_restart(self, config: &str) -> String {
+        assert!(self.running.stop().await, "everything ends in time");
+        for _ in 0..10_000 {
+            match start(settle(config, self.directory.path())).await {
+                Err(StartError::Store(OpenError::InUse { .. })) => tokio::task::yield_now().await,
+                outcome => return outcome.expect_err("it starts").to_string(),
+            }
+        }
+        panic!("the data directory stays in use");
+    }
+
     /// A request to the public listener.
     pub(crate) async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         send(self.running.public(), method, target, headers, body).await

@@ -108,6 +108,41 @@ fn a_changed_body_changes_every_verdict_that_binds_the_body() {
 }
 
 #[test]
+fn what_a_scheme_is_said_to_bind_every_verdict_binds() {
+    let mut bound = 0;
+    for name in catalog::names() {
+        let said = scheme(name).binds();
+        assert!(!scheme(name).algorithms().is_empty(), "{name}");
+        for vector in vectors(name).iter().filter(|vector| vector.verified.is_some()) {
+            let request = vector.request();
+            let keys = keys(scheme(name), &vector.secrets);
+            let verdict = request.verify(&vector.scheme(name), &keys, vector.now()).unwrap();
+            let found = verdict.binds();
+            // A request may arrive under another URL than the signed one, and without an id.
+            let told = [said.body, said.time, said.id && verdict.id().is_some()];
+            let shown = [found.body, found.time, found.id];
+            assert!(
+                told.iter().zip(shown).all(|(told, shown)| !told || shown),
+                "{name}: {}: {said:?} {found:?}",
+                vector.name
+            );
+            assert!(
+                !said.part_of_body || found.part_of_body || found.body,
+                "{name}: {}: {said:?} {found:?}",
+                vector.name
+            );
+            bound += usize::from(said.body);
+        }
+    }
+    assert!(bound > 900, "only {bound} vectors are of schemes that bind the body");
+    let github = scheme("github").binds();
+    assert_eq!((github.body, github.time, github.id), (true, false, false));
+    let standard = scheme("standard-webhooks");
+    assert!(standard.binds().time && standard.binds().id && standard.binds().unique && !standard.is_weak());
+    assert_eq!((standard.algorithms()[0], scheme("bearer").binds()), ("hmac-sha256", hookward::Binds::default()));
+}
+
+#[test]
 fn no_refusal_holds_a_secret() {
     for name in catalog::names() {
         for vector in vectors(name).iter().filter(|vector| vector.refused.is_some()) {

@@ -10,7 +10,7 @@ use super::super::rig::{PATIENCE, Rig, SECRET};
 use super::stage::{Stage, Who, form};
 
 /// Pages that have every kind of form.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "/dashboard/events",
     "/dashboard/sources/github",
     "/dashboard/sources/github/secrets/rotate",
@@ -20,6 +20,7 @@ const PAGES: [&str; 9] = [
     "/dashboard/users/new",
     "/dashboard/settings",
     "/dashboard/encryption",
+    "/dashboard/new-scheme",
 ];
 
 /// An event with a delivery, so that there is something to send again.

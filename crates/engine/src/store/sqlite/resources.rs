@@ -10,7 +10,7 @@ use super::conditions::{forget_condition, hold_pending, release};
 use super::failure::{Failure, Result};
 use super::rows::{Cells, all, condition, destination_state, destination_state_columns, first, integer, json_text};
 use super::writer::{Tx, Uses};
-use super::{audit, event_types, order};
+use super::{audit, event_types, order, schemes};
 use crate::clock::Timestamp;
 use crate::ids::{DestinationId, OrganizationId, SourceId};
 use crate::kms::Sealed;
@@ -37,6 +37,8 @@ fn apply(connection: &Connection, change: &Change, at: Option<Timestamp>) -> Res
         Change::SetDestinationState(id, state) => set_state(connection, *id, state, at),
         Change::PutEventType(event_type) => event_types::put(connection, event_type),
         Change::RemoveEventType(organization, name) => event_types::remove(connection, *organization, name),
+        Change::PutScheme(scheme) => schemes::put(connection, scheme),
+        Change::RemoveScheme(organization, name) => schemes::remove(connection, *organization, name),
         Change::PutSecret(secret) => put_secret(connection, secret),
         Change::RetireSecret { owner, version, not_after, revoked_at } => {
             retire(connection, *owner, *version, *not_after, *revoked_at)
@@ -278,6 +280,7 @@ pub(super) fn load(connection: &Connection) -> Result<Resources> {
         sources: sources(&snapshot)?,
         destinations: destinations(&snapshot)?,
         event_types: event_types::load(&snapshot)?,
+        schemes: schemes::load(&snapshot)?,
         secrets: secrets(&snapshot)?,
     })
 }

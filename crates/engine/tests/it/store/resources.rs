@@ -50,6 +50,7 @@ pub(crate) async fn what_is_declared_comes_back(store: &Shared) {
     };
     let expected = Resources {
         event_types: vec![],
+        schemes: vec![scheme("acme", 1), scheme("internal", 2)],
         organizations: vec![other.clone(), default],
         sources: vec![source(1), removed],
         destinations: vec![http, destination(2)],
@@ -64,7 +65,8 @@ pub(crate) async fn what_is_declared_comes_back(store: &Shared) {
     let secrets = expected.secrets.iter().cloned().map(Change::PutSecret);
     let entry = audit("config.apply", at(1));
     let organization = [Change::PutOrganization(other)];
-    let changes = organization.into_iter().chain(sources).chain(destinations).chain(secrets);
+    let schemes = expected.schemes.iter().cloned().map(Change::PutScheme);
+    let changes = organization.into_iter().chain(sources).chain(destinations).chain(secrets).chain(schemes);
     store.change(changes.collect(), vec![entry.clone()]).await.unwrap();
     assert_eq!(load(store).await, expected);
     let logged = store.audit(ORG, PAGE).await.unwrap().items;
@@ -89,6 +91,20 @@ pub(crate) async fn putting_again_replaces_only_what_is_declared(store: &Shared)
     assert_eq!(kept.destinations[0].state, DestinationState::Paused);
 }
 
+pub(crate) async fn a_private_scheme_is_replaced_and_removed_in_its_organization_only(store: &Shared) {
+    let theirs = PrivateScheme { organization: OrganizationId::from_bytes([7; 16]), ..scheme("acme", 1) };
+    let put = [scheme("acme", 1), theirs.clone()].map(Change::PutScheme);
+    store.change(put.to_vec(), vec![]).await.unwrap();
+    let again = PrivateScheme { toml: "name = \"acme\"".to_owned(), created_at: at(9), ..scheme("acme", 2) };
+    store.change(vec![Change::PutScheme(again.clone())], vec![]).await.unwrap();
+    let kept = PrivateScheme { created_at: at(1), ..again };
+    assert_eq!(load(store).await.schemes, [kept, theirs.clone()]);
+    let remove = vec![Change::RemoveScheme(ORG, "acme".to_owned())];
+    store.change(remove.clone(), vec![audit("scheme.remove", at(2))]).await.unwrap();
+    assert_eq!(load(store).await.schemes, [theirs]);
+    assert!(matches!(store.change(remove, vec![]).await, Err(StoreError::NotFound { .. })));
+}
+
 pub(crate) async fn changes_are_all_or_nothing(store: &Shared) {
     declare(store, 1).await;
     let before = load(store).await;
@@ -100,8 +116,10 @@ pub(crate) async fn changes_are_all_or_nothing(store: &Shared) {
         Change::RetireSecret { owner: unknown, version: 1, not_after: None, revoked_at: None },
         Change::PutSecret(secret(SecretOwner::Source(source_id(1)), 1)),
         Change::PutSource(taken),
+        Change::RemoveScheme(ORG, "acme".to_owned()),
     ] {
         let changes = vec![
+            Change::PutScheme(scheme("new", 1)),
             Change::PutSource(source(2)),
             Change::SetDestinationState(destination_id(1), DestinationState::Paused),
             Change::PutMeta { name: "name".to_owned(), value: vec![1] },

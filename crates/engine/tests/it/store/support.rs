@@ -101,6 +101,18 @@ pub(crate) fn source(n: u32) -> Source {
     }
 }
 
+pub(crate) fn scheme(name: &str, version: u32) -> PrivateScheme {
+    PrivateScheme {
+        organization: OrganizationId::DEFAULT,
+        name: name.to_owned(),
+        toml: format!("# Of our own.\nname = \"{name}\""),
+        version,
+        declaration: Declaration { table: json!({ "name": name }), manager: Manager::Api },
+        created_at: at(1),
+        updated_at: at(version.into()),
+    }
+}
+
 pub(crate) fn destination(n: u32) -> Destination {
     Destination {
         id: destination_id(n),

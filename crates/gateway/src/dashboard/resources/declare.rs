@@ -94,7 +94,7 @@ async fn show_new(
     visitor: Visitor<Admin>,
     Extension(owners): Extension<Owners>,
 ) -> Response {
-    let fields = Fields::blank(&api, owners);
+    let fields = Fields::blank(&api, &visitor, owners);
     Page(making(&api, &visitor, owners, fields)).into_response()
 }
 
@@ -105,7 +105,7 @@ async fn create(
     Extension(owners): Extension<Owners>,
     Form(given): Form<Given>,
 ) -> Result<Response, Failure> {
-    let mut fields = Fields::given(&api, owners, &given);
+    let mut fields = Fields::given(&api, &visitor, owners, &given);
     if let Some(table) = fields.table(&given) {
         let name = given.name().to_owned();
         match api.declaring().create(&visitor, kind(owners), table).await {
@@ -144,7 +144,7 @@ async fn show_edit(
     Extension(owners): Extension<Owners>,
     At(name): At<String>,
 ) -> Result<Response, Failure> {
-    let fields = Fields::of(&api, owners, declared(&api, &visitor, owners, &name)?);
+    let fields = Fields::of(&api, &visitor, owners, declared(&api, &visitor, owners, &name)?);
     Ok(Page(changing(&api, &visitor, owners, &name, fields)).into_response())
 }
 
@@ -157,7 +157,7 @@ async fn change(
     Form(given): Form<Given>,
 ) -> Result<Response, Failure> {
     let before = declared(&api, &visitor, owners, &name)?;
-    let mut fields = Fields::given(&api, owners, &given);
+    let mut fields = Fields::given(&api, &visitor, owners, &given);
     if let Some(table) = fields.table(&given) {
         let patch = form::patch(&before, &table);
         match api.declaring().alter(&visitor, kind(owners), &name, patch).await {
@@ -192,6 +192,7 @@ fn told(refused: declaring::Refused) -> Result<Vec<(String, String)>, Failure> {
         declaring::Refused::Engine(EngineError::Invalid(problem) | EngineError::Conflict(problem)) => {
             Ok(vec![(String::new(), sentence(&problem))])
         }
+        declaring::Refused::Scheme(error) => Ok(vec![(String::new(), sentence(&error.to_string()))]),
         declaring::Refused::Engine(error) => Err(error.into()),
     }
 }

@@ -13,7 +13,9 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hookward_engine::clock::Timestamp;
-use hookward_engine::model::{Destination, DestinationKind, DestinationState, OnHeadFailure, Principal, Scope};
+use hookward_engine::model::{
+    Destination, DestinationKind, DestinationState, OnHeadFailure, Principal, Scope, Signing,
+};
 use hookward_engine::store::{Owed, Page as Rows};
 use serde::Deserialize;
 
@@ -189,9 +191,10 @@ async fn one<S>(api: &Api, visitor: &Visitor<S>, name: &str, asked: Asked) -> Re
     let now = api.clock().now();
     let shell = visitor.shell(api, Section::Destinations, name).noticing(asked.notice);
     let spec = &destination.spec;
-    let signs = |scheme: &str| !api.engine().sends_secret(scheme);
+    let signs = |scheme: &str| !api.engine().sends_secret(visitor.organization, scheme);
     let signing: Vec<_> = spec.signing.iter().filter(|one| one.signs_at(now) && signs(&one.scheme)).collect();
-    let main = signing.first().and_then(|one| Some((api.engine().scheme_at(&one.scheme, &one.parameters)?, *one)));
+    let at = |one: &Signing| api.engine().scheme_at(visitor.organization, &one.scheme, &one.parameters);
+    let main = signing.first().and_then(|one| Some((at(one)?, *one)));
     let scopes = visitor.scopes();
     Ok(One {
         shell,
@@ -210,8 +213,8 @@ async fn one<S>(api: &Api, visitor: &Visitor<S>, name: &str, asked: Asked) -> Re
         ends: ends(&destination),
         jitter_percent: spec.retry.jitter_percent,
         facts: facts::facts(&destination),
-        signing: signing.iter().map(|one| title(api, &one.scheme)).collect(),
-        authentication: authentication(api.engine(), spec),
+        signing: signing.iter().map(|one| title(api, visitor, &one.scheme)).collect(),
+        authentication: authentication(api.engine(), visitor.organization, spec),
         is_sent: matches!(spec.kind, DestinationKind::Http(_)),
         languages: Language::ALL.map(|language| (language, language == asked.language)).to_vec(),
         snippet: main.and_then(|(scheme, by)| snippets::snippet(&scheme, &by.parameters, asked.language)),
@@ -226,8 +229,8 @@ async fn one<S>(api: &Api, visitor: &Visitor<S>, name: &str, asked: Asked) -> Re
     })
 }
 
-fn title(api: &Api, scheme: &str) -> String {
-    api.engine().scheme(scheme).map_or_else(|| scheme.to_owned(), |scheme| scheme.title().to_owned())
+fn title(api: &Api, by: &Principal, scheme: &str) -> String {
+    api.engine().scheme(by.organization, scheme).map_or_else(|| scheme.to_owned(), |scheme| scheme.title().to_owned())
 }
 
 fn kind(kind: &DestinationKind) -> &'static str {

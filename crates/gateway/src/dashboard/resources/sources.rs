@@ -237,7 +237,7 @@ fn door(source: &Source) -> Option<Door> {
 fn proof(engine: &Engine, source: &Source) -> (String, Option<Arc<Scheme>>) {
     match &source.spec.proof {
         Proof::Scheme { name, parameters } => {
-            let scheme = engine.scheme_at(name, parameters);
+            let scheme = engine.scheme_at(source.organization, name, parameters);
             (scheme.as_ref().map_or_else(|| name.clone(), |scheme| scheme.title().to_owned()), scheme)
         }
         Proof::ApiKey => ("An API key".to_owned(), None),

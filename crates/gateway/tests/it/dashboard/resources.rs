@@ -2,7 +2,10 @@
 
 mod declare;
 mod programs;
+mod schemes;
 mod secrets;
+
+pub(crate) use schemes::scheme_file;
 
 use serde_json::json;
 

@@ -26,7 +26,7 @@ pub(super) const ROLES: [(&str, &[&str]); 4] = [
 ];
 
 /// Every way in the dashboard: what is literal stands before what is variable.
-const WAYS: [(&str, &str, Needs); 90] = [
+const WAYS: [(&str, &str, Needs); 97] = [
     ("GET", "/", Nothing),
     ("GET", "/dashboard/", Nothing),
     ("GET", "/dashboard/sign-in", Nothing),
@@ -84,6 +84,13 @@ const WAYS: [(&str, &str, Needs); 90] = [
     ("POST", "/dashboard/sources/{name}/secrets/{version}/revoke", Scope("rotate")),
     ("GET", "/dashboard/sources/{name}/secrets/{version}/end", Scope("rotate")),
     ("POST", "/dashboard/sources/{name}/secrets/{version}/end", Scope("rotate")),
+    ("GET", "/dashboard/schemes", Scope("read")),
+    ("GET", "/dashboard/schemes/{name}", Scope("read")),
+    ("GET", "/dashboard/schemes/{name}/edit", Scope("admin")),
+    ("POST", "/dashboard/schemes/{name}/edit", Scope("admin")),
+    ("POST", "/dashboard/schemes/{name}/remove", Scope("admin")),
+    ("GET", "/dashboard/new-scheme", Scope("admin")),
+    ("POST", "/dashboard/new-scheme", Scope("admin")),
     ("GET", "/dashboard/destinations", Scope("read")),
     ("GET", "/dashboard/destinations/{name}", Scope("read")),
     ("POST", "/dashboard/destinations/{name}/pause", Scope("redeliver")),
@@ -282,6 +289,8 @@ pub(super) async fn with_everything() -> Gateway {
         ("/destinations/later/pause", ""),
         ("/keys", r#"{"name":"deploy","scopes":["read"]}"#),
     ];
+    let ours = serde_json::json!({ "toml": super::resources::scheme_file("ours", "x-ours") }).to_string();
+    assert_eq!(gateway.api("PUT", "/schemes/ours", &ours).await.status, 200);
     // More versions than fit on a source's page.
     let more = std::iter::repeat_n(("/sources/asked/secrets/rotate", r#"{"grace_s":0}"#), 6);
     for (path, body) in made.into_iter().chain(more) {
@@ -303,7 +312,7 @@ pub(super) struct Walk {
     forms: BTreeSet<(String, String)>,
 }
 
-/// Follows every link from the first page on. Of links that differ only in what they say, not in what they ask, one is
+/// Follows every link from the first page on. Of the catalog's schemes one is followed; of links that differ only in what they say, not in what they ask, one is
 /// followed.
 pub(super) async fn walk(visitor: &mut Visitor<'_>) -> Walk {
     let mut walk = Walk { pages: BTreeMap::new(), forms: BTreeSet::new() };
@@ -319,7 +328,8 @@ pub(super) async fn walk(visitor: &mut Visitor<'_>) -> Walk {
         let (pattern, _) = way("GET", &path);
         let name = path.split(['?', '#']).next().unwrap();
         // Of lists one of each kind; of sources and destinations every one.
-        let of = if pattern.contains("{name}") { name } else { pattern };
+        let is_of_catalog = name.strip_prefix("/dashboard/schemes/").is_some_and(hookward::catalog::has);
+        let of = if pattern.contains("{name}") && !is_of_catalog { name } else { pattern };
         if !seen.insert((of.to_owned(), names)) {
             continue;
         }

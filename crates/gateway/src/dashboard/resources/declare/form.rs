@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use hookward_engine::model::Principal;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -59,7 +60,12 @@ type Settings = &'static [(&'static str, &'static str, &'static str, Shape)];
 
 const SOURCE: Settings = &[
     ("name", "Name", "Small letters, digits and hyphens. It is for ever.", Shape::Text),
-    ("scheme", "How requests are proven", "", Shape::Proof),
+    (
+        "scheme",
+        "How requests are proven",
+        "A sender that is not here: make a scheme of your own first, on the page Schemes.",
+        Shape::Proof,
+    ),
     ("path", "Path", "Where it listens; /in/ and the name when this is empty.", Shape::Text),
     (
         "event_types",
@@ -130,29 +136,29 @@ pub(super) struct Fields {
 
 impl Fields {
     /// Of something new.
-    pub(super) fn blank(api: &Api, owners: Owners) -> Self {
+    pub(super) fn blank(api: &Api, by: &Principal, owners: Owners) -> Self {
         let kind = if owners == Owners::Destinations { "http" } else { "" };
-        Self::new(api, owners, String::new(), |key| if key == "type" { kind.to_owned() } else { String::new() })
+        Self::new((api, by), owners, String::new(), |key| if key == "type" { kind.to_owned() } else { String::new() })
     }
 
     /// As it was filled in.
-    pub(super) fn given(api: &Api, owners: Owners, given: &Given) -> Self {
-        Self::new(api, owners, given.of("rest").to_owned(), |key| given.of(key).to_owned())
+    pub(super) fn given(api: &Api, by: &Principal, owners: Owners, given: &Given) -> Self {
+        Self::new((api, by), owners, given.of("rest").to_owned(), |key| given.of(key).to_owned())
     }
 
     /// Of a table that is in force.
-    pub(super) fn of(api: &Api, owners: Owners, mut declared: Map<String, Value>) -> Self {
+    pub(super) fn of(api: &Api, by: &Principal, owners: Owners, mut declared: Map<String, Value>) -> Self {
         let mut values = BTreeMap::new();
         for &(key, _, _, shape) in settings(owners) {
             // What a scheme leaves to be said has fields of its own, which leaves its name alone.
             let said = match (shape, declared.get_mut(key)) {
                 (Shape::Proof, Some(Value::String(scheme))) => {
                     let scheme = scheme.clone();
-                    parameters::take(api.engine(), &mut declared, &scheme)
+                    parameters::take(api.engine(), by.organization, &mut declared, &scheme)
                 }
                 (Shape::Sign, Some(Value::Object(sign))) if sign.keys().all(|key| SIGN.contains(&key.as_str())) => {
                     let scheme = sign.get("scheme").and_then(Value::as_str).unwrap_or_default().to_owned();
-                    parameters::take(api.engine(), sign, &scheme)
+                    parameters::take(api.engine(), by.organization, sign, &scheme)
                 }
                 _ => vec![],
             };
@@ -160,23 +166,23 @@ impl Fields {
             values.extend(take(&mut declared, key, shape).map(|value| (key.to_owned(), value)));
         }
         let rest = table::written(&Value::Object(declared));
-        Self::new(api, owners, rest, |key| values.get(key).cloned().unwrap_or_default())
+        Self::new((api, by), owners, rest, |key| values.get(key).cloned().unwrap_or_default())
     }
 
-    fn new(api: &Api, owners: Owners, rest: String, value: impl Fn(&str) -> String) -> Self {
+    fn new((api, by): (&Api, &Principal), owners: Owners, rest: String, value: impl Fn(&str) -> String) -> Self {
         let field = |&(key, label, hint, shape): &(&'static str, &'static str, &'static str, Shape)| Field {
             key,
             label,
             hint,
             value: value(key),
-            choices: choices(api, key, shape),
+            choices: choices(api, by, key, shape),
             is_required: key == "name",
             is_scheme: shape.is_scheme(),
             wrong: vec![],
         };
         let settings = settings(owners);
         let chosen = settings.iter().find(|(.., shape)| shape.is_scheme()).map(|(key, ..)| value(key));
-        let groups = parameters::groups(api.engine(), &chosen.unwrap_or_default(), &value);
+        let groups = parameters::groups(api.engine(), by.organization, &chosen.unwrap_or_default(), &value);
         let fields = settings.iter().map(field).collect();
         Self { settings, fields, groups, rest, wrong_rest: vec![], wrong: vec![] }
     }
@@ -265,11 +271,11 @@ fn take(table: &mut Map<String, Value>, key: &str, shape: Shape) -> Option<Strin
     Some(value)
 }
 
-fn choices(api: &Api, key: &str, shape: Shape) -> Vec<(String, String)> {
+fn choices(api: &Api, by: &Principal, key: &str, shape: Shape) -> Vec<(String, String)> {
     let choice = |(value, title): (&str, &str)| (value.to_owned(), title.to_owned());
     let schemes = || {
-        let schemes = api.engine().schemes().into_iter();
-        schemes.map(|scheme| choice((scheme.name(), scheme.title())))
+        let schemes = api.engine().schemes(by.organization).into_iter();
+        schemes.filter_map(|known| Some(choice((&known.name, known.scheme.ok()?.title()))))
     };
     match shape {
         Shape::Proof => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hookward::{Parameter, Scheme};
 use hookward_engine::Engine;
+use hookward_engine::ids::OrganizationId;
 use serde_json::{Map, Value};
 
 use super::super::super::page::sentence;
@@ -40,8 +41,13 @@ fn key(scheme: &str, name: &str) -> String {
 }
 
 /// The groups of all schemes, with the values that their fields have.
-pub(super) fn groups(engine: &Engine, chosen: &str, value: impl Fn(&str) -> String) -> Vec<Group> {
-    let schemes = engine.schemes();
+pub(super) fn groups(
+    engine: &Engine,
+    organization: OrganizationId,
+    chosen: &str,
+    value: impl Fn(&str) -> String,
+) -> Vec<Group> {
+    let schemes: Vec<_> = engine.schemes(organization).into_iter().filter_map(|known| known.scheme.ok()).collect();
     let taking = schemes.iter().map(|scheme| (scheme, scheme.takes())).filter(|(_, taken)| !taken.is_empty());
     let group = |(scheme, taken): (&Arc<Scheme>, Vec<Parameter<'_>>)| {
         let said = taken.iter().map(|parameter| {
@@ -71,8 +77,13 @@ pub(super) fn said(groups: &[Group]) -> Map<String, Value> {
 }
 
 /// Takes the parameters of `scheme` out of a table, by the keys of their fields. What its fields cannot say stays.
-pub(super) fn take(engine: &Engine, table: &mut Map<String, Value>, scheme: &str) -> Vec<(String, String)> {
-    let Some(found) = engine.scheme(scheme) else { return Vec::new() };
+pub(super) fn take(
+    engine: &Engine,
+    organization: OrganizationId,
+    table: &mut Map<String, Value>,
+    scheme: &str,
+) -> Vec<(String, String)> {
+    let Some(found) = engine.scheme(organization, scheme) else { return Vec::new() };
     let known = found.takes();
     let Some(Value::Object(values)) = table.get(PARAMETERS) else { return Vec::new() };
     let field = |(name, value): (&String, &Value)| {
