@@ -63,6 +63,11 @@ export interface VerifierOptions {
   toleranceS?: number;
   /** Where the program is called, such as `https://example.com`, for providers that sign the URL. */
   origin?: string;
+  /**
+   * What a scheme leaves to be said for each endpoint: `{ app_key: "…" }`, or as `url` the URL that the provider has, where the program
+   * is called under another one. Without one that it needs no verifier is made.
+   */
+  parameters?: Record<string, string>;
 }
 
 export interface RequestOptions {

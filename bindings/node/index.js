@@ -36,7 +36,8 @@ class Verifier {
 
   constructor(scheme, secrets, options = {}) {
     const toml = options.toml ?? null;
-    this.#native = new native.Verifier(scheme, toml, buffers(secrets), options.toleranceS ?? null, options.origin ?? null);
+    const { toleranceS = null, origin = null, parameters = {} } = options;
+    this.#native = new native.Verifier(scheme, toml, buffers(secrets), toleranceS, origin, parameters);
   }
 
   static fromToml(text, secrets, options = {}) {

@@ -1,6 +1,7 @@
 //! Owns the native half of the npm package: the library's values as JavaScript's plainest. Classes, headers of every shape and what
 //! frameworks need are the package's own, in `index.js`.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use hookward::{Draft, Message, Scheme, Secret, UnixTime, Verified, catalog};
@@ -129,6 +130,7 @@ impl Verifier {
         secrets: Vec<Buffer>,
         tolerance_s: Option<u32>,
         origin: Option<String>,
+        parameters: HashMap<String, String>,
     ) -> Result<Self> {
         let made = match toml {
             Some(text) => {
@@ -136,7 +138,8 @@ impl Verifier {
             }
             None => hookward::Verifier::new(&scheme, secrets),
         };
-        let verifier = made.and_then(|verifier| match origin {
+        let verifier = made.and_then(|verifier| verifier.with_parameters(parameters));
+        let verifier = verifier.and_then(|verifier| match origin {
             Some(origin) => verifier.with_origin(&origin),
             None => Ok(verifier),
         });

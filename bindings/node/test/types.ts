@@ -2,7 +2,7 @@
 
 import { Refused, Verifier, express, fastify, generate, schemes, type Verified } from "hookward";
 
-const verifier = new Verifier("github", ["new", Buffer.from("old")], { toleranceS: 60, origin: "https://example.com" });
+const verifier = new Verifier("github", ["new", Buffer.from("old")], { toleranceS: 60, origin: "https://example.com", parameters: {} });
 const verified: Verified = verifier.verify(Buffer.from("{}"), new Headers(), { url: "/hook", now: Date.now() });
 const version: number = verified.keyVersion;
 const id: string | undefined = verified.id;

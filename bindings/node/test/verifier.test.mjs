@@ -101,6 +101,19 @@ test("a proof that stands in the body", () => {
   assert.ok(binds.partOfBody && !binds.body);
 });
 
+test("what a scheme leaves to be said", () => {
+  const shop = new Verifier("tiktok-shop", "the app's secret", { parameters: { app_key: "6a3f" } });
+  const sent = shop.sign(BODY);
+  assert.ok(shop.verify(BODY, sent.headers).binds.body);
+  const other = new Verifier("tiktok-shop", "the app's secret", { parameters: { app_key: "6a3" } });
+  assert.throws(() => other.verify(BODY, sent.headers), Refused);
+  assert.throws(() => new Verifier("tiktok-shop", "x"), /needs the parameter `app_key`: the app's key/);
+  assert.throws(() => new Verifier("tiktok-shop", "x", { parameters: { app_kay: "6a3f" } }), /did you mean `app_key`/);
+  const registered = new Verifier("twilio", "token", { parameters: { url: "https://example.com/sms" } });
+  const text = new Verifier("twilio", "token").sign("a=1", { url: "https://example.com/sms" });
+  assert.equal(registered.verify("a=1", text.headers, { url: "http://10.0.0.7:8080/sms" }).binds.url, false);
+});
+
 test("what no verifier is made of", () => {
   assert.throws(() => new Verifier("gihtub", "x"), /did you mean `github`/);
   assert.throws(() => new Verifier("github", []), /needs a secret/);

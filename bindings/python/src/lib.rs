@@ -38,6 +38,7 @@ impl Verifier {
         secrets: Vec<PyBackedBytes>,
         tolerance_s: Option<u64>,
         origin: Option<&str>,
+        parameters: Vec<(String, String)>,
     ) -> PyResult<Self> {
         let made = match toml {
             Some(text) => {
@@ -45,7 +46,8 @@ impl Verifier {
             }
             None => hookward::Verifier::new(scheme, secrets),
         };
-        let verifier = made.and_then(|verifier| match origin {
+        let verifier = made.and_then(|verifier| verifier.with_parameters(parameters));
+        let verifier = verifier.and_then(|verifier| match origin {
             Some(origin) => verifier.with_origin(origin),
             None => Ok(verifier),
         });

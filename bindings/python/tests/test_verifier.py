@@ -92,6 +92,22 @@ def test_the_url_below_an_origin():
         twilio.verify(b"a=1", sent.headers, url="/sms?x=+")
 
 
+def test_what_a_scheme_leaves_to_be_said():
+    shop = hookward.Verifier("tiktok-shop", "the app's secret", parameters={"app_key": "6a3f"})
+    sent = shop.sign(BODY)
+    assert shop.verify(BODY, sent.headers).binds.body
+    other = hookward.Verifier("tiktok-shop", "the app's secret", parameters={"app_key": "6a3"})
+    with pytest.raises(hookward.Refused):
+        other.verify(BODY, sent.headers)
+    with pytest.raises(ValueError, match="needs the parameter `app_key`: the app's key"):
+        hookward.Verifier("tiktok-shop", "x")
+    with pytest.raises(ValueError, match="did you mean `app_key`"):
+        hookward.Verifier("tiktok-shop", "x", parameters={"app_kay": "6a3f"})
+    registered = hookward.Verifier("twilio", "token", parameters={"url": "https://example.com/sms"})
+    sent = hookward.Verifier("twilio", "token").sign(b"a=1", url="https://example.com/sms")
+    assert not registered.verify(b"a=1", sent.headers, url="http://10.0.0.7:8080/sms").binds.url
+
+
 def test_a_scheme_from_a_file(tmp_path: Path):
     file = tmp_path / "ours.toml"
     file.write_text(

@@ -95,6 +95,8 @@ class Verifier:
 
     ``scheme`` is a name of the catalog (:func:`schemes`); :meth:`from_file` reads one of your own. ``tolerance_s`` replaces the
     provider's. ``origin`` (``https://example.com``) is where the program is called, for providers that sign the URL.
+    ``parameters`` is what a scheme leaves to be said for each endpoint: ``{"app_key": "…"}``, or as ``url`` the URL that the
+    provider has, where the program is called under another one. A missing one is a :class:`ValueError` that says what it is.
     """
 
     def __init__(
@@ -104,8 +106,11 @@ class Verifier:
         *,
         tolerance_s: Optional[int] = None,
         origin: Optional[str] = None,
+        parameters: Optional[Mapping[str, str]] = None,
     ) -> None:
-        self._native = _native.Verifier(scheme, None, _secrets(secrets), tolerance_s, origin)
+        self._native = _native.Verifier(
+            scheme, None, _secrets(secrets), tolerance_s, origin, list((parameters or {}).items())
+        )
 
     @classmethod
     def from_toml(
@@ -115,10 +120,13 @@ class Verifier:
         *,
         tolerance_s: Optional[int] = None,
         origin: Optional[str] = None,
+        parameters: Optional[Mapping[str, str]] = None,
     ) -> Verifier:
         """By a scheme of your own, given as the text of its file."""
         made = cls.__new__(cls)
-        made._native = _native.Verifier("", text, _secrets(secrets), tolerance_s, origin)
+        made._native = _native.Verifier(
+            "", text, _secrets(secrets), tolerance_s, origin, list((parameters or {}).items())
+        )
         return made
 
     @classmethod
@@ -129,10 +137,15 @@ class Verifier:
         *,
         tolerance_s: Optional[int] = None,
         origin: Optional[str] = None,
+        parameters: Optional[Mapping[str, str]] = None,
     ) -> Verifier:
         """By the scheme in a file. An error in it is a :class:`ValueError` with line, column and the nearest known name."""
         return cls.from_toml(
-            Path(path).read_text(encoding="utf-8"), secrets, tolerance_s=tolerance_s, origin=origin
+            Path(path).read_text(encoding="utf-8"),
+            secrets,
+            tolerance_s=tolerance_s,
+            origin=origin,
+            parameters=parameters,
         )
 
     @property

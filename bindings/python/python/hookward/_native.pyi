@@ -15,6 +15,7 @@ class Verifier:
         secrets: List[bytes],
         tolerance_s: Optional[int],
         origin: Optional[str],
+        parameters: _Pairs,
     ) -> Verifier: ...
     def scheme(self) -> str: ...
     def verify(
