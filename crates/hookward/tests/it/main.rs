@@ -5,6 +5,7 @@
 mod support;
 
 mod allocation;
+mod answer;
 #[cfg(feature = "axum")]
 mod axum;
 mod catalog;
