@@ -177,6 +177,8 @@ impl Verifier {
             let proof = has_any.then(|| self.0.verify(&message, millis(request.now)).ok()).flatten()?;
             self.0.handshake(&message, token.as_ref(), Some(&proof))
         });
+        // One that wants a URL visited is the program's: it comes as an event.
+        let asked = asked.filter(|asked| !matches!(asked, Ok(answer) if answer.visits.is_some()));
         Ok(match asked {
             None => Outcome::default(),
             Some(Err(refusal)) => refused(&refusal),
