@@ -117,7 +117,10 @@ struct Vector {
     method: Option<String>,
     url: Option<String>,
     headers: Vec<(String, String)>,
+    #[serde(default)]
     body: String,
+    /// In place of `body`, of one that is no text.
+    body_base64: Option<String>,
     now_s: Option<i64>,
     now_ms: Option<i64>,
     verified: Option<toml::Value>,
@@ -178,7 +181,11 @@ fn requests(wanted: impl Fn(&Vector) -> bool, most: usize) -> Result<Vec<Vec<u8>
             let url = vector.url.as_deref().unwrap_or("https://example.com/hook");
             let headers: String = vector.headers.iter().map(|(n, v)| format!("{n}: {v}\n")).collect();
             let head = format!("{scheme}\n{secret}\n{}\n{now}\n{method} {url}\n{headers}\n", parameters.join("\t"));
-            requests.push([head.as_bytes(), vector.body.as_bytes()].concat());
+            let body = match &vector.body_base64 {
+                Some(text) => STANDARD.decode(text).with_context(|| format!("a vector of `{scheme}`"))?,
+                None => vector.body.into_bytes(),
+            };
+            requests.push([head.into_bytes(), body].concat());
         }
     }
     Ok(requests)
