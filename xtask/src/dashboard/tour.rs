@@ -193,7 +193,7 @@ impl Tour {
         let send = "const form = [...document.querySelectorAll('main form[method=post]:not([data-into])')]
                       .find(form => form.querySelector('[required]:not([type=checkbox])'));
                     if (!form) return false;
-                    form.querySelectorAll('input[required]').forEach(field => { field.value = ''; });
+                    form.querySelectorAll('input[required], textarea[required]').forEach(field => { field.value = ''; });
                     form.noValidate = true;
                     form.requestSubmit();
                     return true";
@@ -231,7 +231,10 @@ fn kind(path: &str) -> String {
     let is_number = |segment: &str| segment.bytes().all(|byte| byte.is_ascii_digit());
     let is_id =
         |segment: &&str| !segment.is_empty() && is_number(segment) || segment.len() > 30 && segment.contains('_');
-    let segments = path.split('/').map(|segment| if is_id(&segment) { "ID" } else { segment });
+    // Of schemes there are hundreds, private ones first.
+    let is_scheme = |at: usize| at == 3 && path.starts_with("/dashboard/schemes/");
+    let segments = path.split('/').enumerate();
+    let segments = segments.map(|(at, segment)| if is_id(&segment) || is_scheme(at) { "ID" } else { segment });
     let fields = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
     format!(
         "{}?{}",
