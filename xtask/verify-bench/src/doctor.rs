@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use hookward::explain::{Explanation, KnownSecret, MAX_HMACS, Standing, explain};
-use hookward::{Draft, Message, Secret, UnixTime, catalog};
+use hookward::{Draft, Message, UnixTime, catalog};
 
 const ROUNDS: usize = 31;
 
