@@ -22,6 +22,7 @@ mod feed;
 mod idempotency;
 mod lists;
 mod sealed;
+pub mod sql;
 pub mod sqlite;
 pub mod tallies;
 mod upkeep;

@@ -17,7 +17,7 @@ use hookward_engine::ids::OrganizationId;
 use hookward_engine::kms::cache::CachePolicy;
 use hookward_engine::kms::local::LocalKmsError;
 use hookward_engine::model::Principal;
-use hookward_engine::store::sqlite::{OpenError, SqliteStore};
+use hookward_engine::store::sqlite::{OpenError, open as open_store};
 use hookward_engine::{Engine, EngineError, Parts};
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
@@ -260,7 +260,7 @@ fn parts(
     entropy: Arc<dyn Entropy>,
 ) -> Result<Parts, StartError> {
     let start = if data::has_database(&settings.data) { kms::Start::Later } else { kms::Start::First };
-    let store = SqliteStore::open(&settings.data)?;
+    let store = open_store(&settings.data)?;
     let key_cache = CachePolicy { ttl: settings.kms.cache_ttl, timeout: settings.kms.timeout };
     let checkouts = settings.checkouts.clone().unwrap_or_else(|| settings.data.join(data::CHECKOUTS_DIRECTORY));
     // Programs run elsewhere, and are told the place in full.

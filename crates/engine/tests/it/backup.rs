@@ -9,7 +9,7 @@ use hookward_engine::Declared;
 use hookward_engine::backup::{self, KEY_FILE, RestoreError};
 use hookward_engine::model::{Principal, Verifier};
 use hookward_engine::store::AuditLog as _;
-use hookward_engine::store::sqlite::{self, DATABASE_FILE, SqliteStore};
+use hookward_engine::store::sqlite::{self, DATABASE_FILE};
 
 use crate::ORG;
 use crate::support::*;
@@ -61,7 +61,7 @@ async fn what_was_there_comes_back_and_the_log_says_so() {
     let head = restored.manifest.audit_head.parse().unwrap();
     let checked = sqlite::check_audit(&data, Verifier::whole().against(head)).unwrap().unwrap();
     assert_eq!((checked.rows, checked.head), (restored.audit_rows, head));
-    let store = SqliteStore::open(&data).unwrap();
+    let store = sqlite::open(&data).unwrap();
     // The backup itself is the last thing that its log tells.
     assert_eq!(store.audit(ORG, ALL).await.unwrap().items[0].entry.action, "backup.create");
     assert_eq!(store.audit_head().await.unwrap(), head);

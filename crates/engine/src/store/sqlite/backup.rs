@@ -3,17 +3,17 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
-use super::failure::{Failure, Result};
-use super::{SqliteStore, audit, connection};
-use crate::store::{Backups, Copied, StoreError};
+use super::connection;
+use crate::store::sql::audit;
+use crate::store::sql::failure::{Failure, Result};
+use crate::store::{Copied, StoreError};
 
 /// What is copied at once, and the rest after it: at most some hundred megabytes in a second.
 const STEP_BYTES: u32 = 1 << 20;
@@ -32,16 +32,13 @@ impl Copying {
     }
 }
 
-#[async_trait]
-impl Backups for SqliteStore {
-    async fn copy(&self) -> std::result::Result<Copied, StoreError> {
-        let (copying, path) = (self.copying.clone(), self.path.clone());
-        let task = tokio::task::spawn_blocking(move || {
-            let _one_at_a_time = copying.0.lock().unwrap_or_else(PoisonError::into_inner);
-            copy(&path).map_err(|failure| failure.into_answer(&path))
-        });
-        task.await.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("a copy did not finish: {error}"))))
-    }
+/// [`copy`] on a thread that may block, one at a time.
+pub(super) async fn copy_aside(path: PathBuf, copying: Copying) -> std::result::Result<Copied, StoreError> {
+    let task = tokio::task::spawn_blocking(move || {
+        let _one_at_a_time = copying.0.lock().unwrap_or_else(PoisonError::into_inner);
+        copy(&path).map_err(|failure| failure.into_answer(&path.display().to_string()))
+    });
+    task.await.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("a copy did not finish: {error}"))))
 }
 
 /// Removes what a process that was killed while it copied left behind.
@@ -73,8 +70,8 @@ fn copy(path: &Path) -> Result<Copied> {
     let copied = Copied {
         file: File::open(target.path()).map_err(|error| unusable(path, &error))?,
         schema: copy.query_row("select max(number) from migrations", [], |row| row.get(0))?,
-        head: audit::head(&copy)?,
         key_ids: key_ids(&copy)?,
+        head: audit::head(&super::Connection::Sqlite(copy))?,
     };
     Ok(copied)
 }

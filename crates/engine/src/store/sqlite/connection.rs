@@ -8,7 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::OpenError;
-use super::failure::Failure;
+use crate::store::sql::failure::Failure;
 
 /// Older versions have a race between commits and a starting-over write-ahead log that loses commits.
 pub const MINIMUM_SQLITE: &str = "3.51.3";

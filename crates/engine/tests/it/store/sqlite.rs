@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hookward_engine::model::*;
-use hookward_engine::store::sqlite::{DATABASE_FILE, LOCK_FILE, Limits, OpenError, SqliteStore};
+use hookward_engine::store::sql::{Limits, SqlStore};
+use hookward_engine::store::sqlite::{self, DATABASE_FILE, LOCK_FILE, OpenError};
 use hookward_engine::store::*;
 use rusqlite::Connection;
 use tokio::task::JoinSet;
@@ -26,7 +27,7 @@ fn outside(dir: &Path) -> Connection {
 async fn only_the_owner_can_read_what_is_kept() {
     let parent = tempfile::TempDir::new().unwrap();
     let dir = parent.path().join("a/data");
-    let store = SqliteStore::open(&dir).unwrap();
+    let store = sqlite::open(&dir).unwrap();
     store.commit(new_event(1)).await.unwrap();
     assert_eq!((mode(&dir), mode(dir.parent().unwrap())), (0o700, 0o700));
     let mut names = Vec::new();
@@ -52,30 +53,30 @@ fn what_everybody_could_write_is_closed() {
     let dir = tempfile::TempDir::new().unwrap();
     let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let database = dir.path().join(DATABASE_FILE);
-    drop(SqliteStore::open(dir.path()).unwrap());
+    drop(sqlite::open(dir.path()).unwrap());
     for (given, closed) in [(0o777, 0o755), (0o702, 0o700), (0o770, 0o770), (0o755, 0o755)] {
         set(dir.path(), given);
         set(&database, 0o666);
-        drop(SqliteStore::open(dir.path()).unwrap());
+        drop(sqlite::open(dir.path()).unwrap());
         assert_eq!((mode(dir.path()), mode(&database)), (closed, 0o600), "{given:o}");
     }
     // In a sticky directory nobody replaces another's files.
     set(dir.path(), 0o1777);
-    drop(SqliteStore::open(dir.path()).unwrap());
+    drop(sqlite::open(dir.path()).unwrap());
     assert_eq!(mode(dir.path()), 0o777);
 }
 
 #[test]
 fn a_second_opener_is_refused_until_the_first_is_gone() {
     let Fixture { store, dir } = Fixture::new();
-    let error = SqliteStore::open(dir.path()).unwrap_err();
+    let error = sqlite::open(dir.path()).unwrap_err();
     assert!(matches!(&error, OpenError::InUse { path } if path == dir.path()));
     assert_eq!(
         error.to_string(),
         format!("the data directory `{}` is in use by another process", dir.path().display())
     );
     drop(store);
-    SqliteStore::open(dir.path()).unwrap();
+    sqlite::open(dir.path()).unwrap();
 }
 
 #[test]
@@ -84,13 +85,13 @@ fn a_place_that_cannot_be_used_is_named() {
     let file = dir.path().join("file");
     fs::write(&file, "not a directory").unwrap();
     for place in [file.clone(), file.join("below")] {
-        let error = SqliteStore::open(&place).unwrap_err();
+        let error = sqlite::open(&place).unwrap_err();
         assert!(matches!(error, OpenError::Directory { .. }), "{error:?}");
         assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
     }
     let path = dir.path().join(DATABASE_FILE);
     fs::write(&path, [b'x'; 8192]).unwrap();
-    let error = SqliteStore::open(dir.path()).unwrap_err();
+    let error = sqlite::open(dir.path()).unwrap_err();
     assert!(matches!(error, OpenError::Database { .. }), "{error:?}");
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 }
@@ -100,7 +101,7 @@ fn a_newer_schema_is_refused() {
     let Fixture { store, dir } = Fixture::new();
     drop(store);
     outside(dir.path()).execute("insert into migrations (number, name) values (9999, 'of the future')", []).unwrap();
-    let error = SqliteStore::open(dir.path()).unwrap_err();
+    let error = sqlite::open(dir.path()).unwrap_err();
     assert!(matches!(error, OpenError::SchemaTooNew { found: 9999, .. }), "{error:?}");
 }
 
@@ -134,7 +135,7 @@ async fn what_was_answered_is_in_the_files_already() {
     for name in [DATABASE_FILE.to_owned(), format!("{DATABASE_FILE}-wal")] {
         fs::copy(fixture.dir.path().join(&name), crashed.path().join(&name)).unwrap();
     }
-    let store = SqliteStore::open(crashed.path()).unwrap();
+    let store = sqlite::open(crashed.path()).unwrap();
     assert_eq!(store.event(ORG, event_id(1)).await.unwrap(), new_event(1).event);
     assert_eq!(store.body(ORG, event_id(1)).await.unwrap(), new_event(1).body);
 }
@@ -142,10 +143,10 @@ async fn what_was_answered_is_in_the_files_already() {
 #[tokio::test]
 async fn a_full_disk_refuses_leaves_nothing_and_passes() {
     let fixture = Fixture::new();
-    let store: Arc<SqliteStore> = Arc::new(fixture.store);
+    let store: Arc<SqlStore> = Arc::new(fixture.store);
     let shared: Shared = Arc::clone(&store) as Shared;
     declare(&shared, 1).await;
-    store.bound_size(400_000).await.unwrap();
+    sqlite::bound_size(&store, 400_000).await.unwrap();
     let large =
         |n: u32| with_key(owing(with_body(new_event(n), &dense(50_000)), n, 1), DedupKind::Body, &n.to_be_bytes());
     let mut tasks = JoinSet::new();
@@ -171,7 +172,7 @@ async fn a_full_disk_refuses_leaves_nothing_and_passes() {
     assert_eq!(listed, kept.iter().map(|n| event_id(*n)).collect::<Vec<_>>());
     assert_eq!(shared.audit(ORG, PAGE).await.unwrap().items.len(), kept.len());
     assert_eq!(shared.backlog().await.unwrap().outstanding, kept.len() as u64);
-    store.bound_size(u64::MAX).await.unwrap();
+    sqlite::bound_size(&store, u64::MAX).await.unwrap();
     for n in (1..=32).filter(|n| !kept.contains(n)) {
         assert_eq!(shared.commit(large(n)).await.unwrap().original(), None);
     }

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use hookward_engine::clock::Timestamp;
 use hookward_engine::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId, OrganizationId, SourceId};
 use hookward_engine::model::*;
-use hookward_engine::store::sqlite::{Limits as StoreLimits, SqliteStore};
+use hookward_engine::store::sql::{Limits as StoreLimits, SqlStore};
+use hookward_engine::store::sqlite;
 use hookward_engine::store::*;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -29,7 +30,7 @@ pub(crate) fn commit_in_task(
 
 /// A store that is closed and removed at the end of its test.
 pub(crate) struct Fixture {
-    pub(crate) store: SqliteStore,
+    pub(crate) store: SqlStore,
     pub(crate) dir: TempDir,
 }
 
@@ -40,13 +41,13 @@ impl Fixture {
 
     pub(crate) fn with(limits: &StoreLimits) -> Self {
         let dir = TempDir::new().unwrap();
-        Self { store: SqliteStore::open_with(dir.path(), limits).unwrap(), dir }
+        Self { store: sqlite::open_with(dir.path(), limits).unwrap(), dir }
     }
 
     pub(crate) fn reopened(self) -> Self {
         let Self { store, dir } = self;
         drop(store);
-        Self { store: SqliteStore::open(dir.path()).unwrap(), dir }
+        Self { store: sqlite::open(dir.path()).unwrap(), dir }
     }
 }
 

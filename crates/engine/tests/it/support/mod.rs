@@ -25,7 +25,7 @@ use hookward_engine::model::{
     DedupPolicy, DestinationKind, DestinationSpec, Health, HttpSpec, JobSpec, Limits, Proof, RetrySchedule, Rules,
     Signing, SourceSpec,
 };
-use hookward_engine::store::sqlite::SqliteStore;
+use hookward_engine::store::sqlite;
 use hookward_engine::store::{DeliveryFilter, EventFilter, Page, Store};
 use hookward_engine::{
     Authority, Declared, DeclaredDestination, DeclaredSecret, DeclaredSource, Engine, InboundRequest, Parts,
@@ -132,7 +132,7 @@ async fn open_parts(
     schemes: Vec<hookward::Scheme>,
     egress: EgressPolicy,
 ) -> (Engine, Arc<dyn Store>) {
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(dir).expect("a store"));
+    let store: Arc<dyn Store> = Arc::new(sqlite::open(dir).expect("a store"));
     let entropy = Arc::new(SystemEntropy);
     let parts = Parts {
         undeclared: Undeclared::Accept,

@@ -1,0 +1,402 @@
+//! A store that keeps its data in a SQL database: one writer that commits in groups, a few readers.
+//! Owns which verb goes to whom; what each verb does stands in the modules below, and where the database is with whoever
+//! opened it: [`super::sqlite`]. Knows no HTTP and no schedule.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{
+    Backlog, Backups, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, Copied, DeliveryFilter, Erasure,
+    EventFilter, Held, JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Page, PullRequest,
+    Pulled, Records, RefusedFilter, Resources, Retained, Settled, Settlement, Store, StoreError, Strip, Upkeep,
+};
+use crate::clock::Timestamp;
+use crate::ids::{DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
+use crate::model::{
+    Attempt, AuditEntry, Delivery, Event, JobRange, JobSpec, KeptOutput, PassedOver, RedeliveryJob, RefusedRequest,
+};
+use readers::Readers;
+use writer::{Door, Writer};
+
+mod accounts;
+mod activity;
+pub(in crate::store) mod audit;
+mod bodies;
+mod claim;
+mod commit;
+mod conditions;
+pub(in crate::store) mod connection;
+mod deliveries;
+mod erasure;
+mod event_types;
+mod events;
+pub(in crate::store) mod failure;
+mod feed;
+mod headers;
+mod idempotency;
+mod jobs;
+mod operate;
+mod order;
+mod outputs;
+mod pull;
+pub(in crate::store) mod readers;
+mod recovery;
+mod refused;
+mod resources;
+mod retention;
+mod routing;
+mod rows;
+mod schemes;
+mod sealed;
+mod settle;
+pub(in crate::store) mod writer;
+
+/// What a store may use at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Events and audit records waiting for the writer; one more is refused.
+    pub queue_entries: usize,
+    /// Bytes of bodies waiting for the writer; more are refused.
+    pub queue_bytes: usize,
+    /// Writes in one transaction.
+    pub group_entries: usize,
+    /// Bytes of bodies in one transaction; a body larger than this gets one for itself.
+    pub group_bytes: usize,
+    /// The write-ahead log is started anew when it has grown to this; it exceeds it by what is written meanwhile.
+    pub wal_bytes: u64,
+    /// Read connections, and so reads under way at once.
+    pub readers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queue_entries: 4096,
+            queue_bytes: 64 << 20,
+            group_entries: 256,
+            group_bytes: 8 << 20,
+            wal_bytes: 64 << 20,
+            readers: 4,
+        }
+    }
+}
+
+/// What the database does besides answering statements.
+#[async_trait]
+pub(in crate::store) trait Medium: Debug + Send + Sync {
+    /// One snapshot of everything, as a file.
+    async fn copy(&self) -> Result<Copied, StoreError>;
+
+    /// Overwrites what was removed, wherever it may still be read.
+    async fn overwrite(&self) -> Result<(), StoreError>;
+}
+
+/// A store in a SQL database.
+///
+/// Dropping it writes what is queued and joins its threads; there is nothing else to close.
+#[derive(Debug)]
+pub struct SqlStore {
+    // In this order: the writer closes last of the connections, and then the database is let go.
+    readers: Readers,
+    writer: Writer,
+    medium: Box<dyn Medium>,
+}
+
+impl SqlStore {
+    /// A store of its parts.
+    pub(in crate::store) fn new(readers: Readers, writer: Writer, medium: Box<dyn Medium>) -> Self {
+        Self { readers, writer, medium }
+    }
+
+    /// The write side, for what is one database's own.
+    pub(in crate::store) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+}
+
+#[async_trait]
+impl Records for SqlStore {
+    async fn event(&self, organization: OrganizationId, id: EventId) -> Result<Event, StoreError> {
+        self.readers.read(move |connection| events::one(connection, organization, id)).await
+    }
+
+    async fn body(&self, organization: OrganizationId, id: EventId) -> Result<Bytes, StoreError> {
+        self.readers.read(move |connection| bodies::of_event(connection, organization, id)).await
+    }
+
+    async fn events(
+        &self,
+        organization: OrganizationId,
+        filter: EventFilter,
+        page: Page,
+    ) -> Result<Listing<Event>, StoreError> {
+        self.readers.read(move |connection| events::list(connection, organization, &filter, page)).await
+    }
+
+    async fn delivery(
+        &self,
+        organization: OrganizationId,
+        id: DeliveryId,
+    ) -> Result<(Delivery, Vec<Attempt>), StoreError> {
+        self.readers.read(move |connection| deliveries::one(connection, organization, id)).await
+    }
+
+    async fn output(
+        &self,
+        organization: OrganizationId,
+        id: DeliveryId,
+        number: Option<u32>,
+    ) -> Result<Option<KeptOutput>, StoreError> {
+        self.readers.read(move |connection| outputs::of_delivery(connection, organization, id, number)).await
+    }
+
+    async fn deliveries(
+        &self,
+        organization: OrganizationId,
+        filter: DeliveryFilter,
+        page: Page,
+    ) -> Result<Listing<Delivery>, StoreError> {
+        self.readers.read(move |connection| deliveries::list(connection, organization, &filter, page)).await
+    }
+
+    async fn passed_over(&self, organization: OrganizationId, event: EventId) -> Result<Vec<PassedOver>, StoreError> {
+        self.readers.read(move |connection| routing::passed_over(connection, organization, event)).await
+    }
+
+    async fn refused(&self, organization: OrganizationId, id: RefusedId) -> Result<RefusedRequest, StoreError> {
+        self.readers.read(move |connection| refused::one(connection, organization, id)).await
+    }
+
+    async fn all_refused(
+        &self,
+        organization: OrganizationId,
+        filter: RefusedFilter,
+        page: Page,
+    ) -> Result<Listing<RefusedRequest>, StoreError> {
+        self.readers.read(move |connection| refused::list(connection, organization, &filter, page)).await
+    }
+
+    async fn job(&self, organization: OrganizationId, id: JobId) -> Result<RedeliveryJob, StoreError> {
+        self.readers.read(move |connection| jobs::one(connection, organization, id)).await
+    }
+
+    async fn jobs(&self, organization: OrganizationId, page: Page) -> Result<Listing<RedeliveryJob>, StoreError> {
+        self.readers.read(move |connection| jobs::list(connection, organization, page)).await
+    }
+
+    async fn kept(&self) -> Result<Vec<KeptOfSource>, StoreError> {
+        self.readers.read(retention::kept).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.writer.is_running()?;
+        self.readers.read(deliveries::backlog).await
+    }
+}
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError> {
+        let door = Door { body_bytes: event.body.len() };
+        let prepared = commit::Prepared::new(event);
+        let written = self.writer.submit_at_door(door, move |tx| commit::write(tx, &prepared)).await;
+        // `Written` becomes `Committed` only here, after the writer has answered that the group is synced.
+        written.map(commit::Written::into_committed)
+    }
+
+    async fn commit_all(&self, events: Vec<NewEvent>) -> Result<Vec<Committed>, StoreError> {
+        let door = Door { body_bytes: events.iter().map(|event| event.body.len()).sum() };
+        // Packing is quick for one event and not for a thousand.
+        let prepare = move || events.into_iter().map(commit::Prepared::new).collect::<Vec<_>>();
+        let prepared = tokio::task::spawn_blocking(prepare).await;
+        let prepared = prepared.map_err(|_| StoreError::Unavailable("the events could not be packed".to_owned()))?;
+        let write = move |tx: &mut writer::Tx<'_>| prepared.iter().map(|event| commit::write(tx, event)).collect();
+        let written: Vec<commit::Written> = self.writer.submit_at_door(door, write).await?;
+        Ok(written.into_iter().map(commit::Written::into_committed).collect())
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
+        let leases = self.writer.submit(move |tx| claim::lease(tx, &request)).await?;
+        if leases.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.readers.read(move |connection| claim::load(connection, &leases)).await
+    }
+
+    async fn pull(&self, request: PullRequest) -> Result<Pulled, StoreError> {
+        let pull::Leases { leases, free_at } = self.writer.submit(move |tx| pull::lease(tx, &request)).await?;
+        if leases.is_empty() {
+            return Ok(Pulled { claimed: Vec::new(), free_at });
+        }
+        let claimed = self.readers.read(move |connection| claim::load(connection, &leases)).await?;
+        Ok(Pulled { claimed, free_at })
+    }
+
+    async fn held_by_consumers(&self, leases: Vec<(DeliveryId, u32)>) -> Result<Vec<Option<Held>>, StoreError> {
+        self.readers.read(move |connection| pull::held(connection, &leases)).await
+    }
+
+    async fn extend(&self, claims: Vec<Claim>, now: Timestamp, until: Timestamp) -> Result<Vec<Settled>, StoreError> {
+        self.writer.submit(move |tx| pull::extend(tx, &claims, now, until)).await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        let outputs: Vec<_> = settlements.iter().map(|one| one.output.as_ref().map(outputs::pack)).collect();
+        self.writer.submit(move |tx| settle::write(tx, &settlements, &outputs)).await
+    }
+
+    async fn next_due(&self, destinations: Vec<DestinationId>) -> Result<Vec<Option<Timestamp>>, StoreError> {
+        self.readers.read(move |connection| claim::next_due(connection, &destinations)).await
+    }
+
+    async fn recover(&self, node: NodeId, now: Timestamp) -> Result<u64, StoreError> {
+        self.writer.submit(move |tx| claim::recover(tx, node, now)).await
+    }
+
+    async fn redeliver(
+        &self,
+        event: EventId,
+        deliveries: Vec<NewDelivery>,
+        audit: AuditEntry,
+    ) -> Result<(), StoreError> {
+        self.writer.submit(move |tx| operate::redeliver(tx, event, &deliveries, &audit)).await
+    }
+
+    async fn cancel(&self, delivery: DeliveryId, now: Timestamp, audit: AuditEntry) -> Result<Cancel, StoreError> {
+        self.writer.submit(move |tx| operate::cancel(tx, delivery, now, &audit)).await
+    }
+
+    async fn change(&self, changes: Vec<Change>, audit: Vec<AuditEntry>) -> Result<(), StoreError> {
+        self.writer.submit(move |tx| resources::change(tx, &changes, &audit)).await
+    }
+
+    async fn load(&self) -> Result<Resources, StoreError> {
+        self.readers.read(resources::load).await
+    }
+
+    async fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = name.to_owned();
+        self.readers.read(move |connection| resources::meta(connection, &name)).await
+    }
+
+    async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+        let door = Door { body_bytes: 0 };
+        self.writer.submit_at_door(door, move |tx| audit::append_all(tx, &entries)).await
+    }
+
+    async fn forget(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        self.writer.submit(move |tx| commit::forget(tx, now, limit)).await
+    }
+}
+
+#[async_trait]
+impl Upkeep for SqlStore {
+    async fn refuse(&self, refused: Vec<RefusedRequest>, audit: Vec<AuditEntry>, keep: u32) -> Result<(), StoreError> {
+        let door = Door { body_bytes: refused.iter().map(|refused| refused.body_start.len()).sum() };
+        self.writer.submit_at_door(door, move |tx| refused::write(tx, &refused, &audit, keep)).await
+    }
+
+    async fn range(&self) -> Result<JobRange, StoreError> {
+        self.readers.read(jobs::range).await
+    }
+
+    async fn create_job(&self, id: JobId, spec: JobSpec, audit: AuditEntry) -> Result<RedeliveryJob, StoreError> {
+        self.writer.submit(move |tx| jobs::create(tx, id, &spec, &audit)).await
+    }
+
+    async fn running_jobs(&self) -> Result<Vec<RedeliveryJob>, StoreError> {
+        self.readers.read(jobs::running).await
+    }
+
+    async fn look(
+        &self,
+        organization: OrganizationId,
+        spec: JobSpec,
+        range: JobRange,
+        rows: u32,
+        matches: u32,
+    ) -> Result<Look, StoreError> {
+        self.readers.read(move |connection| jobs::look(connection, organization, &spec, range, rows, matches)).await
+    }
+
+    async fn advance(&self, step: JobStep) -> Result<Option<RedeliveryJob>, StoreError> {
+        self.writer.submit(move |tx| jobs::advance(tx, &step)).await
+    }
+
+    async fn change_job(&self, change: JobChange) -> Result<bool, StoreError> {
+        self.writer.submit(move |tx| jobs::change(tx, &change)).await
+    }
+
+    async fn strip(&self, strip: Strip) -> Result<Retained, StoreError> {
+        let (source, now) = (strip.source, strip.now);
+        let found = self.readers.read(move |connection| retention::find(connection, &strip)).await?;
+        if found.is_empty() {
+            return Ok(Retained { stripped: 0, next: None });
+        }
+        self.writer.submit(move |tx| retention::strip(tx, source, &found, now)).await
+    }
+
+    async fn remove_rows(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        self.writer.submit(move |tx| retention::remove_rows(tx, now, limit)).await
+    }
+}
+
+#[async_trait]
+impl Erasure for SqlStore {
+    async fn erase_events(&self, organization: OrganizationId, limit: u32) -> Result<bool, StoreError> {
+        self.writer.submit(move |tx| erasure::events(tx, organization, limit)).await
+    }
+
+    async fn erase_rest(&self, organization: OrganizationId) -> Result<(), StoreError> {
+        self.writer.submit(move |tx| erasure::rest(tx, organization)).await?;
+        self.overwrite().await
+    }
+
+    async fn overwrite(&self) -> Result<(), StoreError> {
+        self.medium.overwrite().await
+    }
+
+    async fn erase_row(&self, organization: OrganizationId, audit: AuditEntry) -> Result<bool, StoreError> {
+        self.writer.submit(move |tx| erasure::row(tx, organization, &audit)).await
+    }
+}
+
+#[async_trait]
+impl Backups for SqlStore {
+    async fn copy(&self) -> Result<Copied, StoreError> {
+        self.medium.copy().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{claim, commit, deliveries, pull};
+    use crate::store::sqlite::migrate::tests::plan;
+
+    #[test]
+    fn what_runs_all_the_time_scans_no_table() {
+        for sql in [commit::FORGET, deliveries::BACKLOG] {
+            let plan = plan(sql);
+            let cheap = |step: &str| {
+                ["CONSTANT ROW", "deliveries_outstanding", "COVERING INDEX deliveries_ordered"]
+                    .iter()
+                    .any(|cheap| step.contains(cheap))
+            };
+            assert!(!plan.iter().any(|step| step.starts_with("SCAN") && !cheap(step)), "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn a_claim_walks_what_is_outstanding_in_the_order_due() {
+        let plan = plan(claim::DUE);
+        assert_eq!(plan, ["SEARCH deliveries USING INDEX deliveries_outstanding (destination_id=? AND due_at_ms<?)"]);
+    }
+
+    #[test]
+    fn consumers_walk_what_is_outstanding_in_the_order_of_commits() {
+        let plan = plan(pull::IN_ORDER);
+        assert_eq!(plan, ["SEARCH deliveries USING INDEX deliveries_pulled (destination_id=? AND rowid>?)"]);
+    }
+}

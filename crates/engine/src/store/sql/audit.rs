@@ -1,0 +1,160 @@
+//! The audit log: entries are appended to the chain and read, never changed.
+
+use async_trait::async_trait;
+
+use super::SqlStore;
+use super::connection::{Connection, Row, named_params, params};
+use super::failure::Result;
+use super::rows::{Cells, all, belongs, first, json_text};
+use super::writer::Tx;
+use crate::ids::OrganizationId;
+use crate::model::{AuditEntry, ChainHash, Facts, Head};
+use crate::store::{AuditFilter, AuditLog, AuditRange, AuditRow, KeptRow, Listing, Page, StoreError};
+
+#[async_trait]
+impl AuditLog for SqlStore {
+    async fn audit_matching(
+        &self,
+        organization: OrganizationId,
+        filter: AuditFilter,
+        page: Page,
+    ) -> std::result::Result<Listing<AuditRow>, StoreError> {
+        self.readers.read(move |connection| list(connection, organization, &filter, page)).await
+    }
+
+    async fn audit_head(&self) -> std::result::Result<Head, StoreError> {
+        self.readers.read(head).await
+    }
+
+    async fn audit_rows(&self, range: AuditRange) -> std::result::Result<Vec<KeptRow>, StoreError> {
+        self.readers.read(move |connection| rows(connection, range)).await
+    }
+}
+
+pub(super) fn append(tx: &Tx<'_>, entry: &AuditEntry) -> Result<()> {
+    append_with_detail(tx, entry, &json_text(&entry.detail))
+}
+
+pub(super) fn append_all(tx: &Tx<'_>, entries: &[AuditEntry]) -> Result<()> {
+    entries.iter().try_for_each(|entry| append(tx, entry))
+}
+
+/// Appends `entry` with `name: value` added to its detail.
+pub(super) fn append_with(tx: &Tx<'_>, entry: &AuditEntry, name: &str, value: String) -> Result<()> {
+    let mut detail = entry.detail.as_object().cloned().unwrap_or_default();
+    detail.insert(name.to_owned(), value.into());
+    append_with_detail(tx, entry, &json_text(&detail))
+}
+
+/// Appends `entry` with `detail`, which is JSON, in place of its own.
+pub(super) fn append_with_detail(tx: &Tx<'_>, entry: &AuditEntry, detail: &str) -> Result<()> {
+    let facts = Facts {
+        organization: entry.organization.as_bytes(),
+        at_ms: entry.at.as_millis(),
+        actor: entry.actor.as_bytes(),
+        address: entry.address.as_bytes(),
+        action: entry.action.as_bytes(),
+        target: entry.target.as_bytes(),
+        detail: detail.as_bytes(),
+    };
+    // Read once for a group, which is all that writes meanwhile.
+    let head = tx.audit_head.get().map_or_else(|| head(tx.connection), Ok)?.then(&facts);
+    let hash = head.hash.as_bytes();
+    tx.connection.prepare_cached(INSERT)?.execute(params![
+        head.seq,
+        facts.organization,
+        facts.at_ms,
+        entry.actor,
+        entry.address,
+        entry.action,
+        entry.target,
+        detail,
+        hash
+    ])?;
+    tx.audit_head.set(Some(head));
+    Ok(())
+}
+
+pub(in crate::store) const INSERT: &str =
+    "insert into audit (seq, organization_id, at_ms, actor, address, action, target, detail, hash)
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+
+/// The last row's position and hash.
+pub(in crate::store) fn head(connection: &Connection) -> Result<Head> {
+    let last = first(connection, "select seq, hash from audit order by seq desc limit 1", [], |row| {
+        let cells = Cells::new("audit", row);
+        Ok(Head { seq: cells.get("seq")?, hash: ChainHash::from_bytes(cells.get("hash")?) })
+    })?;
+    Ok(last.unwrap_or(Head::START))
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    organization: OrganizationId,
+    filter: &AuditFilter,
+    page: Page,
+) -> Result<Listing<AuditRow>> {
+    let belongs = belongs(organization, "organization_id", false);
+    let sql = format!(
+        "select * from audit where seq < :below and {belongs}
+         and (:actor is null or actor = :actor) and (:action is null or action = :action)
+         and (:target is null or target = :target)
+         and (:since is null or at_ms >= :since) and (:until is null or at_ms < :until)
+         order by seq desc limit :limit"
+    );
+    let parameters = named_params! {
+        ":below": page.below(), ":limit": page.rows(), ":organization": organization.as_bytes(), ":actor": filter.actor,
+        ":action": filter.action, ":target": filter.target, ":since": filter.since.map(|since| since.as_millis()),
+        ":until": filter.until.map(|until| until.as_millis()),
+    };
+    let rows = all(&mut connection.prepare_cached(&sql)?, parameters, |row| {
+        let cells = Cells::new("audit", row);
+        let entry = AuditEntry {
+            organization,
+            address: cells.get("address")?,
+            actor: cells.get("actor")?,
+            action: cells.get("action")?,
+            target: cells.get("target")?,
+            at: cells.time("at_ms")?,
+            detail: cells.json("detail")?,
+        };
+        let seq = cells.get("seq")?;
+        Ok((seq, AuditRow { seq, entry, hash: ChainHash::from_bytes(cells.get("hash")?) }))
+    })?;
+    Ok(page.listing(rows))
+}
+
+pub(in crate::store) fn rows(connection: &Connection, range: AuditRange) -> Result<Vec<KeptRow>> {
+    // Bound in either case, so that one list of parameters serves both.
+    let organization = range.organization.unwrap_or(OrganizationId::DEFAULT);
+    let belongs = match range.organization {
+        Some(organization) => belongs(organization, "organization_id", false),
+        None => ":organization is not null".to_owned(),
+    };
+    let sql = format!(
+        "select *, (select before.hash from audit before where before.seq = audit.seq - 1) as prev from audit
+         where seq > :after and seq <= :until and {belongs} order by seq limit :limit"
+    );
+    let parameters = named_params! {
+        ":after": range.after, ":until": range.until, ":limit": range.limit, ":organization": organization.as_bytes(),
+    };
+    all(&mut connection.prepare_cached(&sql)?, parameters, kept_row)
+}
+
+fn kept_row(row: &Row<'_>) -> Result<KeptRow> {
+    let cells = Cells::new("audit", row);
+    let seq = cells.get("seq")?;
+    let prev = cells.get::<Option<[u8; 32]>>("prev")?.map_or(ChainHash::START, ChainHash::from_bytes);
+    Ok(KeptRow {
+        seq,
+        organization: cells.id("organization_id", OrganizationId::from_bytes)?,
+        at: cells.time("at_ms")?,
+        actor: cells.get("actor")?,
+        address: cells.get("address")?,
+        action: cells.get("action")?,
+        target: cells.get("target")?,
+        detail: cells.get("detail")?,
+        prev,
+        hash: ChainHash::from_bytes(cells.get("hash")?),
+    })
+}

@@ -1,0 +1,271 @@
+//! Leases: the verbs `claim`, `next_due` and `recover`, and what becomes of leases that run out.
+//! Owns who may attempt what until when; the end of an attempt is `settle`.
+
+use super::commit::is_active;
+use super::connection::{Connection, Row, params};
+use super::failure::{Failure, Result};
+use super::order::{self, Left};
+use super::rows::{self, Cells, all, first};
+use super::settle::insert_attempt;
+use super::writer::Tx;
+use super::{bodies, deliveries, events};
+use crate::clock::Timestamp;
+use crate::ids::{DeliveryId, DestinationId, NodeId};
+use crate::model::{Attempt, DeliveryCause, Outcome};
+use crate::store::{Claim, ClaimRequest, Claimed, StoreError, interrupted_attempt_id};
+
+/// A lease that the writer's transaction gave; a `Claim` once that is synced.
+#[derive(Debug)]
+pub(super) struct Lease {
+    delivery: DeliveryId,
+    destination: DestinationId,
+    node: NodeId,
+    number: u32,
+    event_seq: i64,
+    /// The delivery whose end this one tells of.
+    tells_of: Option<DeliveryId>,
+    probe: bool,
+    probes: u32,
+    ordered: bool,
+    skipped: u32,
+}
+
+/// An outstanding delivery as `lease` and `recover` find it.
+pub(super) struct Outstanding {
+    pub(super) seq: i64,
+    pub(super) id: DeliveryId,
+    pub(super) destination: DestinationId,
+    pub(super) event_seq: i64,
+    tells_of: Option<DeliveryId>,
+    pub(super) attempts: u32,
+    probes: u32,
+    /// When its lease began, if it is leased.
+    pub(super) leased_at: Option<Timestamp>,
+    pub(super) due_at: Timestamp,
+    /// Whose lease it is, if it is leased.
+    node: Option<NodeId>,
+    /// It was called off while it was leased.
+    pub(super) called_off: bool,
+    /// It stands in the line of an order key.
+    ordered: bool,
+    skipped: u32,
+}
+
+pub(super) fn lease(tx: &Tx<'_>, request: &ClaimRequest) -> Result<Vec<Lease>> {
+    let mut leases = Vec::new();
+    for &(destination, room) in &request.room {
+        if is_active(tx.connection, destination)? {
+            lease_due(tx.connection, destination, room, request, &mut leases)?;
+        } else {
+            for lost in due(tx.connection, destination, request.now, u32::MAX)? {
+                end_lease(tx.connection, &lost, Rest::Held, request.now)?;
+            }
+        }
+    }
+    for &destination in &request.probes {
+        leases.extend(lease_probe(tx.connection, destination, request)?);
+    }
+    Ok(leases)
+}
+
+/// Of what an open breaker holds, the delivery that was due first.
+pub(super) const PROBE: &str = "select d.* from deliveries d join destinations n on n.id = d.destination_id
+    where d.destination_id = ?1 and d.state = 'held' and d.behind = 0 and d.resume_at_ms is not null
+        and n.state = 'active' and n.opened_at_ms is not null and n.probe_at_ms <= ?2
+    order by d.resume_at_ms limit 1";
+
+/// Until its lease ends there is no other: that is what the next probe waits for, whatever becomes of this process.
+fn lease_probe(connection: &Connection, destination: DestinationId, request: &ClaimRequest) -> Result<Option<Lease>> {
+    let parameters = params![destination.as_bytes(), request.now.as_millis()];
+    let Some(held) = first(connection, PROBE, parameters, outstanding)? else { return Ok(None) };
+    connection
+        .prepare_cached("update destinations set probe_at_ms = ?2 where id = ?1")?
+        .execute(params![destination.as_bytes(), request.until.as_millis()])?;
+    connection.prepare_cached("update deliveries set probes = probes + 1 where seq = ?1")?.execute([held.seq])?;
+    let lease = take(connection, &held, request.node, request.now, request.until)?;
+    Ok(Some(Lease { probe: true, probes: held.probes + 1, ..lease }))
+}
+
+/// What was called off takes no room: whoever asks gets as many as there are.
+fn lease_due(
+    connection: &Connection,
+    destination: DestinationId,
+    mut room: u32,
+    request: &ClaimRequest,
+    leases: &mut Vec<Lease>,
+) -> Result<()> {
+    while room > 0 {
+        let found = due(connection, destination, request.now, room)?;
+        let (called_off, due): (Vec<_>, Vec<_>) = found.iter().partition(|due| due.called_off);
+        for due in due {
+            leases.push(lease_one(connection, due, request)?);
+        }
+        for lost in &called_off {
+            end_lease(connection, lost, Rest::Due, request.now)?;
+        }
+        room = u32::try_from(called_off.len()).unwrap_or(u32::MAX);
+    }
+    Ok(())
+}
+
+/// Pending ones that are due and leased ones whose lease has run out: `due_at_ms` says both.
+pub(super) const DUE: &str = "select * from deliveries where destination_id = ?1 and due_at_ms <= ?2
+                              order by due_at_ms, seq limit ?3";
+
+fn due(connection: &Connection, destination: DestinationId, now: Timestamp, room: u32) -> Result<Vec<Outstanding>> {
+    let parameters = params![destination.as_bytes(), now.as_millis(), room];
+    all(&mut connection.prepare_cached(DUE)?, parameters, outstanding)
+}
+
+pub(super) fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
+    let cells = Cells::new("deliveries", row);
+    Ok(Outstanding {
+        seq: cells.get("seq")?,
+        id: cells.id("id", DeliveryId::from_bytes)?,
+        destination: cells.id("destination_id", DestinationId::from_bytes)?,
+        event_seq: cells.get("event_seq")?,
+        tells_of: match rows::delivery_cause(&cells)? {
+            DeliveryCause::Outcome { of } => Some(of),
+            DeliveryCause::Event | DeliveryCause::Redelivery { .. } | DeliveryCause::Test => None,
+        },
+        attempts: cells.unsigned("attempts")?,
+        probes: cells.unsigned("probes")?,
+        leased_at: if cells.text("state")? == "leased" { Some(cells.time("state_at_ms")?) } else { None },
+        // What is held has none.
+        due_at: cells.optional_time("due_at_ms")?.unwrap_or(Timestamp::from_millis(i64::MIN)),
+        node: cells.optional_id("node", NodeId::from_bytes)?,
+        called_off: cells.optional_time("cancel_at_ms")?.is_some(),
+        ordered: cells.get::<Option<Vec<u8>>>("order_key")?.is_some(),
+        skipped: cells.unsigned("skipped")?,
+    })
+}
+
+fn lease_one(connection: &Connection, due: &Outstanding, request: &ClaimRequest) -> Result<Lease> {
+    take(connection, due, request.node, request.now, request.until)
+}
+
+/// Gives the lease of a delivery that is due to `node`.
+pub(super) fn take(
+    connection: &Connection,
+    due: &Outstanding,
+    node: NodeId,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Lease> {
+    keep_lost_attempt(connection, due, now)?;
+    let number = due.attempts + 1;
+    connection
+        .prepare_cached(
+            "update deliveries set state = 'leased', state_at_ms = ?2, due_at_ms = ?3, node = ?4, attempts = ?5
+             where seq = ?1",
+        )?
+        .execute(params![due.seq, now.as_millis(), until.as_millis(), node.as_bytes(), number])?;
+    let (delivery, destination, event_seq) = (due.id, due.destination, due.event_seq);
+    let (tells_of, probes, ordered, skipped) = (due.tells_of, due.probes, due.ordered, due.skipped);
+    Ok(Lease { delivery, destination, node, number, event_seq, tells_of, probe: false, probes, ordered, skipped })
+}
+
+/// What a lease that ended by itself leaves behind: an attempt of which nothing is known but that it began.
+pub(super) fn keep_lost_attempt(connection: &Connection, lost: &Outstanding, now: Timestamp) -> Result<()> {
+    let Some(started_at) = lost.leased_at else { return Ok(()) };
+    let attempt = Attempt {
+        id: interrupted_attempt_id(lost.id, lost.attempts),
+        number: lost.attempts,
+        started_at,
+        duration: lost.due_at.min(now).since(started_at),
+        outcome: Outcome::Interrupted,
+        signed_by: Vec::new(),
+        status: None,
+        exit_code: None,
+        excerpt: bytes::Bytes::new(),
+        detail: "the process ended, or lost its lease, before the attempt did".to_owned(),
+        node: lost.node,
+        exchange: None,
+    };
+    insert_attempt(connection, lost.seq, &attempt)
+}
+
+/// Where a delivery goes whose lease ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// It is due at once.
+    Due,
+    /// Its destination takes nothing now.
+    Held,
+    /// That was its last attempt.
+    Exhausted,
+}
+
+/// Ends a lease that nobody settled. A delivery that was called off meanwhile is cancelled.
+pub(super) fn end_lease(connection: &Connection, lost: &Outstanding, rest: Rest, now: Timestamp) -> Result<()> {
+    keep_lost_attempt(connection, lost, now)?;
+    let (state, due_at) = match rest {
+        _ if lost.called_off => ("cancelled", None),
+        Rest::Due => ("pending", Some(now.as_millis())),
+        Rest::Held => ("held", None),
+        Rest::Exhausted => ("exhausted", None),
+    };
+    connection
+        .prepare_cached(
+            "update deliveries set state = ?2, state_at_ms = ?3, due_at_ms = ?4, node = null, resume_at_ms = ?3
+             where seq = ?1",
+        )?
+        .execute(params![lost.seq, state, now.as_millis(), due_at])?;
+    if rest == Rest::Exhausted {
+        connection.prepare_cached("update deliveries set latest_key = null where seq = ?1")?.execute([lost.seq])?;
+    }
+    match rest {
+        _ if !lost.ordered => Ok(()),
+        _ if lost.called_off => order::leave(connection, lost.seq, Left::CalledOff, now),
+        Rest::Exhausted => order::leave(connection, lost.seq, Left::GivenUp, now),
+        Rest::Due | Rest::Held => Ok(()),
+    }
+}
+
+/// What goes with the leases. Read after the writer's transaction, so that it stays short.
+pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Vec<Claimed>> {
+    let mut claimed = Vec::with_capacity(leases.len());
+    for lease in leases {
+        match load_one(connection, lease) {
+            Ok(one) => claimed.push(one),
+            // A damaged event must not hold up the others; its lease runs out and the next claim says this again.
+            Err(Failure::Answer(error @ StoreError::Inconsistent { .. })) => {
+                tracing::error!(delivery = %lease.delivery, %error, "a delivery cannot be attempted");
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(claimed)
+}
+
+fn load_one(connection: &Connection, lease: &Lease) -> Result<Claimed> {
+    let (event, body_seq) = events::at(connection, lease.event_seq)?;
+    let claim = Claim::new(lease.delivery, lease.destination, lease.node, lease.number);
+    let concluded = lease.tells_of.map(|of| deliveries::concluded(connection, event.organization, of)).transpose()?;
+    let &Lease { probe, probes, ordered, skipped, .. } = lease;
+    let body = bodies::at(connection, body_seq)?;
+    Ok(Claimed { claim, event, body, concluded, probe, probes, ordered, skipped })
+}
+
+pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) -> Result<Vec<Option<Timestamp>>> {
+    let sql = "select min(due_at_ms) as due_at_ms from deliveries where destination_id = ?1 and due_at_ms is not null";
+    let due = |destination: &DestinationId| {
+        let due = first(connection, sql, [destination.as_bytes()], |row| {
+            Cells::new("deliveries", row).optional_time("due_at_ms")
+        })?;
+        Ok(due.flatten())
+    };
+    destinations.iter().map(due).collect()
+}
+
+pub(super) fn recover(tx: &Tx<'_>, node: NodeId, now: Timestamp) -> Result<u64> {
+    // A consumer outlives the process that gave it a lease.
+    let sql = "select * from deliveries where state = 'leased' and node <> ?1 and node <> ?2";
+    let parameters = [node.as_bytes(), NodeId::CONSUMERS.as_bytes()];
+    let lost = all(&mut tx.connection.prepare_cached(sql)?, parameters, outstanding)?;
+    for lost in &lost {
+        let rest = if is_active(tx.connection, lost.destination)? { Rest::Due } else { Rest::Held };
+        end_lease(tx.connection, lost, rest, now)?;
+    }
+    Ok(lost.len() as u64)
+}

@@ -1,0 +1,62 @@
+//! What went wrong inside the store, before it is said in the store's own words.
+//! Owns the translation from SQLite's codes; answers to callers are `StoreError`.
+
+use rusqlite::ErrorCode;
+
+use crate::store::StoreError;
+
+/// A verb's failure.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::store) enum Failure {
+    /// The store's own answer, such as `NotFound`.
+    #[error(transparent)]
+    Answer(#[from] StoreError),
+    /// SQLite's.
+    #[error(transparent)]
+    Sql(#[from] rusqlite::Error),
+}
+
+pub(in crate::store) type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    pub(super) fn not_found(what: String) -> Self {
+        Self::Answer(StoreError::NotFound { what })
+    }
+
+    pub(super) fn inconsistent(table: &'static str, row: String, problem: String) -> Self {
+        Self::Answer(StoreError::Inconsistent { table, row, problem })
+    }
+
+    /// Whether it is the disk, memory or a lock, which fails a neighbour just as well, and not this verb's own doing.
+    pub(super) fn is_environmental(&self) -> bool {
+        match self {
+            Self::Answer(_) => false,
+            Self::Sql(error) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    ErrorCode::DiskFull
+                        | ErrorCode::SystemIoFailure
+                        | ErrorCode::CannotOpen
+                        | ErrorCode::ReadOnly
+                        | ErrorCode::DatabaseBusy
+                        | ErrorCode::DatabaseLocked
+                        | ErrorCode::OutOfMemory
+                        | ErrorCode::FileLockingProtocolFailed
+                )
+            ),
+        }
+    }
+
+    /// The answer to a caller; `database` is what the database is called.
+    pub(in crate::store) fn into_answer(self, database: &str) -> StoreError {
+        let environmental = self.is_environmental();
+        match self {
+            Self::Answer(answer) => answer,
+            Self::Sql(error) if environmental => StoreError::Unavailable(format!("`{database}`: {error}")),
+            // What is left is a broken rule of the schema, a damaged file or a statement that does not fit it.
+            Self::Sql(error) => {
+                StoreError::Inconsistent { table: "database", row: database.to_owned(), problem: error.to_string() }
+            }
+        }
+    }
+}

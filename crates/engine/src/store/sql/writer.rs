@@ -1,0 +1,345 @@
+//! The write side: one thread that puts whatever is waiting into one transaction and answers all after its sync.
+//! Owns the queue, the group and what becomes of a group that fails; what is written is the verbs' business.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::{io, thread};
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::connection::Connection;
+use super::failure::{Failure, Result};
+use super::{Limits, resources, retention};
+use crate::clock::Timestamp;
+use crate::ids::SourceId;
+use crate::model::{Head, SecretOwner};
+use crate::store::StoreError;
+
+/// Places in the queue that the doors cannot take, so that deliveries are settled even under a flood of events.
+const INNER_PLACES: usize = 1024;
+
+/// A verb's view of the transaction that its group is written in.
+#[derive(Debug)]
+pub(in crate::store) struct Tx<'c> {
+    pub(in crate::store) connection: &'c Connection,
+    /// The audit chain's head, once something was appended to it in this transaction.
+    pub(super) audit_head: Cell<Option<Head>>,
+    uses: HashMap<(SecretOwner, u32), Uses>,
+    kept: HashMap<SourceId, Kept>,
+}
+
+/// What one group adds to what is kept of a source, or takes away.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) events: i64,
+    pub(super) body_bytes: i64,
+}
+
+/// Uses of one secret within one group.
+#[derive(Debug)]
+pub(super) struct Uses {
+    pub(super) count: u32,
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
+    /// The last of them that a receiver accepted.
+    pub(super) accepted: Option<Timestamp>,
+}
+
+impl Tx<'_> {
+    /// Counts events and bytes of bodies of a source; written once for the whole group. Called last in a verb.
+    pub(super) fn count_kept(&mut self, source: SourceId, events: i64, body_bytes: i64) {
+        let kept = self.kept.entry(source).or_default();
+        kept.events += events;
+        kept.body_bytes += body_bytes;
+    }
+
+    /// Counts a use of a secret; written once for the whole group. Called last in a verb, when it can no longer fail.
+    pub(super) fn count_use(&mut self, owner: SecretOwner, version: u32, at: Timestamp) {
+        let uses = self.uses.entry((owner, version));
+        let uses = uses.or_insert(Uses { count: 0, first: at, last: at, accepted: None });
+        uses.count += 1;
+        uses.first = uses.first.min(at);
+        uses.last = uses.last.max(at);
+    }
+
+    /// A use that was counted, and that a receiver accepted.
+    pub(super) fn count_accepted(&mut self, owner: SecretOwner, version: u32, at: Timestamp) {
+        if let Some(uses) = self.uses.get_mut(&(owner, version)) {
+            uses.accepted = uses.accepted.max(Some(at));
+        }
+    }
+}
+
+/// What something that came through a door (an event, a refusal) takes up while it waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Door {
+    pub(super) body_bytes: usize,
+}
+
+/// What is done between two groups, on the writer's thread.
+pub(in crate::store) type Between = dyn FnMut(&Connection) + Send;
+
+/// The writer thread as its callers see it.
+#[derive(Debug)]
+pub(in crate::store) struct Writer {
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    entries: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    queue_bytes: usize,
+    name: String,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(in crate::store) fn start(
+        name: String,
+        connection: Connection,
+        between: Box<Between>,
+        limits: &Limits,
+    ) -> io::Result<Self> {
+        let (queue, waiting) = mpsc::channel(limits.queue_entries.saturating_add(INNER_PLACES));
+        let mut groups = Groups {
+            name: name.clone(),
+            connection,
+            between,
+            waiting,
+            group_entries: limits.group_entries.max(1),
+            group_bytes: limits.group_bytes,
+        };
+        let thread =
+            thread::Builder::new().name("hookward-writer".to_owned()).spawn(move || groups.write_until_closed())?;
+        let queue_bytes = limits.queue_bytes.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
+        Ok(Self {
+            queue: Some(queue),
+            entries: Arc::new(Semaphore::new(limits.queue_entries.min(Semaphore::MAX_PERMITS))),
+            bytes: Arc::new(Semaphore::new(queue_bytes)),
+            queue_bytes,
+            name,
+            thread: Some(thread),
+        })
+    }
+
+    /// Writes something that came from outside; refused at once when the doors' share of the queue is full.
+    pub(super) async fn submit_at_door<T, F>(&self, door: Door, work: F) -> std::result::Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let full = |_| StoreError::Unavailable(format!("`{}`: too much is waiting to be written", self.name));
+        let entry = Arc::clone(&self.entries).try_acquire_owned().map_err(full)?;
+        // A body larger than the whole allowance waits alone instead of never.
+        let wanted = u32::try_from(door.body_bytes.min(self.queue_bytes)).expect("the allowance fits in 32 bits");
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(wanted).map_err(full)?;
+        self.enqueue(door.body_bytes, Some((entry, bytes)), work).await
+    }
+
+    /// Writes something of the engine's own.
+    pub(in crate::store) async fn submit<T, F>(&self, work: F) -> std::result::Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.enqueue(0, None, work).await
+    }
+
+    /// Fails when the writer thread has ended, which only a fault in it can bring about.
+    pub(super) fn is_running(&self) -> std::result::Result<(), StoreError> {
+        match &self.queue {
+            Some(queue) if !queue.is_closed() => Ok(()),
+            _ => Err(self.stopped()),
+        }
+    }
+
+    async fn enqueue<T, F>(&self, bytes: usize, room: Option<Room>, work: F) -> std::result::Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let (caller, answer) = oneshot::channel();
+        let job = Box::new(Write { work, done: None, caller, bytes, _room: room });
+        let queue = self.queue.as_ref().ok_or_else(|| self.stopped())?;
+        queue.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Unavailable(format!("`{}`: the queue is full", self.name)),
+            TrySendError::Closed(_) => self.stopped(),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    fn stopped(&self) -> StoreError {
+        StoreError::Unavailable(format!("`{}`: the writer has stopped", self.name))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A place in the doors' share of the queue, given back when the job is answered.
+type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+/// One verb on its way through a group. May be run more than once: what it wrote before was rolled back.
+trait Job: Send {
+    fn bytes(&self) -> usize;
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<()>;
+    fn answer(self: Box<Self>, outcome: std::result::Result<(), StoreError>);
+}
+
+struct Write<T, F> {
+    work: F,
+    done: Option<T>,
+    caller: oneshot::Sender<std::result::Result<T, StoreError>>,
+    bytes: usize,
+    _room: Option<Room>,
+}
+
+impl<T, F> Job for Write<T, F>
+where
+    T: Send,
+    F: FnMut(&mut Tx<'_>) -> Result<T> + Send,
+{
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<()> {
+        self.done = Some((self.work)(tx)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: std::result::Result<(), StoreError>) {
+        let Self { done, caller, .. } = *self;
+        let answer = outcome.map(|()| done.expect("a job without a failure has a result"));
+        // A caller that has gone away needs no answer; what it asked for is written all the same.
+        let _ = caller.send(answer);
+    }
+}
+
+/// How a whole group failed; nothing of it was written.
+enum GroupFailure {
+    /// Disk, memory, lock: everyone is told.
+    Environment(StoreError),
+    /// One job failed after it had written: the others deserve another try without it.
+    Job { index: usize, answer: StoreError },
+}
+
+/// The writer thread's own side.
+struct Groups {
+    name: String,
+    connection: Connection,
+    between: Box<Between>,
+    waiting: mpsc::Receiver<Box<dyn Job>>,
+    group_entries: usize,
+    group_bytes: usize,
+}
+
+impl Groups {
+    fn write_until_closed(&mut self) {
+        while let Some(first) = self.waiting.blocking_recv() {
+            let group = self.gather(first);
+            self.write(group);
+            (self.between)(&self.connection);
+        }
+    }
+
+    /// What is waiting now, in order, as far as one transaction should hold it.
+    fn gather(&mut self, first: Box<dyn Job>) -> Vec<Box<dyn Job>> {
+        let mut bytes = first.bytes();
+        let mut group = vec![first];
+        while group.len() < self.group_entries && bytes < self.group_bytes {
+            let Ok(job) = self.waiting.try_recv() else { break };
+            bytes += job.bytes();
+            group.push(job);
+        }
+        group
+    }
+
+    fn write(&self, mut group: Vec<Box<dyn Job>>) {
+        while !group.is_empty() {
+            match self.transact(&mut group) {
+                Ok(outcomes) => {
+                    for (job, outcome) in group.drain(..).zip(outcomes) {
+                        job.answer(outcome);
+                    }
+                }
+                Err(GroupFailure::Job { index, answer }) => group.remove(index).answer(Err(answer)),
+                Err(GroupFailure::Environment(answer)) => {
+                    tracing::error!(entries = group.len(), error = %answer, "a group could not be written");
+                    for job in group.drain(..) {
+                        job.answer(Err(answer.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs a group in one transaction. `Ok` has an outcome for each job, given after the sync.
+    fn transact(
+        &self,
+        group: &mut [Box<dyn Job>],
+    ) -> std::result::Result<Vec<std::result::Result<(), StoreError>>, GroupFailure> {
+        let outcome = self.run_and_commit(group);
+        if outcome.is_err()
+            && !self.connection.is_autocommit()
+            && let Err(error) = self.execute("rollback")
+        {
+            tracing::error!(database = self.name, %error, "a failed group could not be rolled back");
+        }
+        outcome
+    }
+
+    fn run_and_commit(
+        &self,
+        group: &mut [Box<dyn Job>],
+    ) -> std::result::Result<Vec<std::result::Result<(), StoreError>>, GroupFailure> {
+        let environment = |failure: Failure| GroupFailure::Environment(unavailable(failure, &self.name));
+        self.execute("begin immediate").map_err(environment)?;
+        let mut tx = Tx {
+            connection: &self.connection,
+            audit_head: Cell::new(None),
+            uses: HashMap::new(),
+            kept: HashMap::new(),
+        };
+        let mut outcomes = Vec::with_capacity(group.len());
+        for (index, job) in group.iter_mut().enumerate() {
+            let changes = self.connection.total_changes();
+            match job.run(&mut tx) {
+                Ok(()) => outcomes.push(Ok(())),
+                Err(failure) if failure.is_environmental() || self.connection.is_autocommit() => {
+                    return Err(environment(failure));
+                }
+                Err(failure) => {
+                    let answer = failure.into_answer(&self.name);
+                    if self.connection.total_changes() != changes {
+                        return Err(GroupFailure::Job { index, answer });
+                    }
+                    outcomes.push(Err(answer));
+                }
+            }
+        }
+        resources::write_uses(&self.connection, &tx.uses).map_err(environment)?;
+        retention::write_kept(&self.connection, &tx.kept).map_err(environment)?;
+        self.execute("commit").map_err(environment)?;
+        Ok(outcomes)
+    }
+
+    fn execute(&self, statement: &'static str) -> Result<()> {
+        self.connection.prepare_cached(statement)?.execute([])?;
+        Ok(())
+    }
+}
+
+/// A group's failure is everyone's, so nobody is told that their own data is at fault.
+fn unavailable(failure: Failure, name: &str) -> StoreError {
+    match failure.into_answer(name) {
+        answer @ StoreError::Unavailable(_) => answer,
+        answer => StoreError::Unavailable(format!("`{name}`: {answer}")),
+    }
+}
