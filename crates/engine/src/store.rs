@@ -21,6 +21,7 @@ mod erasure;
 mod feed;
 mod idempotency;
 mod lists;
+pub mod postgres;
 mod sealed;
 pub mod sql;
 pub mod sqlite;

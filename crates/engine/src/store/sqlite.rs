@@ -148,11 +148,18 @@ pub fn open_with(dir: &Path, limits: &Limits) -> Result<SqlStore, OpenError> {
         Checkpoints::start(path.clone(), checkpointing, page_bytes, limits.wal_bytes, &copying).map_err(no_thread)?;
     let name = path.display().to_string();
     let between = move |connection: &Connection| {
-        let Connection::Sqlite(connection) = connection;
-        checkpoints.keep_bounded(connection);
+        if let Connection::Sqlite(connection) = connection {
+            checkpoints.keep_bounded(connection);
+        }
     };
-    let writer =
-        Writer::start(name.clone(), Connection::Sqlite(writing), Box::new(between), limits).map_err(no_thread)?;
+    let (writable, wal_bytes) = (path.clone(), limits.wal_bytes);
+    let reconnect = move || match connection::open_writing(&writable, wal_bytes) {
+        Ok(connection) => Ok(Connection::Sqlite(connection)),
+        Err(error) => Err(StoreError::Unavailable(error.to_string()).into()),
+    };
+    let writing = Connection::Sqlite(writing);
+    let writer = Writer::start(name.clone(), writing, Box::new(reconnect), Box::new(between), limits);
+    let writer = writer.map_err(no_thread)?;
     let reading = path.clone();
     let connect = move || Ok(Connection::Sqlite(connection::open_reading(&reading)?));
     let readers = Readers::new(name, Box::new(connect), limits.readers);
@@ -162,9 +169,9 @@ pub fn open_with(dir: &Path, limits: &Limits) -> Result<SqlStore, OpenError> {
 /// Bounds the database file of `store` to `bytes` from now on. While it is full, whatever needs more is refused as
 /// unavailable and leaves no trace; raising the bound ends that. Not remembered when the store closes.
 pub async fn bound_size(store: &SqlStore, bytes: u64) -> Result<(), StoreError> {
-    let bound = move |tx: &mut super::sql::writer::Tx<'_>| {
-        let Connection::Sqlite(connection) = tx.connection;
-        connection::bound_size(connection, bytes)
+    let bound = move |tx: &mut super::sql::writer::Tx<'_>| match tx.connection {
+        Connection::Sqlite(connection) => connection::bound_size(connection, bytes),
+        Connection::Postgres(_) => Ok(()),
     };
     store.writer().submit(bound).await
 }

@@ -16,6 +16,7 @@ mod offline;
 mod operate;
 mod order;
 mod order_model;
+mod postgres;
 mod pull;
 mod recovery;
 mod refused;
@@ -25,15 +26,15 @@ mod routing;
 mod sqlite;
 mod support;
 
-macro_rules! suite {
-    ($($module:ident: $($test:ident)*;)*) => {$(
+/// A test function for each function of the suite, on the store that `$open` makes.
+macro_rules! tests {
+    ($open:path; $($module:ident: $($test:ident)*;)*) => {$(
         mod $module {
             use super::*;
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
-                    let support::Fixture { store, dir: _dir } = support::Fixture::new();
-                    let store: support::Shared = Arc::new(store);
+                    let Some((store, _kept)) = $open() else { return };
                     super::super::$module::$test(&store).await;
                 }
             )*
@@ -41,10 +42,10 @@ macro_rules! suite {
     )*};
 }
 
-mod on_sqlite {
-    use super::*;
-
-    suite! {
+macro_rules! suite {
+    ($open:path) => {
+        tests! {
+            $open;
         activity:
             what_happened_is_found_by_all_that_is_asked
             what_is_another_organizations_is_not_found
@@ -169,5 +170,23 @@ mod on_sqlite {
             a_page_has_at_least_one_row_and_at_most_250
             deliveries_are_filtered_by_all_that_is_asked
             what_is_not_there_is_named;
+        }
+    };
+}
+
+mod on_sqlite {
+    use super::*;
+
+    fn open() -> Option<(support::Shared, tempfile::TempDir)> {
+        let support::Fixture { store, dir } = support::Fixture::new();
+        Some((Arc::new(store), dir))
     }
+
+    suite!(super::open);
+}
+
+mod on_postgres {
+    use super::*;
+
+    suite!(super::postgres::open);
 }

@@ -159,8 +159,8 @@ fn sessions(connection: &Connection, user: UserId) -> Result<Vec<Session>> {
 }
 
 fn recovery_codes(connection: &Connection, user: UserId) -> Result<u32> {
-    let sql = "select count(*) as left from recovery_codes where user_id = ?1";
-    let left = first(connection, sql, [user.as_bytes()], |row| Cells::new("recovery_codes", row).unsigned("left"))?;
+    let sql = "select count(*) as count from recovery_codes where user_id = ?1";
+    let left = first(connection, sql, [user.as_bytes()], |row| Cells::new("recovery_codes", row).unsigned("count"))?;
     Ok(left.unwrap_or(0))
 }
 

@@ -157,8 +157,7 @@ fn candidate(row: &Row<'_>) -> Result<Candidate> {
 
 /// The end of the deliveries that were ever made.
 fn delivery_end(connection: &Connection) -> Result<i64> {
-    let sql = "select seq from sqlite_sequence where name = 'deliveries'";
-    Ok(first(connection, sql, [], |row| Cells::new("deliveries", row).get("seq"))?.unwrap_or(0))
+    feed::end(connection, "deliveries")
 }
 
 /// The positions between which a look stays. Arrival follows the order of commits, give or take a minute, so that a span
@@ -249,7 +248,7 @@ fn of_event(filter: &ActivityFilter) -> Vec<String> {
     };
     ask(filter.source.is_some(), "e.source_id = :source");
     let is_pattern = filter.event_type.as_ref().is_some_and(|pattern| pattern.contains('*'));
-    ask(is_pattern, "e.event_type glob :event_type");
+    ask(is_pattern, "glob(:event_type, e.event_type)");
     ask(filter.event_type.is_some() && !is_pattern, "e.event_type = :event_type");
     ask(filter.delivery_id.is_some(), "e.delivery_id = :delivery_id");
     ask(filter.duplicate == Some(true), "e.duplicate_of is not null");

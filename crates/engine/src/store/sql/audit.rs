@@ -97,9 +97,9 @@ pub(super) fn list(
     let belongs = belongs(organization, "organization_id", false);
     let sql = format!(
         "select * from audit where seq < :below and {belongs}
-         and (:actor is null or actor = :actor) and (:action is null or action = :action)
-         and (:target is null or target = :target)
-         and (:since is null or at_ms >= :since) and (:until is null or at_ms < :until)
+         and actor = coalesce(:actor, actor) and action = coalesce(:action, action)
+         and target = coalesce(:target, target)
+         and at_ms >= coalesce(:since, at_ms) and at_ms < coalesce(:until, at_ms + 1)
          order by seq desc limit :limit"
     );
     let parameters = named_params! {
@@ -129,7 +129,7 @@ pub(in crate::store) fn rows(connection: &Connection, range: AuditRange) -> Resu
     let organization = range.organization.unwrap_or(OrganizationId::DEFAULT);
     let belongs = match range.organization {
         Some(organization) => belongs(organization, "organization_id", false),
-        None => ":organization is not null".to_owned(),
+        None => "cast(:organization as blob) is not null".to_owned(),
     };
     let sql = format!(
         "select *, (select before.hash from audit before where before.seq = audit.seq - 1) as prev from audit

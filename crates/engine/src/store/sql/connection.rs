@@ -5,10 +5,12 @@
 //! them says is translated by `postgres::dialect`.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use super::failure::Result;
+use crate::store::postgres::session::{self, Prepared, Session};
 
 /// A value on its way into a statement or out of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +144,7 @@ pub(in crate::store) use {named_params, params};
 #[derive(Debug)]
 pub(in crate::store) enum Connection {
     Sqlite(rusqlite::Connection),
+    Postgres(Session),
 }
 
 impl Connection {
@@ -149,6 +152,7 @@ impl Connection {
     pub(in crate::store) fn prepare_cached(&self, sql: &str) -> Result<Statement<'_>> {
         match self {
             Self::Sqlite(connection) => Ok(Statement::Sqlite(connection.prepare_cached(sql)?)),
+            Self::Postgres(session) => Ok(Statement::Postgres(session, session.prepare(sql)?)),
         }
     }
 
@@ -156,6 +160,7 @@ impl Connection {
     pub(in crate::store) fn total_changes(&self) -> u64 {
         match self {
             Self::Sqlite(connection) => connection.total_changes(),
+            Self::Postgres(session) => session.total_changes(),
         }
     }
 
@@ -163,6 +168,15 @@ impl Connection {
     pub(in crate::store) fn is_autocommit(&self) -> bool {
         match self {
             Self::Sqlite(connection) => connection.is_autocommit(),
+            Self::Postgres(session) => session.is_autocommit(),
+        }
+    }
+
+    /// Whether it can be used for something else.
+    pub(in crate::store) fn is_sound(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => true,
+            Self::Postgres(session) => session.is_sound(),
         }
     }
 
@@ -199,6 +213,7 @@ impl Drop for Snapshot<'_> {
 /// A prepared statement.
 pub(in crate::store) enum Statement<'c> {
     Sqlite(rusqlite::CachedStatement<'c>),
+    Postgres(&'c Session, Arc<Prepared>),
 }
 
 impl Statement<'_> {
@@ -209,6 +224,7 @@ impl Statement<'_> {
                 Bound::Places(cells) => statement.execute(rusqlite::params_from_iter(cells))?,
                 Bound::Names(cells) => statement.execute(&named(&cells)[..])?,
             }),
+            Self::Postgres(session, prepared) => session.execute(prepared, &parameters.bound()),
         }
     }
 
@@ -232,6 +248,7 @@ impl Statement<'_> {
                 }
                 Ok(())
             }
+            Self::Postgres(session, prepared) => session.each(prepared, &parameters.bound(), each),
         }
     }
 }
@@ -243,6 +260,7 @@ fn named<'v>(cells: &'v [(&'v str, Cell<'v>)]) -> Vec<(&'v str, &'v dyn rusqlite
 /// A row, while the statement stands on it.
 pub(in crate::store) enum Row<'r> {
     Sqlite(&'r rusqlite::Row<'r>),
+    Postgres(&'r tokio_postgres::Row),
 }
 
 impl Row<'_> {
@@ -256,6 +274,7 @@ impl Row<'_> {
                 ValueRef::Text(text) => std::str::from_utf8(text).map(Cell::Text).map_err(|error| error.to_string()),
                 ValueRef::Blob(bytes) => Ok(Cell::Blob(bytes)),
             },
+            Self::Postgres(row) => session::cell(row, column),
         }
     }
 

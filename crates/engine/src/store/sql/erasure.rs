@@ -53,7 +53,7 @@ pub(super) fn rest(tx: &Tx<'_>, organization: OrganizationId) -> Result<()> {
             "delete from source_totals where source_id = ?1",
             "delete from once where source_id = ?1 or destination_id = ?1",
             "delete from meta where name in ('seed:src_' || lower(hex(?1)), 'seed:dst_' || lower(hex(?1)))
-             or name glob 'seed:dst_' || lower(hex(?1)) || ':*'",
+             or glob('seed:dst_' || lower(hex(?1)) || ':*', name)",
         ] {
             tx.connection.prepare_cached(sql)?.execute([&owner])?;
         }
@@ -66,8 +66,16 @@ pub(super) fn rest(tx: &Tx<'_>, organization: OrganizationId) -> Result<()> {
 
 /// Every table whose rows belong to an organization, but for those that stay.
 fn belonging(connection: &Connection) -> Result<Vec<String>> {
-    let sql = "select t.name from pragma_table_list t join pragma_table_info(t.name) c
-               where t.schema = 'main' and t.type = 'table' and c.name = 'organization_id' order by t.name";
+    let sql = match connection {
+        Connection::Sqlite(_) => {
+            "select t.name from pragma_table_list t join pragma_table_info(t.name) c
+             where t.schema = 'main' and t.type = 'table' and c.name = 'organization_id' order by t.name"
+        }
+        Connection::Postgres(_) => {
+            "select table_name as name from information_schema.columns
+             where table_schema = current_schema() and column_name = 'organization_id' order by table_name"
+        }
+    };
     let mut tables = all(&mut connection.prepare_cached(sql)?, [], |row| Cells::new("schema", row).get("name"))?;
     tables.retain(|table: &String| !STAYING.contains(&table.as_str()));
     Ok(tables)

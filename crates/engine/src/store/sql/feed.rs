@@ -81,8 +81,16 @@ pub(super) fn attempts_after(
 
 /// The end of what was ever committed, whether or not it is still kept.
 pub(super) fn event_end(connection: &Connection) -> Result<i64> {
-    let sql = "select seq from sqlite_sequence where name = 'events'";
-    Ok(first(connection, sql, [], |row| Cells::new("events", row).get("seq"))?.unwrap_or(0))
+    end(connection, "events")
+}
+
+/// The last position that was given in a table, as far as this connection sees.
+pub(super) fn end(connection: &Connection, table: &'static str) -> Result<i64> {
+    let sql = match connection {
+        Connection::Sqlite(_) => format!("select seq from sqlite_sequence where name = '{table}'"),
+        Connection::Postgres(_) => format!("select coalesce(max(seq), 0) as seq from {table}"),
+    };
+    Ok(first(connection, &sql, [], |row| Cells::new(table, row).get("seq"))?.unwrap_or(0))
 }
 
 pub(super) fn attempt_end(connection: &Connection) -> Result<i64> {

@@ -48,8 +48,9 @@ fn begin(tx: &Tx<'_>, request: &NewRequest, now: Timestamp) -> Result<Known> {
     }
     tx.connection
         .prepare_cached(
-            "insert or replace into idempotency (organization_id, request, fingerprint, expires_at_ms)
-             values (?1, ?2, ?3, ?4)",
+            "insert into idempotency (organization_id, request, fingerprint, expires_at_ms) values (?1, ?2, ?3, ?4)
+             on conflict (organization_id, request) do update set fingerprint = excluded.fingerprint,
+                 expires_at_ms = excluded.expires_at_ms, status = null, answer = null, is_whole = 1",
         )?
         .execute(params![key.organization.as_bytes(), key.digest, fingerprint, expires_at.as_millis()])?;
     Ok(Known::Begun)

@@ -47,7 +47,7 @@ pub(super) fn join(connection: &Connection, destination: DestinationId, key: &[u
     }
     let sql = "update deliveries set order_key = null, behind = 0
                where destination_id = ?1 and order_key = ?2 and behind = 3
-               returning seq, skipped + (state = 'exhausted') as skipped";
+               returning seq, skipped + case when state = 'exhausted' then 1 else 0 end as skipped";
     let skipped = first(connection, sql, line, |row| Cells::new("deliveries", row).unsigned("skipped"))?;
     Ok(Place { behind: false, skipped: skipped.unwrap_or(0) })
 }

@@ -41,7 +41,7 @@ pub(super) fn of_delivery(
     let seq = first(connection, sql, parameters, |row| Cells::new("deliveries", row).get::<i64>("seq"))?;
     let seq = seq.ok_or_else(|| Failure::not_found(format!("delivery `{delivery}`")))?;
     let sql = "select delivery_seq as seq, total_bytes, packing, bytes from outputs
-               where delivery_seq = ?1 and (?2 is null or number = ?2) order by number desc limit 1";
+               where delivery_seq = ?1 and number = coalesce(?2, number) order by number desc limit 1";
     first(connection, sql, params![seq, number], |row| {
         let cells = Cells::new("outputs", row);
         Ok(KeptOutput { total_bytes: cells.unsigned("total_bytes")?, bytes: bodies::unpacked(&cells)? })

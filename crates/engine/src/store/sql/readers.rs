@@ -65,7 +65,9 @@ impl Shared {
         };
         let answer = connection.and_then(|connection| {
             let answer = work(&connection);
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            if connection.is_sound() {
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            }
             answer
         });
         answer.map_err(|failure| failure.into_answer(&self.name))

@@ -24,7 +24,8 @@ pub(super) fn write_kept(connection: &Connection, kept: &HashMap<SourceId, Kept>
             .prepare_cached(
                 "insert into source_totals (source_id, events, body_bytes) values (?1, ?2, ?3)
                  on conflict (source_id)
-                 do update set events = events + excluded.events, body_bytes = body_bytes + excluded.body_bytes",
+                 do update set events = source_totals.events + excluded.events,
+                    body_bytes = source_totals.body_bytes + excluded.body_bytes",
             )?
             .execute(params![source.as_bytes(), kept.events, kept.body_bytes])?;
     }

@@ -1,5 +1,7 @@
 //! What is sealed, wherever it is kept: the verbs of `SealedValues`. A table with sealed values joins here.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::SqlStore;
@@ -17,7 +19,7 @@ use crate::store::{Resealed, RewrapNote, SealedPlace, SealedValue, SealedValues,
 
 const SECRETS: &str = "select owner_kind, owner_id, version, key_id, wrapped_key, ciphertext, organization_id
     from secrets join (select id, organization_id from sources union all select id, organization_id from destinations)
-        on id = owner_id
+        as owners on id = owner_id
     where key_id <> ?1 and (owner_kind, owner_id, version) > (?2, ?3, ?4)
     order by owner_kind, owner_id, version limit ?5";
 
@@ -26,8 +28,7 @@ const TOTP: &str = "select id, organization_id, totp_sealed from users
 
 const COUNTS: &str = "select key_id, count(*) as count from (
         select key_id from secrets
-        union all select json_extract(totp_sealed, '$.key_id') from users where totp_sealed is not null
-        union all select json_extract(cast(value as text), '$.key_id') from meta where name = ?1 and length(value) > 0)
+        union all select json_extract(totp_sealed, '$.key_id') from users where totp_sealed is not null) as sealed
     group by key_id order by key_id";
 
 #[async_trait]
@@ -52,12 +53,6 @@ impl SealedValues for SqlStore {
     }
 
     async fn sealed_counts(&self) -> std::result::Result<Vec<(String, u64)>, StoreError> {
-        let counts = |connection: &Connection| {
-            all(&mut connection.prepare_cached(COUNTS)?, [INSTALLATION_KEY], |row| {
-                let cells = Cells::new("secrets", row);
-                Ok((cells.get("key_id")?, cells.unsigned("count")?))
-            })
-        };
         self.readers.read(counts).await
     }
 }
@@ -125,6 +120,19 @@ fn factors(connection: &Connection, key_id: &str, after: [u8; 16], limit: u32) -
         let place = SealedPlace::Totp { organization, user: cells.id("id", UserId::from_bytes)? };
         Ok(SealedValue { place, sealed: cells.json("totp_sealed")? })
     })
+}
+
+fn counts(connection: &Connection) -> Result<Vec<(String, u64)>> {
+    let snapshot = connection.snapshot()?;
+    let counts = all(&mut snapshot.prepare_cached(COUNTS)?, [], |row| {
+        let cells = Cells::new("secrets", row);
+        Ok((cells.get("key_id")?, cells.unsigned("count")?))
+    })?;
+    let mut counts: BTreeMap<String, u64> = counts.into_iter().collect();
+    if let Some(kept) = installation_key(&snapshot)? {
+        *counts.entry(kept.key_id).or_default() += 1;
+    }
+    Ok(counts.into_iter().collect())
 }
 
 /// Absent as well when it is no sealed value: then it is damaged, and whoever opens it says so.

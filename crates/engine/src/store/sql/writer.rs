@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::connection::Connection;
 use super::failure::{Failure, Result};
+use super::readers::Connect;
 use super::{Limits, resources, retention};
 use crate::clock::Timestamp;
 use crate::ids::SourceId;
@@ -97,6 +98,7 @@ impl Writer {
     pub(in crate::store) fn start(
         name: String,
         connection: Connection,
+        reconnect: Box<Connect>,
         between: Box<Between>,
         limits: &Limits,
     ) -> io::Result<Self> {
@@ -104,6 +106,7 @@ impl Writer {
         let mut groups = Groups {
             name: name.clone(),
             connection,
+            reconnect,
             between,
             waiting,
             group_entries: limits.group_entries.max(1),
@@ -234,6 +237,8 @@ enum GroupFailure {
 struct Groups {
     name: String,
     connection: Connection,
+    /// Makes another when that one broke.
+    reconnect: Box<Connect>,
     between: Box<Between>,
     waiting: mpsc::Receiver<Box<dyn Job>>,
     group_entries: usize,
@@ -261,7 +266,7 @@ impl Groups {
         group
     }
 
-    fn write(&self, mut group: Vec<Box<dyn Job>>) {
+    fn write(&mut self, mut group: Vec<Box<dyn Job>>) {
         while !group.is_empty() {
             match self.transact(&mut group) {
                 Ok(outcomes) => {
@@ -282,9 +287,13 @@ impl Groups {
 
     /// Runs a group in one transaction. `Ok` has an outcome for each job, given after the sync.
     fn transact(
-        &self,
+        &mut self,
         group: &mut [Box<dyn Job>],
     ) -> std::result::Result<Vec<std::result::Result<(), StoreError>>, GroupFailure> {
+        if !self.connection.is_sound() {
+            let failed = |failure| GroupFailure::Environment(unavailable(failure, &self.name));
+            self.connection = (self.reconnect)().map_err(failed)?;
+        }
         let outcome = self.run_and_commit(group);
         if outcome.is_err()
             && !self.connection.is_autocommit()
@@ -316,8 +325,9 @@ impl Groups {
                     return Err(environment(failure));
                 }
                 Err(failure) => {
+                    let ends = failure.ends_transaction() || self.connection.total_changes() != changes;
                     let answer = failure.into_answer(&self.name);
-                    if self.connection.total_changes() != changes {
+                    if ends {
                         return Err(GroupFailure::Job { index, answer });
                     }
                     outcomes.push(Err(answer));

@@ -96,7 +96,7 @@ impl Change<'_, '_> {
                 self.must(sql, params![user.as_bytes(), id.as_bytes()], || format!("session `{id}`"))
             }
             AccountChange::EndSessions(user, except) => {
-                let sql = "delete from sessions where user_id = ?1 and (?2 is null or id <> ?2)";
+                let sql = "delete from sessions where user_id = ?1 and id <> coalesce(?2, x'')";
                 let except = except.as_ref().map(|id| *id.as_bytes());
                 execute(self.tx, sql, params![user.as_bytes(), except])?;
                 Ok(Changed::Done)
@@ -203,10 +203,12 @@ impl Change<'_, '_> {
     }
 
     fn has_an_admin(&self, now: Timestamp) -> Result<bool> {
-        let sql = "select exists (select 1 from api_keys, json_each(scopes) where organization_id = ?1
-                       and revoked_at_ms is null and (expires_at_ms is null or expires_at_ms > ?2) and value = 'admin')
-                   or exists (select 1 from users, json_each(scopes) where organization_id = ?1
-                       and disabled_at_ms is null and value = 'admin' and (password is not null
+        // `scopes` is a list of names, none of which is a part of another with its quotes.
+        let sql = "select exists (select 1 from api_keys where organization_id = ?1
+                       and revoked_at_ms is null and (expires_at_ms is null or expires_at_ms > ?2)
+                       and scopes like '%\"admin\"%')
+                   or exists (select 1 from users where organization_id = ?1
+                       and disabled_at_ms is null and scopes like '%\"admin\"%' and (password is not null
                            or exists (select 1 from user_identities where user_id = users.id))) as kept";
         let parameters = params![self.organization.as_bytes(), now.as_millis()];
         let kept = first(self.tx.connection, sql, parameters, |row| Cells::new("users", row).get::<bool>("kept"))?;

@@ -130,7 +130,8 @@ const ATTEMPTS: &str =
         a.duration_ms, a.outcome, a.status, a.detail, a.status is not null as is_answered
     from attempts a join deliveries d on d.seq = a.delivery_seq where a.seq > ?1 and a.seq <= ?2";
 
-const REFUSALS: &str = "select seq, organization_id, target, at_ms, json_extract(detail, '$.count') as count
+const REFUSALS: &str =
+    "select seq, organization_id, target, at_ms, cast(json_extract(detail, '$.count') as bigint) as count
     from audit where seq > ?1 and seq <= ?2 and action = 'webhook.refused'";
 
 impl Counts {
@@ -215,18 +216,26 @@ fn reason(cells: &Cells<'_, '_>) -> Result<String> {
 
 const ADD_RECEIVED: &str = "insert into received_tallies
     (organization_id, span_ms, begins_at_ms, door, accepted, duplicates, refused) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-    on conflict do update set accepted = accepted + excluded.accepted, duplicates = duplicates + excluded.duplicates,
-        refused = refused + excluded.refused";
+    on conflict (organization_id, span_ms, begins_at_ms, door) do update
+        set accepted = received_tallies.accepted + excluded.accepted,
+            duplicates = received_tallies.duplicates + excluded.duplicates,
+            refused = received_tallies.refused + excluded.refused";
 
 const ADD_ATTEMPTED: &str = "insert into attempted_tallies
     (organization_id, span_ms, begins_at_ms, destination_id, succeeded, failed, failed_at_ms, failure)
     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-    on conflict do update set succeeded = succeeded + excluded.succeeded, failed = failed + excluded.failed,
-        failed_at_ms = max(coalesce(failed_at_ms, excluded.failed_at_ms), coalesce(excluded.failed_at_ms, failed_at_ms)),
-        failure = iif(excluded.failed_at_ms >= coalesce(failed_at_ms, excluded.failed_at_ms), excluded.failure, failure)";
+    on conflict (organization_id, span_ms, begins_at_ms, destination_id) do update
+        set succeeded = attempted_tallies.succeeded + excluded.succeeded,
+            failed = attempted_tallies.failed + excluded.failed,
+            failed_at_ms = max(coalesce(attempted_tallies.failed_at_ms, excluded.failed_at_ms),
+                coalesce(excluded.failed_at_ms, attempted_tallies.failed_at_ms)),
+            failure = case
+                when excluded.failed_at_ms >= coalesce(attempted_tallies.failed_at_ms, excluded.failed_at_ms)
+                then excluded.failure else attempted_tallies.failure end";
 
 const ADD_LATENCY: &str = "insert into latency_tallies (organization_id, span_ms, begins_at_ms, place, count)
-    values (?1, ?2, ?3, ?4, ?5) on conflict do update set count = count + excluded.count";
+    values (?1, ?2, ?3, ?4, ?5) on conflict (organization_id, span_ms, begins_at_ms, place)
+    do update set count = latency_tallies.count + excluded.count";
 
 /// Counts that are too old, of every organization there is, so that the primary key is walked.
 const FORGET: [&str; 3] = [
@@ -301,24 +310,32 @@ fn write(tx: &Tx<'_>, counts: &Counts, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-const STEPS_RECEIVED: &str = "select ?3 + (begins_at_ms - ?3) / ?4 * ?4 as step, sum(accepted) as accepted,
-        sum(duplicates) as duplicates, sum(refused) as refused
+const STEPS_RECEIVED: &str =
+    "select ?3 + (begins_at_ms - ?3) / ?4 * ?4 as step, cast(sum(accepted) as bigint) as accepted,
+        cast(sum(duplicates) as bigint) as duplicates, cast(sum(refused) as bigint) as refused
     from received_tallies where organization_id = ?1 and span_ms = ?2 and begins_at_ms >= ?3 group by step";
 
-const STEPS_ATTEMPTED: &str = "select ?3 + (begins_at_ms - ?3) / ?4 * ?4 as step, sum(succeeded) as succeeded,
-        sum(failed) as failed
+const STEPS_ATTEMPTED: &str =
+    "select ?3 + (begins_at_ms - ?3) / ?4 * ?4 as step, cast(sum(succeeded) as bigint) as succeeded,
+        cast(sum(failed) as bigint) as failed
     from attempted_tallies where organization_id = ?1 and span_ms = ?2 and begins_at_ms >= ?3 group by step";
 
-const STEPS_LATENCY: &str = "select ?3 + (begins_at_ms - ?3) / ?4 * ?4 as step, place, sum(count) as count
+const STEPS_LATENCY: &str =
+    "select ?3 + (begins_at_ms - ?3) / ?4 * ?4 as step, place, cast(sum(count) as bigint) as count
     from latency_tallies where organization_id = ?1 and span_ms = ?2 and begins_at_ms >= ?3 group by step, place";
 
-const DOORS: &str = "select door, sum(accepted) as accepted, sum(duplicates) as duplicates, sum(refused) as refused
+const DOORS: &str = "select door, cast(sum(accepted) as bigint) as accepted, cast(sum(duplicates) as bigint) as duplicates, cast(sum(refused) as bigint) as refused
     from received_tallies where organization_id = ?1 and span_ms = ?2 and begins_at_ms >= ?3 group by door";
 
-/// Beside `max`, SQLite takes the other columns from the row that has it.
-const DESTINATIONS: &str = "select destination_id, sum(succeeded) as succeeded, sum(failed) as failed,
-        max(failed_at_ms) as failed_at_ms, failure
-    from attempted_tallies where organization_id = ?1 and span_ms = ?2 and begins_at_ms >= ?3 group by destination_id";
+/// With the latest failure of each.
+const DESTINATIONS: &str = "select t.destination_id, cast(sum(t.succeeded) as bigint) as succeeded, cast(sum(t.failed) as bigint) as failed,
+        max(t.failed_at_ms) as failed_at_ms,
+        (select f.failure from attempted_tallies f
+         where f.organization_id = ?1 and f.span_ms = ?2 and f.begins_at_ms >= ?3 and f.destination_id = t.destination_id
+             and f.failed_at_ms is not null
+         order by f.failed_at_ms desc limit 1) as failure
+    from attempted_tallies t where t.organization_id = ?1 and t.span_ms = ?2 and t.begins_at_ms >= ?3
+    group by t.destination_id";
 
 /// Of each destination the oldest of what is outstanding, which is all that this index holds.
 const OLDEST: &str = "select min(d.created_at_ms) as created_at_ms from destinations n

@@ -1,0 +1,219 @@
+//! The store that several nodes share: one PostgreSQL database. Owns opening it; what is done with it is [`super::sql`]'s.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_postgres::{Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::sql::connection::Connection;
+use super::sql::failure::{Failure, Result};
+use super::sql::readers::Readers;
+use super::sql::writer::Writer;
+use super::sql::{Limits, Medium, SqlStore};
+use super::{Copied, StoreError};
+use session::Session;
+
+mod dialect;
+mod migrate;
+pub(in crate::store) mod session;
+
+/// How long a new connection may take.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// What each connection is told: nothing waits for a node that is gone, and nothing for ever.
+const SETTINGS: &str =
+    "set idle_in_transaction_session_timeout = '5s'; set statement_timeout = '10s'; set lock_timeout = '5s';
+    set default_transaction_isolation = 'read committed'; set timezone = 'UTC'";
+
+/// Why a database could not be opened. Every variant names the database, and the operator must act.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The address says nothing that can be used.
+    #[error("the database's address is not one that can be used: {0}")]
+    Address(tokio_postgres::Error),
+    /// It cannot be reached, or refuses.
+    #[error("the database `{database}` cannot be used: {cause}")]
+    Database {
+        /// Which, without its password.
+        database: String,
+        /// What it, or the way to it, said.
+        cause: tokio_postgres::Error,
+    },
+    /// It did not answer in time.
+    #[error("the database `{0}` did not answer in time")]
+    Silent(String),
+    /// It tells a commit before that is on disk.
+    #[error(
+        "the database `{0}` has synchronous_commit off, so it would say that events are kept before they are: turn it on"
+    )]
+    Unsynced(String),
+    /// It is older than what is supported.
+    #[error("the database `{database}` is PostgreSQL {found}; 14 or later is needed")]
+    TooOld {
+        /// Which.
+        database: String,
+        /// Its version.
+        found: String,
+    },
+    /// A newer Hookward wrote it.
+    #[error("the database `{database}` is at schema {found}, but this version knows only up to {known}")]
+    SchemaTooNew {
+        /// Which.
+        database: String,
+        /// Its schema.
+        found: i64,
+        /// The newest known here.
+        known: i64,
+    },
+    /// This process cannot make the threads it needs.
+    #[error("no thread could be made for the database: {0}")]
+    Threads(std::io::Error),
+}
+
+/// The way to the database.
+struct Way {
+    config: Config,
+    tls: MakeRustlsConnect,
+    /// What its connections run on. Threads that ask block; nothing else runs here.
+    runtime: Option<Runtime>,
+    name: String,
+}
+
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Way").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        // Whoever lets go of the store may be a task, which must not wait.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Way {
+    fn runtime(&self) -> &Handle {
+        self.runtime.as_ref().map(Runtime::handle).expect("it is there until it is dropped")
+    }
+
+    /// A connection with its settings.
+    async fn connect(&self) -> std::result::Result<Client, OpenError> {
+        let failed = |cause| OpenError::Database { database: self.name.clone(), cause };
+        let connect = async {
+            let (client, connection) = self.config.connect(self.tls.clone()).await?;
+            tokio::spawn(connection);
+            client.batch_execute(SETTINGS).await?;
+            Ok(client)
+        };
+        match tokio::time::timeout(CONNECT, connect).await {
+            Ok(client) => client.map_err(failed),
+            Err(_) => Err(OpenError::Silent(self.name.clone())),
+        }
+    }
+
+    /// A connection for a thread that may block.
+    fn session(&self) -> Result<Connection> {
+        let client = self.runtime().block_on(self.connect());
+        let client = client.map_err(|error| Failure::Answer(StoreError::Unavailable(error.to_string())))?;
+        Ok(Connection::Postgres(Session::new(client, self.runtime().clone())))
+    }
+}
+
+/// The database, while the store is open.
+#[derive(Debug)]
+struct Database(Arc<Way>);
+
+#[async_trait]
+impl Medium for Database {
+    async fn copy(&self) -> std::result::Result<Copied, StoreError> {
+        Err(StoreError::Unavailable(format!("`{}`: PostgreSQL's own tools make its backups", self.0.name)))
+    }
+
+    /// What is removed is overwritten by PostgreSQL as it sees fit.
+    async fn overwrite(&self) -> std::result::Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Opens the store at `address` (`postgres://user:password@host:port/database`), bringing its schema up to date. Blocks.
+pub fn open(address: &str, limits: &Limits) -> std::result::Result<SqlStore, OpenError> {
+    let config: Config = address.parse().map_err(OpenError::Address)?;
+    let name = named(&config);
+    let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("hookward-postgres").enable_all().build();
+    let way =
+        Arc::new(Way { config, tls: tls(), runtime: Some(runtime.map_err(OpenError::Threads)?), name: name.clone() });
+    way.runtime().block_on(async {
+        let mut client = way.connect().await?;
+        look_over(&client, &name).await?;
+        migrate::run(&mut client, &name).await
+    })?;
+    let connect = || {
+        let way = Arc::clone(&way);
+        Box::new(move || way.session())
+    };
+    let writing = way.session().map_err(|_| OpenError::Silent(name.clone()))?;
+    let writer =
+        Writer::start(name.clone(), writing, connect(), Box::new(|_| ()), limits).map_err(OpenError::Threads)?;
+    let readers = Readers::new(name, connect(), limits.readers);
+    Ok(SqlStore::new(readers, writer, Box::new(Database(way))))
+}
+
+/// What PostgreSQL said, without the statement's values.
+pub(in crate::store) fn said(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(said) => format!("{} ({})", said.message(), said.code().code()),
+        None => error.to_string(),
+    }
+}
+
+/// Whether it is the connection, the server's state or another's lock, and not the statement's own doing.
+pub(in crate::store) fn is_environmental(error: &tokio_postgres::Error) -> bool {
+    // Connections, transactions that met, resources, states and locks, an operator, the system: classes of SQLSTATE.
+    const CLASSES: [&str; 8] = ["08", "25", "40", "53", "55", "57", "58", "XX"];
+    error.code().is_none_or(|code| CLASSES.iter().any(|class| code.code().starts_with(class)))
+}
+
+/// Host and database, for messages.
+fn named(config: &Config) -> String {
+    use tokio_postgres::config::Host;
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(host)) => host.clone(),
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => String::new(),
+    };
+    format!("{host}/{}", config.get_dbname().or(config.get_user()).unwrap_or_default())
+}
+
+fn tls() -> MakeRustlsConnect {
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider knows the default versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    MakeRustlsConnect::new(config)
+}
+
+/// Refuses a database that cannot keep the store's promises.
+async fn look_over(client: &Client, name: &str) -> std::result::Result<(), OpenError> {
+    let asked =
+        "select current_setting('server_version_num')::int as number, current_setting('server_version') as version,
+                     current_setting('synchronous_commit') = 'off' or current_setting('fsync') = 'off' as unsynced";
+    let row = client.query_one(asked, &[]).await;
+    let row = row.map_err(|cause| OpenError::Database { database: name.to_owned(), cause })?;
+    if row.get::<_, i32>("number") < 140_000 {
+        return Err(OpenError::TooOld { database: name.to_owned(), found: row.get("version") });
+    }
+    match row.get("unsynced") {
+        true => Err(OpenError::Unsynced(name.to_owned())),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,180 @@
+//! One connection to PostgreSQL, used by one thread at a time, with the statements prepared on it.
+//! Owns deadlines and what is known of the connection's state; how a statement is written for PostgreSQL is `dialect`'s.
+
+use std::cell::{Cell as Held, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::runtime::Handle;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Client, Statement};
+
+use super::dialect::{self, Written};
+use crate::store::sql::connection::{Bound, Cell, Row};
+use crate::store::sql::failure::{Failure, Result};
+
+/// How long a statement may take, the way there and back included.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection. What it does blocks its thread.
+#[derive(Debug)]
+pub(in crate::store) struct Session {
+    client: Client,
+    runtime: Handle,
+    prepared: RefCell<HashMap<String, Arc<Prepared>>>,
+    changes: Held<u64>,
+    state: Held<State>,
+}
+
+/// What is known of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    InTransaction,
+    /// A statement failed or was not answered: nothing more may be asked of it.
+    Broken,
+}
+
+/// A statement of this connection.
+#[derive(Debug)]
+pub(in crate::store) struct Prepared {
+    statement: Option<Statement>,
+    written: Written,
+}
+
+impl Session {
+    pub(super) fn new(client: Client, runtime: Handle) -> Self {
+        Self { client, runtime, prepared: RefCell::default(), changes: Held::new(0), state: Held::new(State::Idle) }
+    }
+
+    pub(in crate::store) fn total_changes(&self) -> u64 {
+        self.changes.get()
+    }
+
+    pub(in crate::store) fn is_autocommit(&self) -> bool {
+        self.state.get() != State::InTransaction
+    }
+
+    /// Whether it can be used for something else.
+    pub(in crate::store) fn is_sound(&self) -> bool {
+        self.state.get() == State::Idle && !self.client.is_closed()
+    }
+
+    /// The statement for PostgreSQL, prepared unless it is one of a transaction's ends.
+    pub(in crate::store) fn prepare(&self, sql: &str) -> Result<Arc<Prepared>> {
+        if let Some(known) = self.prepared.borrow().get(sql) {
+            return Ok(Arc::clone(known));
+        }
+        let written = dialect::write(sql);
+        let statement = match written.frames {
+            true => None,
+            false => Some(self.within(self.client.prepare(&written.sql))?),
+        };
+        let prepared = Arc::new(Prepared { statement, written });
+        self.prepared.borrow_mut().insert(sql.to_owned(), Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    pub(in crate::store) fn execute(&self, prepared: &Prepared, bound: &Bound<'_>) -> Result<usize> {
+        let Some(statement) = &prepared.statement else {
+            self.within(self.client.batch_execute(&prepared.written.sql))?;
+            let ends = prepared.written.sql.starts_with("commit") || prepared.written.sql == "rollback";
+            if self.state.get() != State::Broken && !prepared.written.sql.contains("savepoint") {
+                self.state.set(if ends { State::Idle } else { State::InTransaction });
+            }
+            return Ok(0);
+        };
+        let cells = prepared.written.order(bound);
+        let values: Vec<&(dyn ToSql + Sync)> = cells.iter().map(|cell| cell as &(dyn ToSql + Sync)).collect();
+        let changed = self.within(self.client.execute(statement, &values))?;
+        self.changes.set(self.changes.get() + changed);
+        Ok(usize::try_from(changed).unwrap_or(usize::MAX))
+    }
+
+    pub(in crate::store) fn each(
+        &self,
+        prepared: &Prepared,
+        bound: &Bound<'_>,
+        mut each: impl FnMut(&Row<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        let statement = prepared.statement.as_ref().expect("what frames a transaction returns nothing");
+        let cells = prepared.written.order(bound);
+        let values: Vec<&(dyn ToSql + Sync)> = cells.iter().map(|cell| cell as &(dyn ToSql + Sync)).collect();
+        let rows = self.within(self.client.query(statement, &values))?;
+        if prepared.written.changes {
+            self.changes.set(self.changes.get() + rows.len() as u64);
+        }
+        for row in &rows {
+            if !each(&Row::Postgres(row))? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for an answer, but not for ever. Whatever goes wrong ends what this connection can be used for, but for a
+    /// transaction's rollback.
+    fn within<T>(&self, asked: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>) -> Result<T> {
+        let answer = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
+        match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                if error.is_closed() || error.as_db_error().is_none() {
+                    self.state.set(State::Broken);
+                }
+                Err(Failure::Postgres(error))
+            }
+            Err(_) => {
+                self.state.set(State::Broken);
+                Err(Failure::Late(PATIENCE))
+            }
+        }
+    }
+}
+
+/// The value of a column, read as what it is.
+pub(in crate::store) fn cell<'r>(row: &'r tokio_postgres::Row, column: &str) -> std::result::Result<Cell<'r>, String> {
+    let columns = row.columns();
+    let index = columns.iter().position(|one| one.name() == column).ok_or("there is no such column")?;
+    let integer = |value: Option<i64>| value.map_or(Cell::Null, Cell::Integer);
+    let read = match *columns[index].type_() {
+        Type::INT8 => row.try_get::<_, Option<i64>>(index).map(integer),
+        Type::INT4 => row.try_get::<_, Option<i32>>(index).map(|value| integer(value.map(i64::from))),
+        Type::INT2 => row.try_get::<_, Option<i16>>(index).map(|value| integer(value.map(i64::from))),
+        Type::BOOL => row.try_get::<_, Option<bool>>(index).map(|value| integer(value.map(i64::from))),
+        Type::BYTEA => row.try_get::<_, Option<&[u8]>>(index).map(|value| value.map_or(Cell::Null, Cell::Blob)),
+        _ => row.try_get::<_, Option<&str>>(index).map(|value| value.map_or(Cell::Null, Cell::Text)),
+    };
+    read.map_err(|error| error.to_string())
+}
+
+/// Text cannot hold a zero in PostgreSQL: it is kept as the character that stands for what cannot be said.
+impl ToSql for Cell<'_> {
+    fn to_sql(
+        &self,
+        kind: &Type,
+        out: &mut BytesMut,
+    ) -> std::result::Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match (*self, kind) {
+            (Cell::Null, _) => Ok(IsNull::Yes),
+            (Cell::Integer(value), &Type::INT8) => value.to_sql(kind, out),
+            (Cell::Integer(value), &Type::INT4) => i32::try_from(value)?.to_sql(kind, out),
+            (Cell::Integer(value), &Type::INT2) => i16::try_from(value)?.to_sql(kind, out),
+            (Cell::Integer(value), &Type::BOOL) => (value != 0).to_sql(kind, out),
+            (Cell::Blob(bytes), &Type::BYTEA) => bytes.to_sql(kind, out),
+            (Cell::Text(text), &Type::TEXT | &Type::VARCHAR | &Type::NAME) if text.contains('\0') => {
+                text.replace('\0', "\u{fffd}").to_sql(kind, out)
+            }
+            (Cell::Text(text), &Type::TEXT | &Type::VARCHAR | &Type::NAME) => text.to_sql(kind, out),
+            (cell, kind) => Err(format!("{cell:?} is no {kind}").into()),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}

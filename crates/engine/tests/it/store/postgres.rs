@@ -1,0 +1,57 @@
+//! The shared store's own: a database for each test, in the cluster that `HOOKWARD_TEST_POSTGRES` names.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use hookward_engine::store::postgres;
+use hookward_engine::store::sql::Limits;
+
+use super::support::Shared;
+
+/// The cluster's address, without a database: `cargo xtask ci` starts one. Where there is none, these tests say so.
+const CLUSTER: &str = "HOOKWARD_TEST_POSTGRES";
+
+/// A database that is removed at the end of its test.
+pub(crate) struct Database {
+    cluster: String,
+    name: String,
+}
+
+impl Database {
+    fn new(cluster: String) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let database = Self { cluster, name };
+        database.maintain(&format!("create database {}", database.name));
+        database
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("{} dbname={}", self.cluster, self.name)
+    }
+
+    /// Runs a statement on the cluster's own database.
+    fn maintain(&self, sql: &str) {
+        let said = std::process::Command::new("psql").args([&self.cluster, "-qAtc", sql]).output().expect("psql");
+        assert!(said.status.success(), "{sql}: {}", String::from_utf8_lossy(&said.stderr));
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.maintain(&format!("drop database {} with (force)", self.name));
+    }
+}
+
+/// A store in a database of its own.
+pub(crate) fn open() -> Option<(Shared, Database)> {
+    let Ok(cluster) = std::env::var(CLUSTER) else {
+        eprintln!("skipped: `{CLUSTER}` names no PostgreSQL; `cargo xtask ci` starts one");
+        return None;
+    };
+    let database = Database::new(cluster);
+    let limits = Limits { readers: 2, ..Limits::default() };
+    let address = database.address();
+    let store = std::thread::spawn(move || postgres::open(&address, &limits)).join().expect("no panic");
+    Some((Arc::new(store.expect("a store")), database))
+}
