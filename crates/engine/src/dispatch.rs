@@ -53,7 +53,8 @@ impl Engine {
             self.run_rewraps(&stop),
             self.retain(&stop),
             self.erase(&stop),
-            self.keep_tally(&stop)
+            self.keep_tally(&stop),
+            self.follow_nodes(&stop)
         );
         self.inner().write_refused().await;
     }

@@ -118,10 +118,17 @@ impl Engine {
         let fetcher = Fetcher::new(&parts.egress).map_err(|error| EngineError::Invalid(error.to_string()))?;
         let now = parts.clock.now();
         let node = NodeId::new(now, &*parts.entropy);
-        parts.store.recover(node, now).await?;
+        // Where there are other nodes, their leases are theirs until they run out.
+        if !parts.store.is_shared() {
+            parts.store.recover(node, now).await?;
+        }
         prepare_checkouts(&parts).await?;
         parts.kms = Arc::new(Bounded::new(Arc::clone(&parts.kms), parts.key_cache.timeout));
-        let registry = build(&parts, &schemes, &Served::default(), None).await?;
+        let registry = match build(&parts, &schemes, &Served::default(), None).await {
+            // Another node that starts at the same moment may have made what this one was making.
+            Err(_) if parts.store.is_shared() => build(&parts, &schemes, &Served::default(), None).await?,
+            built => built?,
+        };
         Ok(Self {
             inner: Arc::new(Inner {
                 schemes,

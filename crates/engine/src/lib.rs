@@ -24,6 +24,7 @@ pub mod fanout;
 pub mod feed;
 pub mod handshake;
 pub mod idempotency;
+mod nodes;
 mod nudges;
 pub mod publish;
 pub mod published;

@@ -212,6 +212,15 @@ impl Committed {
     }
 }
 
+/// How far what all nodes share has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Revision {
+    /// Rises with every change to what is declared, or to a destination's condition.
+    pub declared: i64,
+    /// Rises with every delivery that comes to be owed.
+    pub owed: i64,
+}
+
 /// Everything declared, of every organization: what `load` returns.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resources {
@@ -404,6 +413,12 @@ pub trait Store:
 
     /// Writes audit entries for things that changed nothing else (reveals).
     async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError>;
+
+    /// Whether other nodes may work on the same data.
+    fn is_shared(&self) -> bool;
+
+    /// What other nodes may have changed, as numbers that are others whenever they did.
+    async fn revision(&self) -> Result<Revision, StoreError>;
 
     /// Forgets dedup keys that expired before `now`, at most `limit` in one step. Returns how many.
     async fn forget(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError>;

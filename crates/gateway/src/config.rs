@@ -4,6 +4,7 @@
 
 mod auth;
 mod command;
+mod database;
 mod deadlines;
 mod destinations;
 mod document;
@@ -41,6 +42,8 @@ use hookward_engine::organizations::{KEY_PREFIX_MAX, is_key_prefix};
 use ipnet::IpNet;
 use serde_json::Value;
 
+pub use database::Database;
+pub(crate) use database::PASSWORD_VARIABLE;
 pub use door::{Answer, Answers, Door};
 pub use event_types::EventTypeDeclaration;
 pub(crate) use event_types::in_text;
@@ -96,6 +99,8 @@ pub struct Config {
 pub struct Settings {
     /// Where data is kept.
     pub data: PathBuf,
+    /// The database that nodes share; a file in `data` when absent.
+    pub database: Option<Database>,
     /// The keys that seal all secrets.
     pub kms: KeyManagement,
     /// Where commits are checked out; `checkouts` in the data directory when absent.
@@ -385,6 +390,7 @@ impl<'a> Check<'a> {
         }
         Settings {
             data: self.directory_name(&file.data),
+            database: database::database(self, &file.database),
             kms: kms::kms(self, &file.kms),
             checkouts: file.checkouts.directory.clone(),
             public: file.public.address.0,

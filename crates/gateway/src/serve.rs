@@ -17,7 +17,8 @@ use hookward_engine::ids::OrganizationId;
 use hookward_engine::kms::cache::CachePolicy;
 use hookward_engine::kms::local::LocalKmsError;
 use hookward_engine::model::Principal;
-use hookward_engine::store::sqlite::{OpenError, open as open_store};
+use hookward_engine::store::sql::{Limits, SqlStore};
+use hookward_engine::store::{postgres, sqlite};
 use hookward_engine::{Engine, EngineError, Parts};
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
@@ -61,7 +62,10 @@ pub enum StartError {
     },
     /// The store does not open.
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] sqlite::OpenError),
+    /// The shared store does not open.
+    #[error(transparent)]
+    Database(#[from] postgres::OpenError),
     /// The key file does not open.
     #[error(transparent)]
     Kms(#[from] LocalKmsError),
@@ -259,8 +263,7 @@ fn parts(
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Parts, StartError> {
-    let start = if data::has_database(&settings.data) { kms::Start::Later } else { kms::Start::First };
-    let store = open_store(&settings.data)?;
+    let (store, start) = store(settings)?;
     let key_cache = CachePolicy { ttl: settings.kms.cache_ttl, timeout: settings.kms.timeout };
     let checkouts = settings.checkouts.clone().unwrap_or_else(|| settings.data.join(data::CHECKOUTS_DIRECTORY));
     // Programs run elsewhere, and are told the place in full.
@@ -272,6 +275,22 @@ fn parts(
     let store = Arc::new(store);
     let schemes = schemes.iter().map(|one| one.scheme.clone()).collect();
     Ok(Parts { store, kms, key_cache, clock, entropy, schemes, egress, supervisor, checkouts, undeclared })
+}
+
+/// The store, and whether it is a new one.
+fn store(settings: &Settings) -> Result<(SqlStore, kms::Start), StartError> {
+    let start = |is_new| if is_new { kms::Start::First } else { kms::Start::Later };
+    match &settings.database {
+        None => {
+            let is_new = !data::has_database(&settings.data);
+            Ok((sqlite::open(&settings.data)?, start(is_new)))
+        }
+        Some(database) => {
+            data::prepare(&settings.data)?;
+            let opened = postgres::open(&database.address, database.password.as_ref(), &Limits::default())?;
+            Ok((opened.store, start(opened.is_new)))
+        }
+    }
 }
 
 /// How people sign in at the admin listener, which is at `address`.

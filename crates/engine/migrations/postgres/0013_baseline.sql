@@ -415,3 +415,11 @@ create table latency_tallies (
     count bigint not null,
     primary key (organization_id, span_ms, begins_at_ms, place)
 );
+
+-- Every node reads it twice a second: `declared` rises with every change to what is declared, or to a destination's
+-- condition.
+create table revision (
+    declared bigint not null
+);
+
+insert into revision (declared) values (0);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hookward::Secret;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_postgres::{Client, Config};
@@ -132,6 +133,10 @@ struct Database(Arc<Way>);
 
 #[async_trait]
 impl Medium for Database {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn copy(&self) -> std::result::Result<Copied, StoreError> {
         Err(StoreError::Unavailable(format!("`{}`: PostgreSQL's own tools make its backups", self.0.name)))
     }
@@ -142,14 +147,44 @@ impl Medium for Database {
     }
 }
 
-/// Opens the store at `address` (`postgres://user:password@host:port/database`), bringing its schema up to date. Blocks.
-pub fn open(address: &str, limits: &Limits) -> std::result::Result<SqlStore, OpenError> {
-    let config: Config = address.parse().map_err(OpenError::Address)?;
+/// A store that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: SqlStore,
+    /// Whether there was nothing in the database before.
+    pub is_new: bool,
+}
+
+/// Whether `address` can be one of a database: `postgres://user@host:port/database`, without a password.
+///
+/// # Errors
+///
+/// What is wrong with it, in a sentence.
+pub fn check_address(address: &str) -> std::result::Result<(), String> {
+    let config: Config = address.parse().map_err(|error: tokio_postgres::Error| error.to_string())?;
+    match config.get_password() {
+        Some(_) => Err("a password has no place in it, where lists of processes and of settings show it".to_owned()),
+        None => Ok(()),
+    }
+}
+
+/// Opens the store at `address`, bringing its schema up to date. Waits for the database, which takes some moments.
+pub fn open(address: &str, password: Option<&Secret>, limits: &Limits) -> std::result::Result<Opened, OpenError> {
+    let mut config: Config = address.parse().map_err(OpenError::Address)?;
+    if let Some(password) = password {
+        config.password(password.expose());
+    }
+    // Whoever opens a store may be a task, which cannot wait for others.
+    std::thread::scope(|scope| scope.spawn(|| open_here(config, limits)).join().expect("opening does not panic"))
+}
+
+fn open_here(config: Config, limits: &Limits) -> std::result::Result<Opened, OpenError> {
     let name = named(&config);
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("hookward-postgres").enable_all().build();
     let way =
         Arc::new(Way { config, tls: tls(), runtime: Some(runtime.map_err(OpenError::Threads)?), name: name.clone() });
-    way.runtime().block_on(async {
+    let is_new = way.runtime().block_on(async {
         let mut client = way.connect().await?;
         look_over(&client, &name).await?;
         migrate::run(&mut client, &name).await
@@ -162,7 +197,7 @@ pub fn open(address: &str, limits: &Limits) -> std::result::Result<SqlStore, Ope
     let writer =
         Writer::start(name.clone(), writing, connect(), Box::new(|_| ()), limits).map_err(OpenError::Threads)?;
     let readers = Readers::new(name, connect(), limits.readers);
-    Ok(SqlStore::new(readers, writer, Box::new(Database(way))))
+    Ok(Opened { store: SqlStore::new(readers, writer, Box::new(Database(way))), is_new })
 }
 
 /// What PostgreSQL said, without the statement's values.

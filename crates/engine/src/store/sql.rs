@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{
     Backlog, Backups, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, Copied, DeliveryFilter, Erasure,
     EventFilter, Held, JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Page, PullRequest,
-    Pulled, Records, RefusedFilter, Resources, Retained, Settled, Settlement, Store, StoreError, Strip, Upkeep,
+    Pulled, Records, RefusedFilter, Resources, Retained, Revision, Settled, Settlement, Store, StoreError, Strip, Upkeep,
 };
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
@@ -86,6 +86,9 @@ impl Default for Limits {
 /// What the database does besides answering statements.
 #[async_trait]
 pub(in crate::store) trait Medium: Debug + Send + Sync {
+    /// Whether other nodes may work on it.
+    fn is_shared(&self) -> bool;
+
     /// One snapshot of everything, as a file.
     async fn copy(&self) -> Result<Copied, StoreError>;
 
@@ -284,6 +287,14 @@ impl Store for SqlStore {
     async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
         let door = Door { body_bytes: 0 };
         self.writer.submit_at_door(door, move |tx| audit::append_all(tx, &entries)).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.medium.is_shared()
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.readers.read(resources::revision).await
     }
 
     async fn forget(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {

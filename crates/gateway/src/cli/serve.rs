@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use hookward::Secret;
 use hookward_engine::ids::OrganizationId;
+use hookward_engine::store::postgres;
 use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -15,7 +16,7 @@ use tokio::signal::unix::Signal;
 
 use super::exit::Exit;
 use super::print;
-use crate::config::Config;
+use crate::config::{Config, Database, PASSWORD_VARIABLE};
 use crate::serve::{self, Running};
 use crate::world;
 
@@ -37,6 +38,9 @@ pub(super) struct Serve {
     /// Where data is kept [default: hookward-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The PostgreSQL database that nodes share: postgres://user@host/database [default: a file in --data]
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
     /// The listener that the internet reaches; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     public: Option<SocketAddr>,
@@ -51,7 +55,7 @@ pub(super) async fn run(options: Serve) -> Result<ExitCode, Exit> {
         Some(path) => Config::load(path)?,
         None => Config::defaults(),
     };
-    overrule(&mut config, &options);
+    overrule(&mut config, &options)?;
     let given_key = world::variable("HOOKWARD_API_KEY").and_then(|key| Secret::new(key).ok());
     let has_key = given_key.is_some();
     config.api_key = given_key;
@@ -80,11 +84,18 @@ pub(super) async fn run(options: Serve) -> Result<ExitCode, Exit> {
 }
 
 /// Puts what the command line says in the place of what the file does.
-fn overrule(config: &mut Config, options: &Serve) {
+fn overrule(config: &mut Config, options: &Serve) -> Result<(), Exit> {
     let Config { settings, written, .. } = config;
     if let Some(data) = &options.data {
         settings.data.clone_from(data);
         written.overrule("data", "--data");
+    }
+    if let Some(address) = &options.database {
+        postgres::check_address(address).map_err(|problem| Exit::usage(format!("--database: {problem}")))?;
+        let password = settings.database.take().and_then(|database| database.password);
+        let password = password.or_else(|| world::variable(PASSWORD_VARIABLE).and_then(|text| Secret::new(text).ok()));
+        settings.database = Some(Database { address: address.clone(), password });
+        written.overrule("database.address", "--database");
     }
     if let Some(public) = options.public {
         settings.public = public;
@@ -94,6 +105,7 @@ fn overrule(config: &mut Config, options: &Serve) {
         settings.admin = admin;
         written.overrule("admin.address", "--admin");
     }
+    Ok(())
 }
 
 /// Reads the file again at each SIGHUP. One that cannot be put in force changes nothing, and the log says why.

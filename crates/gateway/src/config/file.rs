@@ -21,6 +21,7 @@ use super::values::{Address, Lapse, Range, Settings, Size, Switch};
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub(super) data: Spanned<PathBuf>,
+    pub(super) database: Database,
     pub(super) public: Public,
     pub(super) admin: Admin,
     pub(super) limits: Limits,
@@ -52,6 +53,7 @@ impl Default for File {
     fn default() -> Self {
         Self {
             data: Spanned::new(0..0, PathBuf::from("hookward-data")),
+            database: Database::default(),
             public: Public::default(),
             admin: Admin::default(),
             limits: Limits::default(),
@@ -69,6 +71,13 @@ impl Default for File {
             oidc: Vec::new(),
         }
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Database {
+    pub(super) address: Option<Spanned<String>>,
+    pub(super) password: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

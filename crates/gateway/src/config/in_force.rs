@@ -157,6 +157,7 @@ impl Rows<'_> {
     fn settings(&mut self, settings: &Settings) {
         let Settings {
             data,
+            database,
             kms,
             checkouts,
             public,
@@ -176,6 +177,7 @@ impl Rows<'_> {
             egress_roots,
         } = settings;
         self.add("data", data.display().to_string());
+        self.optional("database.address", database.as_ref().map(|database| database.address.as_str()));
         self.address("public.address", *public);
         self.optional("public.origin", origin.as_deref());
         self.ranges("public.trusted_proxies", trusted_proxies);

@@ -1,10 +1,10 @@
 //! The gateway's own small files in the data directory: where it listens, and the API key of a first start.
 //! The database and its directory are the store's, the master key is the KMS's.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -25,6 +25,12 @@ const ADDRESSES_FILE: &str = "addresses.json";
 /// Whether a store was opened in `dir` before.
 pub(super) fn has_database(dir: &Path) -> bool {
     dir.join(hookward_engine::store::sqlite::DATABASE_FILE).exists()
+}
+
+/// Makes `dir` for its owner only, if it is not there.
+pub(super) fn prepare(dir: &Path) -> Result<(), StartError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|cause| StartError::Path { path: dir.to_owned(), cause })
 }
 
 /// The API key in `path`, made if it is not there.

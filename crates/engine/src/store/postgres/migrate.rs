@@ -24,8 +24,8 @@ fn newest() -> i64 {
     MIGRATIONS.last().map_or(0, |migration| migration.number)
 }
 
-/// Applies every migration that the database does not have yet, in one transaction.
-pub(super) async fn run(client: &mut Client, database: &str) -> Result<(), OpenError> {
+/// Applies every migration that the database does not have yet, in one transaction. Returns whether it had none.
+pub(super) async fn run(client: &mut Client, database: &str) -> Result<bool, OpenError> {
     let failed = |cause| OpenError::Database { database: database.to_owned(), cause };
     let transaction = client.transaction().await.map_err(failed)?;
     transaction.batch_execute(LOCK).await.map_err(failed)?;
@@ -44,5 +44,6 @@ pub(super) async fn run(client: &mut Client, database: &str) -> Result<(), OpenE
         transaction.execute(said, &[&migration.number, &migration.name]).await.map_err(failed)?;
         tracing::info!(number = migration.number, name = migration.name, "migrated the database");
     }
-    transaction.commit().await.map_err(failed)
+    transaction.commit().await.map_err(failed)?;
+    Ok(found == 0)
 }

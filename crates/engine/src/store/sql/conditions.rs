@@ -5,6 +5,7 @@ use async_trait::async_trait;
 
 use super::connection::{Connection, params};
 use super::failure::{Failure, Result};
+use super::resources::note_change;
 use super::rows::{Cells, first};
 use super::writer::Tx;
 use super::{SqlStore, audit, order};
@@ -45,6 +46,7 @@ fn keep(connection: &Connection, id: DestinationId, condition: &Condition, now: 
         Ok((cells.get::<bool>("open")?, cells.get::<bool>("active")?))
     })?;
     let Some((was_open, is_active)) = before else { return Err(missing(id)) };
+    note_change(connection)?;
     let millis = Timestamp::as_millis;
     let opens = condition.open.map(|open| open.opens).or(condition.recovering.map(|recovering| recovering.opens));
     connection
@@ -125,6 +127,7 @@ fn resume(tx: &Tx<'_>, id: DestinationId, drain: Drain, audit: &AuditEntry) -> R
         return Err(missing(id));
     }
     forget_condition(connection, id)?;
+    note_change(connection)?;
     if drain != Drain::Drop {
         order::rejoin(connection, id)?;
     }

@@ -18,7 +18,7 @@ use crate::model::{
     AuditEntry, Declaration, Destination, DestinationKind, DestinationState, Manager, Organization, Principal,
     SealedSecret, SecretOwner, Source,
 };
-use crate::store::{Change, Resources};
+use crate::store::{Change, Resources, Revision};
 
 pub(super) fn change(tx: &Tx<'_>, changes: &[Change], audit: &[AuditEntry]) -> Result<()> {
     // A change happens when its audit entry says; one without an entry leaves deliveries' own times in place.
@@ -26,7 +26,26 @@ pub(super) fn change(tx: &Tx<'_>, changes: &[Change], audit: &[AuditEntry]) -> R
     for change in changes {
         apply(tx.connection, change, at)?;
     }
+    note_change(tx.connection)?;
     audit::append_all(tx, audit)
+}
+
+/// Lets other nodes know that what is declared, or a destination's condition, is another one now.
+pub(super) fn note_change(connection: &Connection) -> Result<()> {
+    if let Connection::Postgres(_) = connection {
+        connection.prepare_cached("update revision set declared = declared + 1")?.execute([])?;
+    }
+    Ok(())
+}
+
+pub(super) fn revision(connection: &Connection) -> Result<Revision> {
+    let Connection::Postgres(_) = connection else { return Ok(Revision::default()) };
+    let sql = "select declared, (select coalesce(max(seq), 0) from deliveries) as owed from revision";
+    let revision = first(connection, sql, [], |row| {
+        let cells = Cells::new("revision", row);
+        Ok(Revision { declared: cells.get("declared")?, owed: cells.get("owed")? })
+    })?;
+    revision.ok_or_else(|| Failure::inconsistent("revision", "the only one".to_owned(), "it is missing".to_owned()))
 }
 
 fn apply(connection: &Connection, change: &Change, at: Option<Timestamp>) -> Result<()> {

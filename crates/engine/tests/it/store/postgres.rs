@@ -52,6 +52,6 @@ pub(crate) fn open() -> Option<(Shared, Database)> {
     let database = Database::new(cluster);
     let limits = Limits { readers: 2, ..Limits::default() };
     let address = database.address();
-    let store = std::thread::spawn(move || postgres::open(&address, &limits)).join().expect("no panic");
-    Some((Arc::new(store.expect("a store")), database))
+    let opened = postgres::open(&address, None, &limits).expect("a store");
+    Some((Arc::new(opened.store), database))
 }
