@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use systems::world;
 
+use crate::postgres::{self, Cluster};
 use crate::run::{EVERYTHING, has_or_installs, root, run, run_with};
 use crate::{
     addresses, bad_inputs, bindings, constant_time, crash, dashboard, fuzz, interop, leaks, octokit, oidc, readme,
@@ -31,7 +32,7 @@ const IN_ORDER: &[Step] = &[
     Step { name: "clippy", run: clippy },
     Step { name: "build", run: || cargo_with_everything("build", &["--all-targets"]) },
     Step { name: "programs", run: programs },
-    Step { name: "tests", run: || cargo_with_everything("test", &["--no-fail-fast"]) },
+    Step { name: "tests", run: tests },
 ];
 
 /// Checks of what was built, from outside, each with servers of its own. The longest come first.
@@ -147,8 +148,24 @@ fn clippy() -> Result<()> {
     run("cargo", &["clippy", "--package", "hookward", "--no-default-features", "--", "-D", "warnings"])
 }
 
+/// With a PostgreSQL for those of the shared store.
+fn tests() -> Result<()> {
+    let cluster = Cluster::start("tests")?;
+    let mut command = with_everything("test");
+    if let Some(cluster) = &cluster {
+        command.env(postgres::ADDRESS, cluster.address());
+    }
+    run_with(command.arg("--no-fail-fast"))
+}
+
+fn with_everything(command: &str) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args([command, "--workspace", "--features", EVERYTHING]);
+    cargo
+}
+
 fn cargo_with_everything(command: &str, arguments: &[&str]) -> Result<()> {
-    run_with(Command::new("cargo").args([command, "--workspace", "--features", EVERYTHING]).args(arguments))
+    run_with(with_everything(command).args(arguments))
 }
 
 /// What tests start besides the product. The others need programs of their own and say so.

@@ -15,6 +15,7 @@ mod leaks;
 mod octokit;
 mod oidc;
 mod openapi;
+mod postgres;
 mod readme;
 mod receivers;
 mod reference;

@@ -79,7 +79,7 @@ pub struct DedupKey {
 }
 
 /// The kinds of dedup key; equal bytes of different kinds never meet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DedupKind {
     /// The sender's delivery id.
     DeliveryId,

@@ -18,7 +18,9 @@ use super::sql::{Limits, Medium, SqlStore};
 use super::{Copied, StoreError};
 use session::Session;
 
+pub(in crate::store) mod deliver;
 mod dialect;
+pub(in crate::store) mod ingest;
 mod migrate;
 pub(in crate::store) mod session;
 

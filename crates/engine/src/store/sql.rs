@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::{
     Backlog, Backups, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, Copied, DeliveryFilter, Erasure,
     EventFilter, Held, JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Page, PullRequest,
-    Pulled, Records, RefusedFilter, Resources, Retained, Revision, Settled, Settlement, Store, StoreError, Strip, Upkeep,
+    Pulled, Records, RefusedFilter, Resources, Retained, Revision, Settled, Settlement, Store, StoreError, Strip,
+    Upkeep,
 };
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
@@ -23,18 +24,18 @@ use writer::{Door, Writer};
 mod accounts;
 mod activity;
 pub(in crate::store) mod audit;
-mod bodies;
-mod claim;
-mod commit;
+pub(in crate::store) mod bodies;
+pub(in crate::store) mod claim;
+pub(in crate::store) mod commit;
 mod conditions;
 pub(in crate::store) mod connection;
 mod deliveries;
 mod erasure;
 mod event_types;
-mod events;
+pub(in crate::store) mod events;
 pub(in crate::store) mod failure;
 mod feed;
-mod headers;
+pub(in crate::store) mod headers;
 mod idempotency;
 mod jobs;
 mod operate;
@@ -47,7 +48,7 @@ mod refused;
 mod resources;
 mod retention;
 mod routing;
-mod rows;
+pub(in crate::store) mod rows;
 mod schemes;
 mod sealed;
 mod settle;
@@ -202,9 +203,7 @@ impl Records for SqlStore {
 #[async_trait]
 impl Store for SqlStore {
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError> {
-        let door = Door { body_bytes: event.body.len() };
-        let prepared = commit::Prepared::new(event);
-        let written = self.writer.submit_at_door(door, move |tx| commit::write(tx, &prepared)).await;
+        let written = self.writer.commit(commit::Prepared::new(event)).await;
         // `Written` becomes `Committed` only here, after the writer has answered that the group is synced.
         written.map(commit::Written::into_committed)
     }

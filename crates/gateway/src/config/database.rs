@@ -21,7 +21,8 @@ pub struct Database {
 pub(super) fn database(check: &mut Check<'_>, file: &file::Database) -> Option<Database> {
     let Some(at) = &file.address else {
         if let Some(password) = &file.password {
-            check.problem(password, "`password` needs `address`: without one the data is in a file and has no password");
+            check
+                .problem(password, "`password` needs `address`: without one the data is in a file and has no password");
         }
         return None;
     };

@@ -105,3 +105,59 @@ fn placeholders(sql: &str, names: &mut Vec<String>) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sql(text: &str) -> String {
+        write(text).sql
+    }
+
+    #[test]
+    fn placeholders_are_numbered_and_names_come_in_their_order() {
+        assert_eq!(sql("select ?1, ?2 where a = ?1"), "select $1, $2 where a = $1");
+        let written = write("select * from t where seq < :below and a = :a and b < :below limit :limit");
+        assert_eq!(written.sql, "select * from t where seq < $1 and a = $2 and b < $1 limit $3");
+        let named = [
+            (":limit", Cell::Integer(3)),
+            (":below", Cell::Integer(1)),
+            (":unused", Cell::Null),
+            (":a", Cell::Text("x")),
+        ];
+        let order = written.order(&Bound::Names(named.to_vec()));
+        assert_eq!(order, [Cell::Integer(1), Cell::Text("x"), Cell::Integer(3)]);
+    }
+
+    #[test]
+    fn what_only_sqlite_says_is_said_otherwise() {
+        assert_eq!(sql("select a from t indexed by some_index where +b = 1"), "select a from t  where b = 1");
+        assert_eq!(sql("select n + 1 from a cross join b on b.x = +a.x"), "select n + 1 from a join b on b.x = a.x");
+        assert_eq!(sql("where id <> x'0a'"), "where id <> '\\x0a'::bytea");
+        assert_eq!(sql("cast(?1 as blob)"), "cast($1 as bytea)");
+    }
+
+    #[test]
+    fn what_is_quoted_stays_as_it_is() {
+        for text in ["select '?1 :name +a x''' || x", "values ('indexed by a')", "a::text"] {
+            assert_eq!(sql(text), text);
+        }
+    }
+
+    #[test]
+    fn what_frames_a_transaction_is_known() {
+        for (text, frames, changes) in [
+            ("begin", true, false),
+            ("begin immediate", true, false),
+            ("commit", true, false),
+            ("rollback to accounts", true, false),
+            ("savepoint accounts", true, false),
+            ("insert into t values (1) returning seq", false, true),
+            ("update t set a = 1", false, true),
+            ("select 1", false, false),
+        ] {
+            let written = write(text);
+            assert_eq!((written.frames, written.changes), (frames, changes), "{text}");
+        }
+    }
+}

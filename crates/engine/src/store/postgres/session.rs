@@ -24,6 +24,7 @@ pub(in crate::store) struct Session {
     client: Client,
     runtime: Handle,
     prepared: RefCell<HashMap<String, Arc<Prepared>>>,
+    own: RefCell<HashMap<&'static str, Statement>>,
     changes: Held<u64>,
     state: Held<State>,
 }
@@ -46,7 +47,14 @@ pub(in crate::store) struct Prepared {
 
 impl Session {
     pub(super) fn new(client: Client, runtime: Handle) -> Self {
-        Self { client, runtime, prepared: RefCell::default(), changes: Held::new(0), state: Held::new(State::Idle) }
+        Self {
+            client,
+            runtime,
+            prepared: RefCell::default(),
+            own: RefCell::default(),
+            changes: Held::new(0),
+            state: Held::new(State::Idle),
+        }
     }
 
     pub(in crate::store) fn total_changes(&self) -> u64 {
@@ -79,12 +87,17 @@ impl Session {
 
     pub(in crate::store) fn execute(&self, prepared: &Prepared, bound: &Bound<'_>) -> Result<usize> {
         let Some(statement) = &prepared.statement else {
-            self.within(self.client.batch_execute(&prepared.written.sql))?;
-            let ends = prepared.written.sql.starts_with("commit") || prepared.written.sql == "rollback";
-            if self.state.get() != State::Broken && !prepared.written.sql.contains("savepoint") {
-                self.state.set(if ends { State::Idle } else { State::InTransaction });
+            let sql = &prepared.written.sql;
+            let done = self.within(self.client.batch_execute(sql));
+            let ends = sql == "commit" || sql == "rollback";
+            match self.state.get() {
+                State::Broken => {}
+                // A commit that fails is over as well.
+                _ if ends => self.state.set(State::Idle),
+                _ if done.is_ok() => self.state.set(State::InTransaction),
+                _ => {}
             }
-            return Ok(0);
+            return done.map(|()| 0);
         };
         let cells = prepared.written.order(bound);
         let values: Vec<&(dyn ToSql + Sync)> = cells.iter().map(|cell| cell as &(dyn ToSql + Sync)).collect();
@@ -112,6 +125,26 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Runs a statement of PostgreSQL's own, prepared once for each connection.
+    pub(in crate::store) fn rows(
+        &self,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>> {
+        let known = self.own.borrow().get(sql).cloned();
+        let statement = match known {
+            Some(statement) => statement,
+            None => {
+                let statement = self.within(self.client.prepare(sql))?;
+                self.own.borrow_mut().insert(sql, statement.clone());
+                statement
+            }
+        };
+        let rows = self.within(self.client.query(&statement, values))?;
+        self.changes.set(self.changes.get() + 1);
+        Ok(rows)
     }
 
     /// Waits for an answer, but not for ever. Whatever goes wrong ends what this connection can be used for, but for a

@@ -57,8 +57,7 @@ pub(super) fn append_with_detail(tx: &Tx<'_>, entry: &AuditEntry, detail: &str) 
         target: entry.target.as_bytes(),
         detail: detail.as_bytes(),
     };
-    // Read once for a group, which is all that writes meanwhile.
-    let head = tx.audit_head.get().map_or_else(|| head(tx.connection), Ok)?.then(&facts);
+    let head = head_of(tx)?.then(&facts);
     let hash = head.hash.as_bytes();
     tx.connection.prepare_cached(INSERT)?.execute(params![
         head.seq,
@@ -73,6 +72,11 @@ pub(super) fn append_with_detail(tx: &Tx<'_>, entry: &AuditEntry, detail: &str) 
     ])?;
     tx.audit_head.set(Some(head));
     Ok(())
+}
+
+/// The chain's head as this transaction sees it: read once for a group, which is all that writes meanwhile.
+pub(in crate::store) fn head_of(tx: &Tx<'_>) -> Result<Head> {
+    tx.audit_head.get().map_or_else(|| head(tx.connection), Ok)
 }
 
 pub(in crate::store) const INSERT: &str =

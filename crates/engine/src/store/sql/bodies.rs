@@ -22,20 +22,25 @@ const LZ4: i64 = 1;
 
 /// A body as it is kept.
 #[derive(Debug)]
-pub(super) struct Packed {
+pub(in crate::store) struct Packed {
     packing: i64,
     bytes: Bytes,
 }
 
 impl Packed {
+    /// Whether the bytes are not the raw ones.
+    pub(in crate::store) fn is_packed(&self) -> bool {
+        self.packing != RAW
+    }
+
     /// The columns `packing` and `bytes`.
-    pub(super) fn columns(&self) -> (i64, &[u8]) {
+    pub(in crate::store) fn columns(&self) -> (i64, &[u8]) {
         (self.packing, &self.bytes)
     }
 }
 
 /// The raw bytes behind the columns `packing` and `bytes`.
-pub(super) fn unpacked(cells: &Cells<'_, '_>) -> Result<Bytes> {
+pub(in crate::store) fn unpacked(cells: &Cells<'_, '_>) -> Result<Bytes> {
     let packed = Packed { packing: cells.get("packing")?, bytes: cells.bytes("bytes")? };
     unpack(packed).map_err(|problem| cells.problem(problem))
 }

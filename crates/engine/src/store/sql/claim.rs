@@ -12,27 +12,37 @@ use super::{bodies, deliveries, events};
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, NodeId};
 use crate::model::{Attempt, DeliveryCause, Outcome};
+use crate::store::postgres::deliver;
 use crate::store::{Claim, ClaimRequest, Claimed, StoreError, interrupted_attempt_id};
 
 /// A lease that the writer's transaction gave; a `Claim` once that is synced.
 #[derive(Debug)]
-pub(super) struct Lease {
-    delivery: DeliveryId,
-    destination: DestinationId,
-    node: NodeId,
-    number: u32,
-    event_seq: i64,
+pub(in crate::store) struct Lease {
+    pub(in crate::store) delivery: DeliveryId,
+    pub(in crate::store) destination: DestinationId,
+    pub(in crate::store) node: NodeId,
+    pub(in crate::store) number: u32,
+    pub(in crate::store) event_seq: i64,
     /// The delivery whose end this one tells of.
     tells_of: Option<DeliveryId>,
-    probe: bool,
-    probes: u32,
-    ordered: bool,
-    skipped: u32,
+    pub(in crate::store) probe: bool,
+    pub(in crate::store) probes: u32,
+    pub(in crate::store) ordered: bool,
+    pub(in crate::store) skipped: u32,
+}
+
+impl Lease {
+    /// The lease of a delivery's next attempt.
+    fn of(due: &Outstanding, node: NodeId) -> Self {
+        let (delivery, destination, event_seq, number) = (due.id, due.destination, due.event_seq, due.attempts + 1);
+        let (tells_of, probes, ordered, skipped) = (due.tells_of, due.probes, due.ordered, due.skipped);
+        Self { delivery, destination, node, number, event_seq, tells_of, probe: false, probes, ordered, skipped }
+    }
 }
 
 /// An outstanding delivery as `lease` and `recover` find it.
-pub(super) struct Outstanding {
-    pub(super) seq: i64,
+pub(in crate::store) struct Outstanding {
+    pub(in crate::store) seq: i64,
     pub(super) id: DeliveryId,
     pub(super) destination: DestinationId,
     pub(super) event_seq: i64,
@@ -97,9 +107,7 @@ fn lease_due(
     while room > 0 {
         let found = due(connection, destination, request.now, room)?;
         let (called_off, due): (Vec<_>, Vec<_>) = found.iter().partition(|due| due.called_off);
-        for due in due {
-            leases.push(lease_one(connection, due, request)?);
-        }
+        lease_all(connection, &due, request, leases)?;
         for lost in &called_off {
             end_lease(connection, lost, Rest::Due, request.now)?;
         }
@@ -140,8 +148,25 @@ pub(super) fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
     })
 }
 
-fn lease_one(connection: &Connection, due: &Outstanding, request: &ClaimRequest) -> Result<Lease> {
-    take(connection, due, request.node, request.now, request.until)
+fn lease_all(
+    connection: &Connection,
+    due: &[&Outstanding],
+    request: &ClaimRequest,
+    leases: &mut Vec<Lease>,
+) -> Result<()> {
+    // A lease that ran out leaves an attempt behind.
+    let is_pending = |one: &&Outstanding| one.leased_at.is_none();
+    if let Connection::Postgres(session) = connection {
+        let pending: Vec<&Outstanding> = due.iter().copied().filter(is_pending).collect();
+        deliver::take(session, &pending, request.node, request.now, request.until)?;
+    }
+    for one in due {
+        leases.push(match connection {
+            Connection::Postgres(_) if is_pending(one) => Lease::of(one, request.node),
+            _ => take(connection, one, request.node, request.now, request.until)?,
+        });
+    }
+    Ok(())
 }
 
 /// Gives the lease of a delivery that is due to `node`.
@@ -160,9 +185,7 @@ pub(super) fn take(
              where seq = ?1",
         )?
         .execute(params![due.seq, now.as_millis(), until.as_millis(), node.as_bytes(), number])?;
-    let (delivery, destination, event_seq) = (due.id, due.destination, due.event_seq);
-    let (tells_of, probes, ordered, skipped) = (due.tells_of, due.probes, due.ordered, due.skipped);
-    Ok(Lease { delivery, destination, node, number, event_seq, tells_of, probe: false, probes, ordered, skipped })
+    Ok(Lease::of(due, node))
 }
 
 /// What a lease that ended by itself leaves behind: an attempt of which nothing is known but that it began.
@@ -225,7 +248,13 @@ pub(super) fn end_lease(connection: &Connection, lost: &Outstanding, rest: Rest,
 /// What goes with the leases. Read after the writer's transaction, so that it stays short.
 pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Vec<Claimed>> {
     let mut claimed = Vec::with_capacity(leases.len());
-    for lease in leases {
+    let mut singly: Vec<&Lease> = leases.iter().collect();
+    if let Connection::Postgres(session) = connection {
+        let (bare, telling) = singly.into_iter().partition::<Vec<_>, _>(|lease| lease.tells_of.is_none());
+        claimed = deliver::load(session, &bare)?;
+        singly = telling;
+    }
+    for lease in singly {
         match load_one(connection, lease) {
             Ok(one) => claimed.push(one),
             // A damaged event must not hold up the others; its lease runs out and the next claim says this again.

@@ -14,7 +14,7 @@ use crate::store::{Committed, DedupKey, DedupKind, NewDelivery, NewEvent, OnDupl
 
 /// An event that its group's transaction holds; a `Committed` only once that is synced.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(in crate::store) struct Written {
     event: EventId,
     original: Option<Original>,
     owed: Owed,
@@ -28,6 +28,12 @@ struct Owed {
 }
 
 impl Written {
+    /// A new event that owes `deliveries`, none of which has to do with another.
+    pub(in crate::store) fn new_event(event: EventId, deliveries: usize) -> Self {
+        let made = u32::try_from(deliveries).unwrap_or(u32::MAX);
+        Self { event, original: None, owed: Owed { made, superseded: Vec::new() } }
+    }
+
     /// For an answer that came back from the writer, which gives it after the sync.
     pub(super) fn into_committed(self) -> Committed {
         match self.original {
@@ -40,12 +46,12 @@ impl Written {
 /// An event with everything about it that the writer would only have to format: done on its caller's thread, because
 /// there are many of those and one writer.
 #[derive(Debug)]
-pub(super) struct Prepared {
-    new: NewEvent,
-    body: Packed,
-    verdict: String,
-    headers: Vec<u8>,
-    audit_detail: String,
+pub(in crate::store) struct Prepared {
+    pub(in crate::store) new: NewEvent,
+    pub(in crate::store) body: Packed,
+    pub(in crate::store) verdict: String,
+    pub(in crate::store) headers: Vec<u8>,
+    pub(in crate::store) audit_detail: String,
 }
 
 impl Prepared {
@@ -213,13 +219,13 @@ fn remember(connection: &Connection, source: SourceId, key: &DedupKey, event_seq
 
 /// What the store knows of a destination when a delivery to it is made.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Taker {
+pub(in crate::store) struct Taker {
     /// It takes deliveries now: it is active, and its breaker is not open.
-    pub(super) active: bool,
+    pub(in crate::store) active: bool,
     /// Its consumers lease what they are owed.
-    pub(super) pulled: bool,
+    pub(in crate::store) pulled: bool,
     /// Whose it is.
-    organization: [u8; 16],
+    pub(in crate::store) organization: [u8; 16],
 }
 
 /// The destination of each delivery, in order.
@@ -294,7 +300,7 @@ pub(super) fn forget(tx: &Tx<'_>, now: Timestamp, limit: u32) -> Result<u32> {
 /// The kinds whose key is a text that the sender chose: see [`kind_number`].
 pub(super) const ID_KINDS: &str = "1, 3";
 
-fn kind_number(kind: DedupKind) -> i64 {
+pub(in crate::store) fn kind_number(kind: DedupKind) -> i64 {
     match kind {
         DedupKind::DeliveryId => 1,
         DedupKind::Body => 2,

@@ -86,7 +86,7 @@ fn selection(organization: OrganizationId, filter: &EventFilter) -> String {
     sql + " order by seq desc limit :limit"
 }
 
-pub(super) fn parse(row: &Row<'_>) -> Result<Event> {
+pub(in crate::store) fn parse(row: &Row<'_>) -> Result<Event> {
     let cells = Cells::new("events", row);
     Ok(Event {
         id: cells.id("id", EventId::from_bytes)?,

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 const FORMAT: u8 = 1;
 
 /// The blob for `headers`.
-pub(super) fn encode(headers: &[(String, Bytes)]) -> Vec<u8> {
+pub(in crate::store) fn encode(headers: &[(String, Bytes)]) -> Vec<u8> {
     let len: usize = headers.iter().map(|(name, value)| 8 + name.len() + value.len()).sum();
     let mut blob = Vec::with_capacity(1 + len);
     blob.push(FORMAT);

@@ -16,13 +16,13 @@ use crate::model::{
 };
 
 /// A row on its way into the model, with what an error has to say about it.
-pub(super) struct Cells<'r, 's> {
+pub(in crate::store) struct Cells<'r, 's> {
     row: &'r Row<'s>,
     table: &'static str,
 }
 
 impl<'r, 's> Cells<'r, 's> {
-    pub(super) fn new(table: &'static str, row: &'r Row<'s>) -> Self {
+    pub(in crate::store) fn new(table: &'static str, row: &'r Row<'s>) -> Self {
         Self { row, table }
     }
 
@@ -157,12 +157,12 @@ pub(super) fn inserted(connection: &Connection, sql: &str, parameters: impl Para
 }
 
 /// An unsigned number as a database keeps it; what does not fit is at the end of its range.
-pub(super) fn integer(value: impl TryInto<i64>) -> i64 {
+pub(in crate::store) fn integer(value: impl TryInto<i64>) -> i64 {
     value.try_into().unwrap_or(i64::MAX)
 }
 
 /// JSON as text; the values given here have string keys only, so it always exists.
-pub(super) fn json_text<T: serde::Serialize>(value: &T) -> String {
+pub(in crate::store) fn json_text<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("the model's values are JSON")
 }
 
@@ -183,7 +183,7 @@ pub(super) fn delivery_state(cells: &Cells<'_, '_>) -> Result<DeliveryState> {
     })
 }
 
-pub(super) fn cause_columns(cause: &DeliveryCause) -> (&'static str, Option<&[u8; 16]>) {
+pub(in crate::store) fn cause_columns(cause: &DeliveryCause) -> (&'static str, Option<&[u8; 16]>) {
     match cause {
         DeliveryCause::Event => ("event", None),
         DeliveryCause::Outcome { of } => ("event", Some(of.as_bytes())),
@@ -244,7 +244,7 @@ pub(super) fn exchange(cells: &Cells<'_, '_>) -> Result<Option<Exchange>> {
     }))
 }
 
-pub(super) fn outcome_text(outcome: Outcome) -> &'static str {
+pub(in crate::store) fn outcome_text(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Success => "success",
         Outcome::Status => "status",

@@ -13,6 +13,7 @@ use super::writer::Tx;
 use crate::clock::Timestamp;
 use crate::ids::NodeId;
 use crate::model::{Attempt, Outcome, SecretOwner};
+use crate::store::postgres::deliver;
 use crate::store::{Claim, Next, Settled, Settlement};
 
 /// Settles each with its packed output.
@@ -21,9 +22,14 @@ pub(super) fn write(
     settlements: &[Settlement],
     outputs: &[Option<PackedOutput>],
 ) -> Result<Vec<Settled>> {
-    let with_outputs = settlements.iter().zip(outputs);
-    let settled: Vec<_> =
-        with_outputs.map(|(settlement, output)| settle_one(tx, settlement, output.as_ref())).collect::<Result<_>>()?;
+    let together = match tx.connection {
+        Connection::Sqlite(_) => vec![None; settlements.len()],
+        Connection::Postgres(session) => deliver::settle(session, settlements, |index| outputs[index].is_some())?,
+    };
+    let each = settlements.iter().zip(outputs).zip(together);
+    let settled: Vec<_> = each
+        .map(|((settlement, output), answer)| answer.map_or_else(|| settle_one(tx, settlement, output.as_ref()), Ok))
+        .collect::<Result<_>>()?;
     for (settlement, settled) in settlements.iter().zip(&settled) {
         if *settled == Settled::Written {
             let owner = SecretOwner::Destination(settlement.claim.destination());

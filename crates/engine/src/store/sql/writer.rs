@@ -2,7 +2,7 @@
 //! Owns the queue, the group and what becomes of a group that fails; what is written is the verbs' business.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::{io, thread};
@@ -10,6 +10,7 @@ use std::{io, thread};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::commit::{self, Prepared, Written};
 use super::connection::Connection;
 use super::failure::{Failure, Result};
 use super::readers::Connect;
@@ -18,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::ids::SourceId;
 use crate::model::{Head, SecretOwner};
 use crate::store::StoreError;
+use crate::store::postgres::ingest;
 
 /// Places in the queue that the doors cannot take, so that deliveries are settled even under a flood of events.
 const INNER_PLACES: usize = 1024;
@@ -27,7 +29,7 @@ const INNER_PLACES: usize = 1024;
 pub(in crate::store) struct Tx<'c> {
     pub(in crate::store) connection: &'c Connection,
     /// The audit chain's head, once something was appended to it in this transaction.
-    pub(super) audit_head: Cell<Option<Head>>,
+    pub(in crate::store) audit_head: Cell<Option<Head>>,
     uses: HashMap<(SecretOwner, u32), Uses>,
     kept: HashMap<SourceId, Kept>,
 }
@@ -51,14 +53,14 @@ pub(super) struct Uses {
 
 impl Tx<'_> {
     /// Counts events and bytes of bodies of a source; written once for the whole group. Called last in a verb.
-    pub(super) fn count_kept(&mut self, source: SourceId, events: i64, body_bytes: i64) {
+    pub(in crate::store) fn count_kept(&mut self, source: SourceId, events: i64, body_bytes: i64) {
         let kept = self.kept.entry(source).or_default();
         kept.events += events;
         kept.body_bytes += body_bytes;
     }
 
     /// Counts a use of a secret; written once for the whole group. Called last in a verb, when it can no longer fail.
-    pub(super) fn count_use(&mut self, owner: SecretOwner, version: u32, at: Timestamp) {
+    pub(in crate::store) fn count_use(&mut self, owner: SecretOwner, version: u32, at: Timestamp) {
         let uses = self.uses.entry((owner, version));
         let uses = uses.or_insert(Uses { count: 0, first: at, last: at, accepted: None });
         uses.count += 1;
@@ -131,12 +133,26 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
+        let room = self.room(door.body_bytes)?;
+        self.enqueue(door.body_bytes, Some(room), work).await
+    }
+
+    /// A place in the doors' share of the queue.
+    fn room(&self, body_bytes: usize) -> std::result::Result<Room, StoreError> {
         let full = |_| StoreError::Unavailable(format!("`{}`: too much is waiting to be written", self.name));
         let entry = Arc::clone(&self.entries).try_acquire_owned().map_err(full)?;
         // A body larger than the whole allowance waits alone instead of never.
-        let wanted = u32::try_from(door.body_bytes.min(self.queue_bytes)).expect("the allowance fits in 32 bits");
+        let wanted = u32::try_from(body_bytes.min(self.queue_bytes)).expect("the allowance fits in 32 bits");
         let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(wanted).map_err(full)?;
-        self.enqueue(door.body_bytes, Some((entry, bytes)), work).await
+        Ok((entry, bytes))
+    }
+
+    /// Writes an event.
+    pub(super) async fn commit(&self, prepared: Prepared) -> std::result::Result<Written, StoreError> {
+        let room = self.room(prepared.new.body.len())?;
+        let (caller, answer) = oneshot::channel();
+        self.send(Box::new(Commit { prepared, done: None, caller, _room: room }))?;
+        answer.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 
     /// Writes something of the engine's own.
@@ -163,12 +179,16 @@ impl Writer {
     {
         let (caller, answer) = oneshot::channel();
         let job = Box::new(Write { work, done: None, caller, bytes, _room: room });
+        self.send(job)?;
+        answer.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    fn send(&self, job: Box<dyn Job>) -> std::result::Result<(), StoreError> {
         let queue = self.queue.as_ref().ok_or_else(|| self.stopped())?;
         queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Unavailable(format!("`{}`: the queue is full", self.name)),
             TrySendError::Closed(_) => self.stopped(),
-        })?;
-        answer.await.unwrap_or_else(|_| Err(self.stopped()))
+        })
     }
 
     fn stopped(&self) -> StoreError {
@@ -190,6 +210,12 @@ type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// One verb on its way through a group. May be run more than once: what it wrote before was rolled back.
 trait Job: Send {
+    /// The event that it is to write, if that is all that it does.
+    fn event(&self) -> Option<&Prepared> {
+        None
+    }
+    /// The event is written, together with others.
+    fn written(&mut self, _: Written) {}
     fn bytes(&self) -> usize;
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<()>;
     fn answer(self: Box<Self>, outcome: std::result::Result<(), StoreError>);
@@ -225,10 +251,45 @@ where
     }
 }
 
+/// An event on its way through a group.
+struct Commit {
+    prepared: Prepared,
+    done: Option<Written>,
+    caller: oneshot::Sender<std::result::Result<Written, StoreError>>,
+    _room: Room,
+}
+
+impl Job for Commit {
+    fn event(&self) -> Option<&Prepared> {
+        Some(&self.prepared)
+    }
+
+    fn written(&mut self, written: Written) {
+        self.done = Some(written);
+    }
+
+    fn bytes(&self) -> usize {
+        self.prepared.new.body.len()
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<()> {
+        self.done = Some(commit::write(tx, &self.prepared)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: std::result::Result<(), StoreError>) {
+        let Self { done, caller, .. } = *self;
+        let answer = outcome.map(|()| done.expect("a job without a failure has a result"));
+        let _ = caller.send(answer);
+    }
+}
+
 /// How a whole group failed; nothing of it was written.
 enum GroupFailure {
     /// Disk, memory, lock: everyone is told.
     Environment(StoreError),
+    /// Some event cannot be written as it is, and it is not known which: each deserves a try of its own.
+    Together,
     /// One job failed after it had written: the others deserve another try without it.
     Job { index: usize, answer: StoreError },
 }
@@ -267,13 +328,15 @@ impl Groups {
     }
 
     fn write(&mut self, mut group: Vec<Box<dyn Job>>) {
+        let mut one_by_one = false;
         while !group.is_empty() {
-            match self.transact(&mut group) {
+            match self.transact(&mut group, one_by_one) {
                 Ok(outcomes) => {
                     for (job, outcome) in group.drain(..).zip(outcomes) {
                         job.answer(outcome);
                     }
                 }
+                Err(GroupFailure::Together) => one_by_one = true,
                 Err(GroupFailure::Job { index, answer }) => group.remove(index).answer(Err(answer)),
                 Err(GroupFailure::Environment(answer)) => {
                     tracing::error!(entries = group.len(), error = %answer, "a group could not be written");
@@ -289,12 +352,13 @@ impl Groups {
     fn transact(
         &mut self,
         group: &mut [Box<dyn Job>],
+        one_by_one: bool,
     ) -> std::result::Result<Vec<std::result::Result<(), StoreError>>, GroupFailure> {
         if !self.connection.is_sound() {
             let failed = |failure| GroupFailure::Environment(unavailable(failure, &self.name));
             self.connection = (self.reconnect)().map_err(failed)?;
         }
-        let outcome = self.run_and_commit(group);
+        let outcome = self.run_and_commit(group, one_by_one);
         if outcome.is_err()
             && !self.connection.is_autocommit()
             && let Err(error) = self.execute("rollback")
@@ -307,6 +371,7 @@ impl Groups {
     fn run_and_commit(
         &self,
         group: &mut [Box<dyn Job>],
+        one_by_one: bool,
     ) -> std::result::Result<Vec<std::result::Result<(), StoreError>>, GroupFailure> {
         let environment = |failure: Failure| GroupFailure::Environment(unavailable(failure, &self.name));
         self.execute("begin immediate").map_err(environment)?;
@@ -316,8 +381,28 @@ impl Groups {
             uses: HashMap::new(),
             kept: HashMap::new(),
         };
+        let mut written = HashSet::new();
+        if let Connection::Postgres(session) = &self.connection
+            && !one_by_one
+        {
+            let events: Vec<_> =
+                group.iter().enumerate().filter_map(|(index, job)| Some((index, job.event()?))).collect();
+            if events.len() > 1 {
+                let together = ingest::write(&mut tx, session, &events).map_err(|failure| {
+                    if failure.is_environmental() { environment(failure) } else { GroupFailure::Together }
+                });
+                for (index, event) in together? {
+                    group[index].written(event);
+                    written.insert(index);
+                }
+            }
+        }
         let mut outcomes = Vec::with_capacity(group.len());
         for (index, job) in group.iter_mut().enumerate() {
+            if written.contains(&index) {
+                outcomes.push(Ok(()));
+                continue;
+            }
             let changes = self.connection.total_changes();
             match job.run(&mut tx) {
                 Ok(()) => outcomes.push(Ok(())),

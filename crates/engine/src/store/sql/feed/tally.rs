@@ -304,7 +304,8 @@ fn write(tx: &Tx<'_>, counts: &Counts, now: Timestamp) -> Result<()> {
     }
     let Positions { events, attempts, audit } = counts.after;
     for (feed, position) in [("events", events), ("attempts", attempts), ("audit", audit)] {
-        let sql = "insert or replace into tally_positions (feed, position) values (?1, ?2)";
+        let sql = "insert into tally_positions (feed, position) values (?1, ?2)
+                   on conflict (feed) do update set position = excluded.position";
         connection.prepare_cached(sql)?.execute(params![feed, position])?;
     }
     Ok(())

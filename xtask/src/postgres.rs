@@ -1,0 +1,102 @@
+//! A PostgreSQL cluster for as long as a check runs: Debian's programs, a directory of its own, a private socket, no network.
+//! Owns its start and its end; what databases are made in it is the tests' business.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use nix::unistd::{Uid, User};
+
+use crate::run::{has_or_installs, output_of, run_with};
+
+/// Under what tests find its address.
+pub(crate) const ADDRESS: &str = "HOOKWARD_TEST_POSTGRES";
+
+/// A cluster that runs.
+pub(crate) struct Cluster {
+    programs: PathBuf,
+    directory: PathBuf,
+}
+
+impl Cluster {
+    /// Starts one, unless PostgreSQL is not there and may not be installed, which is said aloud.
+    pub(crate) fn start(check: &str) -> Result<Option<Self>> {
+        // What `psql` finds for itself stands in a directory of the version's.
+        if !has_or_installs(check, "psql", "postgresql")? {
+            return Ok(None);
+        }
+        let Some(programs) = programs()? else {
+            println!("{check}: SKIPPED: PostgreSQL's server is missing (Debian: apt-get install postgresql)");
+            return Ok(None);
+        };
+        // In memory where there is such a place: tests write much and keep nothing.
+        let memory = Path::new("/dev/shm");
+        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let directory = parent.join(format!("hookward-postgres-{}", std::process::id()));
+        fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        let cluster = Self { programs, directory };
+        if Uid::effective().is_root() {
+            let user = User::from_name("postgres")?.context("Debian's package made no user `postgres`")?;
+            chown(&cluster.directory, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+        }
+        let data = cluster.data();
+        output_of(cluster.program("initdb").args(["--auth=trust", "--username=postgres", "--pgdata"]).arg(&data))?;
+        let options = format!(
+            "-c listen_addresses='' -c unix_socket_directories='{}' -c max_connections=300",
+            cluster.directory.display()
+        );
+        let log = cluster.directory.join("log");
+        run_with(
+            cluster.program("pg_ctl").args(["start", "-w", "-s", "-o", &options, "-l"]).arg(log).arg("-D").arg(&data),
+        )?;
+        Ok(Some(cluster))
+    }
+
+    /// Where it is, for `psql` and for Hookward; a database's name may follow.
+    pub(crate) fn address(&self) -> String {
+        format!("host={} user=postgres", self.directory.display())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    /// One of its programs, as somebody who may run it: PostgreSQL refuses root.
+    fn program(&self, name: &str) -> Command {
+        let program = self.programs.join(name);
+        let mut command = if Uid::effective().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.current_dir("/");
+        command
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let data = self.data();
+        let stopped = output_of(self.program("pg_ctl").args(["stop", "-m", "immediate", "-s", "-w", "-D"]).arg(data));
+        if let Err(error) = stopped.and_then(|_| Ok(fs::remove_dir_all(&self.directory)?)) {
+            eprintln!("the PostgreSQL cluster in {} was not cleared away: {error:#}", self.directory.display());
+        }
+    }
+}
+
+/// Where the newest version's programs are.
+fn programs() -> Result<Option<PathBuf>> {
+    let Ok(versions) = fs::read_dir("/usr/lib/postgresql") else { return Ok(None) };
+    let number = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
+    let mut found: Vec<PathBuf> = versions.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    found.retain(|path| path.join("bin/initdb").exists());
+    let newest = found.into_iter().max_by_key(number);
+    if let Some(number) = newest.as_ref().and_then(number) {
+        ensure!(number >= 14, "PostgreSQL {number} is too old: 14 or later is needed");
+    }
+    Ok(newest.map(|path| path.join("bin")))
+}
