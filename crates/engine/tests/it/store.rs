@@ -66,6 +66,7 @@ macro_rules! suite {
             a_key_is_remembered_until_its_end_and_then_names_another
             a_duplicates_own_keys_are_not_remembered
             many_at_once_with_one_key_make_one_event
+            a_burst_comes_back_as_it_went_in
             one_that_cannot_be_written_leaves_the_others_alone
             uses_of_a_secret_are_counted
             expired_keys_are_forgotten_a_few_at_a_time;
@@ -73,7 +74,8 @@ macro_rules! suite {
             a_due_delivery_is_leased_with_what_it_needs
             the_oldest_due_go_first_within_each_destinations_room
             a_settlement_ends_the_delivery_or_says_when_again
-            a_claim_settles_once
+            many_ends_at_once_are_each_kept
+                a_claim_settles_once
             a_stale_claim_writes_nothing
             the_same_nodes_earlier_claim_is_stale_too
             a_lease_past_its_end_holds_until_another_takes_it

@@ -83,6 +83,44 @@ pub(crate) async fn a_settlement_ends_the_delivery_or_says_when_again(store: &Sh
     assert_eq!((again.delivery(), again.number()), (delivery_id(4), 2));
 }
 
+/// However a store groups them.
+pub(crate) async fn many_ends_at_once_are_each_kept(store: &Shared) {
+    owe(store, 24).await;
+    let claimed = store.claim(request(at(100), &[(1, 24)])).await.unwrap();
+    assert_eq!(claimed.len(), 24);
+    let next = |n: usize| match n % 6 {
+        0 => Next::Delivered,
+        1 => Next::Exhausted,
+        2 => Next::Held,
+        3 => Next::Cancelled,
+        // The last of each six was settled already.
+        _ => Next::Again { due_at: at(5_000 + n as i64) },
+    };
+    for (n, claimed) in claimed.iter().enumerate().filter(|(n, _)| n % 6 == 5) {
+        assert_eq!(settle_one(store, settlement(&claimed.claim, at(150), next(n))).await, Settled::Written);
+    }
+    let ends = claimed.iter().enumerate().map(|(n, claimed)| settlement(&claimed.claim, at(200 + n as i64), next(n)));
+    let ends: Vec<_> = ends.collect();
+    let settled = store.settle(ends.clone()).await.unwrap();
+    for (n, (end, settled)) in ends.iter().zip(settled).enumerate() {
+        let (delivery, attempts) = store.delivery(ORG, end.claim.delivery()).await.unwrap();
+        let ended_at = at(207 + n as i64);
+        let (answer, state) = match n % 6 {
+            0 => (Settled::Written, DeliveryState::Delivered { at: ended_at }),
+            1 => (Settled::Written, DeliveryState::Exhausted { at: ended_at }),
+            2 => (Settled::Written, DeliveryState::Held { since: ended_at }),
+            3 => (Settled::Written, DeliveryState::Cancelled { at: ended_at }),
+            4 => (Settled::Written, DeliveryState::Pending { due_at: at(5_000 + n as i64) }),
+            _ => (Settled::LeaseLost, DeliveryState::Pending { due_at: at(5_000 + n as i64) }),
+        };
+        assert_eq!((settled, delivery.state), (answer, state), "{n}");
+        assert_eq!(attempts.len(), 1);
+        if answer == Settled::Written {
+            assert_eq!(attempts[0], end.attempt, "{n}");
+        }
+    }
+}
+
 pub(crate) async fn a_claim_settles_once(store: &Shared) {
     owe(store, 1).await;
     let claim = claim_one(store, request(at(10), &[(1, 9)])).await;

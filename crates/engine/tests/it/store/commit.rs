@@ -147,6 +147,38 @@ pub(crate) async fn many_at_once_with_one_key_make_one_event(store: &Shared) {
     assert_eq!(listed(store, filter).await, [originals[0].event()]);
 }
 
+/// However a store groups them.
+pub(crate) async fn a_burst_comes_back_as_it_went_in(store: &Shared) {
+    declare(store, 2).await;
+    let paused = Change::SetDestinationState(destination_id(2), DestinationState::Paused);
+    store.change(vec![paused], vec![]).await.unwrap();
+    let burst = |n: u32| {
+        let mut new = owing(owing(with_body(new_event(n), &dense(n as usize * 40)), 2 * n, 1), 2 * n + 1, 2);
+        if n % 4 == 0 {
+            new.event.delivery_id = None;
+            new.failed.push(FailedFilter { destination: destination_id(1), detail: format!("failed on {n}") });
+            new.audit_failed = Some(audit("filter.failed", new.event.received_at));
+        }
+        with_key(new, DedupKind::DeliveryId, &n.to_be_bytes())
+    };
+    let mut tasks = JoinSet::new();
+    (1..=64).for_each(|n| drop(tasks.spawn(commit_in_task(store, burst(n)))));
+    assert!(tasks.join_all().await.iter().all(|committed| committed.as_ref().is_ok_and(|one| one.owed() == 2)));
+    for n in 1..=64 {
+        let new = burst(n);
+        assert_eq!(store.event(ORG, event_id(n)).await.unwrap(), new.event);
+        assert_eq!(store.body(ORG, event_id(n)).await.unwrap(), new.body);
+        assert_eq!(state_of(store, 2 * n).await, DeliveryState::Pending { due_at: at(i64::from(n)) });
+        assert_eq!(state_of(store, 2 * n + 1).await, DeliveryState::Held { since: at(i64::from(n)) });
+        let passed = store.passed_over(ORG, event_id(n)).await.unwrap();
+        assert_eq!(passed.len(), usize::from(n % 4 == 0), "{n}");
+        let again = store.commit(with_key(new_event(100 + n), DedupKind::DeliveryId, &n.to_be_bytes())).await.unwrap();
+        assert_eq!(again.first_event(), event_id(n));
+    }
+    let failures = AuditFilter { action: Some("filter.failed".to_owned()), ..AuditFilter::default() };
+    assert_eq!(store.audit_matching(ORG, failures, PAGE).await.unwrap().items.len(), 16);
+}
+
 pub(crate) async fn one_that_cannot_be_written_leaves_the_others_alone(store: &Shared) {
     declare(store, 1).await;
     let mut tasks = JoinSet::new();
