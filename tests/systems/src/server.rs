@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::http::{self, Request, Response};
-use crate::world;
+use crate::{database, world};
 
 /// The bootstrap API key that every started server gets.
 pub const API_KEY: &str = "hw_black-box-key-0123456789abcdef";
@@ -107,6 +107,7 @@ impl Setup {
             .arg(&self.config)
             .arg("--data")
             .arg(&self.data)
+            .args(database::of(&self.data)?)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

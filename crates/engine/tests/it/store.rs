@@ -30,7 +30,6 @@ mod support;
 macro_rules! tests {
     ($open:path; $($module:ident: $($test:ident)*;)*) => {$(
         mod $module {
-            use super::*;
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {

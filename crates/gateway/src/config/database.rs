@@ -6,7 +6,7 @@ use hookward_engine::store::postgres;
 use super::{Check, file, settings};
 
 /// What stands in for a password that the file does not say.
-pub(crate) const PASSWORD_VARIABLE: &str = "HOOKWARD_DATABASE_PASSWORD";
+pub const PASSWORD_VARIABLE: &str = "HOOKWARD_DATABASE_PASSWORD";
 
 /// A PostgreSQL database.
 #[derive(Debug, Clone, PartialEq)]
