@@ -14,7 +14,7 @@ struct Migration {
 
 /// The first stands for all that SQLite's had come to when PostgreSQL joined.
 const MIGRATIONS: &[Migration] =
-    &[Migration { number: 13, name: "baseline", sql: include_str!("../../../migrations/postgres/0013_baseline.sql") }];
+    &[Migration { number: 14, name: "baseline", sql: include_str!("../../../migrations/postgres/0014_baseline.sql") }];
 
 /// Held while the schema is changed: no two nodes do that at once.
 const LOCK: &str = "select pg_advisory_xact_lock(1752133483, 1)";

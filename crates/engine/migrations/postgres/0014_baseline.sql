@@ -1,4 +1,4 @@
--- What the migrations up to 0013 come to; PostgreSQL joined then. Columns mean what they mean there, where they are
+-- What the migrations up to 0014 come to; PostgreSQL joined then. Columns mean what they mean there, where they are
 -- explained. Ids are the 16 bytes of a UUID, times are milliseconds since the Unix epoch (`_ms`).
 
 -- What statements that are written for both databases ask for.
@@ -85,6 +85,18 @@ create table event_types (
     name text not null,
     spec text not null,
     created_at_ms bigint not null,
+    declared text not null,
+    managed_by text not null check (managed_by in ('file', 'api')),
+    primary key (organization_id, name)
+);
+
+create table schemes (
+    organization_id bytea not null check (length(organization_id) = 16),
+    name text not null,
+    toml text not null,
+    version bigint not null check (version > 0),
+    created_at_ms bigint not null,
+    updated_at_ms bigint not null,
     declared text not null,
     managed_by text not null check (managed_by in ('file', 'api')),
     primary key (organization_id, name)
