@@ -189,7 +189,7 @@ fn forget_sessions(tx: &Tx<'_>, now: Timestamp, seen: Timestamp) -> Result<()> {
 }
 
 fn execute(tx: &Tx<'_>, sql: &str, parameters: impl Params) -> Result<usize> {
-    Ok(tx.connection.prepare_cached(sql)?.execute(parameters)?)
+    tx.connection.prepare_cached(sql)?.execute(parameters)
 }
 
 fn key_row(row: &Row<'_>) -> Result<ApiKey> {

@@ -107,7 +107,7 @@ pub(super) const RELEASE: &str = "update deliveries
     where destination_id = ?1 and state = 'held' and behind = 0";
 
 pub(super) fn release(connection: &Connection, id: DestinationId, at: Option<Timestamp>) -> Result<usize> {
-    Ok(connection.prepare_cached(RELEASE)?.execute(params![id.as_bytes(), at.map(Timestamp::as_millis)])?)
+    connection.prepare_cached(RELEASE)?.execute(params![id.as_bytes(), at.map(Timestamp::as_millis)])
 }
 
 pub(super) const SPREAD: &str = "update deliveries

@@ -112,7 +112,7 @@ macro_rules! arrays {
 
 arrays!(1 2 3);
 
-impl<'n> Params for &[(&'n str, &dyn Bind)] {
+impl Params for &[(&str, &dyn Bind)] {
     fn bound(&self) -> Bound<'_> {
         Bound::Names(self.iter().map(|(name, value)| (*name, value.cell())).collect())
     }

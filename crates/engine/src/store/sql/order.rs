@@ -95,7 +95,7 @@ pub(super) fn leave(connection: &Connection, seq: i64, left: Left, at: Timestamp
     match first(connection, NEXT, parameters, |row| Cells::new("deliveries", row).get::<i64>("seq"))? {
         Some(next) => lead(connection, next, skipped, is_active(connection, destination)?, at),
         // Somebody has to remember it until the next of this key comes.
-        None if skipped > 0 && left != Left::Parked => stands(3, Some(&key)).map(drop).map_err(Into::into),
+        None if skipped > 0 && left != Left::Parked => stands(3, Some(&key)).map(drop),
         None => Ok(()),
     }
 }

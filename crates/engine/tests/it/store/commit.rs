@@ -154,7 +154,7 @@ pub(crate) async fn a_burst_comes_back_as_it_went_in(store: &Shared) {
     store.change(vec![paused], vec![]).await.unwrap();
     let burst = |n: u32| {
         let mut new = owing(owing(with_body(new_event(n), &dense(n as usize * 40)), 2 * n, 1), 2 * n + 1, 2);
-        if n % 4 == 0 {
+        if n.is_multiple_of(4) {
             new.event.delivery_id = None;
             new.failed.push(FailedFilter { destination: destination_id(1), detail: format!("failed on {n}") });
             new.audit_failed = Some(audit("filter.failed", new.event.received_at));
@@ -171,7 +171,7 @@ pub(crate) async fn a_burst_comes_back_as_it_went_in(store: &Shared) {
         assert_eq!(state_of(store, 2 * n).await, DeliveryState::Pending { due_at: at(i64::from(n)) });
         assert_eq!(state_of(store, 2 * n + 1).await, DeliveryState::Held { since: at(i64::from(n)) });
         let passed = store.passed_over(ORG, event_id(n)).await.unwrap();
-        assert_eq!(passed.len(), usize::from(n % 4 == 0), "{n}");
+        assert_eq!(passed.len(), usize::from(n.is_multiple_of(4)), "{n}");
         let again = store.commit(with_key(new_event(100 + n), DedupKind::DeliveryId, &n.to_be_bytes())).await.unwrap();
         assert_eq!(again.first_event(), event_id(n));
     }

@@ -44,6 +44,7 @@ impl Drop for Database {
 }
 
 /// A store in a database of its own.
+#[expect(clippy::disallowed_methods, reason = "a test is told where the cluster is")]
 pub(crate) fn open() -> Option<(Shared, Database)> {
     let Ok(cluster) = std::env::var(CLUSTER) else {
         eprintln!("skipped: `{CLUSTER}` names no PostgreSQL; `cargo xtask ci` starts one");
