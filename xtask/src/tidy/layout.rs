@@ -33,20 +33,33 @@ pub(super) fn migrations_are_numbered_alike(tree: &Tree) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for (store, names) in &mut stores {
         names.sort_unstable();
-        for (index, name) in names.iter().enumerate() {
-            let number = format!("{:04}_", index + 1);
+        for (number, name) in (baseline(names).unwrap_or(1)..).zip(names.iter()) {
+            let number = format!("{number:04}_");
             if !name.starts_with(&number) || !name.ends_with(".sql") {
                 complaints.push(format!("{MIGRATIONS}{store}/{name}: must be called `{number}….sql`"));
             }
         }
     }
-    let mut lists = stores.values();
+    // What one that joined later has after its baseline, everybody has.
+    let common = stores.values().filter_map(|names| baseline(names)).max().unwrap_or(0);
+    let mut lists = stores.values().map(|names| {
+        names.iter().filter(|name| number_of(name).is_none_or(|number| number > common)).collect::<Vec<_>>()
+    });
     if let Some(first) = lists.next()
         && lists.any(|list| list != first)
     {
         complaints.push(format!("{MIGRATIONS}: the stores' migrations have different names"));
     }
     complaints
+}
+
+/// Where a store's migrations begin that joined later: its first one stands for all that the others' had come to.
+fn baseline(names: &[&str]) -> Option<usize> {
+    names.first().filter(|name| name.ends_with("_baseline.sql")).and_then(|name| number_of(name))
+}
+
+fn number_of(name: &str) -> Option<usize> {
+    name.split('_').next()?.parse().ok()
 }
 
 pub(super) fn one_test_binary_per_crate(tree: &Tree) -> Vec<Complaint> {
@@ -76,6 +89,11 @@ mod tests {
         assert_eq!(migrations_are_numbered_alike(&Tree::of(&[(&a, ""), (&b, "")])).len(), 1);
         let other = path("postgres/0001_b.sql");
         assert_eq!(migrations_are_numbered_alike(&Tree::of(&[(&a, ""), (&other, "")])).len(), 1);
+        let (two, baseline) = (path("sqlite/0002_b.sql"), path("postgres/0002_baseline.sql"));
+        assert_eq!(migrations_are_numbered_alike(&Tree::of(&[(&a, ""), (&two, ""), (&baseline, "")])), [""; 0]);
+        let third = path("sqlite/0003_c.sql");
+        let lacking = Tree::of(&[(&a, ""), (&two, ""), (&third, ""), (&baseline, "")]);
+        assert_eq!(migrations_are_numbered_alike(&lacking).len(), 1);
     }
 
     #[test]
