@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::session::Session;
+use super::session::{Session, sayable};
 use crate::clock::Timestamp;
 use crate::ids::NodeId;
 use crate::store::sql::bodies;
@@ -137,11 +137,10 @@ fn insert_attempts(session: &Session, held: &[Held<'_>]) -> Result<()> {
     let statuses: Vec<Option<i64>> = attempts().map(|attempt| attempt.status.map(i64::from)).collect();
     let codes: Vec<Option<i64>> = attempts().map(|attempt| attempt.exit_code.map(i64::from)).collect();
     let excerpts: Vec<&[u8]> = attempts().map(|attempt| &attempt.excerpt[..]).collect();
-    let details: Vec<String> = attempts().map(|attempt| attempt.detail.replace('\0', "\u{fffd}")).collect();
+    let details: Vec<String> = attempts().map(|attempt| sayable(&attempt.detail).into_owned()).collect();
     let nodes: Vec<Option<Vec<u8>>> = attempts().map(|one| one.node.map(|node| node.as_bytes().to_vec())).collect();
-    let targets: Vec<Option<String>> = exchanges()
-        .map(|one| one.map(|one| format!("{} {}", one.method, one.target).replace('\0', "\u{fffd}")))
-        .collect();
+    let targets: Vec<Option<String>> =
+        exchanges().map(|one| one.map(|one| sayable(&format!("{} {}", one.method, one.target)).into_owned())).collect();
     let asked: Vec<Option<Vec<u8>>> =
         exchanges().map(|one| one.map(|one| headers::encode(&one.request_headers))).collect();
     let answered: Vec<Option<Vec<u8>>> =

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::session::Session;
+use super::session::{Session, sayable};
 use crate::ids::{DeliveryId, DestinationId, SourceId};
 use crate::model::Facts;
 use crate::store::sql::audit;
@@ -278,12 +278,4 @@ fn append_audit(tx: &Tx<'_>, session: &Session, chosen: &[(usize, &Prepared)]) -
     session.rows(sql, &[&seqs, &organizations, &times, &actors, &addresses, &actions, &targets, &details, &hashes])?;
     tx.audit_head.set(Some(head));
     Ok(())
-}
-
-/// Text as PostgreSQL can hold it: see `Cell`.
-fn sayable(text: &str) -> std::borrow::Cow<'_, str> {
-    match text.contains('\0') {
-        true => text.replace('\0', "\u{fffd}").into(),
-        false => text.into(),
-    }
 }

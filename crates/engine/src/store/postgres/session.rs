@@ -1,6 +1,7 @@
 //! One connection to PostgreSQL, used by one thread at a time, with the statements prepared on it.
 //! Owns deadlines and what is known of the connection's state; how a statement is written for PostgreSQL is `dialect`'s.
 
+use std::borrow::Cow;
 use std::cell::{Cell as Held, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -183,7 +184,14 @@ pub(in crate::store) fn cell<'r>(row: &'r tokio_postgres::Row, column: &str) -> 
     read.map_err(|error| error.to_string())
 }
 
-/// Text cannot hold a zero in PostgreSQL: it is kept as the character that stands for what cannot be said.
+/// Text as PostgreSQL can hold it, which is without a zero: that is kept as the character that stands for what cannot be said.
+pub(in crate::store) fn sayable(text: &str) -> Cow<'_, str> {
+    match text.contains('\0') {
+        true => text.replace('\0', "\u{fffd}").into(),
+        false => text.into(),
+    }
+}
+
 impl ToSql for Cell<'_> {
     fn to_sql(
         &self,
@@ -197,10 +205,7 @@ impl ToSql for Cell<'_> {
             (Cell::Integer(value), &Type::INT2) => i16::try_from(value)?.to_sql(kind, out),
             (Cell::Integer(value), &Type::BOOL) => (value != 0).to_sql(kind, out),
             (Cell::Blob(bytes), &Type::BYTEA) => bytes.to_sql(kind, out),
-            (Cell::Text(text), &Type::TEXT | &Type::VARCHAR | &Type::NAME) if text.contains('\0') => {
-                text.replace('\0', "\u{fffd}").to_sql(kind, out)
-            }
-            (Cell::Text(text), &Type::TEXT | &Type::VARCHAR | &Type::NAME) => text.to_sql(kind, out),
+            (Cell::Text(text), &Type::TEXT | &Type::VARCHAR | &Type::NAME) => sayable(text).to_sql(kind, out),
             (cell, kind) => Err(format!("{cell:?} is no {kind}").into()),
         }
     }

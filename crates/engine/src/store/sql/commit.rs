@@ -177,7 +177,7 @@ fn insert_event(
         connection,
         "insert into events (id, organization_id, source_id, source_name, event_type, delivery_id, received_at_ms,
                 verdict, method, target, remote, headers, body_len, body_sha256, duplicate_of, body_seq)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) returning seq",
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         params![
             event.id.as_bytes(),
             event.organization.as_bytes(),
@@ -268,7 +268,7 @@ pub(super) fn insert_delivery(
             "insert into deliveries
                 (id, event_seq, destination_id, cause, cause_of, created_at_ms, state, state_at_ms, due_at_ms, latest_key,
                 pulled, organization_id, resume_at_ms, order_key, behind, skipped)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) returning seq",
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         params![
             delivery.id.as_bytes(),
             event_seq,
