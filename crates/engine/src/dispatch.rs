@@ -22,9 +22,6 @@ use crate::store::{ClaimRequest, StoreError};
 /// The most deliveries of one destination that are claimed at once; their bodies are in memory together.
 const CLAIM_MAX: u32 = 64;
 
-/// How much longer than the longest attempt a lease lasts: time to settle.
-const LEASE_MARGIN: Duration = Duration::from_secs(30);
-
 /// How long to wait when the store does not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -199,7 +196,7 @@ impl Dispatcher {
         let asked = plan.room.iter().map(|(id, _)| id).chain(&plan.probes);
         let longest = asked.filter_map(|id| registry.destination(*id)).map(|live| live.destination.spec.timeout).max();
         let now = self.inner.clock().now();
-        let until = now.plus(longest.unwrap_or_default() + LEASE_MARGIN);
+        let until = now.plus(longest.unwrap_or_default() + self.inner.parts().lease_margin);
         let (room, probes) = (plan.room.clone(), plan.probes.clone());
         let request = ClaimRequest { node: self.inner.node(), now, until, room, probes };
         let claimed = self.inner.store().claim(request).await;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
@@ -60,6 +61,8 @@ pub struct Parts {
     pub key_cache: CachePolicy,
     /// Where commits are checked out for programs. Nobody else's: what an earlier process left there is removed.
     pub checkouts: PathBuf,
+    /// How much longer than the longest attempt a lease lasts: time to settle. Not zero.
+    pub lease_margin: Duration,
 }
 
 impl Parts {

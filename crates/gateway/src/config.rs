@@ -157,6 +157,8 @@ pub struct Limits {
     pub connections: usize,
     /// For finishing what is in flight when told to stop.
     pub drain_timeout: Duration,
+    /// How much longer than an attempt may take a node has it to itself.
+    pub lease_margin: Duration,
 }
 
 /// What unknown paths below a prefix are answered.
@@ -410,6 +412,7 @@ impl<'a> Check<'a> {
                 idle_timeout: self.timeout(&limits.idle_timeout, "idle_timeout"),
                 connections: limits.connections.get_ref().0,
                 drain_timeout: limits.drain_timeout.get_ref().0,
+                lease_margin: deadlines::lease_margin(self, &limits.lease_margin),
             },
             egress_allow: settings::reachable(self, &file.egress.allow, file.egress.allow_everything),
             egress_allow_everything: file.egress.allow_everything,

@@ -274,7 +274,20 @@ fn parts(
     let undeclared = settings.undeclared_types;
     let store = Arc::new(store);
     let schemes = schemes.iter().map(|one| one.scheme.clone()).collect();
-    Ok(Parts { store, kms, key_cache, clock, entropy, schemes, egress, supervisor, checkouts, undeclared })
+    let lease_margin = settings.limits.lease_margin;
+    Ok(Parts {
+        store,
+        kms,
+        key_cache,
+        clock,
+        entropy,
+        schemes,
+        egress,
+        supervisor,
+        checkouts,
+        undeclared,
+        lease_margin,
+    })
 }
 
 /// The store, and whether it is a new one.

@@ -18,6 +18,7 @@ mod order;
 mod order_model;
 mod postgres;
 mod pull;
+mod races;
 mod recovery;
 mod refused;
 mod resources;

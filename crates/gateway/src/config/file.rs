@@ -128,6 +128,7 @@ pub(super) struct Limits {
     pub(super) idle_timeout: Spanned<Lapse>,
     pub(super) connections: Spanned<Size>,
     pub(super) drain_timeout: Spanned<Lapse>,
+    pub(super) lease_margin: Spanned<Lapse>,
 }
 
 impl Default for Limits {
@@ -144,6 +145,7 @@ impl Default for Limits {
             idle_timeout: lapse(60),
             connections: size(4096),
             drain_timeout: lapse(25),
+            lease_margin: lapse(30),
         }
     }
 }

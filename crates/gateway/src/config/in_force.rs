@@ -213,6 +213,7 @@ impl Rows<'_> {
             idle_timeout,
             connections,
             drain_timeout,
+            lease_margin,
         } = limits;
         self.add("limits.body_bytes", size(*body_bytes as u64));
         self.add("limits.bodies_bytes", size(*bodies_bytes as u64));
@@ -223,6 +224,7 @@ impl Rows<'_> {
         self.add("limits.idle_timeout", lapse(*idle_timeout));
         self.add("limits.connections", connections.to_string());
         self.add("limits.drain_timeout", lapse(*drain_timeout));
+        self.add("limits.lease_margin", lapse(*lease_margin));
     }
 
     fn kms(&mut self, kms: &KeyManagement, data: &Path) {

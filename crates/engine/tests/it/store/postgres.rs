@@ -30,6 +30,12 @@ impl Database {
         format!("{} dbname={}", self.cluster, self.name)
     }
 
+    /// A store on it, as one of several nodes has it.
+    pub(crate) fn open(&self) -> Shared {
+        let limits = Limits { readers: 2, ..Limits::default() };
+        Arc::new(postgres::open(&self.address(), None, &limits).expect("a store").store)
+    }
+
     /// Runs a statement on the cluster's own database.
     fn maintain(&self, sql: &str) {
         let said = std::process::Command::new("psql").args([&self.cluster, "-qAtc", sql]).output().expect("psql");
@@ -51,8 +57,5 @@ pub(crate) fn open() -> Option<(Shared, Database)> {
         return None;
     };
     let database = Database::new(cluster);
-    let limits = Limits { readers: 2, ..Limits::default() };
-    let address = database.address();
-    let opened = postgres::open(&address, None, &limits).expect("a store");
-    Some((Arc::new(opened.store), database))
+    Some((database.open(), database))
 }

@@ -145,6 +145,7 @@ async fn open_parts(
         supervisor: outbound::supervisor(),
         key_cache: CachePolicy::default(),
         checkouts: dir.join("checkouts"),
+        lease_margin: Duration::from_secs(30),
     };
     (Engine::open(parts).await.expect("an engine"), store)
 }

@@ -148,6 +148,15 @@ fn the_parts_of_an_attempt_have_deadlines_within_its_own() {
 }
 
 #[test]
+fn a_lease_leaves_time_to_write_down_how_an_attempt_ended() {
+    let margin =
+        |text: &str| parse(&format!("[limits]\nlease_margin = \"{text}\"")).map(|it| it.settings.limits.lease_margin);
+    assert_eq!(parse("").unwrap().settings.limits.lease_margin, Duration::from_secs(30));
+    assert_eq!(margin("1s").unwrap(), Duration::from_secs(1));
+    insta::assert_snapshot!(margin("999ms").unwrap_err(), @"hookward.toml:2:16: `lease_margin` is at least 1s: the end of an attempt has to be written down in it");
+}
+
+#[test]
 fn a_url_that_nothing_could_be_delivered_to_is_a_mistake() {
     let to =
         |url: &str, rest: &str| format!("[[destination]]\nname = \"a\"\ntype = \"http\"\nurl = \"{url}\"\n{rest}\n");
