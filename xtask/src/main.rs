@@ -5,6 +5,7 @@ mod addresses;
 mod bad_inputs;
 mod bench;
 mod bindings;
+mod cells;
 mod ci;
 mod constant_time;
 mod crash;
@@ -86,6 +87,8 @@ enum Command {
     Schemathesis(schemathesis::Plan),
     /// Every secret from a local key to a token to AWS's KMS under load, killed half-way each time
     Rewrap(rewrap::Plan),
+    /// Simulates organizations spread over several PostgreSQL primaries: docs/scaling.md
+    Cells(cells::Plan),
     /// The packages for Python and Node, built and tested as they are installed
     Bindings,
     /// Hookward and the packages that providers publish, held against each other
@@ -135,6 +138,7 @@ fn main() -> ExitCode {
         Command::Schemathesis(plan) => run::build_server().and_then(|()| schemathesis::run(&plan)),
         Command::Switches(plan) => run::build_server().and_then(|()| switches::run(&plan)),
         Command::Rewrap(plan) => run::build_everything().and_then(|()| rewrap::run_all(&plan)),
+        Command::Cells(plan) => cells::run(&plan),
         Command::Bindings => bindings::run_all(),
         Command::Interop => interop::run(),
         Command::Fuzz(plan) => fuzz::run(&plan),
