@@ -8,6 +8,7 @@ mod audit;
 mod claim;
 mod commit;
 mod conditions;
+mod days;
 mod idempotency;
 mod jobs;
 mod lists;

@@ -125,14 +125,13 @@ fn insert_events(session: &Session, chosen: &[(usize, &Prepared)]) -> Result<Vec
     let verdicts: Vec<_> = chosen.iter().map(|(_, prepared)| sayable(&prepared.verdict)).collect();
     let headers: Vec<&[u8]> = chosen.iter().map(|(_, prepared)| &prepared.headers[..]).collect();
     let lengths: Vec<i64> = new().map(|event| integer(event.body_len)).collect();
-    let sql = "with place as (select nextval('events_seq_seq') as seq, row.* from unnest($1::bytea[], $2::bytea[], $3::bytea[],
+    let sql = "with place as (select nextval('events_seq') as seq, row.* from unnest($1::bytea[], $2::bytea[], $3::bytea[],
                    $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[],
                    $12::bytea[], $13::bigint[], $14::bytea[]) with ordinality as row (id, organization_id, source_id,
                    source_name, event_type, delivery_id, received_at_ms, verdict, method, target, remote, headers, body_len,
                    body_sha256, ordinal)),
                written as (insert into events (seq, id, organization_id, source_id, source_name, event_type, delivery_id,
                    received_at_ms, verdict, method, target, remote, headers, body_len, body_sha256)
-                   overriding system value
                    select seq, id, organization_id, source_id, source_name, event_type, delivery_id, received_at_ms, verdict,
                        method, target, remote, headers, body_len, body_sha256 from place)
                select seq from place order by ordinal";
