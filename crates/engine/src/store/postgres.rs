@@ -18,19 +18,23 @@ use super::sql::{Limits, Medium, SqlStore};
 use super::{Copied, StoreError};
 use session::Session;
 
-mod days;
+pub(in crate::store) mod chain;
 pub(in crate::store) mod deliver;
 mod dialect;
 pub(in crate::store) mod ingest;
 mod migrate;
+pub(in crate::store) mod places;
 pub(in crate::store) mod session;
 
 /// How long a new connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
 
+/// How long somebody at a door waits: within two seconds there is an answer, if only that there is none yet.
+const PATIENCE: Duration = Duration::from_millis(1800);
+
 /// What each connection is told: nothing waits for a node that is gone, and nothing for ever.
 const SETTINGS: &str =
-    "set idle_in_transaction_session_timeout = '5s'; set statement_timeout = '10s'; set lock_timeout = '5s';
+    "set idle_in_transaction_session_timeout = '2s'; set statement_timeout = '10s'; set lock_timeout = '5s';
     set default_transaction_isolation = 'read committed'; set timezone = 'UTC'";
 
 /// Why a database could not be opened. Every variant names the database, and the operator must act.
@@ -134,21 +138,6 @@ impl Way {
 #[derive(Debug)]
 struct Database(Arc<Way>);
 
-impl Database {
-    /// Does something over a connection of its own.
-    async fn aside<T: Send + 'static>(
-        &self,
-        work: impl AsyncFnOnce(&mut Client, &str) -> std::result::Result<T, StoreError>,
-    ) -> std::result::Result<T, StoreError> {
-        let mut client = self.0.connect().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        work(&mut client, &self.0.name).await
-    }
-}
-
-fn unavailable(name: &str, error: &tokio_postgres::Error) -> StoreError {
-    StoreError::Unavailable(format!("`{name}`: {}", said(error)))
-}
-
 #[async_trait]
 impl Medium for Database {
     fn is_shared(&self) -> bool {
@@ -162,10 +151,6 @@ impl Medium for Database {
     /// What is removed is overwritten by PostgreSQL as it sees fit.
     async fn overwrite(&self) -> std::result::Result<(), StoreError> {
         Ok(())
-    }
-
-    async fn make_room(&self) -> std::result::Result<(), StoreError> {
-        self.aside(async |client, name| days::prepare(client).await.map_err(|error| unavailable(name, &error))).await
     }
 }
 
@@ -209,20 +194,19 @@ fn open_here(config: Config, limits: &Limits) -> std::result::Result<Opened, Ope
     let is_new = way.runtime().block_on(async {
         let mut client = way.connect().await?;
         look_over(&client, &name).await?;
-        let is_new = migrate::run(&mut client, &name).await?;
-        let failed = |cause| OpenError::Database { database: name.clone(), cause };
-        days::prepare(&mut client).await.map_err(failed)?;
-        Ok(is_new)
+        migrate::run(&mut client, &name).await
     })?;
     let connect = || {
         let way = Arc::clone(&way);
         Box::new(move || way.session())
     };
-    let writing = way.session().map_err(|_| OpenError::Silent(name.clone()))?;
-    let writer =
-        Writer::start(name.clone(), writing, connect(), Box::new(|_| ()), limits).map_err(OpenError::Threads)?;
+    let writer = || {
+        let writing = way.session().map_err(|_| OpenError::Silent(name.clone()))?;
+        Writer::start(name.clone(), writing, connect(), Box::new(|_| ()), limits).map_err(OpenError::Threads)
+    };
+    let (inner, doors) = (writer()?, writer()?.answering_within(PATIENCE));
     let readers = Readers::new(name, connect(), limits.readers);
-    Ok(Opened { store: SqlStore::new(readers, writer, Box::new(Database(way))), is_new })
+    Ok(Opened { store: SqlStore::new(readers, inner, Some(doors), Box::new(Database(way))), is_new })
 }
 
 /// What PostgreSQL said, without the statement's values.

@@ -38,6 +38,7 @@ mod feed;
 pub(in crate::store) mod headers;
 mod idempotency;
 mod jobs;
+pub(in crate::store) mod locks;
 mod operate;
 mod order;
 mod outputs;
@@ -95,11 +96,6 @@ pub(in crate::store) trait Medium: Debug + Send + Sync {
 
     /// Overwrites what was removed, wherever it may still be read.
     async fn overwrite(&self) -> Result<(), StoreError>;
-
-    /// Makes room for what comes, where that has to be made.
-    async fn make_room(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
 }
 
 /// A store in a SQL database.
@@ -110,18 +106,29 @@ pub struct SqlStore {
     // In this order: the writer closes last of the connections, and then the database is let go.
     readers: Readers,
     writer: Writer,
+    /// What came through the doors has a writer of its own where several may write.
+    doors: Option<Writer>,
     medium: Box<dyn Medium>,
 }
 
 impl SqlStore {
     /// A store of its parts.
-    pub(in crate::store) fn new(readers: Readers, writer: Writer, medium: Box<dyn Medium>) -> Self {
-        Self { readers, writer, medium }
+    pub(in crate::store) fn new(
+        readers: Readers,
+        writer: Writer,
+        doors: Option<Writer>,
+        medium: Box<dyn Medium>,
+    ) -> Self {
+        Self { readers, writer, doors, medium }
     }
 
     /// The write side, for what is one database's own.
     pub(in crate::store) fn writer(&self) -> &Writer {
         &self.writer
+    }
+
+    fn doors(&self) -> &Writer {
+        self.doors.as_ref().unwrap_or(&self.writer)
     }
 }
 
@@ -201,6 +208,7 @@ impl Records for SqlStore {
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.writer.is_running()?;
+        self.doors().is_running()?;
         self.readers.read(deliveries::backlog).await
     }
 }
@@ -208,7 +216,7 @@ impl Records for SqlStore {
 #[async_trait]
 impl Store for SqlStore {
     async fn commit(&self, event: NewEvent) -> Result<Committed, StoreError> {
-        let written = self.writer.commit(commit::Prepared::new(event)).await;
+        let written = self.doors().commit(commit::Prepared::new(event)).await;
         // `Written` becomes `Committed` only here, after the writer has answered that the group is synced.
         written.map(commit::Written::into_committed)
     }
@@ -219,13 +227,12 @@ impl Store for SqlStore {
         let prepare = move || events.into_iter().map(commit::Prepared::new).collect::<Vec<_>>();
         let prepared = tokio::task::spawn_blocking(prepare).await;
         let prepared = prepared.map_err(|_| StoreError::Unavailable("the events could not be packed".to_owned()))?;
-        let write = move |tx: &mut writer::Tx<'_>| prepared.iter().map(|event| commit::write(tx, event)).collect();
-        let written: Vec<commit::Written> = self.writer.submit_at_door(door, write).await?;
+        let written = self.doors().submit_at_door(door, move |tx| commit::write_all(tx, &prepared)).await?;
         Ok(written.into_iter().map(commit::Written::into_committed).collect())
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
-        let leases = self.writer.submit(move |tx| claim::lease(tx, &request)).await?;
+        let leases = self.writer.submit_beside(move |tx| claim::lease(tx, &request)).await?;
         if leases.is_empty() {
             return Ok(Vec::new());
         }
@@ -233,7 +240,7 @@ impl Store for SqlStore {
     }
 
     async fn pull(&self, request: PullRequest) -> Result<Pulled, StoreError> {
-        let pull::Leases { leases, free_at } = self.writer.submit(move |tx| pull::lease(tx, &request)).await?;
+        let pull::Leases { leases, free_at } = self.writer.submit_beside(move |tx| pull::lease(tx, &request)).await?;
         if leases.is_empty() {
             return Ok(Pulled { claimed: Vec::new(), free_at });
         }
@@ -246,12 +253,12 @@ impl Store for SqlStore {
     }
 
     async fn extend(&self, claims: Vec<Claim>, now: Timestamp, until: Timestamp) -> Result<Vec<Settled>, StoreError> {
-        self.writer.submit(move |tx| pull::extend(tx, &claims, now, until)).await
+        self.writer.submit_beside(move |tx| pull::extend(tx, &claims, now, until)).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         let outputs: Vec<_> = settlements.iter().map(|one| one.output.as_ref().map(outputs::pack)).collect();
-        self.writer.submit(move |tx| settle::write(tx, &settlements, &outputs)).await
+        self.writer.submit_beside(move |tx| settle::write(tx, &settlements, &outputs)).await
     }
 
     async fn next_due(&self, destinations: Vec<DestinationId>) -> Result<Vec<Option<Timestamp>>, StoreError> {
@@ -290,7 +297,7 @@ impl Store for SqlStore {
 
     async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
         let door = Door { body_bytes: 0 };
-        self.writer.submit_at_door(door, move |tx| audit::append_all(tx, &entries)).await
+        self.doors().submit_at_door(door, move |tx| audit::append_all(tx, &entries)).await
     }
 
     fn is_shared(&self) -> bool {
@@ -302,7 +309,7 @@ impl Store for SqlStore {
     }
 
     async fn forget(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
-        self.writer.submit(move |tx| commit::forget(tx, now, limit)).await
+        self.writer.submit_beside(move |tx| commit::forget(tx, now, limit)).await
     }
 }
 
@@ -310,7 +317,7 @@ impl Store for SqlStore {
 impl Upkeep for SqlStore {
     async fn refuse(&self, refused: Vec<RefusedRequest>, audit: Vec<AuditEntry>, keep: u32) -> Result<(), StoreError> {
         let door = Door { body_bytes: refused.iter().map(|refused| refused.body_start.len()).sum() };
-        self.writer.submit_at_door(door, move |tx| refused::write(tx, &refused, &audit, keep)).await
+        self.doors().submit_at_door(door, move |tx| refused::write(tx, &refused, &audit, keep)).await
     }
 
     async fn range(&self) -> Result<JobRange, StoreError> {
@@ -355,10 +362,6 @@ impl Upkeep for SqlStore {
 
     async fn remove_rows(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
         self.writer.submit(move |tx| retention::remove_rows(tx, now, limit)).await
-    }
-
-    async fn make_room(&self) -> Result<(), StoreError> {
-        self.medium.make_room().await
     }
 }
 
@@ -410,8 +413,7 @@ mod tests {
     #[test]
     fn a_claim_walks_what_is_outstanding_in_the_order_due() {
         let plan = plan(claim::DUE);
-        let walk = "deliveries_outstanding (destination_id=? AND due_at_ms>? AND due_at_ms<?)";
-        assert_eq!(plan, [format!("SEARCH deliveries USING INDEX {walk}")]);
+        assert_eq!(plan, ["SEARCH deliveries USING INDEX deliveries_outstanding (destination_id=? AND due_at_ms<?)"]);
     }
 
     #[test]

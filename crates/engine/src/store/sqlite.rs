@@ -167,7 +167,7 @@ pub fn open_with(dir: &Path, limits: &Limits) -> Result<SqlStore, OpenError> {
     let reading = path.clone();
     let connect = move || Ok(Connection::Sqlite(connection::open_reading(&reading)?));
     let readers = Readers::new(name, Box::new(connect), limits.readers);
-    Ok(SqlStore::new(readers, writer, Box::new(Database { path, copying, _lock: lock })))
+    Ok(SqlStore::new(readers, writer, None, Box::new(Database { path, copying, _lock: lock })))
 }
 
 /// Bounds the database file of `store` to `bytes` from now on. While it is full, whatever needs more is refused as

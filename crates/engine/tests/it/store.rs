@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 mod activity;
 mod audit;
+mod beside;
 mod claim;
 mod commit;
 mod conditions;
-mod days;
 mod idempotency;
 mod jobs;
 mod lists;

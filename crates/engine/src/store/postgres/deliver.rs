@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::session::{Session, sayable};
 use crate::clock::Timestamp;
-use crate::ids::NodeId;
+use crate::ids::{DestinationId, NodeId};
 use crate::store::sql::bodies;
 use crate::store::sql::claim::{Lease, Outstanding};
 use crate::store::sql::connection::Row;
@@ -27,7 +27,7 @@ pub(in crate::store) fn take(
     let seqs: Vec<i64> = due.iter().map(|one| one.seq).collect();
     let sql =
         "update deliveries set state = 'leased', state_at_ms = $2, due_at_ms = $3, node = $4, attempts = attempts + 1
-               where seq = any($1) and due_at_ms is not null";
+               where seq = any($1)";
     session.rows(sql, &[&seqs, &now.as_millis(), &until.as_millis(), &&node.as_bytes()[..]]).map(drop)
 }
 
@@ -71,6 +71,16 @@ struct Held<'s> {
     settlement: &'s Settlement,
 }
 
+/// The lines in which any of these stand, each with the destination and the key.
+pub(in crate::store) fn lines(session: &Session, settlements: &[Settlement]) -> Result<Vec<(DestinationId, Vec<u8>)>> {
+    let ids: Vec<Vec<u8>> = settlements.iter().map(|one| one.claim.delivery().as_bytes().to_vec()).collect();
+    let sql = "select destination_id, order_key from deliveries where id = any($1) and order_key is not null";
+    let line = |row: &tokio_postgres::Row| {
+        Some((DestinationId::from_bytes(row.get::<_, &[u8]>(0).try_into().ok()?), row.get::<_, Vec<u8>>(1)))
+    };
+    Ok(session.rows(sql, &[&ids])?.iter().filter_map(line).collect())
+}
+
 /// Settles what is plain of `settlements`; what is `None` is as it was.
 pub(in crate::store) fn settle(
     session: &Session,
@@ -111,7 +121,8 @@ fn held<'s>(
                from unnest($1::bytea[], $2::bytea[], $3::bigint[]) with ordinality as asked (id, node, number, ordinal)
                join deliveries d on d.id = asked.id
                join destinations n on n.id = d.destination_id
-               where d.due_at_ms is not null and d.state = 'leased' and d.node = asked.node and d.attempts = asked.number";
+               where d.state = 'leased' and d.node = asked.node and d.attempts = asked.number
+               for update of d";
     let mut held = Vec::with_capacity(plain.len());
     for row in session.rows(sql, &[&ids, &nodes, &numbers])? {
         let place = usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or(usize::MAX);
@@ -180,6 +191,6 @@ fn end(session: &Session, held: &[Held<'_>]) -> Result<()> {
                    resume_at_ms = one.resume
                from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
                    as one (seq, state, ended, due, resume)
-               where d.seq = one.seq and d.due_at_ms is not null";
+               where d.seq = one.seq";
     session.rows(sql, &[&seqs, &states, &ended, &due, &resume]).map(drop)
 }

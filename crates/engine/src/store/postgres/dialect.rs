@@ -29,10 +29,7 @@ impl Written {
 }
 
 /// What SQLite says in other words.
-const WORDS: [(&str, &str); 3] = [
-    // A reader sees one moment.
-    // One node writes at a time, as if there were one.
-    ("begin immediate", "begin; select pg_advisory_xact_lock(1752133483, 2)"),
+const WORDS: [(&str, &str); 2] = [
     // SQLite's way to fix the order of a join.
     (" cross join ", " join "),
     (" as blob)", " as bytea)"),
@@ -41,6 +38,7 @@ const WORDS: [(&str, &str); 3] = [
 /// Writes a statement for PostgreSQL.
 pub(super) fn write(sql: &str) -> Written {
     let mut sql = match sql {
+        // A reader sees one moment.
         "begin" => "begin isolation level repeatable read read only".to_owned(),
         _ => sql.to_owned(),
     };
@@ -148,7 +146,6 @@ mod tests {
     fn what_frames_a_transaction_is_known() {
         for (text, frames, changes) in [
             ("begin", true, false),
-            ("begin immediate", true, false),
             ("commit", true, false),
             ("rollback to accounts", true, false),
             ("savepoint accounts", true, false),

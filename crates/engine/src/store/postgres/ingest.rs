@@ -6,13 +6,15 @@ use std::collections::{HashMap, HashSet};
 
 use super::session::{Session, sayable};
 use crate::ids::{DeliveryId, DestinationId, SourceId};
-use crate::model::Facts;
 use crate::store::sql::audit;
 use crate::store::sql::commit::{Prepared, Taker, Written, kind_number};
 use crate::store::sql::failure::Result;
 use crate::store::sql::rows::{cause_columns, integer};
 use crate::store::sql::writer::Tx;
 use crate::store::{DedupKind, NewEvent};
+
+/// An event, and which of the group's it is.
+type Chosen<'e> = (usize, &'e Prepared);
 
 /// A key of `dedup`.
 type Key<'e> = (SourceId, DedupKind, &'e [u8]);
@@ -41,21 +43,22 @@ pub(in crate::store) fn write(
             chosen.push((index, prepared));
         }
     }
-    let known = known(session, &chosen)?;
     let takers = takers(session, &chosen)?;
-    let is_new = |prepared: &Prepared| keys(&prepared.new).all(|key| !known.contains(&(key.0, key.1, key.2.to_vec())));
     let has_takers =
         |prepared: &Prepared| prepared.new.deliveries.iter().all(|one| takers.contains_key(&one.destination));
-    chosen.retain(|(_, prepared)| is_new(prepared) && has_takers(prepared));
+    chosen.retain(|(_, prepared)| has_takers(prepared));
+    let (chosen, seqs) = claim(session, &chosen)?;
     if chosen.is_empty() {
         return Ok(Vec::new());
     }
-    let seqs = insert_events(session, &chosen)?;
+    insert_events(session, &chosen, &seqs)?;
     insert_bodies(session, &chosen, &seqs)?;
-    insert_keys(session, &chosen, &seqs)?;
     insert_deliveries(session, &chosen, &seqs, &takers)?;
     insert_failed(session, &chosen, &seqs)?;
-    append_audit(tx, session, &chosen)?;
+    for (_, prepared) in &chosen {
+        audit::append_with_detail(tx, &prepared.new.audit_accepted, &prepared.audit_detail)?;
+        prepared.new.audit_failed.iter().try_for_each(|entry| audit::append(tx, entry))?;
+    }
     Ok(chosen
         .iter()
         .map(|(index, prepared)| {
@@ -69,32 +72,75 @@ pub(in crate::store) fn write(
         .collect())
 }
 
-/// Which of the events' keys are remembered.
-fn known(session: &Session, chosen: &[(usize, &Prepared)]) -> Result<HashSet<(SourceId, DedupKind, Vec<u8>)>> {
-    let (mut sources, mut kinds, mut bytes, mut now) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (_, prepared) in chosen {
-        for (source, kind, key) in keys(&prepared.new) {
-            sources.push(source.as_bytes().to_vec());
-            kinds.push(kind_number(kind));
-            bytes.push(key);
-            now.push(prepared.new.event.received_at.as_millis());
+/// Gives the events their places and remembers their keys, but for those of which a key is known, or another's who was quicker:
+/// they are left out. Waits for whoever is about to have a key.
+fn claim<'e>(session: &Session, chosen: &[Chosen<'e>]) -> Result<(Vec<Chosen<'e>>, Vec<i64>)> {
+    let count = integer(chosen.len());
+    let rows = session.rows("select nextval('events_seq') from generate_series(1::bigint, $1::bigint)", &[&count])?;
+    let seqs: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+    let mut wanted: Vec<(Key<'_>, usize, i64)> = Vec::new();
+    for (at, (_, prepared)) in chosen.iter().enumerate() {
+        for (key, remembered) in keys(&prepared.new).zip(&prepared.new.dedup) {
+            wanted.push((key, at, remembered.expires_at.as_millis()));
         }
     }
-    if bytes.is_empty() {
-        return Ok(HashSet::new());
+    if wanted.is_empty() {
+        return Ok((chosen.to_vec(), seqs));
     }
-    let sql = "select d.source_id, d.kind, d.key from unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::bigint[])
-                   as asked (source_id, kind, key, now_ms)
-               join dedup d on d.source_id = asked.source_id and d.kind = asked.kind and d.key = asked.key
-               where d.expires_at_ms > asked.now_ms";
-    let rows = session.rows(sql, &[&sources, &kinds, &bytes, &now])?;
-    let source = |row: &tokio_postgres::Row| row.get::<_, &[u8]>(0).try_into().map(SourceId::from_bytes).ok();
-    let kind = |row: &tokio_postgres::Row| match row.get::<_, i16>(1) {
-        1 => DedupKind::DeliveryId,
-        2 => DedupKind::Body,
-        _ => DedupKind::Idempotency,
-    };
-    Ok(rows.iter().filter_map(|row| Some((source(row)?, kind(row), row.get::<_, Vec<u8>>(2)))).collect())
+    // Two groups that share keys meet at the first of them, and never wait for each other.
+    wanted.sort_by_key(|((source, kind, key), ..)| (*source.as_bytes(), kind_number(*kind), *key));
+    let columns = KeyColumns::of(&wanted, &seqs);
+    let expires: Vec<i64> = wanted.iter().map(|(.., expires_at)| *expires_at).collect();
+    let now = chosen.iter().map(|(_, prepared)| prepared.new.event.received_at.as_millis()).min();
+    let sql = "insert into dedup (source_id, kind, key, event_seq, expires_at_ms)
+               select * from unnest($1::bytea[], $2::smallint[], $3::bytea[], $4::bigint[], $5::bigint[])
+               on conflict (source_id, kind, key)
+               do update set event_seq = excluded.event_seq, expires_at_ms = excluded.expires_at_ms
+               where dedup.expires_at_ms <= $6
+               returning source_id, kind, key";
+    let KeyColumns { sources, kinds, bytes, events } = &columns;
+    let rows = session.rows(sql, &[sources, kinds, bytes, events, &expires, &now])?;
+    if rows.len() == wanted.len() {
+        return Ok((chosen.to_vec(), seqs));
+    }
+    let claimed: HashSet<(&[u8], i16, &[u8])> =
+        rows.iter().map(|row| (row.get(0), row.get::<_, i16>(1), row.get(2))).collect();
+    let is_claimed = |place: usize| claimed.contains(&(sources[place], kinds[place], bytes[place]));
+    let lost: HashSet<usize> = (0..wanted.len()).filter(|place| !is_claimed(*place)).map(|at| wanted[at].1).collect();
+    let given_back: Vec<_> = (0..wanted.len())
+        .filter(|place| is_claimed(*place) && lost.contains(&wanted[*place].1))
+        .map(|place| wanted[place])
+        .collect();
+    if !given_back.is_empty() {
+        let KeyColumns { sources, kinds, bytes, events } = KeyColumns::of(&given_back, &seqs);
+        let sql = "delete from dedup d using unnest($1::bytea[], $2::smallint[], $3::bytea[], $4::bigint[])
+                       as back (source_id, kind, key, event_seq)
+                   where d.source_id = back.source_id and d.kind = back.kind and d.key = back.key
+                       and d.event_seq = back.event_seq";
+        session.rows(sql, &[&sources, &kinds, &bytes, &events])?;
+    }
+    Ok(chosen.iter().zip(seqs).enumerate().filter(|(at, _)| !lost.contains(at)).map(|(_, one)| one).unzip())
+}
+
+/// Keys of events that are at these places, as columns.
+struct KeyColumns<'e> {
+    sources: Vec<&'e [u8]>,
+    kinds: Vec<i16>,
+    bytes: Vec<&'e [u8]>,
+    events: Vec<i64>,
+}
+
+impl<'e> KeyColumns<'e> {
+    fn of(wanted: &'e [(Key<'e>, usize, i64)], seqs: &[i64]) -> Self {
+        let mut columns = Self { sources: vec![], kinds: vec![], bytes: vec![], events: vec![] };
+        for ((source, kind, key), event, _) in wanted {
+            columns.sources.push(&source.as_bytes()[..]);
+            columns.kinds.push(i16::try_from(kind_number(*kind)).unwrap_or(0));
+            columns.bytes.push(key);
+            columns.events.push(seqs[*event]);
+        }
+        columns
+    }
 }
 
 fn takers(session: &Session, chosen: &[(usize, &Prepared)]) -> Result<HashMap<DestinationId, Taker>> {
@@ -115,8 +161,7 @@ fn takers(session: &Session, chosen: &[(usize, &Prepared)]) -> Result<HashMap<De
     Ok(rows.iter().filter_map(taker).collect())
 }
 
-/// The events' places, in the order given.
-fn insert_events(session: &Session, chosen: &[(usize, &Prepared)]) -> Result<Vec<i64>> {
+fn insert_events(session: &Session, chosen: &[(usize, &Prepared)], seqs: &[i64]) -> Result<()> {
     let new = || chosen.iter().map(|(_, prepared)| &prepared.new.event);
     let bytes = |of: fn(&crate::model::Event) -> &[u8]| new().map(of).collect::<Vec<&[u8]>>();
     let texts = |of: fn(&crate::model::Event) -> &str| new().map(|event| sayable(of(event))).collect::<Vec<_>>();
@@ -125,17 +170,11 @@ fn insert_events(session: &Session, chosen: &[(usize, &Prepared)]) -> Result<Vec
     let verdicts: Vec<_> = chosen.iter().map(|(_, prepared)| sayable(&prepared.verdict)).collect();
     let headers: Vec<&[u8]> = chosen.iter().map(|(_, prepared)| &prepared.headers[..]).collect();
     let lengths: Vec<i64> = new().map(|event| integer(event.body_len)).collect();
-    let sql = "with place as (select nextval('events_seq') as seq, row.* from unnest($1::bytea[], $2::bytea[], $3::bytea[],
-                   $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[],
-                   $12::bytea[], $13::bigint[], $14::bytea[]) with ordinality as row (id, organization_id, source_id,
-                   source_name, event_type, delivery_id, received_at_ms, verdict, method, target, remote, headers, body_len,
-                   body_sha256, ordinal)),
-               written as (insert into events (seq, id, organization_id, source_id, source_name, event_type, delivery_id,
-                   received_at_ms, verdict, method, target, remote, headers, body_len, body_sha256)
-                   select seq, id, organization_id, source_id, source_name, event_type, delivery_id, received_at_ms, verdict,
-                       method, target, remote, headers, body_len, body_sha256 from place)
-               select seq from place order by ordinal";
-    let rows = session.rows(
+    let sql = "insert into events (id, organization_id, source_id, source_name, event_type, delivery_id, received_at_ms, verdict,
+                   method, target, remote, headers, body_len, body_sha256, seq)
+               select * from unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::bigint[],
+                   $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::bigint[], $14::bytea[], $15::bigint[])";
+    let inserted = session.rows(
         sql,
         &[
             &bytes(|event| event.id.as_bytes()),
@@ -152,9 +191,10 @@ fn insert_events(session: &Session, chosen: &[(usize, &Prepared)]) -> Result<Vec
             &headers,
             &lengths,
             &bytes(|event| &event.body_sha256),
+            &seqs,
         ],
-    )?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    );
+    inserted.map(drop)
 }
 
 fn insert_bodies(session: &Session, chosen: &[(usize, &Prepared)], seqs: &[i64]) -> Result<()> {
@@ -162,28 +202,6 @@ fn insert_bodies(session: &Session, chosen: &[(usize, &Prepared)], seqs: &[i64])
     let bytes: Vec<&[u8]> = chosen.iter().map(|(_, prepared)| prepared.body.columns().1).collect();
     let sql = "insert into bodies (event_seq, packing, bytes) select * from unnest($1::bigint[], $2::smallint[], $3::bytea[])";
     session.rows(sql, &[&seqs, &packing, &bytes]).map(drop)
-}
-
-/// Remembers keys. One that is there already has expired, and gives way.
-fn insert_keys(session: &Session, chosen: &[(usize, &Prepared)], seqs: &[i64]) -> Result<()> {
-    let mut columns = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for ((_, prepared), seq) in chosen.iter().zip(seqs) {
-        for key in &prepared.new.dedup {
-            columns.0.push(&prepared.new.event.source.as_bytes()[..]);
-            columns.1.push(i16::try_from(kind_number(key.kind)).unwrap_or(0));
-            columns.2.push(&key.key[..]);
-            columns.3.push(*seq);
-            columns.4.push(key.expires_at.as_millis());
-        }
-    }
-    if columns.0.is_empty() {
-        return Ok(());
-    }
-    let sql = "insert into dedup (source_id, kind, key, event_seq, expires_at_ms)
-               select * from unnest($1::bytea[], $2::smallint[], $3::bytea[], $4::bigint[], $5::bigint[])
-               on conflict (source_id, kind, key)
-               do update set event_seq = excluded.event_seq, expires_at_ms = excluded.expires_at_ms";
-    session.rows(sql, &[&columns.0, &columns.1, &columns.2, &columns.3, &columns.4]).map(drop)
 }
 
 fn insert_deliveries(
@@ -239,42 +257,4 @@ fn insert_failed(session: &Session, chosen: &[(usize, &Prepared)], seqs: &[i64])
                select event_seq, destination_id, 'filter_failed', detail
                from unnest($1::bigint[], $2::bytea[], $3::text[]) as row (event_seq, destination_id, detail)";
     session.rows(sql, &[&events, &destinations, &details]).map(drop)
-}
-
-fn append_audit(tx: &Tx<'_>, session: &Session, chosen: &[(usize, &Prepared)]) -> Result<()> {
-    let mut head = audit::head_of(tx)?;
-    let (mut seqs, mut hashes, mut entries, mut details) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (_, prepared) in chosen {
-        let accepted = (&prepared.new.audit_accepted, prepared.audit_detail.clone());
-        let failed = prepared.new.audit_failed.as_ref().map(|entry| (entry, entry.detail.to_string()));
-        for (entry, detail) in std::iter::once(accepted).chain(failed) {
-            let (actor, address, target) = (sayable(&entry.actor), sayable(&entry.address), sayable(&entry.target));
-            let detail = sayable(&detail).into_owned();
-            head = head.then(&Facts {
-                organization: entry.organization.as_bytes(),
-                at_ms: entry.at.as_millis(),
-                actor: actor.as_bytes(),
-                address: address.as_bytes(),
-                action: entry.action.as_bytes(),
-                target: target.as_bytes(),
-                detail: detail.as_bytes(),
-            });
-            seqs.push(head.seq);
-            hashes.push(head.hash.as_bytes().to_vec());
-            entries.push((entry, actor, address, target));
-            details.push(detail);
-        }
-    }
-    let organizations: Vec<&[u8]> = entries.iter().map(|(entry, ..)| &entry.organization.as_bytes()[..]).collect();
-    let times: Vec<i64> = entries.iter().map(|(entry, ..)| entry.at.as_millis()).collect();
-    let actors: Vec<&str> = entries.iter().map(|(_, actor, ..)| &**actor).collect();
-    let addresses: Vec<&str> = entries.iter().map(|(_, _, address, _)| &**address).collect();
-    let actions: Vec<&str> = entries.iter().map(|(entry, ..)| &*entry.action).collect();
-    let targets: Vec<&str> = entries.iter().map(|(.., target)| &**target).collect();
-    let sql = "insert into audit (seq, organization_id, at_ms, actor, address, action, target, detail, hash)
-               select * from unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
-                   $8::text[], $9::bytea[])";
-    session.rows(sql, &[&seqs, &organizations, &times, &actors, &addresses, &actions, &targets, &details, &hashes])?;
-    tx.audit_head.set(Some(head));
-    Ok(())
 }

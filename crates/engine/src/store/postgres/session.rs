@@ -16,8 +16,23 @@ use super::dialect::{self, Written};
 use crate::store::sql::connection::{Bound, Cell, Row};
 use crate::store::sql::failure::{Failure, Result};
 
+/// The place before the next of a feed, held shared: the lowest that is held is how far the feed can be read. The high bits
+/// say which feed.
+macro_rules! places {
+    () => {
+        "; select pg_advisory_xact_lock_shared((1::bigint << 60) | case when is_called then last_value else last_value - 1 end)
+           from events_seq;
+         select pg_advisory_xact_lock_shared((2::bigint << 60) | case when is_called then last_value else last_value - 1 end)
+           from attempts_seq"
+    };
+}
+
 /// How long a statement may take, the way there and back included.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whoever is alone waits for all who write, and holds them up; whoever writes beside others does not wait for them.
+const BEGIN_ALONE: &str = concat!("begin; select pg_advisory_xact_lock(1752133483, 2)", places!());
+const BEGIN_BESIDE: &str = concat!("begin; select pg_advisory_xact_lock_shared(1752133483, 2)", places!());
 
 /// A connection. What it does blocks its thread.
 #[derive(Debug)]
@@ -69,6 +84,16 @@ impl Session {
     /// Whether it can be used for something else.
     pub(in crate::store) fn is_sound(&self) -> bool {
         self.state.get() == State::Idle && !self.client.is_closed()
+    }
+
+    /// Begins a transaction, alone or beside others. It says from which places on it may write rows: nobody who reads forward
+    /// steps over those before it has ended, though others that began later are done.
+    pub(in crate::store) fn begin(&self, beside: bool) -> Result<()> {
+        let begun = self.within(self.client.batch_execute(if beside { BEGIN_BESIDE } else { BEGIN_ALONE }));
+        if begun.is_ok() {
+            self.state.set(State::InTransaction);
+        }
+        begun
     }
 
     /// The statement for PostgreSQL, prepared unless it is one of a transaction's ends.

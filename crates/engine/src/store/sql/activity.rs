@@ -109,13 +109,13 @@ fn list(
     filter: &ActivityFilter,
     page: Page,
 ) -> Result<Activities> {
-    // One transaction, so that an event and its deliveries are of one moment.
-    let snapshot = connection.snapshot()?;
     let walk = Walk::of(organization, filter);
     let newest = match walk {
-        Walk::Events => feed::event_end(&snapshot)?,
-        Walk::Destination | Walk::State => delivery_end(&snapshot)?,
+        Walk::Events => feed::event_end(connection)?,
+        Walk::Destination | Walk::State => feed::last_given(connection, "deliveries")?,
     };
+    // One transaction, so that an event and its deliveries are of one moment.
+    let snapshot = connection.snapshot()?;
     let (after, below) = span(&snapshot, walk, filter, page)?;
     let mut found = Activities { newest, ..Activities::default() };
     let mut hits = Vec::new();
@@ -155,21 +155,17 @@ fn candidate(row: &Row<'_>) -> Result<Candidate> {
     })
 }
 
-/// The end of the deliveries that were ever made.
-fn delivery_end(connection: &Connection) -> Result<i64> {
-    feed::end(connection, "deliveries")
-}
-
 /// The positions between which a look stays. Arrival follows the order of commits, give or take a minute, so that a span
 /// of time is one of positions; its ends are asked of each row besides.
 fn span(connection: &Connection, walk: Walk, filter: &ActivityFilter, page: Page) -> Result<(i64, i64)> {
     let (mut after, mut below) = (filter.after.unwrap_or(0), page.before.unwrap_or(i64::MAX));
-    if walk == Walk::Events {
+    if walk == Walk::Events && (filter.from.is_some() || filter.until.is_some()) {
+        let last = feed::last_given(connection, "events")?;
         if let Some(from) = filter.from {
-            after = after.max(feed::position_of(connection, from.minus(feed::OUT_OF_ORDER))?);
+            after = after.max(feed::position_of(connection, from.minus(feed::OUT_OF_ORDER), last)?);
         }
         if let Some(until) = filter.until {
-            let end = feed::position_of(connection, until.plus(feed::OUT_OF_ORDER))?;
+            let end = feed::position_of(connection, until.plus(feed::OUT_OF_ORDER), last)?;
             below = below.min(end.saturating_add(1));
         }
     }
@@ -287,8 +283,7 @@ fn in_state(alias: &str, state: &str) -> String {
     match state {
         "waiting" => format!("{alias}.state = 'held' and {alias}.behind = 1"),
         "held" => format!("{alias}.state = 'held' and {alias}.behind <> 1"),
-        "pending" | "leased" => format!("{alias}.state = :state and {alias}.due_at_ms is not null"),
-        _ => format!("{alias}.state = :state and {alias}.due_at_ms is null"),
+        _ => format!("{alias}.state = :state"),
     }
 }
 

@@ -5,10 +5,12 @@ use async_trait::async_trait;
 use super::SqlStore;
 use super::connection::{Connection, Row, named_params, params};
 use super::failure::Result;
+use super::locks::{self, Lock};
 use super::rows::{Cells, all, belongs, first, json_text};
 use super::writer::Tx;
 use crate::ids::OrganizationId;
 use crate::model::{AuditEntry, ChainHash, Facts, Head};
+use crate::store::postgres::chain;
 use crate::store::{AuditFilter, AuditLog, AuditRange, AuditRow, KeptRow, Listing, Page, StoreError};
 
 #[async_trait]
@@ -31,7 +33,7 @@ impl AuditLog for SqlStore {
     }
 }
 
-pub(super) fn append(tx: &Tx<'_>, entry: &AuditEntry) -> Result<()> {
+pub(in crate::store) fn append(tx: &Tx<'_>, entry: &AuditEntry) -> Result<()> {
     append_with_detail(tx, entry, &json_text(&entry.detail))
 }
 
@@ -46,8 +48,31 @@ pub(super) fn append_with(tx: &Tx<'_>, entry: &AuditEntry, name: &str, value: St
     append_with_detail(tx, entry, &json_text(&detail))
 }
 
+/// An entry that is appended when its transaction ends.
+#[derive(Debug)]
+pub(in crate::store) struct Unchained {
+    pub(in crate::store) entry: AuditEntry,
+    /// JSON, in place of the entry's own.
+    pub(in crate::store) detail: String,
+}
+
+/// Appends what was left to the end of the transaction: others append to the chain as well, and wait meanwhile.
+pub(super) fn chain(tx: &Tx<'_>) -> Result<()> {
+    match (tx.connection, &tx.to_chain.borrow()[..]) {
+        (Connection::Sqlite(_), _) | (_, []) => Ok(()),
+        (Connection::Postgres(session), entries) => {
+            locks::hold_one(tx.connection, &Lock::Chain)?;
+            chain::append(session, head(tx.connection)?, entries)
+        }
+    }
+}
+
 /// Appends `entry` with `detail`, which is JSON, in place of its own.
-pub(super) fn append_with_detail(tx: &Tx<'_>, entry: &AuditEntry, detail: &str) -> Result<()> {
+pub(in crate::store) fn append_with_detail(tx: &Tx<'_>, entry: &AuditEntry, detail: &str) -> Result<()> {
+    if let Connection::Postgres(_) = tx.connection {
+        tx.to_chain.borrow_mut().push(Unchained { entry: entry.clone(), detail: detail.to_owned() });
+        return Ok(());
+    }
     let facts = Facts {
         organization: entry.organization.as_bytes(),
         at_ms: entry.at.as_millis(),
@@ -75,7 +100,7 @@ pub(super) fn append_with_detail(tx: &Tx<'_>, entry: &AuditEntry, detail: &str) 
 }
 
 /// The chain's head as this transaction sees it: read once for a group, which is all that writes meanwhile.
-pub(in crate::store) fn head_of(tx: &Tx<'_>) -> Result<Head> {
+fn head_of(tx: &Tx<'_>) -> Result<Head> {
     tx.audit_head.get().map_or_else(|| head(tx.connection), Ok)
 }
 

@@ -87,7 +87,8 @@ pub(super) const PROBE: &str = "select d.* from deliveries d join destinations n
 /// Until its lease ends there is no other: that is what the next probe waits for, whatever becomes of this process.
 fn lease_probe(connection: &Connection, destination: DestinationId, request: &ClaimRequest) -> Result<Option<Lease>> {
     let parameters = params![destination.as_bytes(), request.now.as_millis()];
-    let Some(held) = first(connection, PROBE, parameters, outstanding)? else { return Ok(None) };
+    let probe = connection.stepping_over(PROBE);
+    let Some(held) = first(connection, &probe, parameters, outstanding)? else { return Ok(None) };
     connection
         .prepare_cached("update destinations set probe_at_ms = ?2 where id = ?1")?
         .execute(params![destination.as_bytes(), request.until.as_millis()])?;
@@ -117,12 +118,12 @@ fn lease_due(
 }
 
 /// Pending ones that are due and leased ones whose lease has run out: `due_at_ms` says both.
-pub(super) const DUE: &str = "select * from deliveries
-    where destination_id = ?1 and due_at_ms is not null and due_at_ms <= ?2 order by due_at_ms, seq limit ?3";
+pub(super) const DUE: &str = "select * from deliveries where destination_id = ?1 and due_at_ms <= ?2
+                              order by due_at_ms, seq limit ?3";
 
 fn due(connection: &Connection, destination: DestinationId, now: Timestamp, room: u32) -> Result<Vec<Outstanding>> {
     let parameters = params![destination.as_bytes(), now.as_millis(), room];
-    all(&mut connection.prepare_cached(DUE)?, parameters, outstanding)
+    all(&mut connection.prepare_cached(&connection.stepping_over(DUE))?, parameters, outstanding)
 }
 
 pub(super) fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
@@ -289,8 +290,7 @@ pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) 
 
 pub(super) fn recover(tx: &Tx<'_>, node: NodeId, now: Timestamp) -> Result<u64> {
     // A consumer outlives the process that gave it a lease.
-    let sql = "select * from deliveries
-               where due_at_ms is not null and state = 'leased' and node <> ?1 and node <> ?2";
+    let sql = "select * from deliveries where state = 'leased' and node <> ?1 and node <> ?2";
     let parameters = [node.as_bytes(), NodeId::CONSUMERS.as_bytes()];
     let lost = all(&mut tx.connection.prepare_cached(sql)?, parameters, outstanding)?;
     for lost in &lost {

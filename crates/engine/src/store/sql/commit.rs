@@ -5,12 +5,13 @@ use super::bodies::Packed;
 use super::connection::{Connection, params};
 use super::failure::{Failure, Result};
 use super::order::{self, Place};
-use super::rows::{Cells, cause_columns, first, inserted, integer, json_text};
+use super::rows::{self, Cells, cause_columns, first, inserted, integer, json_text};
 use super::writer::Tx;
-use super::{audit, bodies, headers, routing};
+use super::{audit, bodies, headers, locks, routing};
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, SourceId};
-use crate::store::{Committed, DedupKey, DedupKind, NewDelivery, NewEvent, OnDuplicate, Original};
+use crate::store::postgres::ingest;
+use crate::store::{Committed, DedupKey, DedupKind, NewDelivery, NewEvent, OnDuplicate, Original, StoreError};
 
 /// An event that its group's transaction holds; a `Committed` only once that is synced.
 #[derive(Debug)]
@@ -64,15 +65,46 @@ impl Prepared {
     }
 }
 
+/// How often it is looked again who has an event's keys. Where several write, they can be another's who ends without having
+/// written.
+const LOOKS: u32 = 3;
+
 pub(super) fn write(tx: &mut Tx<'_>, prepared: &Prepared) -> Result<Written> {
+    for _ in 0..LOOKS {
+        if let Some(written) = write_as_known(tx, prepared)? {
+            return Ok(written);
+        }
+    }
+    Err(StoreError::Unavailable("the event's keys go from hand to hand".to_owned()).into())
+}
+
+/// Writes several events, in their order.
+pub(super) fn write_all(tx: &mut Tx<'_>, events: &[Prepared]) -> Result<Vec<Written>> {
+    let mut written: Vec<Option<Written>> = events.iter().map(|_| None).collect();
+    if let Connection::Postgres(session) = tx.connection {
+        let entangled = events.iter().flat_map(|event| locks::of_event(&event.new));
+        locks::hold(tx.connection, entangled.collect())?;
+        let events: Vec<_> = events.iter().enumerate().collect();
+        for (index, event) in ingest::write(tx, session, &events)? {
+            written[index] = Some(event);
+        }
+    }
+    events.iter().zip(written).map(|(event, written)| written.map_or_else(|| write(tx, event), Ok)).collect()
+}
+
+/// `None` when another has the event's keys, who was not done when it was looked.
+fn write_as_known(tx: &mut Tx<'_>, prepared: &Prepared) -> Result<Option<Written>> {
     let connection = tx.connection;
     let new = &prepared.new;
     let event = &new.event;
     let (original, owed, body_bytes) = match known(connection, event.source, &new.dedup, event.received_at)? {
-        None => (None, write_new(tx, prepared)?, event.body_len),
+        None => match write_new(tx, prepared)? {
+            Some(owed) => (None, owed, event.body_len),
+            None => return Ok(None),
+        },
         Some(known) if new.on_duplicate == OnDuplicate::Discard => {
             let (event, owed) = (known.original.event, Owed::default());
-            return Ok(Written { event, original: Some(known.original), owed });
+            return Ok(Some(Written { event, original: Some(known.original), owed }));
         }
         Some(known) => {
             let body_bytes = write_duplicate(tx, prepared, &known)?;
@@ -83,7 +115,7 @@ pub(super) fn write(tx: &mut Tx<'_>, prepared: &Prepared) -> Result<Written> {
     if let Some((owner, version)) = new.proven_by {
         tx.count_use(owner, version, event.received_at);
     }
-    Ok(Written { event: event.id, original, owed })
+    Ok(Some(Written { event: event.id, original, owed }))
 }
 
 /// An earlier event under one of the keys.
@@ -119,16 +151,23 @@ fn known(connection: &Connection, source: SourceId, keys: &[DedupKey], now: Time
     Ok(None)
 }
 
-fn write_new(tx: &Tx<'_>, prepared: &Prepared) -> Result<Owed> {
+/// `None`, and nothing is written, when the event's keys are another's.
+fn write_new(tx: &Tx<'_>, prepared: &Prepared) -> Result<Option<Owed>> {
     let connection = tx.connection;
     let new = &prepared.new;
     let states = takes_deliveries(connection, &new.deliveries)?;
     let ran = |delivery| routing::ran_before(connection, new.event.source, delivery);
     let ran = new.deliveries.iter().map(ran).collect::<Result<Vec<_>>>()?;
-    let seq = insert_event(connection, prepared, None)?;
+    let place = rows::place(connection, EVENTS)?;
+    if let Some(place) = place
+        && !claim_keys(connection, new, place)?
+    {
+        return Ok(None);
+    }
+    let seq = insert_event(connection, prepared, place, None)?;
     bodies::put(connection, seq, &prepared.body)?;
-    for key in &new.dedup {
-        remember(connection, new.event.source, key, seq)?;
+    if place.is_none() {
+        new.dedup.iter().try_for_each(|key| remember(connection, new.event.source, key, seq))?;
     }
     let mut owed = Owed::default();
     for ((delivery, taker), ran) in new.deliveries.iter().zip(states).zip(ran) {
@@ -146,7 +185,7 @@ fn write_new(tx: &Tx<'_>, prepared: &Prepared) -> Result<Owed> {
     new.failed.iter().try_for_each(|failed| routing::pass_over_failed(connection, seq, failed))?;
     audit::append_with_detail(tx, &new.audit_accepted, &prepared.audit_detail)?;
     new.audit_failed.iter().try_for_each(|entry| audit::append(tx, entry))?;
-    Ok(owed)
+    Ok(Some(owed))
 }
 
 /// The duplicate's own keys are not remembered: most delivery ids are not signed, and a captured request sent again
@@ -158,7 +197,8 @@ fn write_duplicate(tx: &Tx<'_>, prepared: &Prepared, known: &Known) -> Result<u6
     let new = &prepared.new;
     let same_body = known.original.body_sha256 == new.event.body_sha256 && known.body_len == new.event.body_len;
     let shared = (same_body && !known.is_stripped).then_some(known.seq);
-    let seq = insert_event(connection, prepared, Some((known.original.event, shared)))?;
+    let place = rows::place(connection, EVENTS)?;
+    let seq = insert_event(connection, prepared, place, Some((known.original.event, shared)))?;
     if shared.is_none() {
         bodies::put(connection, seq, &prepared.body)?;
     }
@@ -169,16 +209,18 @@ fn write_duplicate(tx: &Tx<'_>, prepared: &Prepared, known: &Known) -> Result<u6
 fn insert_event(
     connection: &Connection,
     prepared: &Prepared,
+    place: Option<i64>,
     duplicate: Option<(EventId, Option<i64>)>,
 ) -> Result<i64> {
     let event = &prepared.new.event;
     let request = &event.request;
     inserted(
         connection,
-        "insert into events (id, organization_id, source_id, source_name, event_type, delivery_id, received_at_ms,
+        "insert into events (seq, id, organization_id, source_id, source_name, event_type, delivery_id, received_at_ms,
                 verdict, method, target, remote, headers, body_len, body_sha256, duplicate_of, body_seq)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         params![
+            place,
             event.id.as_bytes(),
             event.organization.as_bytes(),
             event.source.as_bytes(),
@@ -197,6 +239,34 @@ fn insert_event(
             duplicate.and_then(|(_, shared)| shared),
         ],
     )
+}
+
+/// Where events' places come from, if they are not given with the row.
+const EVENTS: &str = "events_seq";
+
+/// Remembers an event's keys, unless one of them is another's by now: then none is. Waits for whoever is about to have one.
+fn claim_keys(connection: &Connection, new: &NewEvent, place: i64) -> Result<bool> {
+    let source = new.event.source;
+    let mut claim = connection.prepare_cached(
+        "insert into dedup (source_id, kind, key, event_seq, expires_at_ms) values (?1, ?2, ?3, ?4, ?5)
+         on conflict (source_id, kind, key)
+         do update set event_seq = excluded.event_seq, expires_at_ms = excluded.expires_at_ms
+         where dedup.expires_at_ms <= ?6",
+    )?;
+    for (at, key) in new.dedup.iter().enumerate() {
+        let (kind, expires_at) = (kind_number(key.kind), key.expires_at.as_millis());
+        let now = new.event.received_at.as_millis();
+        let claimed = claim.execute(params![source.as_bytes(), kind, &key.key[..], place, expires_at, now])?;
+        if claimed == 0 {
+            let sql = "delete from dedup where source_id = ?1 and kind = ?2 and key = ?3 and event_seq = ?4";
+            for key in &new.dedup[..at] {
+                let claimed = params![source.as_bytes(), kind_number(key.kind), &key.key[..], place];
+                connection.prepare_cached(sql)?.execute(claimed)?;
+            }
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Remembers a key. One that is there already has expired, and gives way.
@@ -293,7 +363,8 @@ pub(super) const FORGET: &str = "delete from dedup where (source_id, kind, key) 
     (select source_id, kind, key from dedup where expires_at_ms <= ?1 order by expires_at_ms limit ?2)";
 
 pub(super) fn forget(tx: &Tx<'_>, now: Timestamp, limit: u32) -> Result<u32> {
-    let forgotten = tx.connection.prepare_cached(FORGET)?.execute(params![now.as_millis(), limit])?;
+    let forgotten =
+        tx.connection.prepare_cached(&tx.connection.stepping_over(FORGET))?.execute(params![now.as_millis(), limit])?;
     Ok(u32::try_from(forgotten).unwrap_or(u32::MAX))
 }
 

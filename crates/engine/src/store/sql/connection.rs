@@ -4,6 +4,7 @@
 //! Statements are written in what both databases understand, with SQLite's placeholders (`?1`, `:name`). What only one of
 //! them says is translated by `postgres::dialect`.
 
+use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -177,6 +178,35 @@ impl Connection {
         match self {
             Self::Sqlite(_) => true,
             Self::Postgres(session) => session.is_sound(),
+        }
+    }
+
+    /// Begins a transaction that writes. Where several write to one database, it is alone unless all that it does goes well
+    /// `beside` others of its kind, which hold what must not happen twice at once themselves.
+    pub(in crate::store) fn begin(&self, beside: bool) -> Result<()> {
+        match self {
+            Self::Sqlite(connection) => Ok(connection.prepare_cached("begin immediate")?.execute([]).map(drop)?),
+            Self::Postgres(session) => session.begin(beside),
+        }
+    }
+
+    /// `sql`, so that the rows found are this transaction's until it ends. Waits for whoever has one, and finds what became
+    /// of it.
+    pub(in crate::store) fn locking<'s>(&self, sql: &'s str) -> Cow<'s, str> {
+        self.ending(sql, " for update")
+    }
+
+    /// `sql`, so that the rows found are this transaction's until it ends, without those that are another's.
+    pub(in crate::store) fn stepping_over<'s>(&self, sql: &'s str) -> Cow<'s, str> {
+        self.ending(sql, " for update skip locked")
+    }
+
+    /// What several connections need and one does not, at the end of `sql` or of the selection in brackets that ends it.
+    fn ending<'s>(&self, sql: &'s str, ending: &str) -> Cow<'s, str> {
+        match (self, sql.strip_suffix(')')) {
+            (Self::Sqlite(_), _) => sql.into(),
+            (Self::Postgres(_), Some(open)) => format!("{open}{ending})").into(),
+            (Self::Postgres(_), None) => format!("{sql}{ending}").into(),
         }
     }
 

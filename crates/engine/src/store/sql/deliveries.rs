@@ -67,8 +67,7 @@ fn selection(organization: OrganizationId, filter: &DeliveryFilter) -> String {
     let is_state = match filter.state.as_deref() {
         Some("waiting") => "d.state = 'held' and d.behind = 1",
         Some("held") => "d.state = 'held' and d.behind <> 1",
-        Some("pending" | "leased") => "d.state = :state and d.due_at_ms is not null",
-        _ => "d.state = :state and d.due_at_ms is null",
+        _ => "d.state = :state",
     };
     let by_state = (is_state, filter.state.is_some());
     let conditions = match filter.state.as_deref() {

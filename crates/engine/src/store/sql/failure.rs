@@ -57,6 +57,15 @@ impl Failure {
         }
     }
 
+    /// Whether another transaction was in the way, so that the same may well succeed when it is done again.
+    pub(super) fn met_another(&self) -> bool {
+        match self {
+            // A deadlock, or a row that went elsewhere while it was waited for.
+            Self::Postgres(error) => error.code().is_some_and(|code| ["40P01", "40001"].contains(&code.code())),
+            _ => false,
+        }
+    }
+
     /// Whether nothing more can be said in the transaction in which it came up.
     pub(super) fn ends_transaction(&self) -> bool {
         matches!(self, Self::Postgres(_) | Self::Late(_))

@@ -13,6 +13,7 @@ use super::{SqlStore, events};
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, DeliveryId, EventId, OrganizationId};
 use crate::model::Event;
+use crate::store::postgres::places::{self, Feed};
 use crate::store::{FeedFilter, Feeds, FollowedAttempt, StoreError, Stretch};
 
 /// How many rows one look steps over at most.
@@ -60,15 +61,11 @@ pub(super) fn events_after(
     limit: u32,
 ) -> Result<Stretch<Event>> {
     let end = event_end(connection)?;
-    let reach = reach(connection, "events", after, end)?;
-    let rows = read(
-        connection,
-        &event_selection(organization, filter),
-        (organization, filter),
-        (after, reach, limit),
-        |row| Ok((Cells::new("events", row).get("seq")?, events::parse(row)?)),
-    )?;
-    Ok(stretch(rows, (after, reach, end), limit))
+    let rows =
+        read(connection, &event_selection(organization, filter), (organization, filter), (after, end, limit), |row| {
+            Ok((Cells::new("events", row).get("seq")?, events::parse(row)?))
+        })?;
+    Ok(stretch(rows, after, end, limit))
 }
 
 pub(super) fn attempts_after(
@@ -79,29 +76,21 @@ pub(super) fn attempts_after(
     limit: u32,
 ) -> Result<Stretch<FollowedAttempt>> {
     let end = attempt_end(connection)?;
-    let reach = reach(connection, "attempts", after, end)?;
-    let rows = read(connection, &attempt_selection(filter), (organization, filter), (after, reach, limit), attempt)?;
-    Ok(stretch(rows, (after, reach, end), limit))
+    let rows = read(connection, &attempt_selection(filter), (organization, filter), (after, end, limit), attempt)?;
+    Ok(stretch(rows, after, end, limit))
 }
 
-/// How far one look goes that begins behind `after`. Between two days no places are given, and retention leaves gaps as
-/// well: what is not there is not counted.
-fn reach(connection: &Connection, table: &'static str, after: i64, end: i64) -> Result<i64> {
-    if end.saturating_sub(after) <= STRETCH {
-        return Ok(end);
-    }
-    let sql = format!("select seq from {table} where seq > ?1 order by seq limit 1");
-    let next = first(connection, &sql, [after], |row| Cells::new(table, row).get::<i64>("seq"))?;
-    Ok(next.map_or(end, |next| end.min((next - 1).saturating_add(STRETCH))))
-}
-
-/// The end of what was ever committed, whether or not it is still kept.
+/// The end of what was ever committed, whether or not it is still kept. To be asked before the rows are read, and not in their
+/// snapshot: whoever writes beside others may have a place before it only until then.
 pub(super) fn event_end(connection: &Connection) -> Result<i64> {
-    end(connection, "events")
+    match connection {
+        Connection::Sqlite(_) => last_given(connection, "events"),
+        Connection::Postgres(session) => places::settled(session, Feed::Events),
+    }
 }
 
 /// The last position that was given in a table, as far as this connection sees.
-pub(super) fn end(connection: &Connection, table: &'static str) -> Result<i64> {
+pub(super) fn last_given(connection: &Connection, table: &'static str) -> Result<i64> {
     let sql = match connection {
         Connection::Sqlite(_) => format!("select seq from sqlite_sequence where name = '{table}'"),
         Connection::Postgres(_) => format!("select coalesce(max(seq), 0) as seq from {table}"),
@@ -109,24 +98,30 @@ pub(super) fn end(connection: &Connection, table: &'static str) -> Result<i64> {
     Ok(first(connection, &sql, [], |row| Cells::new(table, row).get("seq"))?.unwrap_or(0))
 }
 
+/// As [`event_end`].
 pub(super) fn attempt_end(connection: &Connection) -> Result<i64> {
-    let sql = "select coalesce(max(seq), 0) as seq from attempts";
-    Ok(first(connection, sql, [], |row| Cells::new("attempts", row).get("seq"))?.unwrap_or(0))
+    match connection {
+        Connection::Sqlite(_) => {
+            let sql = "select coalesce(max(seq), 0) as seq from attempts";
+            Ok(first(connection, sql, [], |row| Cells::new("attempts", row).get("seq"))?.unwrap_or(0))
+        }
+        Connection::Postgres(session) => places::settled(session, Feed::Attempts),
+    }
 }
 
 /// The position behind which the feed begins for whoever asks for what came at `from` or later.
 pub(super) fn event_position(connection: &Connection, from: Option<Timestamp>) -> Result<i64> {
-    let snapshot = connection.snapshot()?;
+    let end = event_end(connection)?;
     match from {
-        Some(from) => position_of(&snapshot, from.minus(OUT_OF_ORDER)),
-        None => event_end(&snapshot),
+        Some(from) => position_of(&*connection.snapshot()?, from.minus(OUT_OF_ORDER), end),
+        None => Ok(end),
     }
 }
 
 /// Arrival follows the order of commits closely, so that the first event of a time is found by halving: the position
-/// before it. Reads of one transaction.
-pub(super) fn position_of(snapshot: &Connection, at: Timestamp) -> Result<i64> {
-    let (mut before, mut behind) = (0, event_end(snapshot)?);
+/// before it. Reads of one transaction, up to `end`.
+pub(super) fn position_of(snapshot: &Connection, at: Timestamp, end: i64) -> Result<i64> {
+    let (mut before, mut behind) = (0, end);
     while before < behind {
         let middle = before + (behind - before) / 2;
         let sql = "select seq, received_at_ms from events where seq > ?1 order by seq limit 1";
@@ -185,7 +180,7 @@ fn read<T>(
     (after, end, limit): (i64, i64, u32),
     parse: impl Fn(&Row<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
-    let organization = *organization.as_bytes();
+    let (organization, end) = (*organization.as_bytes(), end.min(after.saturating_add(STRETCH)));
     let source = filter.source.map(|id| *id.as_bytes());
     let destination = filter.destination.map(|id| *id.as_bytes());
     let from = filter.from.map(Timestamp::as_millis);
@@ -202,9 +197,12 @@ fn read<T>(
 }
 
 /// The stretch out of the rows read, each with its position.
-fn stretch<T>(rows: Vec<(i64, T)>, (after, reach, end): (i64, i64, i64), limit: u32) -> Stretch<T> {
+fn stretch<T>(rows: Vec<(i64, T)>, after: i64, end: i64, limit: u32) -> Stretch<T> {
     let is_full = rows.len() >= limit as usize;
-    let position = rows.last().filter(|_| is_full).map_or(reach, |(seq, _)| *seq);
+    // Never back: somebody who is late to say where he writes may seem to write before what is settled.
+    let end = end.max(after);
+    let looked_at = end.min(after.saturating_add(STRETCH));
+    let position = rows.last().filter(|_| is_full).map_or(looked_at, |(seq, _)| *seq);
     let items = rows.into_iter().map(|(_, item)| item).collect();
     Stretch { items, began: after, position, is_end: position >= end }
 }

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use super::SqlStore;
 use super::connection::params;
 use super::failure::Result;
+use super::locks::{self, Lock};
 use super::rows::{Cells, first};
 use super::writer::Tx;
 use crate::clock::Timestamp;
@@ -13,15 +14,15 @@ use crate::store::{Idempotency, KeptAnswer, Known, NewRequest, RequestKey, Store
 #[async_trait]
 impl Idempotency for SqlStore {
     async fn begin(&self, request: NewRequest, now: Timestamp) -> std::result::Result<Known, StoreError> {
-        self.writer.submit(move |tx| begin(tx, &request, now)).await
+        self.writer.submit_beside(move |tx| begin(tx, &request, now)).await
     }
 
     async fn keep_answer(&self, key: RequestKey, answer: KeptAnswer) -> std::result::Result<(), StoreError> {
-        self.writer.submit(move |tx| keep_answer(tx, &key, &answer)).await
+        self.writer.submit_beside(move |tx| keep_answer(tx, &key, &answer)).await
     }
 
     async fn give_up(&self, key: RequestKey) -> std::result::Result<(), StoreError> {
-        self.writer.submit(move |tx| give_up(tx, &key)).await
+        self.writer.submit_beside(move |tx| give_up(tx, &key)).await
     }
 }
 
@@ -31,7 +32,8 @@ pub(super) const FORGET: &str = "delete from idempotency where (organization_id,
 
 fn begin(tx: &Tx<'_>, request: &NewRequest, now: Timestamp) -> Result<Known> {
     let NewRequest { key, fingerprint, expires_at } = request;
-    tx.connection.prepare_cached(FORGET)?.execute([now.as_millis()])?;
+    tx.connection.prepare_cached(&tx.connection.stepping_over(FORGET))?.execute([now.as_millis()])?;
+    locks::hold_one(tx.connection, &Lock::Request(key.organization, &key.digest))?;
     let sql = "select fingerprint, status, answer, is_whole from idempotency
                where organization_id = ?1 and request = ?2 and expires_at_ms > ?3";
     let parameters = params![key.organization.as_bytes(), key.digest, now.as_millis()];

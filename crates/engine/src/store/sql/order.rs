@@ -12,6 +12,7 @@
 use super::commit::is_active;
 use super::connection::{Connection, params};
 use super::failure::Result;
+use super::locks::{self, Lock};
 use super::routing::call_off;
 use super::rows::{Cells, all, first};
 use crate::clock::Timestamp;
@@ -40,6 +41,7 @@ pub(super) const HEAD: &str =
 
 /// The place at the end of a key's line.
 pub(super) fn join(connection: &Connection, destination: DestinationId, key: &[u8]) -> Result<Place> {
+    locks::hold_one(connection, &Lock::Order(destination, key))?;
     let line = params![destination.as_bytes(), key];
     let head = first(connection, HEAD, line, |row| Cells::new("deliveries", row).get::<i64>("seq"))?;
     if head.is_some() {
@@ -75,6 +77,7 @@ pub(super) fn leave(connection: &Connection, seq: i64, left: Left, at: Timestamp
         Ok(Member { destination, key: cells.get("order_key")?, is_head, skipped: cells.unsigned("skipped")? })
     })?;
     let Some(Member { destination, key, is_head, skipped }) = member else { return Ok(()) };
+    locks::hold_one(connection, &Lock::Order(destination, &key))?;
     let stands = |behind: i64, key: Option<&[u8]>| {
         let sql = "update deliveries set behind = ?2, order_key = ?3 where seq = ?1";
         connection.prepare_cached(sql)?.execute(params![seq, behind, key])

@@ -5,6 +5,7 @@ use super::claim::{Lease, Outstanding, Rest, end_lease, outstanding, take};
 use super::commit::taker;
 use super::connection::{Connection, params};
 use super::failure::Result;
+use super::locks::{self, Lock};
 use super::rows::{Cells, all, first};
 use super::writer::Tx;
 use crate::clock::Timestamp;
@@ -27,6 +28,7 @@ pub(super) const IN_ORDER: &str = "select * from deliveries
 
 pub(super) fn lease(tx: &Tx<'_>, request: &PullRequest) -> Result<Leases> {
     let connection = tx.connection;
+    locks::hold_one(connection, &Lock::Pull(request.destination))?;
     let mut given = Leases::default();
     let taker = taker(connection, request.destination)?;
     if !taker.active || !taker.pulled {
@@ -35,7 +37,7 @@ pub(super) fn lease(tx: &Tx<'_>, request: &PullRequest) -> Result<Leases> {
     let (mut after, mut bytes) = (0, 0_u64);
     loop {
         let parameters = params![request.destination.as_bytes(), after, STEP];
-        let step = all(&mut connection.prepare_cached(IN_ORDER)?, parameters, outstanding)?;
+        let step = all(&mut connection.prepare_cached(&connection.locking(IN_ORDER))?, parameters, outstanding)?;
         for one in &step {
             after = one.seq;
             if one.leased_at.is_some() && one.due_at > request.now {
@@ -73,7 +75,7 @@ fn body_len(connection: &Connection, one: &Outstanding) -> Result<u64> {
 pub(super) fn held(connection: &Connection, leases: &[(DeliveryId, u32)]) -> Result<Vec<Option<Held>>> {
     let sql = "select d.seq, d.destination_id, d.state_at_ms, e.id as event_id
                from deliveries d join events e on e.seq = d.event_seq
-               where d.id = ?1 and d.due_at_ms is not null and d.state = 'leased' and d.node = ?2 and d.attempts = ?3";
+               where d.id = ?1 and d.state = 'leased' and d.node = ?2 and d.attempts = ?3";
     let one = |(delivery, number): &(DeliveryId, u32)| {
         let parameters = params![delivery.as_bytes(), NodeId::CONSUMERS.as_bytes(), number];
         first(connection, sql, parameters, |row| {
@@ -92,10 +94,12 @@ pub(super) fn extend(tx: &Tx<'_>, claims: &[Claim], now: Timestamp, until: Times
 }
 
 fn extend_one(connection: &Connection, claim: &Claim, now: Timestamp, until: Timestamp) -> Result<Settled> {
-    let sql = "select * from deliveries where id = ?1 and due_at_ms is not null and state = 'leased' and node = ?2 and attempts = ?3";
+    let sql = "select * from deliveries where id = ?1 and state = 'leased' and node = ?2 and attempts = ?3";
     let (delivery, node) = (claim.delivery(), claim.node());
     let parameters = params![delivery.as_bytes(), node.as_bytes(), claim.number()];
-    let Some(leased) = first(connection, sql, parameters, outstanding)? else { return Ok(Settled::LeaseLost) };
+    let Some(leased) = first(connection, &connection.locking(sql), parameters, outstanding)? else {
+        return Ok(Settled::LeaseLost);
+    };
     if leased.called_off {
         end_lease(connection, &leased, Rest::Due, now)?;
         return Ok(Settled::LeaseLost);

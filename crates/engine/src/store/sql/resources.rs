@@ -138,10 +138,12 @@ fn move_outstanding(connection: &Connection, id: DestinationId, pulled: bool) ->
     let sql = "select pulled from destinations where id = ?1";
     let before = first(connection, sql, [id.as_bytes()], |row| Cells::new("destinations", row).get::<bool>("pulled"))?;
     if before.is_some_and(|before| before != pulled) {
-        for owed in ["due_at_ms is not null", "state = 'held'"] {
-            let sql = format!("update deliveries set pulled = ?2 where destination_id = ?1 and {owed}");
-            connection.prepare_cached(&sql)?.execute(params![id.as_bytes(), pulled])?;
-        }
+        connection
+            .prepare_cached(
+                "update deliveries set pulled = ?2
+                 where destination_id = ?1 and (due_at_ms is not null or state = 'held')",
+            )?
+            .execute(params![id.as_bytes(), pulled])?;
     }
     Ok(())
 }
@@ -246,23 +248,29 @@ fn retire(
 pub(super) fn write_uses(connection: &Connection, uses: &HashMap<(SecretOwner, u32), Uses>) -> Result<()> {
     for ((owner, version), uses) in uses {
         let (kind, id) = owner_columns(owner);
-        connection
-            .prepare_cached(
+        let sql = match connection {
+            // See `retention::write_kept`.
+            Connection::Postgres(_) => {
+                "insert into secret_use_changes (owner_kind, owner_id, version, count, first_ms, last_ms, accepted_ms)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+            }
+            Connection::Sqlite(_) => {
                 "update secrets
                  set uses = uses + ?4, first_used_at_ms = min(coalesce(first_used_at_ms, ?5), ?5),
                      last_used_at_ms = max(coalesce(last_used_at_ms, ?6), ?6),
                      last_accepted_at_ms = max(coalesce(last_accepted_at_ms, ?7), coalesce(?7, last_accepted_at_ms))
-                 where owner_kind = ?1 and owner_id = ?2 and version = ?3",
-            )?
-            .execute(params![
-                kind,
-                id,
-                version,
-                uses.count,
-                uses.first.as_millis(),
-                uses.last.as_millis(),
-                uses.accepted.map(Timestamp::as_millis),
-            ])?;
+                 where owner_kind = ?1 and owner_id = ?2 and version = ?3"
+            }
+        };
+        connection.prepare_cached(sql)?.execute(params![
+            kind,
+            id,
+            version,
+            uses.count,
+            uses.first.as_millis(),
+            uses.last.as_millis(),
+            uses.accepted.map(Timestamp::as_millis),
+        ])?;
     }
     Ok(())
 }
@@ -352,8 +360,12 @@ fn destinations(connection: &Connection) -> Result<Vec<Destination>> {
 }
 
 fn secrets(connection: &Connection) -> Result<Vec<SealedSecret>> {
-    let sql = "select * from secrets order by owner_kind, owner_id, version desc";
-    all(&mut connection.prepare_cached(sql)?, [], |row| {
+    let secrets = match connection {
+        Connection::Sqlite(_) => "secrets",
+        Connection::Postgres(_) => "secrets_used",
+    };
+    let sql = format!("select * from {secrets} order by owner_kind, owner_id, version desc");
+    all(&mut connection.prepare_cached(&sql)?, [], |row| {
         let cells = Cells::new("secrets", row);
         let owner = match cells.text("owner_kind")? {
             "source" => SecretOwner::Source(cells.id("owner_id", SourceId::from_bytes)?),

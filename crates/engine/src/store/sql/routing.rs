@@ -4,6 +4,7 @@
 
 use super::connection::{Connection, params};
 use super::failure::{Failure, Result};
+use super::locks::{self, Lock};
 use super::order::{self, Left};
 use super::rows::{Cells, all, first};
 use crate::clock::Timestamp;
@@ -14,6 +15,7 @@ use crate::store::{FailedFilter, NewDelivery};
 /// The event that has a delivery's `once` value already, in a delivery that still counts.
 pub(super) fn ran_before(connection: &Connection, source: SourceId, delivery: &NewDelivery) -> Result<Option<EventId>> {
     let Some(key) = &delivery.once else { return Ok(None) };
+    locks::hold_one(connection, &Lock::Once(delivery.destination, source, key))?;
     // A delivery that retention has taken away had ended well: nothing that might still run is taken.
     let sql = "select e.id from once o join events e on e.seq = o.event_seq
                left join deliveries d on d.seq = o.delivery_seq
@@ -53,6 +55,7 @@ pub(super) fn supersede(
     now: Timestamp,
 ) -> Result<Vec<DeliveryId>> {
     let Some(key) = &delivery.latest else { return Ok(Vec::new()) };
+    locks::hold_one(connection, &Lock::Latest(delivery.destination, key))?;
     let sql = "select seq, id, state from deliveries where destination_id = ?1 and latest_key = ?2";
     let older = all(&mut connection.prepare_cached(sql)?, params![delivery.destination.as_bytes(), &key[..]], |row| {
         let cells = Cells::new("deliveries", row);

@@ -166,6 +166,13 @@ pub(super) fn inserted(connection: &Connection, sql: &str, parameters: impl Para
     }
 }
 
+/// The next place of a sequence, where a row's place is chosen before it is written.
+pub(super) fn place(connection: &Connection, sequence: &'static str) -> Result<Option<i64>> {
+    let Connection::Postgres(_) = connection else { return Ok(None) };
+    let sql = format!("select nextval('{sequence}') as seq");
+    first(connection, &sql, [], |row| Cells::new("places", row).get("seq"))
+}
+
 /// An unsigned number as a database keeps it; what does not fit is at the end of its range.
 pub(in crate::store) fn integer(value: impl TryInto<i64>) -> i64 {
     value.try_into().unwrap_or(i64::MAX)

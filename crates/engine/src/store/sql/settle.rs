@@ -5,6 +5,7 @@ use super::commit::{insert_delivery, is_active, takes_deliveries};
 use super::connection::{Connection, params};
 use super::failure::Result;
 use super::headers;
+use super::locks::{self, Lock};
 use super::order::{self, Left};
 use super::outputs::{self, PackedOutput};
 use super::resources::disable;
@@ -24,7 +25,13 @@ pub(super) fn write(
 ) -> Result<Vec<Settled>> {
     let together = match tx.connection {
         Connection::Sqlite(_) => vec![None; settlements.len()],
-        Connection::Postgres(session) => deliver::settle(session, settlements, |index| outputs[index].is_some())?,
+        Connection::Postgres(session) => {
+            // Before any row is, as whoever commits does.
+            let lines = deliver::lines(session, settlements)?;
+            let lines = lines.iter().map(|(destination, key)| Lock::Order(*destination, key).number());
+            locks::hold(tx.connection, lines.collect())?;
+            deliver::settle(session, settlements, |index| outputs[index].is_some())?
+        }
     };
     let each = settlements.iter().zip(outputs).zip(together);
     let settled: Vec<_> = each
@@ -117,10 +124,10 @@ struct Leased {
 fn leased(connection: &Connection, claim: &Claim) -> Result<Option<Leased>> {
     let sql = "select seq, event_seq, cancel_at_ms is not null as called_off, latest_key is not null as keyed,
                    order_key is not null as ordered
-               from deliveries where id = ?1 and due_at_ms is not null and state = 'leased' and node = ?2 and attempts = ?3";
+               from deliveries where id = ?1 and state = 'leased' and node = ?2 and attempts = ?3";
     let (delivery, node) = (claim.delivery(), claim.node());
     let parameters = params![delivery.as_bytes(), node.as_bytes(), claim.number()];
-    first(connection, sql, parameters, |row| {
+    first(connection, &connection.locking(sql), parameters, |row| {
         let cells = Cells::new("deliveries", row);
         Ok(Leased {
             seq: cells.get("seq")?,

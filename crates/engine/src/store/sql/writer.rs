@@ -1,28 +1,35 @@
 //! The write side: one thread that puts whatever is waiting into one transaction and answers all after its sync.
 //! Owns the queue, the group and what becomes of a group that fails; what is written is the verbs' business.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use std::{io, thread};
 
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::commit::{self, Prepared, Written};
+use super::commit::{Prepared, Written};
 use super::connection::Connection;
 use super::failure::{Failure, Result};
 use super::readers::Connect;
-use super::{Limits, resources, retention};
+use super::{Limits, audit, locks, resources, retention};
 use crate::clock::Timestamp;
 use crate::ids::SourceId;
 use crate::model::{Head, SecretOwner};
 use crate::store::StoreError;
 use crate::store::postgres::ingest;
+use job::{Commit, Job, Room, Write};
+
+mod job;
 
 /// Places in the queue that the doors cannot take, so that deliveries are settled even under a flood of events.
 const INNER_PLACES: usize = 1024;
+
+/// How often a group is run again that had to give way to another transaction.
+const MEETINGS: u32 = 5;
 
 /// A verb's view of the transaction that its group is written in.
 #[derive(Debug)]
@@ -30,6 +37,8 @@ pub(in crate::store) struct Tx<'c> {
     pub(in crate::store) connection: &'c Connection,
     /// The audit chain's head, once something was appended to it in this transaction.
     pub(in crate::store) audit_head: Cell<Option<Head>>,
+    /// What is appended to the chain at the end, where that is everybody's.
+    pub(in crate::store) to_chain: RefCell<Vec<audit::Unchained>>,
     uses: HashMap<(SecretOwner, u32), Uses>,
     kept: HashMap<SourceId, Kept>,
 }
@@ -92,6 +101,8 @@ pub(in crate::store) struct Writer {
     entries: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     queue_bytes: usize,
+    /// How long somebody at a door waits for an answer.
+    patience: Option<Duration>,
     name: String,
     thread: Option<JoinHandle<()>>,
 }
@@ -122,9 +133,18 @@ impl Writer {
             entries: Arc::new(Semaphore::new(limits.queue_entries.min(Semaphore::MAX_PERMITS))),
             bytes: Arc::new(Semaphore::new(queue_bytes)),
             queue_bytes,
+            patience: None,
             name,
             thread: Some(thread),
         })
+    }
+
+    /// Somebody at a door has an answer within `patience`, though it may be that nobody knows yet. What was not begun by then
+    /// is not written.
+    pub(in crate::store) fn answering_within(self, patience: Duration) -> Self {
+        let mut this = self;
+        this.patience = Some(patience);
+        this
     }
 
     /// Writes something that came from outside; refused at once when the doors' share of the queue is full.
@@ -134,7 +154,30 @@ impl Writer {
         F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         let room = self.room(door.body_bytes)?;
-        self.enqueue(door.body_bytes, Some(room), work).await
+        let (caller, answer) = oneshot::channel();
+        self.send(Box::new(Write {
+            work,
+            done: None,
+            caller,
+            bytes: door.body_bytes,
+            beside: true,
+            gives_up: self.patience.is_some(),
+            _room: Some(room),
+        }))?;
+        self.answered(answer).await
+    }
+
+    async fn answered<T>(
+        &self,
+        answer: oneshot::Receiver<std::result::Result<T, StoreError>>,
+    ) -> std::result::Result<T, StoreError> {
+        let answer = match self.patience {
+            None => answer.await,
+            Some(patience) => tokio::time::timeout(patience, answer).await.map_err(|_| {
+                StoreError::Unavailable(format!("`{}`: no answer within {} ms", self.name, patience.as_millis()))
+            })?,
+        };
+        answer.unwrap_or_else(|_| Err(self.stopped()))
     }
 
     /// A place in the doors' share of the queue.
@@ -151,17 +194,27 @@ impl Writer {
     pub(super) async fn commit(&self, prepared: Prepared) -> std::result::Result<Written, StoreError> {
         let room = self.room(prepared.new.body.len())?;
         let (caller, answer) = oneshot::channel();
-        self.send(Box::new(Commit { prepared, done: None, caller, _room: room }))?;
-        answer.await.unwrap_or_else(|_| Err(self.stopped()))
+        self.send(Box::new(Commit { prepared, done: None, caller, gives_up: self.patience.is_some(), _room: room }))?;
+        self.answered(answer).await
     }
 
-    /// Writes something of the engine's own.
+    /// Writes something of the engine's own. Nobody else writes meanwhile, at no node.
     pub(in crate::store) async fn submit<T, F>(&self, work: F) -> std::result::Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
-        self.enqueue(0, None, work).await
+        self.enqueue(false, work).await
+    }
+
+    /// Writes something of the engine's own that other nodes may do at the same time: it holds what must not happen twice
+    /// itself, rows and [`locks`].
+    pub(super) async fn submit_beside<T, F>(&self, work: F) -> std::result::Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.enqueue(true, work).await
     }
 
     /// Fails when the writer thread has ended, which only a fault in it can bring about.
@@ -172,14 +225,13 @@ impl Writer {
         }
     }
 
-    async fn enqueue<T, F>(&self, bytes: usize, room: Option<Room>, work: F) -> std::result::Result<T, StoreError>
+    async fn enqueue<T, F>(&self, beside: bool, work: F) -> std::result::Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
         let (caller, answer) = oneshot::channel();
-        let job = Box::new(Write { work, done: None, caller, bytes, _room: room });
-        self.send(job)?;
+        self.send(Box::new(Write { work, done: None, caller, bytes: 0, beside, gives_up: false, _room: None }))?;
         answer.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 
@@ -205,89 +257,12 @@ impl Drop for Writer {
     }
 }
 
-/// A place in the doors' share of the queue, given back when the job is answered.
-type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
-
-/// One verb on its way through a group. May be run more than once: what it wrote before was rolled back.
-trait Job: Send {
-    /// The event that it is to write, if that is all that it does.
-    fn event(&self) -> Option<&Prepared> {
-        None
-    }
-    /// The event is written, together with others.
-    fn written(&mut self, _: Written) {}
-    fn bytes(&self) -> usize;
-    fn run(&mut self, tx: &mut Tx<'_>) -> Result<()>;
-    fn answer(self: Box<Self>, outcome: std::result::Result<(), StoreError>);
-}
-
-struct Write<T, F> {
-    work: F,
-    done: Option<T>,
-    caller: oneshot::Sender<std::result::Result<T, StoreError>>,
-    bytes: usize,
-    _room: Option<Room>,
-}
-
-impl<T, F> Job for Write<T, F>
-where
-    T: Send,
-    F: FnMut(&mut Tx<'_>) -> Result<T> + Send,
-{
-    fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    fn run(&mut self, tx: &mut Tx<'_>) -> Result<()> {
-        self.done = Some((self.work)(tx)?);
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, outcome: std::result::Result<(), StoreError>) {
-        let Self { done, caller, .. } = *self;
-        let answer = outcome.map(|()| done.expect("a job without a failure has a result"));
-        // A caller that has gone away needs no answer; what it asked for is written all the same.
-        let _ = caller.send(answer);
-    }
-}
-
-/// An event on its way through a group.
-struct Commit {
-    prepared: Prepared,
-    done: Option<Written>,
-    caller: oneshot::Sender<std::result::Result<Written, StoreError>>,
-    _room: Room,
-}
-
-impl Job for Commit {
-    fn event(&self) -> Option<&Prepared> {
-        Some(&self.prepared)
-    }
-
-    fn written(&mut self, written: Written) {
-        self.done = Some(written);
-    }
-
-    fn bytes(&self) -> usize {
-        self.prepared.new.body.len()
-    }
-
-    fn run(&mut self, tx: &mut Tx<'_>) -> Result<()> {
-        self.done = Some(commit::write(tx, &self.prepared)?);
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, outcome: std::result::Result<(), StoreError>) {
-        let Self { done, caller, .. } = *self;
-        let answer = outcome.map(|()| done.expect("a job without a failure has a result"));
-        let _ = caller.send(answer);
-    }
-}
-
 /// How a whole group failed; nothing of it was written.
 enum GroupFailure {
     /// Disk, memory, lock: everyone is told.
     Environment(StoreError),
+    /// It met another transaction, and one of the two had to give way.
+    Met(StoreError),
     /// Some event cannot be written as it is, and it is not known which: each deserves a try of its own.
     Together,
     /// One job failed after it had written: the others deserve another try without it.
@@ -329,6 +304,8 @@ impl Groups {
 
     fn write(&mut self, mut group: Vec<Box<dyn Job>>) {
         let mut one_by_one = false;
+        let mut met = 0;
+        group.retain(|job| !job.is_given_up());
         while !group.is_empty() {
             match self.transact(&mut group, one_by_one) {
                 Ok(outcomes) => {
@@ -337,8 +314,9 @@ impl Groups {
                     }
                 }
                 Err(GroupFailure::Together) => one_by_one = true,
+                Err(GroupFailure::Met(_)) if met < MEETINGS => met += 1,
                 Err(GroupFailure::Job { index, answer }) => group.remove(index).answer(Err(answer)),
-                Err(GroupFailure::Environment(answer)) => {
+                Err(GroupFailure::Environment(answer) | GroupFailure::Met(answer)) => {
                     tracing::error!(entries = group.len(), error = %answer, "a group could not be written");
                     for job in group.drain(..) {
                         job.answer(Err(answer.clone()));
@@ -355,7 +333,7 @@ impl Groups {
         one_by_one: bool,
     ) -> std::result::Result<Vec<std::result::Result<(), StoreError>>, GroupFailure> {
         if !self.connection.is_sound() {
-            let failed = |failure| GroupFailure::Environment(unavailable(failure, &self.name));
+            let failed = |failure| environment(failure, &self.name);
             self.connection = (self.reconnect)().map_err(failed)?;
         }
         let outcome = self.run_and_commit(group, one_by_one);
@@ -373,11 +351,14 @@ impl Groups {
         group: &mut [Box<dyn Job>],
         one_by_one: bool,
     ) -> std::result::Result<Vec<std::result::Result<(), StoreError>>, GroupFailure> {
-        let environment = |failure: Failure| GroupFailure::Environment(unavailable(failure, &self.name));
-        self.execute("begin immediate").map_err(environment)?;
+        let environment = |failure: Failure| environment(failure, &self.name);
+        self.connection.begin(group.iter().all(|job| job.beside())).map_err(environment)?;
+        let entangled = group.iter().filter_map(|job| job.event()).flat_map(|event| locks::of_event(&event.new));
+        locks::hold(&self.connection, entangled.collect()).map_err(environment)?;
         let mut tx = Tx {
             connection: &self.connection,
             audit_head: Cell::new(None),
+            to_chain: RefCell::default(),
             uses: HashMap::new(),
             kept: HashMap::new(),
         };
@@ -387,7 +368,7 @@ impl Groups {
         {
             let events: Vec<_> =
                 group.iter().enumerate().filter_map(|(index, job)| Some((index, job.event()?))).collect();
-            if events.len() > 1 {
+            if !events.is_empty() {
                 let together = ingest::write(&mut tx, session, &events).map_err(|failure| {
                     if failure.is_environmental() { environment(failure) } else { GroupFailure::Together }
                 });
@@ -404,6 +385,7 @@ impl Groups {
                 continue;
             }
             let changes = self.connection.total_changes();
+            let chained = tx.to_chain.borrow().len();
             match job.run(&mut tx) {
                 Ok(()) => outcomes.push(Ok(())),
                 Err(failure) if failure.is_environmental() || self.connection.is_autocommit() => {
@@ -415,12 +397,14 @@ impl Groups {
                     if ends {
                         return Err(GroupFailure::Job { index, answer });
                     }
+                    tx.to_chain.borrow_mut().truncate(chained);
                     outcomes.push(Err(answer));
                 }
             }
         }
         resources::write_uses(&self.connection, &tx.uses).map_err(environment)?;
         retention::write_kept(&self.connection, &tx.kept).map_err(environment)?;
+        audit::chain(&tx).map_err(environment)?;
         self.execute("commit").map_err(environment)?;
         Ok(outcomes)
     }
@@ -429,6 +413,12 @@ impl Groups {
         self.connection.prepare_cached(statement)?.execute([])?;
         Ok(())
     }
+}
+
+fn environment(failure: Failure, name: &str) -> GroupFailure {
+    let met = failure.met_another();
+    let answer = unavailable(failure, name);
+    if met { GroupFailure::Met(answer) } else { GroupFailure::Environment(answer) }
 }
 
 /// A group's failure is everyone's, so nobody is told that their own data is at fault.

@@ -13,7 +13,7 @@ fn other() -> OrganizationId {
 }
 
 /// Checks rows as they were taken out. The last one's place.
-fn check(rows: &[KeptRow], mut verifier: Verifier) -> Checked {
+pub(super) fn check(rows: &[KeptRow], mut verifier: Verifier) -> Checked {
     for row in rows {
         let prev = Some(row.prev.as_bytes().as_slice());
         let found = ChainRow { seq: row.seq, facts: row.facts(), prev, hash: row.hash.as_bytes() };

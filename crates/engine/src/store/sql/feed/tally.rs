@@ -7,10 +7,11 @@ use async_trait::async_trait;
 
 use super::super::connection::{Connection, params};
 use super::super::failure::Result;
+use super::super::locks::{self, Lock};
 use super::super::rows::{self, Cells, all, first, integer};
 use super::super::writer::Tx;
 use super::super::{SqlStore, audit};
-use super::{STRETCH, attempt_end, event_end, reach};
+use super::{attempt_end, event_end};
 use crate::clock::Timestamp;
 use crate::ids::{DestinationId, OrganizationId};
 use crate::model::{OWN, Outcome};
@@ -19,6 +20,9 @@ use crate::store::tallies::{
     AtDestination, Attempted, LastFailure, Received, Span, Tallied, Tallies, Tallying, Window,
 };
 use crate::tally::place;
+
+/// Rows of each feed that are counted at once: some milliseconds of a reader.
+const STRETCH: i64 = 10_000;
 
 /// How much of what an attempt said is kept, in bytes.
 const FAILURE_MAX: usize = 200;
@@ -38,7 +42,7 @@ impl Tallying for SqlStore {
             return Ok(false);
         }
         let has_more = counts.has_more;
-        self.writer.submit(move |tx| write(tx, &counts, now)).await?;
+        self.writer.submit_beside(move |tx| write(tx, &counts, now)).await?;
         Ok(has_more)
     }
 }
@@ -91,25 +95,38 @@ fn positions(connection: &Connection) -> Result<Positions> {
 }
 
 fn snapshot_and_count(connection: &Connection) -> Result<Counts> {
-    let snapshot = connection.snapshot()?;
-    count(&snapshot)
+    let ends = ends(connection)?;
+    count(&*connection.snapshot()?, ends)
 }
 
-/// Counts the next stretch of each feed, without writing anything.
-fn count(connection: &Connection) -> Result<Counts> {
-    let before = positions(connection)?;
-    // Retention may have taken the newest attempts, whose positions are given again.
-    let begin = Positions { attempts: before.attempts.min(attempt_end(connection)?), ..before };
-    let ends = Positions {
+/// Where the feeds end. To be asked before the snapshot that is counted begins.
+fn ends(connection: &Connection) -> Result<Positions> {
+    Ok(Positions {
         events: event_end(connection)?,
         attempts: attempt_end(connection)?,
         audit: audit::head(connection)?.seq,
+    })
+}
+
+/// Counts the next stretch of each feed, without writing anything.
+fn count(connection: &Connection, ends: Positions) -> Result<Counts> {
+    let before = positions(connection)?;
+    let begin = match connection {
+        // Retention may have taken the newest attempts, whose positions are given again.
+        Connection::Sqlite(_) => Positions { attempts: before.attempts.min(ends.attempts), ..before },
+        Connection::Postgres(_) => before,
     };
-    // Some milliseconds of a reader.
+    // Another may have counted further meanwhile.
+    let ends = Positions {
+        events: ends.events.max(begin.events),
+        attempts: ends.attempts.max(begin.attempts),
+        audit: ends.audit.max(begin.audit),
+    };
+    let reach = |begin: i64, end: i64| end.min(begin.saturating_add(STRETCH));
     let after = Positions {
-        events: reach(connection, "events", begin.events, ends.events)?,
-        attempts: reach(connection, "attempts", begin.attempts, ends.attempts)?,
-        audit: ends.audit.min(begin.audit.saturating_add(STRETCH)),
+        events: reach(begin.events, ends.events),
+        attempts: reach(begin.attempts, ends.attempts),
+        audit: reach(begin.audit, ends.audit),
     };
     let mut counts = Counts { before, after, has_more: after != ends, ..Counts::default() };
     counts.add_events(connection, begin.events)?;
@@ -247,6 +264,7 @@ const FORGET: [&str; 3] = [
 /// Adds counts to what there is. Another that was quicker has counted the same: then nothing is written.
 fn write(tx: &Tx<'_>, counts: &Counts, now: Timestamp) -> Result<()> {
     let connection = tx.connection;
+    locks::hold_one(connection, &Lock::Tallies)?;
     if positions(connection)? != counts.before {
         return Ok(());
     }
@@ -342,6 +360,7 @@ const OLDEST: &str = "select min(d.created_at_ms) as created_at_ms from destinat
     where n.organization_id = ?1";
 
 fn tallied(connection: &Connection, organization: OrganizationId, window: Window) -> Result<Tallied> {
+    let ends = ends(connection)?;
     // One snapshot: what was counted, and what was not by then.
     let snapshot = connection.snapshot()?;
     let mut tallied = Tallied::default();
@@ -383,7 +402,7 @@ fn tallied(connection: &Connection, organization: OrganizationId, window: Window
     tallied.destinations = destinations.into_iter().collect();
     tallied.oldest_outstanding =
         first(&snapshot, OLDEST, [id], |row| Cells::new("deliveries", row).optional_time("created_at_ms"))?.flatten();
-    add_newer(&mut tallied, count(&snapshot)?, organization, window);
+    add_newer(&mut tallied, count(&snapshot, ends)?, organization, window);
     Ok(tallied)
 }
 

@@ -1,0 +1,38 @@
+//! How far the feeds can be read while several transactions give out places side by side. Owns the end of what is settled; that
+//! whoever writes says where he may do so is `session`'s, at the beginning of each transaction.
+
+use super::session::Session;
+use crate::store::sql::failure::Result;
+
+/// What is read forward, by its places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Feed {
+    Events,
+    Attempts,
+}
+
+/// The last place before which nobody writes any more: all that will ever stand at it or before it can be seen by whatever
+/// statement follows.
+///
+/// Whoever writes holds the last place that was given when it began, and so gets later ones. Asked in this order: a place
+/// that is given once the end was read lies behind it, and who has one before it has held his since before that.
+pub(in crate::store) fn settled(session: &Session, feed: Feed) -> Result<i64> {
+    let (end, held) = match feed {
+        Feed::Events => (
+            "select case when is_called then last_value else last_value - 1 end from events_seq",
+            "select min(((classid::bigint & 268435455) << 32) | objid::bigint) from pg_locks
+             where locktype = 'advisory' and objsubid = 1 and classid::bigint >> 28 = 1
+                 and database = (select oid from pg_database where datname = current_database())",
+        ),
+        Feed::Attempts => (
+            "select case when is_called then last_value else last_value - 1 end from attempts_seq",
+            "select min(((classid::bigint & 268435455) << 32) | objid::bigint) from pg_locks
+             where locktype = 'advisory' and objsubid = 1 and classid::bigint >> 28 = 2
+                 and database = (select oid from pg_database where datname = current_database())",
+        ),
+    };
+    let place = |rows: Vec<tokio_postgres::Row>| rows.first().and_then(|row| row.get::<_, Option<i64>>(0));
+    let end = place(session.rows(end, &[])?).unwrap_or(0);
+    let held = place(session.rows(held, &[])?);
+    Ok(held.map_or(end, |held| held.min(end)))
+}
