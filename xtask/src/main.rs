@@ -43,7 +43,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Everything, stopping at the first failure
-    Ci,
+    Ci {
+        /// Only with servers on this store: on PostgreSQL, what looks at servers from outside
+        #[arg(long)]
+        store: Option<ci::Store>,
+    },
     /// One step of it that needs nothing of the others, with what is built already
     #[command(hide = true)]
     Step {
@@ -120,7 +124,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Ci => ci::run_all(),
+        Command::Ci { store } => ci::run_all(store),
         Command::Step { name } => ci::run_one(&name),
         Command::Tidy => tidy::run(),
         Command::Crash(plan) => run::build_server().and_then(|()| crash::run(&plan)),

@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::statvfs::statvfs;
 use nix::unistd::{Uid, User};
 
 use crate::run::{has_or_installs, output_of, run_with};
-
-/// Under what tests find its address.
-pub(crate) const ADDRESS: &str = "HOOKWARD_TEST_POSTGRES";
 
 /// A cluster that runs.
 pub(crate) struct Cluster {
@@ -33,7 +31,7 @@ impl Cluster {
         };
         // In memory where there is such a place: tests write much and keep nothing.
         let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let parent = if has_room(memory) { memory.to_owned() } else { std::env::temp_dir() };
         let directory = parent.join(format!("hookward-postgres-{}", std::process::id()));
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let cluster = Self { programs, directory };
@@ -86,6 +84,12 @@ impl Drop for Cluster {
             eprintln!("the PostgreSQL cluster in {} was not cleared away: {error:#}", self.directory.display());
         }
     }
+}
+
+/// Whether a file system has room for a database for each test that runs. Containers often get a tiny one in memory.
+fn has_room(place: &Path) -> bool {
+    const ROOM_BYTES: u64 = 4 << 30;
+    statvfs(place).is_ok_and(|found| found.blocks_available().saturating_mul(found.fragment_size()) >= ROOM_BYTES)
 }
 
 /// Where the newest version's programs are.

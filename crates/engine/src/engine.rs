@@ -104,6 +104,7 @@ pub(crate) struct Inner {
     erasure: Notify,
     pub(crate) requests_under_way: UnderWay,
     administration: tokio::sync::Mutex<()>,
+    refreshing: tokio::sync::Mutex<()>,
     totals: Mutex<BTreeMap<Outcome, u64>>,
     clock_steps: Mutex<StepWatch>,
 }
@@ -157,6 +158,7 @@ impl Engine {
                 erasure: Notify::new(),
                 requests_under_way: UnderWay::default(),
                 administration: tokio::sync::Mutex::new(()),
+                refreshing: tokio::sync::Mutex::new(()),
                 totals: Mutex::default(),
                 clock_steps: Mutex::default(),
                 parts,
@@ -406,8 +408,9 @@ impl Inner {
         self.administration.lock().await
     }
 
-    /// Puts what the store says now in force.
+    /// Puts what the store says now in force: one at a time, so that what was read earlier never comes after what was read later.
     pub(crate) async fn refresh(&self) -> Result<(), EngineError> {
+        let _turn = self.refreshing.lock().await;
         let before = self.registry();
         let registry = build(&self.parts, &self.schemes, &self.served(), Some(&before)).await?;
         self.fingerprints.keep(|owner, version| registry.is_kept(owner, version));

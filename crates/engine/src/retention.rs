@@ -73,6 +73,9 @@ impl Engine {
         while !stop.is_cancelled() {
             let clock = self.inner().clock();
             let next = clock.now().plus(EVERY);
+            if let Err(error) = self.inner().store().make_room().await {
+                tracing::warn!(%error, "there is no room yet for the coming days");
+            }
             if let Err(error) = self.retain_once(&mut sweep, stop).await {
                 tracing::warn!(%error, "retention cannot go on yet");
             }

@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
+use crate::database;
+
 /// A secret and the byte strings that would give it away.
 #[derive(Debug, Clone)]
 pub struct Canary {
@@ -52,7 +54,7 @@ impl Canary {
 /// What a search looked at and what it found.
 #[derive(Debug, Default)]
 pub struct Search {
-    /// Files looked at.
+    /// Files, and tables of a database, looked at.
     pub files: usize,
     /// Bytes looked at.
     pub bytes: u64,
@@ -61,8 +63,11 @@ pub struct Search {
 }
 
 impl Search {
-    /// Looks through a file, or every file below a directory.
+    /// Looks through a file, or every file below a directory, and through the database for which that stands, if it is elsewhere.
     pub fn look_through(&mut self, path: &Path, canaries: &[Canary]) -> Result<()> {
+        for (table, rows) in database::rows(path)? {
+            self.look_at(&table, &rows, canaries);
+        }
         if path.is_dir() {
             for entry in fs::read_dir(path)? {
                 self.look_through(&entry?.path(), canaries)?;

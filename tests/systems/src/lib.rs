@@ -4,7 +4,7 @@
 pub mod browser;
 pub mod canary;
 pub mod clock;
-mod database;
+pub mod database;
 pub mod git;
 pub mod github;
 pub mod http;

@@ -107,7 +107,7 @@ impl Setup {
             .arg(&self.config)
             .arg("--data")
             .arg(&self.data)
-            .args(database::of(&self.data)?)
+            .args(database::address(&self.data)?.iter().flat_map(|address| ["--database", address]))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -10,13 +10,13 @@ pub(crate) struct Primary {
     #[arg(long, default_value_t = 1000.0)]
     pub(super) group_us: f64,
     /// Microseconds of an event in a group: its rows and their indexes
-    #[arg(long, default_value_t = 55.0)]
+    #[arg(long, default_value_t = 50.0)]
     pub(super) event_us: f64,
     /// Microseconds of a KiB of an event's body
-    #[arg(long, default_value_t = 8.0)]
+    #[arg(long, default_value_t = 3.0)]
     pub(super) kib_us: f64,
     /// Microseconds of a delivery: its claim, its attempt's row and its end
-    #[arg(long, default_value_t = 70.0)]
+    #[arg(long, default_value_t = 50.0)]
     pub(super) delivery_us: f64,
     /// Deliveries that an event owes
     #[arg(long, default_value_t = 1)]

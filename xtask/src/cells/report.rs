@@ -79,9 +79,10 @@ impl Run<'_> {
 
     pub(super) fn print(&self) {
         println!("  cell  organizations     events   utilisation   busiest 10 s");
-        for cell in 0..self.outcome.load_ns.len() {
+        let mut events_of = vec![0; self.outcome.load_ns.len()];
+        (0..self.arrivals.len()).for_each(|place| events_of[self.cell(place)] += 1);
+        for (cell, events) in events_of.iter().enumerate() {
             let organizations = self.places.iter().filter(|&&place| place == cell).count();
-            let events = (0..self.arrivals.len()).filter(|&place| self.cell(place) == cell).count();
             let (mean, busiest) = self.utilisation(cell);
             let (mean, busiest) = (mean * 100.0, busiest * 100.0);
             println!("  {cell:>4}  {organizations:>13}  {events:>9}  {mean:>10.1} %  {busiest:>11.1} %");

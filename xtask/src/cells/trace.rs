@@ -38,7 +38,7 @@ pub(crate) struct Shape {
     #[arg(long, default_value_t = 2000)]
     pub(super) organizations: u32,
     /// Events a second of all of them, on average
-    #[arg(long, default_value_t = 15_000.0)]
+    #[arg(long, default_value_t = 20_000.0)]
     pub(super) rate: f64,
     /// How long the trace is
     #[arg(long, default_value_t = 240)]

@@ -102,11 +102,17 @@ create table schemes (
     primary key (organization_id, name)
 );
 
+-- By what days are reckoned: see below.
+create function now_ms() returns bigint language sql stable as 'select floor(extract(epoch from now()) * 1000)::bigint';
+
+-- The large tables are split by ranges of places, which are days: see `store/postgres/days.rs`, which makes the partitions.
 create sequence events_seq;
+create sequence deliveries_seq;
+create sequence attempts_seq;
 
 create table events (
-    seq bigint primary key default nextval('events_seq'),
-    id bytea not null unique check (length(id) = 16),
+    seq bigint not null default nextval('events_seq') primary key,
+    id bytea not null check (length(id) = 16),
     organization_id bytea not null,
     source_id bytea not null,
     source_name text not null,
@@ -124,8 +130,9 @@ create table events (
     body_seq bigint,
     stripped_at_ms bigint,
     row_until_ms bigint
-);
+) partition by range (seq);
 
+create index events_by_id on events (id);
 create index events_by_source on events (source_id, seq);
 create index events_by_type on events (event_type, seq);
 create index events_duplicates_by_delivery_id on events (delivery_id) where duplicate_of is not null;
@@ -140,7 +147,7 @@ create table bodies (
     event_seq bigint primary key,
     packing smallint not null check (packing between 0 and 1),
     bytes bytea not null
-);
+) partition by range (event_seq);
 alter table bodies alter column bytes set storage external;
 
 create table dedup (
@@ -150,15 +157,24 @@ create table dedup (
     event_seq bigint not null,
     expires_at_ms bigint not null,
     primary key (source_id, kind, key)
-);
+) partition by hash (key);
+
+create table dedup_0 partition of dedup for values with (modulus 8, remainder 0);
+create table dedup_1 partition of dedup for values with (modulus 8, remainder 1);
+create table dedup_2 partition of dedup for values with (modulus 8, remainder 2);
+create table dedup_3 partition of dedup for values with (modulus 8, remainder 3);
+create table dedup_4 partition of dedup for values with (modulus 8, remainder 4);
+create table dedup_5 partition of dedup for values with (modulus 8, remainder 5);
+create table dedup_6 partition of dedup for values with (modulus 8, remainder 6);
+create table dedup_7 partition of dedup for values with (modulus 8, remainder 7);
 
 create index dedup_by_expiry on dedup (expires_at_ms);
 
-create sequence deliveries_seq;
-
+-- What is outstanding stands apart from the rest: a small table, whose rows are deleted when they are done. PostgreSQL moves
+-- a row when its `due_at_ms` comes or goes.
 create table deliveries (
-    seq bigint primary key default nextval('deliveries_seq'),
-    id bytea not null unique check (length(id) = 16),
+    seq bigint not null default nextval('deliveries_seq'),
+    id bytea not null check (length(id) = 16),
     event_seq bigint not null,
     destination_id bytea not null,
     cause text not null check (cause in ('event', 'redelivery', 'test')),
@@ -182,23 +198,31 @@ create table deliveries (
     check (state in ('pending', 'leased', 'delivered', 'exhausted', 'cancelled', 'held')),
     check ((due_at_ms is not null) = (state in ('pending', 'leased'))),
     check ((node is not null) = (state = 'leased'))
-) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
+) partition by list ((due_at_ms is null));
 
-create index deliveries_outstanding on deliveries (destination_id, due_at_ms, seq) where due_at_ms is not null;
+create table deliveries_outstanding partition of deliveries for values in (false)
+    with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+          autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_threshold = -1, vacuum_truncate = false,
+          autovacuum_analyze_scale_factor = 0.1, autovacuum_analyze_threshold = 10000);
+create table deliveries_rest partition of deliveries for values in (true) partition by range (seq);
+
+create index deliveries_by_id on deliveries (id);
 create index deliveries_by_event on deliveries (event_seq);
 create index deliveries_by_destination on deliveries (destination_id, seq);
-create index deliveries_by_state on deliveries (state, seq);
-create index deliveries_pulled on deliveries (destination_id, seq) where pulled = 1 and due_at_ms is not null;
 create index deliveries_latest on deliveries (destination_id, latest_key) where latest_key is not null;
 create index deliveries_ordered on deliveries (destination_id, order_key, behind, seq) where order_key is not null;
-create index deliveries_held on deliveries (destination_id, behind, resume_at_ms) where state = 'held';
 create index deliveries_by_organization on deliveries (organization_id, seq)
     where organization_id <> '\x01900000000070008000000000000001';
-
-create sequence attempts_seq;
+create index deliveries_held on deliveries (destination_id, behind, resume_at_ms) where state = 'held';
+create index deliveries_held_by_event on deliveries (event_seq) where state = 'held';
+create unique index deliveries_outstanding_seq on deliveries_outstanding (seq);
+create index deliveries_outstanding_due on deliveries_outstanding (destination_id, due_at_ms, seq);
+create index deliveries_outstanding_leased on deliveries_outstanding (seq) where state = 'leased';
+create unique index deliveries_rest_seq on deliveries_rest (seq);
+create index deliveries_rest_by_state on deliveries_rest (state, seq);
 
 create table attempts (
-    seq bigint primary key default nextval('attempts_seq'),
+    seq bigint not null default nextval('attempts_seq'),
     delivery_seq bigint not null,
     number bigint not null check (number > 0),
     id bytea not null check (length(id) = 16),
@@ -215,9 +239,10 @@ create table attempts (
     request_headers bytea,
     response_headers bytea,
     timings text,
-    unique (delivery_seq, number)
-);
+    primary key (delivery_seq, number)
+) partition by range (delivery_seq);
 
+create index attempts_by_seq on attempts (seq);
 create index attempts_by_id on attempts (id);
 
 create table outputs (
@@ -227,7 +252,7 @@ create table outputs (
     packing smallint not null check (packing between 0 and 1),
     bytes bytea not null,
     primary key (delivery_seq, number)
-);
+) partition by range (delivery_seq);
 
 create table once (
     destination_id bytea not null,
@@ -247,7 +272,7 @@ create table passed_over (
     detail text not null,
     first_event bytea,
     primary key (event_seq, destination_id)
-);
+) partition by range (event_seq);
 
 create table refused (
     seq bigint generated always as identity primary key,

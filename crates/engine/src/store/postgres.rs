@@ -19,6 +19,7 @@ use super::{Copied, StoreError};
 use session::Session;
 
 pub(in crate::store) mod chain;
+mod days;
 pub(in crate::store) mod deliver;
 mod dialect;
 pub(in crate::store) mod ingest;
@@ -138,6 +139,21 @@ impl Way {
 #[derive(Debug)]
 struct Database(Arc<Way>);
 
+impl Database {
+    /// Does something over a connection of its own.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl AsyncFnOnce(&mut Client, &str) -> std::result::Result<T, StoreError>,
+    ) -> std::result::Result<T, StoreError> {
+        let mut client = self.0.connect().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        work(&mut client, &self.0.name).await
+    }
+}
+
+fn unavailable(name: &str, error: &tokio_postgres::Error) -> StoreError {
+    StoreError::Unavailable(format!("`{name}`: {}", said(error)))
+}
+
 #[async_trait]
 impl Medium for Database {
     fn is_shared(&self) -> bool {
@@ -151,6 +167,10 @@ impl Medium for Database {
     /// What is removed is overwritten by PostgreSQL as it sees fit.
     async fn overwrite(&self) -> std::result::Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn make_room(&self) -> std::result::Result<(), StoreError> {
+        self.aside(async |client, name| days::prepare(client).await.map_err(|error| unavailable(name, &error))).await
     }
 }
 
@@ -194,7 +214,10 @@ fn open_here(config: Config, limits: &Limits) -> std::result::Result<Opened, Ope
     let is_new = way.runtime().block_on(async {
         let mut client = way.connect().await?;
         look_over(&client, &name).await?;
-        migrate::run(&mut client, &name).await
+        let is_new = migrate::run(&mut client, &name).await?;
+        let failed = |cause| OpenError::Database { database: name.clone(), cause };
+        days::prepare(&mut client).await.map_err(failed)?;
+        Ok(is_new)
     })?;
     let connect = || {
         let way = Arc::clone(&way);

@@ -150,4 +150,8 @@ pub trait Upkeep: Send + Sync + std::fmt::Debug {
     /// Removes the rows of stripped events to which no unexpired dedup key leads, and whose body nobody shares, at most
     /// `limit` in one step. Returns how many it looked at.
     async fn remove_rows(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError>;
+
+    /// Makes room for what the coming days bring, where a store has to. To be called every now and then: what nobody
+    /// called for is kept where there is room, but retention finds it less quickly.
+    async fn make_room(&self) -> Result<(), StoreError>;
 }

@@ -9,6 +9,7 @@ mod beside;
 mod claim;
 mod commit;
 mod conditions;
+mod days;
 mod idempotency;
 mod jobs;
 mod lists;

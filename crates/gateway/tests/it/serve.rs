@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::support::{Gateway, SOURCES, read_until, send};
+use crate::support::{Gateway, SOURCES, keep_in, read_until, send};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -68,7 +68,7 @@ async fn without_a_key_one_is_made_and_kept() {
     for _ in 0..2 {
         let mut config =
             Config::parse("public.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"", "c", &|_| None).unwrap();
-        config.settings.data = directory.path().join("data");
+        keep_in(&mut config, &directory.path().join("data"));
         let running = start(config).await.unwrap();
         let key = std::fs::read_to_string(running.api_key_file()).unwrap();
         assert_eq!(mode(running.api_key_file()), 0o600);
@@ -117,7 +117,7 @@ async fn a_start_that_cannot_be_names_what_to_look_at() {
 
     let gateway = Gateway::start(SOURCES).await;
     let mut config = Config::defaults();
-    config.settings.data = directory.path().join("data");
+    keep_in(&mut config, &directory.path().join("data"));
     config.settings.public = gateway.running.public();
     let error = start(config).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot listen on {}", gateway.running.public())), "{error}");
@@ -130,7 +130,7 @@ async fn a_lost_master_key_is_not_replaced_by_a_new_one_and_keeps_nothing_else_f
     gateway.running.stop().await;
     std::fs::remove_file(data.join("master.key")).unwrap();
     let mut config = Config::defaults();
-    config.settings.data.clone_from(&data);
+    keep_in(&mut config, &data);
     config.settings.public = ([127, 0, 0, 1], 0).into();
     config.settings.admin = ([127, 0, 0, 1], 0).into();
     let running = start(config).await.unwrap();

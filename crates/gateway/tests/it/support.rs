@@ -7,9 +7,10 @@ use std::sync::LazyLock;
 
 use hookward::{Draft, Secret, UnixTime};
 use hookward_engine::store::sqlite::OpenError;
-use hookward_gateway::config::Config;
+use hookward_gateway::config::{Config, Database};
 use hookward_gateway::{Running, StartError, start};
 use serde_json::Value;
+use systems::database;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -147,12 +148,19 @@ fn settle(config: &str, directory: &Path) -> Config {
         _ => name.strip_suffix("_SECRET").map(|owner| format!("the secret of {owner}")),
     };
     let mut config = Config::parse(config, "hookward.toml", &variables).unwrap();
-    config.settings.data = directory.join("data");
+    keep_in(&mut config, &directory.join("data"));
     config.settings.public = SocketAddr::from(([127, 0, 0, 1], 0));
     config.settings.admin = SocketAddr::from(([127, 0, 0, 1], 0));
     config.api_key = Some(Secret::new(KEY).unwrap());
     config.supervisor.program = env!("CARGO_BIN_EXE_hookward").into();
     config
+}
+
+/// Its data is in this directory, or in the database that stands for it.
+pub(crate) fn keep_in(config: &mut Config, data: &Path) {
+    data.clone_into(&mut config.settings.data);
+    let address = database::address(data).unwrap();
+    config.settings.database = address.map(|address| Database { address, password: None });
 }
 
 /// GitHub's signature of `body`.
@@ -255,9 +263,9 @@ pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     answer
 }
 
-/// Every byte of every file below `directory`.
+/// Every byte of every file below `directory`, and of the database that stands for it.
 pub(crate) fn everything_in(directory: &Path) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let mut bytes: Vec<u8> = database::rows(directory).unwrap().into_iter().flat_map(|(_, rows)| rows).collect();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         bytes.extend(if path.is_dir() { everything_in(&path) } else { std::fs::read(&path).unwrap() });

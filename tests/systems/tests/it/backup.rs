@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use systems::github::push;
-use systems::{Hookward, Setup, world};
+use systems::{Hookward, Setup, database, world};
 
 const SECRET: &str = "backup-test-secret";
 const CONFIG: &str = "[[source]]\nname = \"github\"\nscheme = \"github\"\nsecret = \"env:BACKUP_SECRET\"\n";
@@ -54,6 +54,9 @@ fn take_under_load(server: &Hookward, file: &str) -> Taken {
 
 #[test]
 fn a_backup_under_load_has_all_that_was_answered_before() {
+    if !database::has_files("a backup under load") {
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     let setup = Setup::new(directory.path(), CONFIG).unwrap().env("BACKUP_SECRET", SECRET);
     let server = setup.start().unwrap();

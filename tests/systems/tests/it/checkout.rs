@@ -9,7 +9,7 @@ use systems::receiver::Reply;
 use systems::world::until;
 use systems::{Canary, Hookward, Receiver};
 
-use crate::triggers::{PATIENCE, World, outcomes, publish_body, wait_until};
+use crate::triggers::{PATIENCE, World, outcomes, publish_body, wait_after_death, wait_until};
 
 /// What stands in the repository's file and may not be found anywhere afterwards.
 const SOURCE: &str = "source-canary/7be1+c05d";
@@ -17,7 +17,7 @@ const PASSWORD: &str = "password-canary/1f00+9a3c";
 
 /// A world whose program runs in a checkout with these settings.
 fn world(script: &str, settings: &str) -> World {
-    World::new(script, &format!("timeout = \"60s\"\ncheckout = {{ allow_addresses = [\"127.0.0.0/8\"], {settings} }}"))
+    World::new(script, &format!("timeout = \"30s\"\ncheckout = {{ allow_addresses = [\"127.0.0.0/8\"], {settings} }}"))
 }
 
 /// A push as GitHub tells of it.
@@ -235,7 +235,7 @@ fn a_checkout_goes_with_a_gateway_that_is_killed_and_with_a_run_that_is_called_o
     std::fs::write(left.join("file"), SOURCE).unwrap();
     let server = world.setup.start().unwrap();
     assert!(!left.exists());
-    assert_eq!(outcomes(&wait_until(&server, &delivery, "delivered")), ["interrupted", "success"]);
+    assert_eq!(outcomes(&wait_after_death(&server, &delivery, "delivered")), ["interrupted", "success"]);
 
     std::fs::remove_file(world.path("begun")).unwrap();
     let delivery = publish_body(&server, &push(&git.url("acme/web"), &commit));

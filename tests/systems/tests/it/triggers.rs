@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use systems::world::{peak_kib, until};
-use systems::{Hookward, Request, Setup};
+use systems::{Hookward, Request, Setup, database};
 use tempfile::TempDir;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,10 +71,22 @@ pub(crate) fn publish_body(server: &Hookward, body: &Value) -> String {
     deliveries[0]["id"].as_str().unwrap().to_owned()
 }
 
+/// How long an attempt may take that a gateway dies at.
+const LONGEST: Duration = Duration::from_secs(30);
+
 /// The delivery once it is in this state.
 pub(crate) fn wait_until(server: &Hookward, delivery: &str, state: &str) -> Value {
+    wait_within(PATIENCE, server, delivery, state)
+}
+
+/// The same of a delivery that a gateway which is gone was attempting.
+pub(crate) fn wait_after_death(server: &Hookward, delivery: &str, state: &str) -> Value {
+    wait_within(PATIENCE + database::lease(LONGEST), server, delivery, state)
+}
+
+fn wait_within(limit: Duration, server: &Hookward, delivery: &str, state: &str) -> Value {
     let mut shown = Value::Null;
-    let reached = until(PATIENCE, || {
+    let reached = until(limit, || {
         shown = server.get(&format!("/api/v1/deliveries/{delivery}")).unwrap();
         shown["state"] == state
     });
@@ -97,7 +109,7 @@ const STUBBORN: &str = "[ $HOOKWARD_ATTEMPT = 1 ] || exit 0\n\
 
 #[test]
 fn a_program_dies_with_a_gateway_that_is_killed_and_runs_again() {
-    let world = World::new(STUBBORN, "");
+    let world = World::new(STUBBORN, "timeout = \"15s\"");
     let server = world.setup.start().unwrap();
     let delivery = publish(&server);
     world.wait_for("begun");
@@ -107,20 +119,20 @@ fn a_program_dies_with_a_gateway_that_is_killed_and_runs_again() {
     assert!(until(PATIENCE, || world.processes() == 0), "{} processes outlived the gateway", world.processes());
 
     let server = world.setup.start().unwrap();
-    let shown = wait_until(&server, &delivery, "delivered");
+    let shown = wait_after_death(&server, &delivery, "delivered");
     assert_eq!(outcomes(&shown), ["interrupted", "success"]);
 }
 
 #[test]
 fn a_program_that_outlasts_the_drain_ends_with_the_gateway_and_runs_again() {
-    let world = World::new(STUBBORN, "timeout = \"60s\"\n[limits]\ndrain_timeout = \"1s\"");
+    let world = World::new(STUBBORN, "timeout = \"15s\"\n[limits]\ndrain_timeout = \"1s\"");
     let server = world.setup.start().unwrap();
     let delivery = publish(&server);
     world.wait_for("begun");
     assert!(server.terminate().unwrap().success());
     assert!(until(PATIENCE, || world.processes() == 0), "{} processes outlived the gateway", world.processes());
     let server = world.setup.start().unwrap();
-    assert_eq!(outcomes(&wait_until(&server, &delivery, "delivered")), ["interrupted", "success"]);
+    assert_eq!(outcomes(&wait_after_death(&server, &delivery, "delivered")), ["interrupted", "success"]);
 }
 
 #[test]
@@ -154,7 +166,7 @@ fn a_run_that_is_called_off_ends_with_all_that_it_started() {
 
 #[test]
 fn a_run_that_is_called_off_before_the_gateway_is_killed_does_not_run_again() {
-    let world = World::new(STUBBORN, "timeout = \"60s\"");
+    let world = World::new(STUBBORN, "timeout = \"15s\"");
     let server = world.setup.start().unwrap();
     let delivery = publish(&server);
     world.wait_for("begun");
@@ -163,7 +175,7 @@ fn a_run_that_is_called_off_before_the_gateway_is_killed_does_not_run_again() {
     server.kill().unwrap();
     assert!(until(PATIENCE, || world.processes() == 0), "{} processes outlived the gateway", world.processes());
     let server = world.setup.start().unwrap();
-    assert_eq!(outcomes(&wait_until(&server, &delivery, "cancelled")), ["interrupted"]);
+    assert_eq!(outcomes(&wait_after_death(&server, &delivery, "cancelled")), ["interrupted"]);
 }
 
 #[test]

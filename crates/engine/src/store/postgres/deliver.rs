@@ -27,7 +27,7 @@ pub(in crate::store) fn take(
     let seqs: Vec<i64> = due.iter().map(|one| one.seq).collect();
     let sql =
         "update deliveries set state = 'leased', state_at_ms = $2, due_at_ms = $3, node = $4, attempts = attempts + 1
-               where seq = any($1)";
+               where seq = any($1) and due_at_ms is not null";
     session.rows(sql, &[&seqs, &now.as_millis(), &until.as_millis(), &&node.as_bytes()[..]]).map(drop)
 }
 
@@ -121,7 +121,7 @@ fn held<'s>(
                from unnest($1::bytea[], $2::bytea[], $3::bigint[]) with ordinality as asked (id, node, number, ordinal)
                join deliveries d on d.id = asked.id
                join destinations n on n.id = d.destination_id
-               where d.state = 'leased' and d.node = asked.node and d.attempts = asked.number
+               where d.due_at_ms is not null and d.state = 'leased' and d.node = asked.node and d.attempts = asked.number
                for update of d";
     let mut held = Vec::with_capacity(plain.len());
     for row in session.rows(sql, &[&ids, &nodes, &numbers])? {
@@ -191,6 +191,6 @@ fn end(session: &Session, held: &[Held<'_>]) -> Result<()> {
                    resume_at_ms = one.resume
                from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
                    as one (seq, state, ended, due, resume)
-               where d.seq = one.seq";
+               where d.seq = one.seq and d.due_at_ms is not null";
     session.rows(sql, &[&seqs, &states, &ended, &due, &resume]).map(drop)
 }

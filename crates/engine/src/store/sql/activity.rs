@@ -283,7 +283,8 @@ fn in_state(alias: &str, state: &str) -> String {
     match state {
         "waiting" => format!("{alias}.state = 'held' and {alias}.behind = 1"),
         "held" => format!("{alias}.state = 'held' and {alias}.behind <> 1"),
-        _ => format!("{alias}.state = :state"),
+        "pending" | "leased" => format!("{alias}.state = :state and {alias}.due_at_ms is not null"),
+        _ => format!("{alias}.state = :state and {alias}.due_at_ms is null"),
     }
 }
 

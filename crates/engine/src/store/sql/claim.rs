@@ -118,8 +118,8 @@ fn lease_due(
 }
 
 /// Pending ones that are due and leased ones whose lease has run out: `due_at_ms` says both.
-pub(super) const DUE: &str = "select * from deliveries where destination_id = ?1 and due_at_ms <= ?2
-                              order by due_at_ms, seq limit ?3";
+pub(super) const DUE: &str = "select * from deliveries
+    where destination_id = ?1 and due_at_ms is not null and due_at_ms <= ?2 order by due_at_ms, seq limit ?3";
 
 fn due(connection: &Connection, destination: DestinationId, now: Timestamp, room: u32) -> Result<Vec<Outstanding>> {
     let parameters = params![destination.as_bytes(), now.as_millis(), room];
@@ -290,7 +290,8 @@ pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) 
 
 pub(super) fn recover(tx: &Tx<'_>, node: NodeId, now: Timestamp) -> Result<u64> {
     // A consumer outlives the process that gave it a lease.
-    let sql = "select * from deliveries where state = 'leased' and node <> ?1 and node <> ?2";
+    let sql = "select * from deliveries
+               where due_at_ms is not null and state = 'leased' and node <> ?1 and node <> ?2";
     let parameters = [node.as_bytes(), NodeId::CONSUMERS.as_bytes()];
     let lost = all(&mut tx.connection.prepare_cached(sql)?, parameters, outstanding)?;
     for lost in &lost {

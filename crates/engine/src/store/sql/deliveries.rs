@@ -67,7 +67,8 @@ fn selection(organization: OrganizationId, filter: &DeliveryFilter) -> String {
     let is_state = match filter.state.as_deref() {
         Some("waiting") => "d.state = 'held' and d.behind = 1",
         Some("held") => "d.state = 'held' and d.behind <> 1",
-        _ => "d.state = :state",
+        Some("pending" | "leased") => "d.state = :state and d.due_at_ms is not null",
+        _ => "d.state = :state and d.due_at_ms is null",
     };
     let by_state = (is_state, filter.state.is_some());
     let conditions = match filter.state.as_deref() {

@@ -72,8 +72,9 @@ fn belonging(connection: &Connection) -> Result<Vec<String>> {
              where t.schema = 'main' and t.type = 'table' and c.name = 'organization_id' order by t.name"
         }
         Connection::Postgres(_) => {
-            "select table_name as name from information_schema.columns
-             where table_schema = current_schema() and column_name = 'organization_id' order by table_name"
+            "select cast(c.relname as text) as name from pg_class c join pg_attribute a on a.attrelid = c.oid
+             where c.relnamespace = cast(current_schema() as regnamespace) and c.relkind in ('r', 'p')
+                 and not c.relispartition and a.attname = 'organization_id' order by c.relname"
         }
     };
     let mut tables = all(&mut connection.prepare_cached(sql)?, [], |row| Cells::new("schema", row).get("name"))?;

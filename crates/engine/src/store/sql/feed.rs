@@ -61,11 +61,15 @@ pub(super) fn events_after(
     limit: u32,
 ) -> Result<Stretch<Event>> {
     let end = event_end(connection)?;
-    let rows =
-        read(connection, &event_selection(organization, filter), (organization, filter), (after, end, limit), |row| {
-            Ok((Cells::new("events", row).get("seq")?, events::parse(row)?))
-        })?;
-    Ok(stretch(rows, after, end, limit))
+    let reach = reach(connection, "events", after, end)?;
+    let rows = read(
+        connection,
+        &event_selection(organization, filter),
+        (organization, filter),
+        (after, reach, limit),
+        |row| Ok((Cells::new("events", row).get("seq")?, events::parse(row)?)),
+    )?;
+    Ok(stretch(rows, (after, reach, end), limit))
 }
 
 pub(super) fn attempts_after(
@@ -76,8 +80,20 @@ pub(super) fn attempts_after(
     limit: u32,
 ) -> Result<Stretch<FollowedAttempt>> {
     let end = attempt_end(connection)?;
-    let rows = read(connection, &attempt_selection(filter), (organization, filter), (after, end, limit), attempt)?;
-    Ok(stretch(rows, after, end, limit))
+    let reach = reach(connection, "attempts", after, end)?;
+    let rows = read(connection, &attempt_selection(filter), (organization, filter), (after, reach, limit), attempt)?;
+    Ok(stretch(rows, (after, reach, end), limit))
+}
+
+/// How far one look goes that begins behind `after`. Between two days no places are given, and retention leaves gaps as
+/// well: what is not there is not counted.
+fn reach(connection: &Connection, table: &'static str, after: i64, end: i64) -> Result<i64> {
+    if end.saturating_sub(after) <= STRETCH {
+        return Ok(end);
+    }
+    let sql = format!("select seq from {table} where seq > ?1 order by seq limit 1");
+    let next = first(connection, &sql, [after], |row| Cells::new(table, row).get::<i64>("seq"))?;
+    Ok(next.map_or(end, |next| end.min((next - 1).saturating_add(STRETCH))))
 }
 
 /// The end of what was ever committed, whether or not it is still kept. To be asked before the rows are read, and not in their
@@ -180,7 +196,7 @@ fn read<T>(
     (after, end, limit): (i64, i64, u32),
     parse: impl Fn(&Row<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
-    let (organization, end) = (*organization.as_bytes(), end.min(after.saturating_add(STRETCH)));
+    let organization = *organization.as_bytes();
     let source = filter.source.map(|id| *id.as_bytes());
     let destination = filter.destination.map(|id| *id.as_bytes());
     let from = filter.from.map(Timestamp::as_millis);
@@ -197,12 +213,11 @@ fn read<T>(
 }
 
 /// The stretch out of the rows read, each with its position.
-fn stretch<T>(rows: Vec<(i64, T)>, after: i64, end: i64, limit: u32) -> Stretch<T> {
+fn stretch<T>(rows: Vec<(i64, T)>, (after, reach, end): (i64, i64, i64), limit: u32) -> Stretch<T> {
     let is_full = rows.len() >= limit as usize;
     // Never back: somebody who is late to say where he writes may seem to write before what is settled.
-    let end = end.max(after);
-    let looked_at = end.min(after.saturating_add(STRETCH));
-    let position = rows.last().filter(|_| is_full).map_or(looked_at, |(seq, _)| *seq);
+    let (reach, end) = (reach.max(after), end.max(after));
+    let position = rows.last().filter(|_| is_full).map_or(reach, |(seq, _)| *seq);
     let items = rows.into_iter().map(|(_, item)| item).collect();
     Stretch { items, began: after, position, is_end: position >= end }
 }

@@ -75,7 +75,7 @@ fn body_len(connection: &Connection, one: &Outstanding) -> Result<u64> {
 pub(super) fn held(connection: &Connection, leases: &[(DeliveryId, u32)]) -> Result<Vec<Option<Held>>> {
     let sql = "select d.seq, d.destination_id, d.state_at_ms, e.id as event_id
                from deliveries d join events e on e.seq = d.event_seq
-               where d.id = ?1 and d.state = 'leased' and d.node = ?2 and d.attempts = ?3";
+               where d.id = ?1 and d.due_at_ms is not null and d.state = 'leased' and d.node = ?2 and d.attempts = ?3";
     let one = |(delivery, number): &(DeliveryId, u32)| {
         let parameters = params![delivery.as_bytes(), NodeId::CONSUMERS.as_bytes(), number];
         first(connection, sql, parameters, |row| {
@@ -94,7 +94,7 @@ pub(super) fn extend(tx: &Tx<'_>, claims: &[Claim], now: Timestamp, until: Times
 }
 
 fn extend_one(connection: &Connection, claim: &Claim, now: Timestamp, until: Timestamp) -> Result<Settled> {
-    let sql = "select * from deliveries where id = ?1 and state = 'leased' and node = ?2 and attempts = ?3";
+    let sql = "select * from deliveries where id = ?1 and due_at_ms is not null and state = 'leased' and node = ?2 and attempts = ?3";
     let (delivery, node) = (claim.delivery(), claim.node());
     let parameters = params![delivery.as_bytes(), node.as_bytes(), claim.number()];
     let Some(leased) = first(connection, &connection.locking(sql), parameters, outstanding)? else {

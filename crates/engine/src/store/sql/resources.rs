@@ -138,12 +138,10 @@ fn move_outstanding(connection: &Connection, id: DestinationId, pulled: bool) ->
     let sql = "select pulled from destinations where id = ?1";
     let before = first(connection, sql, [id.as_bytes()], |row| Cells::new("destinations", row).get::<bool>("pulled"))?;
     if before.is_some_and(|before| before != pulled) {
-        connection
-            .prepare_cached(
-                "update deliveries set pulled = ?2
-                 where destination_id = ?1 and (due_at_ms is not null or state = 'held')",
-            )?
-            .execute(params![id.as_bytes(), pulled])?;
+        for owed in ["due_at_ms is not null", "state = 'held'"] {
+            let sql = format!("update deliveries set pulled = ?2 where destination_id = ?1 and {owed}");
+            connection.prepare_cached(&sql)?.execute(params![id.as_bytes(), pulled])?;
+        }
     }
     Ok(())
 }

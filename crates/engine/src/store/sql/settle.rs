@@ -124,7 +124,7 @@ struct Leased {
 fn leased(connection: &Connection, claim: &Claim) -> Result<Option<Leased>> {
     let sql = "select seq, event_seq, cancel_at_ms is not null as called_off, latest_key is not null as keyed,
                    order_key is not null as ordered
-               from deliveries where id = ?1 and state = 'leased' and node = ?2 and attempts = ?3";
+               from deliveries where id = ?1 and due_at_ms is not null and state = 'leased' and node = ?2 and attempts = ?3";
     let (delivery, node) = (claim.delivery(), claim.node());
     let parameters = params![delivery.as_bytes(), node.as_bytes(), claim.number()];
     first(connection, &connection.locking(sql), parameters, |row| {

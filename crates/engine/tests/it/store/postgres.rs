@@ -18,6 +18,13 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// What a statement on this database says, a line for each row.
+    pub(crate) fn query(&self, sql: &str) -> Vec<String> {
+        let said = std::process::Command::new("psql").args([&self.address(), "-qAtc", sql]).output().expect("psql");
+        assert!(said.status.success(), "{sql}: {}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8_lossy(&said.stdout).lines().map(str::to_owned).collect()
+    }
+
     fn new(cluster: String) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));

@@ -65,6 +65,9 @@ async fn what_is_taken_out_can_be_checked_without_the_gateway() {
 
 #[tokio::test]
 async fn the_data_directory_is_checked_while_the_gateway_runs_and_after() {
+    if !systems::database::has_files("the audit log in a data directory") {
+        return;
+    }
     let gateway = logged().await;
     let data = gateway.directory.path().join("data").display().to_string();
     let head = gateway.ok(&["audit", "head"], b"").await;

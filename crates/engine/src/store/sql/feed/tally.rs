@@ -11,7 +11,7 @@ use super::super::locks::{self, Lock};
 use super::super::rows::{self, Cells, all, first, integer};
 use super::super::writer::Tx;
 use super::super::{SqlStore, audit};
-use super::{attempt_end, event_end};
+use super::{STRETCH, attempt_end, event_end, reach};
 use crate::clock::Timestamp;
 use crate::ids::{DestinationId, OrganizationId};
 use crate::model::{OWN, Outcome};
@@ -20,9 +20,6 @@ use crate::store::tallies::{
     AtDestination, Attempted, LastFailure, Received, Span, Tallied, Tallies, Tallying, Window,
 };
 use crate::tally::place;
-
-/// Rows of each feed that are counted at once: some milliseconds of a reader.
-const STRETCH: i64 = 10_000;
 
 /// How much of what an attempt said is kept, in bytes.
 const FAILURE_MAX: usize = 200;
@@ -122,11 +119,11 @@ fn count(connection: &Connection, ends: Positions) -> Result<Counts> {
         attempts: ends.attempts.max(begin.attempts),
         audit: ends.audit.max(begin.audit),
     };
-    let reach = |begin: i64, end: i64| end.min(begin.saturating_add(STRETCH));
+    // Some milliseconds of a reader.
     let after = Positions {
-        events: reach(begin.events, ends.events),
-        attempts: reach(begin.attempts, ends.attempts),
-        audit: reach(begin.audit, ends.audit),
+        events: reach(connection, "events", begin.events, ends.events)?,
+        attempts: reach(connection, "attempts", begin.attempts, ends.attempts)?,
+        audit: ends.audit.min(begin.audit.saturating_add(STRETCH)),
     };
     let mut counts = Counts { before, after, has_more: after != ends, ..Counts::default() };
     counts.add_events(connection, begin.events)?;
