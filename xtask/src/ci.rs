@@ -18,8 +18,8 @@ use systems::{database, world};
 use crate::postgres::Cluster;
 use crate::run::{EVERYTHING, has_or_installs, output_of, root, run, run_with};
 use crate::{
-    addresses, bad_inputs, bindings, constant_time, crash, dashboard, fuzz, interop, leaks, octokit, oidc, readme,
-    receivers, reference, replays, rewrap, rotations, schemathesis, switches, tidy, vectors,
+    addresses, bad_inputs, bindings, cluster, constant_time, crash, dashboard, fuzz, interop, leaks, octokit, oidc,
+    readme, receivers, reference, replays, rewrap, rotations, schemathesis, switches, tidy, vectors,
 };
 
 struct Step {
@@ -66,6 +66,7 @@ const SIDE_BY_SIDE: &[Step] = &[
     Step { name: "docs", run: docs },
     Step { name: "octokit", run: octokit::run },
     Step { name: "receivers", run: || receivers::run(None) },
+    Step { name: "cluster", run: || cluster::run(&cluster::Plan::short()) },
     Step { name: "crash", run: || crash::run(&crash::Plan::short()) },
     Step { name: "rotations", run: || rotations::run(&rotations::Plan::short()) },
     Step { name: "switches", run: || switches::run(&switches::Plan::short()) },

@@ -2,8 +2,8 @@
 //! looks for anything that was answered and lost, run twice, changed, or owed to nobody.
 //! Owns the killing; the senders are in `load`, the reckoning in `reckoning`.
 
-mod load;
-mod reckoning;
+pub(crate) mod load;
+pub(crate) mod reckoning;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use systems::{Hookward, Receiver, Setup, world};
 
-use load::Load;
+use load::{Load, Manner};
 use reckoning::Deliveries;
 
 /// What the senders sign with.
-const SECRET: &str = "crash-test-secret";
+pub(crate) const SECRET: &str = "crash-test-secret";
 
 /// How long the server may take from its start to its first ready answer.
 const READY_LIMIT: Duration = Duration::from_secs(1);
@@ -73,30 +73,31 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
         .env("CRASH_SECRET", SECRET)
         .env("CRASH_RECEIVER_URL", &receiver.url("/hooks"));
 
-    let load = Load::start(Arc::clone(&deliveries));
+    let manner = Manner { check: "crash", servers: 1, pause: Duration::ZERO };
+    let load = Load::start(manner, Arc::clone(&deliveries));
     let mut moments = Moments(seed | 1);
     let mut ready = Vec::new();
     for _ in 0..plan.cycles {
         let server = setup.start()?;
         ready.push(server.ready_after);
-        load.aim(Some(server.public));
+        load.aim(0, Some(server.public));
         world::pause(moments.next());
         server.kill()?;
-        load.aim(None);
+        load.aim(0, None);
     }
     let server = setup.start()?;
     ready.push(server.ready_after);
-    load.aim(Some(server.public));
+    load.aim(0, Some(server.public));
     let answered = load.stop()?;
-    drain(&server)?;
+    drain("crash", &server)?;
     let deliveries = deliveries.lock().expect("no holder of this lock panics");
-    let verdict = reckoning::reckon(&server, &answered, &deliveries);
+    let verdict = reckoning::reckon("crash", &server, &answered, &deliveries);
     report_ready(&mut ready)?;
     verdict
 }
 
 /// Waits until nothing is owed any more.
-fn drain(server: &Hookward) -> Result<()> {
+pub(crate) fn drain(check: &str, server: &Hookward) -> Result<()> {
     let owed = || -> Result<bool> {
         for state in ["pending", "leased"] {
             let page = server.get(&format!("/api/v1/deliveries?limit=1&state={state}"))?;
@@ -113,7 +114,7 @@ fn drain(server: &Hookward) -> Result<()> {
         last = owed();
     }
     ensure!(!last?, "deliveries were still owed after {DRAIN_LIMIT:?}");
-    println!("crash: drained {:.1} s after the last start", started.elapsed().as_secs_f64());
+    println!("{check}: drained within {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -129,14 +130,20 @@ fn report_ready(ready: &mut [Duration]) -> Result<()> {
     Ok(())
 }
 
-/// Random moments (xorshift64): when, after the server is ready, it is killed.
-struct Moments(u64);
+/// Random moments (xorshift64).
+pub(crate) struct Moments(pub(crate) u64);
 
 impl Moments {
+    /// When, after the server is ready, it is killed.
     fn next(&mut self) -> Duration {
+        Duration::from_micros(20_000 + self.below(480_000))
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        Duration::from_micros(20_000 + self.0 % 480_000)
+        self.0 % end
     }
 }

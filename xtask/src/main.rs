@@ -7,6 +7,7 @@ mod bench;
 mod bindings;
 mod cells;
 mod ci;
+mod cluster;
 mod constant_time;
 mod crash;
 mod dashboard;
@@ -58,6 +59,8 @@ enum Command {
     Tidy,
     /// Kills the server at random moments under load and looks for what was lost
     Crash(crash::Plan),
+    /// Several nodes on PostgreSQL: killed, stopped, cut off, their commits cut, the database restarted and overloaded
+    Cluster(cluster::Plan),
     /// The dashboard in a real browser: every page, on a desk and in a hand, with scripts and without
     Dashboard {
         /// Only parts whose name contains this: `journey`, `systems`, `tour`, `hostile`; `pictures` makes the README's
@@ -128,6 +131,7 @@ fn main() -> ExitCode {
         Command::Step { name } => ci::run_one(&name),
         Command::Tidy => tidy::run(),
         Command::Crash(plan) => run::build_server().and_then(|()| crash::run(&plan)),
+        Command::Cluster(plan) => run::build_server().and_then(|()| cluster::run(&plan)),
         Command::Dashboard { only } => {
             run::build_server().and_then(|()| dashboard::run(only.as_deref(), dashboard::Extent::Full))
         }

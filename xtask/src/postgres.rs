@@ -1,14 +1,16 @@
 //! A PostgreSQL cluster for as long as a check runs: Debian's programs, a directory of its own, a private socket, no network.
-//! Owns its start and its end; what databases are made in it is the tests' business.
+//! Owns its start and its end, and what may befall it meanwhile; what databases are made in it is the tests' business.
 
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::statvfs::statvfs;
-use nix::unistd::{Uid, User};
+use nix::unistd::{Pid, Uid, User};
 
 use crate::run::{has_or_installs, output_of, run_with};
 
@@ -57,6 +59,55 @@ impl Cluster {
         format!("host={} user=postgres", self.directory.display())
     }
 
+    /// Where its socket is.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// What `psql` prints of some SQL, as the superuser.
+    pub(crate) fn sql(&self, sql: &str) -> Result<String> {
+        output_of(Command::new("psql").args([&self.address(), "-qAtc", sql]))
+    }
+
+    /// Ends it like a power cut, as far as processes can be, and starts it again.
+    pub(crate) fn restart(&self) -> Result<()> {
+        let log = self.directory.join("log");
+        self.control(&["restart", "-m", "immediate", "-w", "-l", &log.to_string_lossy()])
+    }
+
+    /// Stops every one of its processes where it is.
+    pub(crate) fn freeze(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets them go on.
+    pub(crate) fn thaw(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn control(&self, words: &[&str]) -> Result<()> {
+        let mut command = self.program("pg_ctl");
+        command.args(words).arg("-s").arg("-D").arg(self.data()).stdin(Stdio::null()).stdout(Stdio::null());
+        let status = command.status().context("cannot start pg_ctl")?;
+        ensure!(status.success(), "pg_ctl {} ended with {status}", words.join(" "));
+        Ok(())
+    }
+
+    /// The first process first: it starts no others then.
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let file = fs::read_to_string(self.data().join("postmaster.pid"))?;
+        let first: i32 = file.lines().next().context("no process is named")?.trim().parse()?;
+        kill(Pid::from_raw(first), signal)?;
+        for child in children(first)? {
+            match kill(Pid::from_raw(child), signal) {
+                // It ended meanwhile.
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     fn data(&self) -> PathBuf {
         self.directory.join("data")
     }
@@ -90,6 +141,21 @@ impl Drop for Cluster {
 fn has_room(place: &Path) -> bool {
     const ROOM_BYTES: u64 = 4 << 30;
     statvfs(place).is_ok_and(|found| found.blocks_available().saturating_mul(found.fragment_size()) >= ROOM_BYTES)
+}
+
+/// The processes that this one started.
+fn children(parent: i32) -> Result<Vec<i32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        // The name in brackets may contain blanks; the parent is the second field after it.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+        if fields.split_whitespace().nth(1).and_then(|field| field.parse().ok()) == Some(parent) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
 }
 
 /// Where the newest version's programs are.

@@ -12,26 +12,36 @@ use super::load::{Answered, delivery_id};
 
 /// What the receiver was sent.
 #[derive(Default)]
-pub(super) struct Deliveries {
+pub(crate) struct Deliveries {
     /// How often each delivery id came.
     counts: BTreeMap<String, u32>,
     /// Delivery ids that came with another body than was sent under them.
     altered: BTreeSet<String>,
+    /// What came, by the delivery and the attempt that Hookward said it was.
+    attempts: BTreeMap<(String, u32), u32>,
 }
 
 impl Deliveries {
     /// Notes one request at the receiver.
-    pub(super) fn note(&mut self, received: &Received) {
+    pub(crate) fn note(&mut self, received: &Received) {
         let id = received.header("x-github-delivery").unwrap_or("(none)").to_owned();
         let number = id.split('-').next().and_then(|hex| u64::from_str_radix(hex, 16).ok());
         if number.map(push_body).as_deref() != Some(received.body()) {
             self.altered.insert(id.clone());
         }
         *self.counts.entry(id).or_default() += 1;
+        let delivery = received.header("hookward-delivery-id").unwrap_or("(none)").to_owned();
+        let attempt = received.header("hookward-attempt").and_then(|number| number.parse().ok()).unwrap_or(0);
+        *self.attempts.entry((delivery, attempt)).or_default() += 1;
+    }
+
+    /// Whether this attempt came.
+    pub(crate) fn has_attempt(&self, delivery: &str, number: u32) -> bool {
+        self.attempts.contains_key(&(delivery.to_owned(), number))
     }
 
     /// How many different events came.
-    pub(super) fn distinct(&self) -> usize {
+    pub(crate) fn distinct(&self) -> usize {
         self.counts.len()
     }
 }
@@ -43,7 +53,7 @@ struct Original {
 }
 
 /// Holds every promise against what happened; the error names the first that was broken, and all are printed.
-pub(super) fn reckon(server: &Hookward, answered: &Answered, deliveries: &Deliveries) -> Result<()> {
+pub(crate) fn reckon(check: &str, server: &Hookward, answered: &Answered, deliveries: &Deliveries) -> Result<()> {
     let events = server.list("/api/v1/events")?;
     let originals = originals(&events)?;
     let mut by_delivery: BTreeMap<&str, u32> = BTreeMap::new();
@@ -56,23 +66,25 @@ pub(super) fn reckon(server: &Hookward, answered: &Answered, deliveries: &Delive
     let undelivered = by_delivery.keys().filter(|id| !received.contains_key(**id)).count();
     let unknown = received.keys().filter(|id| !by_delivery.contains_key(id.as_str())).count();
     let again = received.values().filter(|&&count| count > 1).count();
+    let repeated = deliveries.attempts.values().filter(|&&count| count > 1).count();
     let changed = changed_bodies(server, &originals)?;
     println!(
-        "crash: {} events, of them {} originals ({} were committed but their sender never heard)",
+        "{check}: {} events, of them {} originals ({} were committed but their sender never heard)",
         events.len(),
         originals.len(),
         answered.values().filter(|status| **status == 200).count()
     );
-    println!("crash: {} events reached the receiver, {again} of them more than once", received.len());
+    println!("{check}: {} events reached the receiver, {again} of them more than once", received.len());
     println!(
-        "crash: answered and missing {missing}, originals doubled {doubled}, delivered to nobody {undelivered}, \
-         delivered but unknown {unknown}, bodies changed in the store {changed}, on the way {}",
+        "{check}: answered and missing {missing}, originals doubled {doubled}, delivered to nobody {undelivered}, \
+         delivered but unknown {unknown}, attempts made twice {repeated}, bodies changed in the store {changed}, on the way {}",
         deliveries.altered.len()
     );
     ensure!(missing == 0, "{missing} answered events are missing");
     ensure!(doubled == 0, "{doubled} events exist twice");
     ensure!(undelivered == 0, "{undelivered} events were delivered to nobody");
     ensure!(unknown == 0, "{unknown} deliveries were of no known event");
+    ensure!(repeated == 0, "{repeated} attempts were made twice");
     ensure!(changed == 0, "{changed} bodies differ from what was sent");
     ensure!(deliveries.altered.is_empty(), "{} deliveries carried another body", deliveries.altered.len());
     all_delivered(server, originals.len())
