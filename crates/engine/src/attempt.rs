@@ -25,7 +25,8 @@ use crate::store::{Claimed, NewDelivery, Next, Settled, Settlement, StoreError};
 /// How long to wait before a settlement that the store could not take is offered again.
 const SETTLE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Carries out the attempt that `claimed` stands for and settles it, before the lease ends at `until`.
+/// Carries out the attempt that `claimed` stands for and settles it, before the lease ends at `until`. Nothing is signed by a
+/// node that was cut off between the two.
 pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, claimed: Claimed, until: Timestamp) {
     let Claimed { claim, event, body, concluded, probe, probes, ordered, skipped } = claimed;
     let started_at = inner.clock().now();
@@ -51,8 +52,12 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
     let prepared = async {
         let plan = Plan::new(&inner, &live, claim.number(), started_at).await?;
         Ok::<_, String>((plan, inner.runner(&live, started_at).await?))
-    };
-    let (report, signed_by) = match prepared.await {
+    }
+    .await;
+    if !may_sign(&inner) {
+        return;
+    }
+    let (report, signed_by) = match prepared {
         Ok((plan, ready)) => {
             let draft = draft(ready.runner.url(), &event, &body, &event_id);
             let (report, mut signed_by) =
@@ -92,6 +97,15 @@ pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, cla
             inner.note(live.destination.id);
         }
     }
+}
+
+/// Whether what is known of secrets may be acted on. Where it may not, the delivery is due again when its lease ends.
+fn may_sign(inner: &Inner) -> bool {
+    let problem = inner.cut_off();
+    if let Some(problem) = &problem {
+        tracing::warn!(problem, "an attempt was not made: its delivery is due again when the lease ends");
+    }
+    problem.is_none()
 }
 
 /// What the end of an attempt says of its destination.

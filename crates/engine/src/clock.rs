@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+mod database;
 mod step;
 
+pub(crate) use database::DatabaseClock;
 pub(crate) use step::StepWatch;
 pub use step::{STEP_MIN, Step};
 

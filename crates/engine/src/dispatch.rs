@@ -15,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::engine::{Engine, Inner};
 use crate::ids::{DestinationId, NodeId};
 use crate::model::{DestinationKind, DestinationState, Rate};
+use crate::nodes::LOOK_EVERY;
 use crate::pace::Room;
 use crate::registry::{LiveDestination, Registry};
 use crate::store::{ClaimRequest, StoreError};
@@ -37,21 +38,29 @@ impl Engine {
     /// returns. Also keeps secrets open and rewraps them, writes refusals to the audit log and when credentials were used, forgets expired
     /// dedup keys and sessions, moves redelivery jobs on, strips what retention does not keep, and counts what happened.
     pub async fn run(&self, stop: CancellationToken) {
+        let over = CancellationToken::new();
+        let work = async {
+            self.work(&stop).await;
+            over.cancel();
+        };
+        tokio::join!(work, self.follow_nodes(&stop, &over));
+    }
+
+    async fn work(&self, stop: &CancellationToken) {
         let mut dispatcher = Dispatcher::new(self.shared());
         tokio::join!(
-            dispatcher.run(&stop),
-            self.watch_destinations(&stop),
-            self.watch_secrets(&stop),
-            self.write_refusals(&stop),
-            self.forget_expired(&stop),
-            self.write_uses(&stop),
-            self.run_jobs(&stop),
-            self.keep_open(&stop),
-            self.run_rewraps(&stop),
-            self.retain(&stop),
-            self.erase(&stop),
-            self.keep_tally(&stop),
-            self.follow_nodes(&stop)
+            dispatcher.run(stop),
+            self.watch_destinations(stop),
+            self.watch_secrets(stop),
+            self.write_refusals(stop),
+            self.forget_expired(stop),
+            self.write_uses(stop),
+            self.run_jobs(stop),
+            self.keep_open(stop),
+            self.run_rewraps(stop),
+            self.retain(stop),
+            self.erase(stop),
+            self.keep_tally(stop)
         );
         self.inner().write_refused().await;
     }
@@ -186,6 +195,9 @@ impl Dispatcher {
     async fn claim(&mut self) -> Result<Looked, StoreError> {
         while let Some(ended) = self.attempts.try_join_next_with_id() {
             self.ended(ended);
+        }
+        if self.inner.cut_off().is_some() {
+            return Ok(Looked::Idle(Some(self.inner.clock().now().plus(LOOK_EVERY))));
         }
         let registry = self.inner.registry();
         self.hear(&registry);

@@ -25,6 +25,7 @@ use crate::ids::{NodeId, OrganizationId, SourceId};
 use crate::kms::Kms;
 use crate::kms::cache::{Bounded, CachePolicy};
 use crate::model::{Destination, OWN, Organization, Outcome, PUBLISH, Proof, SecretOwner, Source};
+use crate::nodes::{Following, NodeSettings};
 use crate::nudges::Nudges;
 use crate::opening::Opening;
 use crate::organizations::make_door;
@@ -59,6 +60,8 @@ pub struct Parts {
     pub undeclared: Undeclared,
     /// How long opened secrets are kept.
     pub key_cache: CachePolicy,
+    /// What this process is called among others, and how it goes along with them.
+    pub node: NodeSettings,
     /// Where commits are checked out for programs. Nobody else's: what an earlier process left there is removed.
     pub checkouts: PathBuf,
     /// How much longer than the longest attempt a lease lasts: time to settle. Not zero.
@@ -83,6 +86,7 @@ pub(crate) struct Inner {
     parts: Parts,
     schemes: Arc<Installed>,
     node: NodeId,
+    following: Following,
     registry: ArcSwap<Registry>,
     generation: AtomicU64,
     opening: Opening,
@@ -120,6 +124,7 @@ impl Engine {
     pub async fn open(mut parts: Parts) -> Result<Self, EngineError> {
         let schemes = Arc::new(Installed::new(std::mem::take(&mut parts.schemes)));
         let fetcher = Fetcher::new(&parts.egress).map_err(|error| EngineError::Invalid(error.to_string()))?;
+        let following = Following::begin(&mut parts).await?;
         let now = parts.clock.now();
         let node = NodeId::new(now, &*parts.entropy);
         // Where there are other nodes, their leases are theirs until they run out.
@@ -137,6 +142,7 @@ impl Engine {
             inner: Arc::new(Inner {
                 schemes,
                 node,
+                following,
                 registry: ArcSwap::from_pointee(registry),
                 generation: AtomicU64::new(0),
                 opening: Opening::new(parts.key_cache),
@@ -247,8 +253,9 @@ impl Engine {
         self.inner.evaluator.failed()
     }
 
-    /// The last time that the wall clock was seen to jump. Schedules follow the clock as it is; timestamps that senders
-    /// signed are held against it, so a clock that is wrong refuses honest requests.
+    /// The last time that the clock was seen to jump: this machine's, or where nodes share a database, that one's. Schedules
+    /// follow the clock as it is; timestamps that senders signed are held against it, so a clock that is wrong refuses
+    /// honest requests.
     pub fn clock_step(&self) -> Option<Step> {
         self.inner.look_at_clock();
         self.inner.clock_steps.lock().unwrap_or_else(PoisonError::into_inner).last_step()
@@ -286,6 +293,11 @@ impl Inner {
 
     pub(crate) fn node(&self) -> NodeId {
         self.node
+    }
+
+    /// What is known of the other nodes.
+    pub(crate) fn following(&self) -> &Following {
+        &self.following
     }
 
     pub(crate) fn refusals(&self) -> &Refusals {

@@ -82,6 +82,7 @@ pub use crate::drain::DRAIN_MAX;
 pub use crate::engine::{Engine, Parts};
 pub use crate::error::EngineError;
 pub use crate::model::{OWN, PUBLISH};
+pub use crate::nodes::NodeSettings;
 pub use crate::opening::{SECRET_DAMAGED, ShutSecret};
 pub use crate::output::{Follow, Output};
 pub use crate::publish::{BATCH_MAX, Publish, PublishError, Published};

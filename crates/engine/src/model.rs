@@ -11,6 +11,7 @@ mod durations;
 mod event;
 mod event_type;
 mod job;
+mod node;
 mod organization;
 mod principal;
 mod purpose;
@@ -37,6 +38,7 @@ pub use destination::{
 pub use event::{Event, PassedOver, PassedOverReason, REDACTED, RequestRecord};
 pub use event_type::{EventType, EventTypeSpec};
 pub use job::{JobRange, JobSpec, JobState, Recovery, RedeliveryJob};
+pub use node::{Node, NodeState};
 pub use organization::Organization;
 pub use principal::{Principal, Scope, Scopes, UnknownScope};
 pub use purpose::is_setting;

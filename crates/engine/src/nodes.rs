@@ -1,45 +1,273 @@
-//! Nodes that share one store: what another one changed is in force here soon after. Owns how soon, and what is done then.
+//! Nodes that share one store: what another one changed is in force here soon after, and one that was cut off from the others
+//! does nothing until it knows again what is. Owns how soon, and for how long what is known may be acted on.
 
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Engine;
-use crate::store::Revision;
+use crate::clock::{Clock, DatabaseClock, Timestamp};
+use crate::engine::{Engine, EngineError, Inner, Parts};
+use crate::model::{Node, NodeState};
+use crate::store::{Revision, Sight, Store, StoreError, Wear};
 
 /// How often a node looks for what others changed.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How often a node writes itself down.
+const CHECK_IN_EVERY: Duration = Duration::from_secs(1);
+
+/// A node that was not seen for so long is taken to be gone.
+const GONE_AFTER: Duration = Duration::from_secs(10);
+
+/// What a node is called, and how it goes along with others.
+#[derive(Debug, Clone)]
+pub struct NodeSettings {
+    /// What its operator calls it.
+    pub name: String,
+    /// The version of its program.
+    pub version: String,
+    /// For how long what is known of declarations and secrets may be acted on without hearing from the store.
+    pub validity: Duration,
+    /// Whether it wakes others, and is woken by them, as soon as there is something to look for.
+    pub notify: bool,
+}
+
+impl Default for NodeSettings {
+    fn default() -> Self {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { name: String::new(), version, validity: Duration::from_secs(10), notify: true }
+    }
+}
+
+/// What this node knows of the others.
+#[derive(Debug)]
+pub(crate) struct Following {
+    settings: NodeSettings,
+    started_at: Timestamp,
+    address: OnceLock<String>,
+    /// Absent where nobody else works on the store.
+    clock: Option<Arc<DatabaseClock>>,
+    /// Until when, by the monotonic clock, what is known may be acted on.
+    valid_until_ms: AtomicU64,
+    /// The schema with which this version must not go on; 0 for none.
+    beyond: AtomicI64,
+    /// What was seen last, and is in force here.
+    known: Mutex<Option<Revision>>,
+    has_others: AtomicBool,
+}
+
+impl Following {
+    /// Begins before what is declared is loaded. Where nodes share a store, they share its clock as well: from here on it is
+    /// that of `parts`.
+    pub(crate) async fn begin(parts: &mut Parts) -> Result<Self, StoreError> {
+        let clock = parts.store.is_shared().then(|| Arc::new(DatabaseClock::new(Arc::clone(&parts.clock))));
+        let mut following = Self {
+            settings: parts.node.clone(),
+            started_at: parts.clock.now(),
+            address: OnceLock::new(),
+            clock,
+            valid_until_ms: AtomicU64::new(u64::MAX),
+            beyond: AtomicI64::new(0),
+            known: Mutex::default(),
+            has_others: AtomicBool::new(false),
+        };
+        if let Some(clock) = following.clock.clone() {
+            let (_, began) = following.look(&*parts.store).await?;
+            following.is_valid_from(began);
+            following.started_at = clock.now();
+            parts.clock = clock;
+        }
+        Ok(following)
+    }
+
+    /// Looks once; also when that began, by the monotonic clock.
+    async fn look(&self, store: &dyn Store) -> Result<(Sight, Duration), StoreError> {
+        let clock = self.clock.as_ref().expect("only who shares a store looks");
+        let began = clock.elapsed();
+        let sight = store.sight().await?;
+        clock.hear(sight.now, began, clock.elapsed());
+        self.has_others.store(sight.has_others, Ordering::Release);
+        self.beyond.store(sight.beyond.unwrap_or(0), Ordering::Release);
+        Ok((sight, began))
+    }
+
+    fn known(&self) -> Option<Revision> {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known is as the store had it then.
+    fn is_valid_from(&self, began: Duration) {
+        let until = began.saturating_add(self.settings.validity);
+        self.valid_until_ms.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    /// Why nothing may be done now, if so.
+    fn problem(&self, elapsed: Duration) -> Option<String> {
+        let beyond = self.beyond.load(Ordering::Acquire);
+        if beyond != 0 {
+            let problem = "the database has come to a schema with which this version must not go on";
+            return Some(format!("{problem}: {beyond}; run a later version"));
+        }
+        let valid_until = self.valid_until_ms.load(Ordering::Acquire);
+        if elapsed.as_millis() <= u128::from(valid_until) {
+            return None;
+        }
+        let validity = self.settings.validity.as_secs();
+        Some(format!("what is declared and which secrets are live has not been heard for more than {validity} s"))
+    }
+}
+
+impl Inner {
+    /// Why nothing may be done now that depends on what is declared or on a secret, if so: this node was cut off.
+    pub(crate) fn cut_off(&self) -> Option<String> {
+        self.following().problem(self.clock().elapsed())
+    }
+}
 
 impl Engine {
-    /// Puts in force what other nodes changed, and attempts what they committed, until `stop`.
-    pub(crate) async fn follow_nodes(&self, stop: &CancellationToken) {
-        if !self.inner().store().is_shared() {
-            return;
-        }
-        let mut known = None;
-        while !stop.is_cancelled() {
-            match self.look_at_nodes(known).await {
-                Ok(revision) => known = Some(revision),
-                Err(error) => tracing::warn!(%error, "it cannot be told what other nodes changed"),
+    /// Whether what this node knows of declarations and secrets may be acted on. It is not while the store that it shares has
+    /// not told it for longer than [`NodeSettings::validity`]: a secret that it holds may be revoked, or another one live.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Unavailable`], until it has heard again.
+    pub fn check_current(&self) -> Result<(), EngineError> {
+        self.inner().cut_off().map_or(Ok(()), |problem| Err(EngineError::Unavailable(problem)))
+    }
+
+    /// The clock that everything here follows: the database's where nodes share one.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.inner().parts().clock)
+    }
+
+    /// Where this node's public listener is, for the other nodes' operators. What is said first counts.
+    pub fn listens_at(&self, address: String) {
+        let _ = self.inner().following().address.set(address);
+    }
+
+    /// The nodes that work on this store, the oldest first; those that were not seen for a day are forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Unavailable`].
+    pub async fn nodes(&self) -> Result<Vec<Node>, EngineError> {
+        let inner = self.inner();
+        let own = self.as_node(NodeState::Serving);
+        let mut nodes = inner.store().nodes().await?;
+        for node in &mut nodes {
+            if node.id == own.id {
+                let state = node.state;
+                *node = Node { state, ..own.clone() };
+            } else if !inner.store().is_shared() || own.seen_at.since(node.seen_at) > GONE_AFTER {
+                node.state = NodeState::Gone;
             }
-            let next = self.inner().clock().now().plus(LOOK_EVERY);
-            stop.run_until_cancelled(self.inner().clock().sleep_until(next)).await;
+        }
+        if nodes.iter().all(|node| node.id != own.id) {
+            nodes.push(own);
+        }
+        Ok(nodes)
+    }
+
+    /// How the shared database is; nothing where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Unavailable`].
+    pub async fn wear(&self) -> Result<Option<Wear>, EngineError> {
+        Ok(self.inner().store().wear().await?)
+    }
+
+    /// Writes this node down, puts in force what others changed, and attempts what they committed, until `over`. It goes on
+    /// after `stop`, while others finish what is under way.
+    pub(crate) async fn follow_nodes(&self, stop: &CancellationToken, over: &CancellationToken) {
+        self.check_in(NodeState::Serving).await;
+        if self.inner().store().is_shared() {
+            self.follow_others(stop, over).await;
+        } else {
+            over.cancelled().await;
+        }
+        self.check_in(NodeState::Gone).await;
+    }
+
+    async fn follow_others(&self, stop: &CancellationToken, over: &CancellationToken) {
+        let (inner, clock) = (self.inner(), self.inner().clock());
+        let mut is_cut_off = false;
+        let mut next_check_in = clock.elapsed().saturating_add(CHECK_IN_EVERY);
+        while !over.is_cancelled() {
+            match self.look_around().await {
+                Ok(()) if std::mem::take(&mut is_cut_off) => {
+                    tracing::info!("what other nodes change is known again");
+                    inner.nudge();
+                }
+                Ok(()) => {}
+                Err(error) if !std::mem::replace(&mut is_cut_off, true) => {
+                    tracing::warn!(%error, "it cannot be told what other nodes change");
+                }
+                Err(_) => {}
+            }
+            if clock.elapsed() >= next_check_in && !is_cut_off {
+                next_check_in = clock.elapsed().saturating_add(CHECK_IN_EVERY);
+                self.check_in(if stop.is_cancelled() { NodeState::Draining } else { NodeState::Serving }).await;
+            }
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = clock.sleep_until(clock.now().plus(LOOK_EVERY)) => {}
+            }
         }
     }
 
-    /// Looks once. `known` is what was seen the last time.
-    async fn look_at_nodes(&self, known: Option<Revision>) -> Result<Revision, crate::engine::EngineError> {
-        let revision = self.inner().store().revision().await?;
-        match known {
-            Some(known) if known.declared != revision.declared => self.inner().refresh().await?,
+    /// Looks once for what other nodes did, and puts it in force. `run` does that twice a second, and whenever another node
+    /// says that there is something.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Unavailable`] when it cannot be seen; everything here is as it was.
+    pub async fn look_around(&self) -> Result<(), EngineError> {
+        let inner = self.inner();
+        if !inner.store().is_shared() {
+            return Ok(());
+        }
+        let (sight, began) = inner.following().look(inner.store()).await?;
+        let revision = sight.revision;
+        match inner.following().known() {
+            Some(known) if known.declared != revision.declared => inner.refresh().await?,
             Some(known) if known.owed != revision.owed => {
-                self.inner().nudge();
-                self.inner().tell_followers();
+                inner.nudge();
+                inner.tell_followers();
             }
             Some(_) => {}
             // What was declared while this node started.
-            None => self.inner().refresh().await?,
+            None => inner.refresh().await?,
         }
-        Ok(revision)
+        *inner.following().known.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision);
+        inner.following().is_valid_from(began);
+        Ok(())
+    }
+
+    async fn check_in(&self, state: NodeState) {
+        if let Err(error) = self.inner().store().check_in(self.as_node(state)).await {
+            tracing::debug!(%error, "this node could not be written down");
+        }
+    }
+
+    /// This node, now.
+    fn as_node(&self, state: NodeState) -> Node {
+        let inner = self.inner();
+        let following = inner.following();
+        let NodeSettings { name, version, .. } = following.settings.clone();
+        Node {
+            id: inner.node(),
+            name,
+            version,
+            address: following.address.get().cloned().unwrap_or_default(),
+            started_at: following.started_at,
+            seen_at: inner.clock().now(),
+            state,
+            declared: following.known().map_or(0, |known| known.declared),
+            leases: inner.running().count(),
+            clock_ahead_ms: following.clock.as_ref().map_or(0, |clock| clock.own_ahead_ms()),
+        }
     }
 }

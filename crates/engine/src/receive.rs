@@ -104,9 +104,10 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] when the store cannot keep it now, a secret that might prove it is not open, or the source is not
-    /// declared any more.
+    /// [`Unavailable`] when the store cannot keep it now, a secret that might prove it is not open, this node was cut off from
+    /// the others, or the source is not declared any more.
     pub async fn receive(&self, source: SourceId, request: InboundRequest) -> Result<Receipt, Unavailable> {
+        self.inner().cut_off().map_or(Ok(()), |problem| Err(Unavailable(problem)))?;
         let registry = self.inner().registry();
         let Some(live) = registry.source(source) else {
             return Err(Unavailable(format!("source `{source}` is not declared")));

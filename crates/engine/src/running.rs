@@ -61,6 +61,11 @@ impl Running {
         number.is_none_or(|number| number == attempt.number).then(|| Arc::clone(&attempt.output))
     }
 
+    /// How many attempts are under way.
+    pub(crate) fn count(&self) -> u64 {
+        self.known().under_way.len() as u64
+    }
+
     /// Tells the attempt of `delivery` to end, whether it has begun or is about to.
     pub(crate) fn cancel(&self, delivery: DeliveryId) {
         let mut known = self.known();

@@ -21,6 +21,7 @@ mod erasure;
 mod feed;
 mod idempotency;
 mod lists;
+mod nodes;
 pub mod postgres;
 mod sealed;
 pub mod sql;
@@ -40,6 +41,7 @@ pub use erasure::Erasure;
 pub use feed::{FeedFilter, Feeds, FollowedAttempt, Stretch};
 pub use idempotency::{Idempotency, KeptAnswer, Known, NewRequest, RequestKey};
 pub use lists::{Backlog, DeliveryFilter, EventFilter, Listing, Page, RefusedFilter};
+pub use nodes::{Nodes, Sight, Wear, WornTable};
 pub use sealed::{Resealed, RewrapNote, SealedPlace, SealedValue, SealedValues};
 pub use upkeep::{JobChange, JobStep, KeptOfSource, Look, LookedAt, Retained, Strip, Upkeep};
 
@@ -212,7 +214,7 @@ impl Committed {
     }
 }
 
-/// How far what all nodes share has come.
+/// How far what all nodes share has come, as numbers that are others whenever it has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Revision {
     /// Rises with every change to what is declared, or to a destination's condition.
@@ -353,7 +355,7 @@ pub trait Records: ActivityLog + AuditLog + Feeds + tallies::Tallies {
 /// implementation to these words.
 #[async_trait]
 pub trait Store:
-    Records + Upkeep + Accounts + Backups + Conditions + Erasure + SealedValues + Idempotency + tallies::Tallying
+    Records + Upkeep + Accounts + Backups + Conditions + Erasure + SealedValues + Idempotency + Nodes + tallies::Tallying
 {
     /// Commits an event, its dedup keys, the deliveries it owes and its audit entry in one transaction, grouped with
     /// whatever else is waiting. Returns after the sync. Of the deliveries of one order key to one destination, at most one
@@ -413,12 +415,6 @@ pub trait Store:
 
     /// Writes audit entries for things that changed nothing else (reveals).
     async fn record(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError>;
-
-    /// Whether other nodes may work on the same data.
-    fn is_shared(&self) -> bool;
-
-    /// What other nodes may have changed, as numbers that are others whenever they did.
-    async fn revision(&self) -> Result<Revision, StoreError>;
 
     /// Forgets dedup keys that expired before `now`, at most `limit` in one step. Returns how many.
     async fn forget(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError>;

@@ -24,6 +24,7 @@ pub(crate) mod kms;
 pub(crate) mod leases;
 pub(crate) mod login;
 pub(crate) mod me;
+pub(crate) mod nodes;
 pub(crate) mod oidc;
 pub(crate) mod organizations;
 pub(crate) mod page;

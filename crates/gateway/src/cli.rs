@@ -16,6 +16,7 @@ mod jobs;
 mod keys;
 mod kms;
 mod listen;
+mod nodes;
 mod organization;
 mod print;
 mod pull;
@@ -231,6 +232,13 @@ enum Command {
         #[command(flatten)]
         remote: Remote,
     },
+    /// The processes that serve the installation, for whoever operates it
+    Node {
+        #[command(subcommand)]
+        what: nodes::What,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// The keys that seal all secrets
     Kms {
         #[command(subcommand)]
@@ -339,6 +347,7 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Tail { tail, remote } => tail::run(tail, &remote.open()?).await?,
         Command::Echo(command) => echo::run(command).await?,
         Command::Organization { what, remote } => organization::run(what, &remote.open()?).await?,
+        Command::Node { what, remote } => nodes::run(what, &remote.open()?).await?,
         Command::Kms { what, remote } => kms::run(what, &remote.open()?).await?,
         Command::Secret { what, remote } => secret::run(what, &remote.open()?).await?,
     }

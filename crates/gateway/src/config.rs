@@ -14,6 +14,7 @@ mod file;
 mod health;
 mod in_force;
 mod kms;
+mod node;
 mod oidc;
 mod order;
 mod parameters;
@@ -48,6 +49,7 @@ pub use event_types::EventTypeDeclaration;
 pub(crate) use event_types::in_text;
 pub use in_force::{InForce, ValueOrigin, Written};
 pub use kms::{AwsKey, KeyManagement, KeyProvider, Pkcs11Key, Token};
+pub use node::{Node, check_node_name};
 pub(crate) use oidc::is_dialable;
 pub use oidc::{Grants, OidcDeclaration};
 pub use problems::{ConfigError, Problem};
@@ -100,6 +102,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// The database that nodes share; a file in `data` when absent.
     pub database: Option<Database>,
+    /// What this process is among those that share it.
+    pub node: Node,
     /// The keys that seal all secrets.
     pub kms: KeyManagement,
     /// Where commits are checked out; `checkouts` in the data directory when absent.
@@ -392,14 +396,15 @@ impl<'a> Check<'a> {
         Settings {
             data: self.directory_name(&file.data),
             database: database::database(self, &file.database),
+            node: node::node(self, file),
             kms: kms::kms(self, &file.kms),
             checkouts: file.checkouts.directory.clone(),
             public: file.public.address.0,
             origin: file.public.origin.as_ref().map(|origin| self.origin(origin)),
-            trusted_proxies: self.trusted_proxies(&file.public.trusted_proxies),
+            trusted_proxies: settings::trusted_proxies(self, &file.public.trusted_proxies),
             admin: file.admin.address.0,
             admin_origin: file.admin.origin.as_ref().map(|origin| self.admin_origin(origin)),
-            admin_trusted_proxies: self.trusted_proxies(&file.admin.trusted_proxies),
+            admin_trusted_proxies: settings::trusted_proxies(self, &file.admin.trusted_proxies),
             commands_over_api: file.admin.commands,
             key_prefix: file.admin.key_prefix.as_ref().map(|prefix| self.key_prefix(prefix)),
             limits: Limits {
@@ -421,18 +426,6 @@ impl<'a> Check<'a> {
             publish_head: file.audit.publish_head.as_ref().map(|every| self.publish_head(every)),
             egress_roots: file.egress.extra_roots.clone(),
         }
-    }
-
-    /// Whoever is trusted speaks for others: no range of the internet's size does.
-    fn trusted_proxies(&mut self, ranges: &[toml::Spanned<values::Range>]) -> Vec<IpNet> {
-        for range in ranges.iter().filter(|range| range.get_ref().is_everything()) {
-            let text = range.get_ref().0;
-            self.problem(
-                range,
-                format!("anybody could speak for anybody: `{text}` is wider than any network of proxies"),
-            );
-        }
-        ranges.iter().map(|range| range.get_ref().0).collect()
     }
 
     fn directory_name(&mut self, path: &toml::Spanned<PathBuf>) -> PathBuf {

@@ -95,6 +95,7 @@ pub(crate) async fn metrics(
 }
 
 async fn store_answers(engine: &Engine) -> Result<(), String> {
+    engine.check_current().map_err(|error| error.to_string())?;
     match timeout(PATIENCE, engine.store().backlog()).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),

@@ -116,6 +116,11 @@ impl Ingest {
         let Some(entrance) = self.doors.at(request.uri().path()) else {
             return self.answer_unmatched(request.uri().path());
         };
+        if let Err(error) = self.engine.check_current() {
+            entrance.tally.count(Answered::Unavailable);
+            tracing::debug!(source = entrance.tally.name(), "answered 503: {error}");
+            return self.failures.unavailable.send();
+        }
         let (tally, answered, response) = self.enter(&entrance, request).await;
         tally.count(answered);
         let (source, status) = (tally.name(), response.status().as_u16());
@@ -125,6 +130,10 @@ impl Ingest {
 
     /// Unknown paths are answered before anything else is looked at.
     fn answer_unmatched(&self, path: &str) -> Whole {
+        // Another node may have opened a door there.
+        if self.engine.check_current().is_err() {
+            return self.failures.unavailable.send();
+        }
         self.metrics.unmatched();
         let configured = self.unmatched.iter().find(|(prefix, _)| path.starts_with(prefix));
         configured.map_or(&self.failures.not_found, |(_, answer)| answer).send()

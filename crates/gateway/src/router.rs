@@ -16,7 +16,7 @@ use crate::api::problem::Code::{
 };
 use crate::api::{
     self, Api, audit, backup, batch, configuration, deliveries, destinations, event_types, events, feeds, jobs, keys,
-    kms, leases, login, me, organizations, recovery, refusals, schemes, secrets, sources, users,
+    kms, leases, login, me, nodes, organizations, recovery, refusals, schemes, secrets, sources, users,
 };
 use crate::dashboard;
 use crate::health;
@@ -180,6 +180,7 @@ fn records(routes: Routes) -> Routes {
         .get("/audit/head", audit::head, "Shows the head of the audit log's chain")
         .get("/audit/export", audit::export, "Exports the audit log: a line of JSON for each row, oldest first")
         .section("Installation", "For who operates it.")
+        .get("/nodes", nodes::list, "Lists nodes: the processes that serve it, and how each is")
         .get("/kms", kms::show, "Shows the keys that seal all secrets: which wraps what, and which secrets are not open")
         .post("/kms/test", kms::test, "Tests the key service: a wrap and an unwrap")
         .get("/kms/rewrap", kms::rewrap, "Shows the last rewrap").or(NotFound)

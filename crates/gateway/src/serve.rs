@@ -19,7 +19,7 @@ use hookward_engine::kms::local::LocalKmsError;
 use hookward_engine::model::Principal;
 use hookward_engine::store::sql::{Limits, SqlStore};
 use hookward_engine::store::{postgres, sqlite};
-use hookward_engine::{Engine, EngineError, Parts};
+use hookward_engine::{Engine, EngineError, NodeSettings, Parts};
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -139,6 +139,7 @@ impl Running {
         // The command line's own word on these is not in the file.
         settings.data.clone_from(&self.settings.data);
         (settings.public, settings.admin) = (self.settings.public, self.settings.admin);
+        settings.node.name.clone_from(&self.settings.node.name);
         let schemes: Vec<String> = schemes.into_iter().map(|one| one.declared.toml).collect();
         if settings != self.settings || schemes != self.schemes {
             tracing::warn!(
@@ -184,20 +185,19 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         ..
     } = config;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let parts = parts(&settings, &schemes, supervisor, Arc::clone(&clock), Arc::clone(&entropy))?;
+    let parts = parts(&settings, &schemes, supervisor, clock, Arc::clone(&entropy))?;
     let own = parts.egress.own.clone();
     let api_key_file = settings.data.join(data::API_KEY_FILE);
     let api_key = api_key.map_or_else(|| data::api_key(&api_key_file, &*entropy), Ok)?;
     let rules = Rules::new(&settings, retention, own.clone());
     let engine = Engine::open(parts).await?;
+    let clock = engine.clock();
     let declaring = Arc::new(Declaring::new(engine.clone(), rules));
     if is_file {
         declaring.admit_schemes(&schemes).await?;
         declaring.serve(sources, destinations, event_types).await?;
     }
-    if let Some(prefix) = &settings.key_prefix {
-        begin_keys_with(&engine, prefix).await?;
-    }
+    begin_keys_with(&engine, settings.key_prefix.as_deref()).await?;
     engine.warm().await;
     engine.declare_inner_retention(retention).await?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -211,6 +211,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     }
     let sign_in = sign_in(&engine, &settings, oidc, admin_address, entropy).await?;
     let first_run_link = sign_in.first_run_link();
+    engine.listens_at(public_address.to_string());
     let installation = installation.listening(public_address, admin_address);
     let api = Api::new(Arc::clone(&declaring), metrics, clock, &api_key, installation, sign_in, tasks.clone());
     let api = Arc::new(api);
@@ -248,7 +249,8 @@ fn run(engine: &Engine, settings: &Settings, tasks: &TaskTracker, stop: &Cancell
 }
 
 /// What the file says of the default organization's keys is so from the next one on.
-async fn begin_keys_with(engine: &Engine, prefix: &str) -> Result<(), EngineError> {
+async fn begin_keys_with(engine: &Engine, prefix: Option<&str>) -> Result<(), EngineError> {
+    let Some(prefix) = prefix else { return Ok(()) };
     let by = Principal::config();
     match engine.organization(by.organization) {
         Some(organization) if organization.key_prefix == prefix => Ok(()),
@@ -274,7 +276,7 @@ fn parts(
     let undeclared = settings.undeclared_types;
     let store = Arc::new(store);
     let schemes = schemes.iter().map(|one| one.scheme.clone()).collect();
-    let lease_margin = settings.limits.lease_margin;
+    let (lease_margin, node) = (settings.limits.lease_margin, node(settings));
     Ok(Parts {
         store,
         kms,
@@ -287,7 +289,19 @@ fn parts(
         checkouts,
         undeclared,
         lease_margin,
+        node,
     })
+}
+
+fn node(settings: &Settings) -> NodeSettings {
+    let machine = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let name = settings.node.name.clone().unwrap_or_else(machine);
+    NodeSettings {
+        name,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        validity: settings.node.validity,
+        notify: settings.node.notify,
+    }
 }
 
 /// The store, and whether it is a new one.

@@ -14,7 +14,7 @@ use super::sql::connection::Connection;
 use super::sql::failure::{Failure, Result};
 use super::sql::readers::Readers;
 use super::sql::writer::Writer;
-use super::sql::{Limits, Medium, SqlStore};
+use super::sql::{Following, Limits, Medium, SqlStore};
 use super::{Copied, StoreError};
 use session::Session;
 
@@ -68,8 +68,11 @@ pub enum OpenError {
         /// Its version.
         found: String,
     },
-    /// A newer Hookward wrote it.
-    #[error("the database `{database}` is at schema {found}, but this version knows only up to {known}")]
+    /// A newer Hookward wrote it, and an older one must not go on with it.
+    #[error(
+        "the database `{database}` is at schema {found}, with which a version that knows only up to {known} must not go on: \
+         run that version or a later one"
+    )]
     SchemaTooNew {
         /// Which.
         database: String,
@@ -137,7 +140,10 @@ impl Way {
 
 /// The database, while the store is open.
 #[derive(Debug)]
-struct Database(Arc<Way>);
+struct Database {
+    way: Arc<Way>,
+    following: Readers,
+}
 
 impl Database {
     /// Does something over a connection of its own.
@@ -145,8 +151,8 @@ impl Database {
         &self,
         work: impl AsyncFnOnce(&mut Client, &str) -> std::result::Result<T, StoreError>,
     ) -> std::result::Result<T, StoreError> {
-        let mut client = self.0.connect().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        work(&mut client, &self.0.name).await
+        let mut client = self.way.connect().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        work(&mut client, &self.way.name).await
     }
 }
 
@@ -156,12 +162,12 @@ fn unavailable(name: &str, error: &tokio_postgres::Error) -> StoreError {
 
 #[async_trait]
 impl Medium for Database {
-    fn is_shared(&self) -> bool {
-        true
+    fn following(&self) -> Option<Following<'_>> {
+        Some(Following { connection: &self.following, schema: migrate::newest() })
     }
 
     async fn copy(&self) -> std::result::Result<Copied, StoreError> {
-        Err(StoreError::Unavailable(format!("`{}`: PostgreSQL's own tools make its backups", self.0.name)))
+        Err(StoreError::Unavailable(format!("`{}`: PostgreSQL's own tools make its backups", self.way.name)))
     }
 
     /// What is removed is overwritten by PostgreSQL as it sees fit.
@@ -228,8 +234,9 @@ fn open_here(config: Config, limits: &Limits) -> std::result::Result<Opened, Ope
         Writer::start(name.clone(), writing, connect(), Box::new(|_| ()), limits).map_err(OpenError::Threads)
     };
     let (inner, doors) = (writer()?, writer()?.answering_within(PATIENCE));
-    let readers = Readers::new(name, connect(), limits.readers);
-    Ok(Opened { store: SqlStore::new(readers, inner, Some(doors), Box::new(Database(way))), is_new })
+    let (following, readers) =
+        (Readers::new(name.clone(), connect(), 1), Readers::new(name, connect(), limits.readers));
+    Ok(Opened { store: SqlStore::new(readers, inner, Some(doors), Box::new(Database { way, following })), is_new })
 }
 
 /// What PostgreSQL said, without the statement's values.

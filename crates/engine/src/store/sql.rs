@@ -9,14 +9,15 @@ use bytes::Bytes;
 
 use super::{
     Backlog, Backups, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, Copied, DeliveryFilter, Erasure,
-    EventFilter, Held, JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Page, PullRequest,
-    Pulled, Records, RefusedFilter, Resources, Retained, Revision, Settled, Settlement, Store, StoreError, Strip,
-    Upkeep,
+    EventFilter, Held, JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Nodes, Page,
+    PullRequest, Pulled, Records, RefusedFilter, Resources, Retained, Settled, Settlement, Sight, Store, StoreError,
+    Strip, Upkeep, Wear,
 };
 use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, EventId, JobId, NodeId, OrganizationId, RefusedId};
 use crate::model::{
-    Attempt, AuditEntry, Delivery, Event, JobRange, JobSpec, KeptOutput, PassedOver, RedeliveryJob, RefusedRequest,
+    Attempt, AuditEntry, Delivery, Event, JobRange, JobSpec, KeptOutput, Node, PassedOver, RedeliveryJob,
+    RefusedRequest,
 };
 use readers::Readers;
 use writer::{Door, Writer};
@@ -39,6 +40,7 @@ pub(in crate::store) mod headers;
 mod idempotency;
 mod jobs;
 pub(in crate::store) mod locks;
+mod nodes;
 mod operate;
 mod order;
 mod outputs;
@@ -88,8 +90,20 @@ impl Default for Limits {
 /// What the database does besides answering statements.
 #[async_trait]
 pub(in crate::store) trait Medium: Debug + Send + Sync {
-    /// Whether other nodes may work on it.
-    fn is_shared(&self) -> bool;
+    /// Where other nodes work on it too: the connection over which they are followed, and nothing else is done.
+    fn following(&self) -> Option<Following<'_>> {
+        None
+    }
+
+    /// Lets other nodes look at once for what is new.
+    async fn wake_others(&self, _: NodeId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Completes when another one did.
+    async fn woken(&self, _: NodeId) {
+        std::future::pending().await
+    }
 
     /// One snapshot of everything, as a file.
     async fn copy(&self) -> Result<Copied, StoreError>;
@@ -101,6 +115,15 @@ pub(in crate::store) trait Medium: Debug + Send + Sync {
     async fn make_room(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// How the other nodes of a database are followed.
+#[derive(Debug)]
+pub(in crate::store) struct Following<'m> {
+    /// One connection for that alone: nobody is cut off because many read, or because a write takes long.
+    pub(in crate::store) connection: &'m Readers,
+    /// The newest schema known here.
+    pub(in crate::store) schema: i64,
 }
 
 /// A store in a SQL database.
@@ -305,14 +328,6 @@ impl Store for SqlStore {
         self.doors().submit_at_door(door, move |tx| audit::append_all(tx, &entries)).await
     }
 
-    fn is_shared(&self) -> bool {
-        self.medium.is_shared()
-    }
-
-    async fn revision(&self) -> Result<Revision, StoreError> {
-        self.readers.read(resources::revision).await
-    }
-
     async fn forget(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
         self.writer.submit_beside(move |tx| commit::forget(tx, now, limit)).await
     }
@@ -371,6 +386,45 @@ impl Upkeep for SqlStore {
 
     async fn make_room(&self) -> Result<(), StoreError> {
         self.medium.make_room().await
+    }
+}
+
+#[async_trait]
+impl Nodes for SqlStore {
+    fn is_shared(&self) -> bool {
+        self.medium.following().is_some()
+    }
+
+    async fn sight(&self) -> Result<Sight, StoreError> {
+        let following = self.medium.following();
+        let Following { connection, schema } =
+            following.ok_or_else(|| StoreError::Unavailable("nobody else works on it".to_owned()))?;
+        connection.read(move |connection| nodes::sight(connection, schema)).await
+    }
+
+    async fn check_in(&self, node: Node) -> Result<(), StoreError> {
+        match self.medium.following() {
+            Some(Following { connection, .. }) => {
+                connection.read(move |connection| nodes::check_in(connection, &node)).await
+            }
+            None => self.writer.submit(move |tx| nodes::check_in(tx.connection, &node)).await,
+        }
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        self.readers.read(nodes::list).await
+    }
+
+    async fn wear(&self) -> Result<Option<Wear>, StoreError> {
+        self.readers.read(nodes::wear).await
+    }
+
+    async fn wake_others(&self, from: NodeId) -> Result<(), StoreError> {
+        self.medium.wake_others(from).await
+    }
+
+    async fn woken(&self, own: NodeId) {
+        self.medium.woken(own).await;
     }
 }
 

@@ -117,10 +117,6 @@ struct Database {
 
 #[async_trait]
 impl Medium for Database {
-    fn is_shared(&self) -> bool {
-        false
-    }
-
     async fn copy(&self) -> Result<Copied, StoreError> {
         backup::copy_aside(self.path.clone(), self.copying.clone()).await
     }

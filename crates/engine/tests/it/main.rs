@@ -23,6 +23,7 @@ mod feed;
 mod handshake;
 mod jobs;
 mod kms;
+mod nodes;
 mod opening;
 mod order;
 mod organizations;

@@ -18,7 +18,7 @@ mod offline;
 mod operate;
 mod order;
 mod order_model;
-mod postgres;
+pub(crate) mod postgres;
 mod pull;
 mod races;
 mod recovery;

@@ -113,6 +113,8 @@ impl Api {
 
     /// Whom `token` proves.
     async fn prove(&self, token: &[u8], address: &str) -> Result<Option<Authenticated>, Problem> {
+        // Nobody acts on what may not be so any more.
+        self.engine.check_current()?;
         // Digests are compared, in constant time: neither length nor content of the key shows.
         let given: [u8; 32] = Sha256::digest(token).into();
         if bool::from(given.ct_eq(&self.key_digest)) {

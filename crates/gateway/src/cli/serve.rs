@@ -16,7 +16,7 @@ use tokio::signal::unix::Signal;
 
 use super::exit::Exit;
 use super::print;
-use crate::config::{Config, Database, PASSWORD_VARIABLE};
+use crate::config::{Config, Database, PASSWORD_VARIABLE, check_node_name};
 use crate::serve::{self, Running};
 use crate::world;
 
@@ -41,6 +41,9 @@ pub(super) struct Serve {
     /// The PostgreSQL database that nodes share: postgres://user@host/database [default: a file in --data]
     #[arg(long, value_name = "URL")]
     database: Option<String>,
+    /// What this node is called among others [default: the machine's name]
+    #[arg(long, value_name = "NAME", env = "HOOKWARD_NODE_NAME")]
+    node_name: Option<String>,
     /// The listener that the internet reaches; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     public: Option<SocketAddr>,
@@ -96,6 +99,11 @@ fn overrule(config: &mut Config, options: &Serve) -> Result<(), Exit> {
         let password = password.or_else(|| world::variable(PASSWORD_VARIABLE).and_then(|text| Secret::new(text).ok()));
         settings.database = Some(Database { address: address.clone(), password });
         written.overrule("database.address", "--database");
+    }
+    if let Some(name) = options.node_name.as_ref().filter(|name| !name.is_empty()) {
+        check_node_name(name).map_err(|problem| Exit::usage(format!("--node-name: {problem}")))?;
+        settings.node.name = Some(name.clone());
+        written.overrule("node.name", "--node-name");
     }
     if let Some(public) = options.public {
         settings.public = public;

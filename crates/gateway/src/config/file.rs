@@ -22,6 +22,7 @@ use super::values::{Address, Lapse, Range, Settings, Size, Switch};
 pub(super) struct File {
     pub(super) data: Spanned<PathBuf>,
     pub(super) database: Database,
+    pub(super) node: Node,
     pub(super) public: Public,
     pub(super) admin: Admin,
     pub(super) limits: Limits,
@@ -54,6 +55,7 @@ impl Default for File {
         Self {
             data: Spanned::new(0..0, PathBuf::from("hookward-data")),
             database: Database::default(),
+            node: Node::default(),
             public: Public::default(),
             admin: Admin::default(),
             limits: Limits::default(),
@@ -73,11 +75,31 @@ impl Default for File {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Database {
     pub(super) address: Option<Spanned<String>>,
     pub(super) password: Option<Spanned<String>>,
+    pub(super) notify: bool,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { address: None, password: None, notify: true }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Node {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) validity: Spanned<Lapse>,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { name: None, validity: Spanned::new(0..0, Lapse(Duration::from_secs(10))) }
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -158,6 +158,7 @@ impl Rows<'_> {
         let Settings {
             data,
             database,
+            node,
             kms,
             checkouts,
             public,
@@ -178,6 +179,9 @@ impl Rows<'_> {
         } = settings;
         self.add("data", data.display().to_string());
         self.optional("database.address", database.as_ref().map(|database| database.address.as_str()));
+        self.add("database.notify", node.notify.to_string());
+        self.optional("node.name", node.name.as_deref());
+        self.add("node.validity", lapse(node.validity));
         self.address("public.address", *public);
         self.optional("public.origin", origin.as_deref());
         self.ranges("public.trusted_proxies", trusted_proxies);

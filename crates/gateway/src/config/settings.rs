@@ -56,6 +56,15 @@ pub(super) fn reachable(check: &mut Check<'_>, ranges: &[Spanned<values::Range>]
     ranges.iter().map(|range| range.get_ref().0).collect()
 }
 
+/// Whoever is trusted speaks for others: no range of the internet's size does.
+pub(super) fn trusted_proxies(check: &mut Check<'_>, ranges: &[Spanned<values::Range>]) -> Vec<IpNet> {
+    for range in ranges.iter().filter(|range| range.get_ref().is_everything()) {
+        let text = range.get_ref().0;
+        check.problem(range, format!("anybody could speak for anybody: `{text}` is wider than any network of proxies"));
+    }
+    ranges.iter().map(|range| range.get_ref().0).collect()
+}
+
 /// The ranges that one destination may reach besides.
 pub(super) fn allow_addresses(
     check: &mut Check<'_>,

@@ -30,6 +30,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "proved", sql: include_str!("../../../migrations/sqlite/0012_proved.sql") },
     Migration { name: "activity", sql: include_str!("../../../migrations/sqlite/0013_activity.sql") },
     Migration { name: "schemes", sql: include_str!("../../../migrations/sqlite/0014_schemes.sql") },
+    Migration { name: "nodes", sql: include_str!("../../../migrations/sqlite/0015_nodes.sql") },
 ];
 
 /// What a migration does that cannot be said in SQL; it comes after the SQL.

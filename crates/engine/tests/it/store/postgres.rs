@@ -20,9 +20,17 @@ pub(crate) struct Database {
 impl Database {
     /// What a statement on this database says, a line for each row.
     pub(crate) fn query(&self, sql: &str) -> Vec<String> {
-        let said = std::process::Command::new("psql").args([&self.address(), "-qAtc", sql]).output().expect("psql");
-        assert!(said.status.success(), "{sql}: {}", String::from_utf8_lossy(&said.stderr));
-        String::from_utf8_lossy(&said.stdout).lines().map(str::to_owned).collect()
+        run(&self.address(), sql)
+    }
+
+    /// A new one, where there is a cluster.
+    #[expect(clippy::disallowed_methods, reason = "a test is told where the cluster is")]
+    pub(crate) fn make() -> Option<Self> {
+        let cluster = std::env::var(CLUSTER).ok();
+        if cluster.is_none() {
+            eprintln!("skipped: `{CLUSTER}` names no PostgreSQL; `cargo xtask ci` starts one");
+        }
+        cluster.map(Self::new)
     }
 
     fn new(cluster: String) -> Self {
@@ -45,8 +53,21 @@ impl Database {
 
     /// Runs a statement on the cluster's own database.
     fn maintain(&self, sql: &str) {
-        let said = std::process::Command::new("psql").args([&self.cluster, "-qAtc", sql]).output().expect("psql");
-        assert!(said.status.success(), "{sql}: {}", String::from_utf8_lossy(&said.stderr));
+        run(&self.cluster, sql);
+    }
+
+    /// Ends every connection to it, and lets none in until [`Database::heal`].
+    pub(crate) fn cut(&self) {
+        self.maintain(&format!("alter database {} allow_connections false", self.name));
+        self.maintain(&format!(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{}'",
+            self.name
+        ));
+    }
+
+    /// Lets connections in again.
+    pub(crate) fn heal(&self) {
+        self.maintain(&format!("alter database {} allow_connections true", self.name));
     }
 }
 
@@ -56,13 +77,15 @@ impl Drop for Database {
     }
 }
 
+/// What a statement says, a line for each row.
+fn run(address: &str, sql: &str) -> Vec<String> {
+    let said = std::process::Command::new("psql").args([address, "-qAtc", sql]).output().expect("psql");
+    assert!(said.status.success(), "{sql}: {}", String::from_utf8_lossy(&said.stderr));
+    String::from_utf8_lossy(&said.stdout).lines().map(str::to_owned).collect()
+}
+
 /// A store in a database of its own.
-#[expect(clippy::disallowed_methods, reason = "a test is told where the cluster is")]
 pub(crate) fn open() -> Option<(Shared, Database)> {
-    let Ok(cluster) = std::env::var(CLUSTER) else {
-        eprintln!("skipped: `{CLUSTER}` names no PostgreSQL; `cargo xtask ci` starts one");
-        return None;
-    };
-    let database = Database::new(cluster);
+    let database = Database::make()?;
     Some((database.open(), database))
 }

@@ -28,7 +28,8 @@ use hookward_engine::model::{
 use hookward_engine::store::sqlite;
 use hookward_engine::store::{DeliveryFilter, EventFilter, Page, Store};
 use hookward_engine::{
-    Authority, Declared, DeclaredDestination, DeclaredSecret, DeclaredSource, Engine, InboundRequest, Parts,
+    Authority, Declared, DeclaredDestination, DeclaredSecret, DeclaredSource, Engine, InboundRequest, NodeSettings,
+    Parts,
 };
 
 use self::world::FakeClock;
@@ -133,10 +134,22 @@ async fn open_parts(
     egress: EgressPolicy,
 ) -> (Engine, Arc<dyn Store>) {
     let store: Arc<dyn Store> = Arc::new(sqlite::open(dir).expect("a store"));
+    (open_on(Arc::clone(&store), dir, clock, kms, schemes, egress).await, store)
+}
+
+/// An engine on a store that is open, which may be that of others too; what is its own is in `dir`.
+pub(crate) async fn open_on(
+    store: Arc<dyn Store>,
+    dir: &Path,
+    clock: &Arc<FakeClock>,
+    kms: Arc<dyn Kms>,
+    schemes: Vec<hookward::Scheme>,
+    egress: EgressPolicy,
+) -> Engine {
     let entropy = Arc::new(SystemEntropy);
     let parts = Parts {
         undeclared: Undeclared::Accept,
-        store: Arc::clone(&store),
+        store,
         kms,
         clock: Arc::clone(clock) as _,
         entropy,
@@ -144,10 +157,11 @@ async fn open_parts(
         egress,
         supervisor: outbound::supervisor(),
         key_cache: CachePolicy::default(),
+        node: NodeSettings::default(),
         checkouts: dir.join("checkouts"),
         lease_margin: Duration::from_secs(30),
     };
-    (Engine::open(parts).await.expect("an engine"), store)
+    Engine::open(parts).await.expect("an engine")
 }
 
 /// A GitHub source named `github`, with its secret.

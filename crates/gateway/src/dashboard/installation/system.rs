@@ -1,4 +1,4 @@
-//! The process and its store, for whoever operates the installation: what runs, what it keeps, what is owed, and the
+//! The nodes and their store, for whoever operates the installation: what runs, what it keeps, what is owed, and the
 //! configuration in force with the origin of each value.
 
 use std::path::Path;
@@ -7,8 +7,9 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use hookward_engine::model::{Node, NodeState};
 use hookward_engine::store::sqlite::{self, DATABASE_FILE};
-use hookward_engine::store::{Backlog, KeptOfSource};
+use hookward_engine::store::{Backlog, KeptOfSource, Wear, WornTable};
 
 use super::super::page::{Failure, Page};
 use super::super::shell::{Section, Shell};
@@ -37,13 +38,49 @@ struct System {
     waiting: String,
     /// How long the earliest due delivery has been due.
     late: Option<String>,
+    nodes: Vec<ShownNode>,
+    /// Whether all that serve have the same in force.
+    agree: bool,
     directory: String,
     sizes: Sizes,
     sqlite: &'static str,
+    /// How the database is that nodes share.
+    shared: Option<Shared>,
     audit_rows: String,
     kept: Vec<Kept>,
     more_kept: usize,
     tables: Vec<Table>,
+}
+
+/// A node.
+#[derive(Debug)]
+struct ShownNode {
+    name: String,
+    is_this: bool,
+    state: &'static str,
+    is_serving: bool,
+    address: String,
+    version: String,
+    leases: String,
+    revision: String,
+    clock: String,
+    seen_at: When,
+}
+
+/// The database that nodes share.
+#[derive(Debug)]
+struct Shared {
+    address: String,
+    oldest_snapshot: Option<String>,
+    tables: Vec<Worn>,
+}
+
+/// A table of it.
+#[derive(Debug)]
+struct Worn {
+    name: String,
+    live: String,
+    dead: String,
 }
 
 /// How large things on the disk are.
@@ -92,6 +129,7 @@ pub(super) async fn show(State(api): State<Arc<Api>>, visitor: Visitor<Admin>) -
     let more_kept = kept.len().saturating_sub(KEPT_MAX);
     let data = installation.data.clone();
     let sizes = tokio::task::spawn_blocking(move || sizes(&data)).await.unwrap_or_default();
+    let nodes = engine.nodes().await?;
     let page = System {
         shell: visitor.shell(&api, Section::System, "System"),
         version: env!("CARGO_PKG_VERSION"),
@@ -105,6 +143,9 @@ pub(super) async fn show(State(api): State<Arc<Api>>, visitor: Visitor<Admin>) -
         held: words::count(held),
         waiting: words::count(waiting),
         late: late.map(words::lapse),
+        agree: agree(&nodes),
+        nodes: nodes.into_iter().map(|node| shown_node(&api, node)).collect(),
+        shared: engine.wear().await?.map(|wear| shared(&installation.in_force, wear)),
         directory: absolute(&installation.data),
         sizes,
         sqlite: sqlite::sqlite_version(),
@@ -114,6 +155,48 @@ pub(super) async fn show(State(api): State<Arc<Api>>, visitor: Visitor<Admin>) -
         tables: tables(&installation.in_force),
     };
     Ok(Page(page).into_response())
+}
+
+/// Whether nodes that serve have the same revision in force.
+fn agree(nodes: &[Node]) -> bool {
+    let mut serving = nodes.iter().filter(|node| node.state == NodeState::Serving).map(|node| node.declared);
+    let first = serving.next();
+    serving.all(|revision| Some(revision) == first)
+}
+
+fn shown_node(api: &Api, node: Node) -> ShownNode {
+    let ahead = std::time::Duration::from_millis(node.clock_ahead_ms.unsigned_abs());
+    let clock = match node.clock_ahead_ms {
+        -999..=999 => "right".to_owned(),
+        1000.. => format!("{} ahead", words::lapse(ahead)),
+        _ => format!("{} behind", words::lapse(ahead)),
+    };
+    ShownNode {
+        is_this: node.id == api.engine().node(),
+        name: node.name,
+        state: node.state.name(),
+        is_serving: node.state == NodeState::Serving,
+        address: node.address,
+        version: node.version,
+        leases: words::count(node.leases),
+        revision: words::count(node.declared.unsigned_abs()),
+        clock,
+        seen_at: When::new(node.seen_at, api.clock().now()),
+    }
+}
+
+fn shared(in_force: &[InForce], wear: Wear) -> Shared {
+    let address = in_force.iter().find(|setting| setting.name == "database.address");
+    let Wear { oldest_snapshot_ms, tables } = wear;
+    let worn = |table: WornTable| {
+        let WornTable { name, live, dead } = table;
+        Worn { name, live: words::count(live), dead: words::count(dead) }
+    };
+    Shared {
+        address: address.map(|setting| setting.value.clone()).unwrap_or_default(),
+        oldest_snapshot: oldest_snapshot_ms.map(|ms| words::lapse(std::time::Duration::from_millis(ms))),
+        tables: tables.into_iter().map(worn).collect(),
+    }
 }
 
 /// How far the wall clock jumped, and where to.

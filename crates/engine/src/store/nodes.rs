@@ -1,0 +1,68 @@
+//! What nodes tell each other by way of the store, and what the database shows of how it is.
+
+use async_trait::async_trait;
+
+use super::{Revision, StoreError};
+use crate::clock::Timestamp;
+use crate::ids::NodeId;
+use crate::model::Node;
+
+/// What a node sees when it looks for what others did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// How far what all nodes share has come.
+    pub revision: Revision,
+    /// The database's clock, read while it was asked.
+    pub now: Timestamp,
+    /// The schema that the database has come to, if it is one with which this version must not go on.
+    pub beyond: Option<i64>,
+    /// Whether another node was seen a moment ago.
+    pub has_others: bool,
+}
+
+/// What a shared database shows of its upkeep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wear {
+    /// Since when the oldest transaction has been open that keeps dead rows from being removed.
+    pub oldest_snapshot_ms: Option<u64>,
+    /// The tables with the most dead rows.
+    pub tables: Vec<WornTable>,
+}
+
+/// How many rows of a table are dead, by the database's own estimate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WornTable {
+    /// Its name.
+    pub name: String,
+    /// Rows that are there.
+    pub live: u64,
+    /// Rows that are not any more, and whose room is not free yet.
+    pub dead: u64,
+}
+
+/// Nodes, beside each other.
+#[async_trait]
+pub trait Nodes: Send + Sync + std::fmt::Debug {
+    /// Whether other nodes may work on the same data.
+    fn is_shared(&self) -> bool;
+
+    /// What other nodes did. Only of a shared store is it asked; it waits for no write and no other read.
+    async fn sight(&self) -> Result<Sight, StoreError>;
+
+    /// Writes a node down. In a shared store the database's clock says when, in place of `seen_at`; it waits for no write
+    /// and no other read. Nodes that were not seen for a day are removed.
+    async fn check_in(&self, node: Node) -> Result<(), StoreError>;
+
+    /// All nodes, the oldest first.
+    async fn nodes(&self) -> Result<Vec<Node>, StoreError>;
+
+    /// How the database is. Only of a shared store is there something to say.
+    async fn wear(&self) -> Result<Option<Wear>, StoreError>;
+
+    /// Lets the other nodes look at once for what is new. Nothing depends on it.
+    async fn wake_others(&self, from: NodeId) -> Result<(), StoreError>;
+
+    /// Completes when another node than `own` said that there is something to look for; never where none can. What was
+    /// said while nobody waited is not forgotten.
+    async fn woken(&self, own: NodeId);
+}
