@@ -57,8 +57,15 @@ impl Readers {
 }
 
 impl Shared {
+    /// A connection that is idle, and was not broken off meanwhile.
+    fn sound(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(Connection::is_sound);
+        idle.pop()
+    }
+
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> std::result::Result<T, StoreError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self.sound();
         let connection = match idle {
             Some(connection) => Ok(connection),
             None => (self.connect)(),
