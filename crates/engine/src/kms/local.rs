@@ -18,7 +18,7 @@ use crate::clock::Entropy;
 #[derive(Debug, thiserror::Error)]
 pub enum LocalKmsError {
     /// There is no such file, and one must not be made.
-    #[error("the key file `{}` is missing; restore it from a backup: without it no \
+    #[error("the key file `{}` is missing; restore it from a backup, or copy it from another node of the same database: without it no \
          stored secret can be read. If it is lost for good, put 32 new random bytes there (mode 0600) and enter the secrets \
          again that `hookward kms status` lists", path.display())]
     Missing {

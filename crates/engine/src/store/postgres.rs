@@ -18,6 +18,7 @@ use super::sql::{Following, Limits, Medium, SqlStore};
 use super::{Copied, StoreError};
 use session::Session;
 
+mod address;
 pub(in crate::store) mod chain;
 mod days;
 pub(in crate::store) mod deliver;
@@ -36,16 +37,16 @@ const PATIENCE: Duration = Duration::from_millis(1800);
 /// What each connection is told: nothing waits for a node that is gone, and nothing for ever.
 const SETTINGS: &str =
     "set idle_in_transaction_session_timeout = '2s'; set statement_timeout = '10s'; set lock_timeout = '5s';
-    set default_transaction_isolation = 'read committed'; set timezone = 'UTC'";
+    set default_transaction_isolation = 'read committed'; set timezone = 'UTC'; set client_min_messages = 'warning'";
 
 /// Why a database could not be opened. Every variant names the database, and the operator must act.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The address says nothing that can be used.
-    #[error("the database's address is not one that can be used: {0}")]
+    #[error("the database's address cannot be used: {}", address::fault(.0))]
     Address(tokio_postgres::Error),
     /// It cannot be reached, or refuses.
-    #[error("the database `{database}` cannot be used: {cause}")]
+    #[error("the database `{database}` cannot be used: {}", address::refusal(cause))]
     Database {
         /// Which, without its password.
         database: String,
@@ -195,11 +196,7 @@ pub struct Opened {
 ///
 /// What is wrong with it, in a sentence.
 pub fn check_address(address: &str) -> std::result::Result<(), String> {
-    let config: Config = address.parse().map_err(|error: tokio_postgres::Error| error.to_string())?;
-    match config.get_password() {
-        Some(_) => Err("a password has no place in it, where lists of processes and of settings show it".to_owned()),
-        None => Ok(()),
-    }
+    address::check(address)
 }
 
 /// Opens the store at `address`, bringing its schema up to date. Waits for the database, which takes some moments.
@@ -213,7 +210,7 @@ pub fn open(address: &str, password: Option<&Secret>, limits: &Limits) -> std::r
 }
 
 fn open_here(config: Config, limits: &Limits) -> std::result::Result<Opened, OpenError> {
-    let name = named(&config);
+    let name = address::name(&config);
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("hookward-postgres").enable_all().build();
     let way =
         Arc::new(Way { config, tls: tls(), runtime: Some(runtime.map_err(OpenError::Threads)?), name: name.clone() });
@@ -252,17 +249,6 @@ pub(in crate::store) fn is_environmental(error: &tokio_postgres::Error) -> bool 
     // Connections, transactions that met, resources, states and locks, an operator, the system: classes of SQLSTATE.
     const CLASSES: [&str; 8] = ["08", "25", "40", "53", "55", "57", "58", "XX"];
     error.code().is_none_or(|code| CLASSES.iter().any(|class| code.code().starts_with(class)))
-}
-
-/// Host and database, for messages.
-fn named(config: &Config) -> String {
-    use tokio_postgres::config::Host;
-    let host = match config.get_hosts().first() {
-        Some(Host::Tcp(host)) => host.clone(),
-        Some(Host::Unix(path)) => path.display().to_string(),
-        None => String::new(),
-    };
-    format!("{host}/{}", config.get_dbname().or(config.get_user()).unwrap_or_default())
 }
 
 fn tls() -> MakeRustlsConnect {

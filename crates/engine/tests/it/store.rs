@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 mod activity;
+mod address;
 mod audit;
 mod beside;
 mod claim;

@@ -67,12 +67,13 @@ pub(super) async fn run(options: Serve) -> Result<ExitCode, Exit> {
         tracing::warn!("{notice}");
     }
     let data = config.settings.data.display().to_string();
+    let database = config.settings.database.as_ref().map(|database| database.address.clone());
     allow_many_files();
     leave_no_core();
     let interrupted = serve::interrupted();
     let hangups = serve::hangups();
     let running = serve::start(config).await.map_err(Exit::failure)?;
-    print::out(welcome(&running, &data, &notices, has_key).as_bytes())?;
+    print::out(welcome(&running, &data, database.as_deref(), &notices, has_key).as_bytes())?;
     tokio::select! {
         () = interrupted => {}
         never = reload(&running, options.config.as_deref(), hangups) => match never {},
@@ -156,7 +157,7 @@ fn leave_no_core() {
 }
 
 /// At most 15 lines: where things are, and what to try next.
-fn welcome(running: &Running, data: &str, notices: &[String], has_key: bool) -> String {
+fn welcome(running: &Running, data: &str, database: Option<&str>, notices: &[String], has_key: bool) -> String {
     let (public, admin) = (running.public(), running.admin());
     let sources: Vec<_> =
         running.engine().sources(OrganizationId::DEFAULT).into_iter().map(|source| source.name).collect();
@@ -170,6 +171,7 @@ fn welcome(running: &Running, data: &str, notices: &[String], has_key: bool) -> 
         format!("  sources       {}", names(&sources)),
         format!("  destinations  {}", names(&destinations)),
     ];
+    lines.extend(database.map(|address| format!("  database      {address}")));
     lines.extend(running.first_run_link().map(|link| format!("  first user    {link}  (once)")));
     lines.extend(notices.iter().take(NOTICES).map(|notice| format!("  notice        {notice}")));
     if notices.len() > NOTICES {
