@@ -80,7 +80,9 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
     }
     let (places, outcome) = last.expect("there is a policy");
     course.lose(&places, &outcome);
-    course.move_largest(&places, &outcome);
+    if plan.cells > 1 {
+        course.move_largest(&places, &outcome);
+    }
     Ok(())
 }
 
