@@ -1,4 +1,4 @@
-//! Nodes that are killed, stopped past their leases, or cut off from PostgreSQL past them, at random, two at a time at most.
+//! Nodes that are killed, stopped past their leases, or cut off from PostgreSQL past them, at random moments, two at a time at most.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -42,14 +42,16 @@ pub(super) fn run(nodes: &Nodes, count: u32, seed: u64) -> Result<Pauses> {
     let one_after_the_other = |node: usize| -> Result<()> {
         let mut moments = Moments(seed ^ (node as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         loop {
-            world::pause(Duration::from_millis(100 + moments.below(900)));
-            if begun.fetch_add(1, Ordering::SeqCst) >= count {
+            // A node that was away has to be there for a while: else nobody would be.
+            world::pause(Duration::from_millis(1_000 + moments.below(2_000)));
+            let number = begun.fetch_add(1, Ordering::SeqCst);
+            if number >= count {
                 return Ok(());
             }
             while !take(&under_way) {
                 world::pause(Duration::from_millis(10));
             }
-            let done_now = befall(nodes, node, &mut moments);
+            let done_now = befall(nodes, node, number, &mut moments);
             *under_way.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
             done.lock().unwrap_or_else(PoisonError::into_inner).add(done_now?);
         }
@@ -69,10 +71,11 @@ fn take(under_way: &Mutex<u32>) -> bool {
     is_free
 }
 
-fn befall(nodes: &Nodes, node: usize, moments: &mut Moments) -> Result<Pauses> {
+/// Each kind in turn.
+fn befall(nodes: &Nodes, node: usize, number: u32, moments: &mut Moments) -> Result<Pauses> {
     let past_lease = LEASE + Duration::from_millis(100 + moments.below(1_200));
     let none = Pauses::default();
-    match moments.below(4) {
+    match number % 4 {
         0 => {
             nodes.kill(node)?;
             world::pause(Duration::from_millis(moments.below(3_000)));
