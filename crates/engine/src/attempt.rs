@@ -29,8 +29,7 @@ const SETTLE_PAUSE: Duration = Duration::from_secs(1);
 /// node that was cut off between the two.
 pub(crate) async fn carry_out(inner: Arc<Inner>, live: Arc<LiveDestination>, claimed: Claimed, until: Timestamp) {
     let Claimed { claim, event, body, concluded, probe, probes, ordered, skipped } = claimed;
-    let started_at = inner.clock().now();
-    let started = inner.clock().elapsed();
+    let (started_at, started) = (inner.clock().now(), inner.clock().elapsed());
     let event_id = event.id.to_string();
     let under_way = inner.running().begin(claim.delivery(), claim.number(), live.output_bytes());
     let parcel = |signature| Parcel {

@@ -52,6 +52,9 @@ pub struct Declared {
     /// Private schemes. Those of the served file are not among them: these are every organization's, and in the engine's
     /// [`crate::Parts`].
     pub schemes: Vec<DeclaredScheme>,
+    /// What [`Engine::catch_up`] said before this was made from what is declared: if another node has changed something since, it
+    /// is not declared. Absent where nothing that is there went into it.
+    pub since: Option<i64>,
 }
 
 impl Declared {
@@ -134,6 +137,9 @@ impl Authority {
 /// The engine's note that the served file declares something: then no other file does.
 const SERVED_FILE: &str = "served_file";
 
+/// How often a declaration is made anew because other nodes change something all the time.
+const TRIES: u32 = 8;
+
 impl Engine {
     /// Puts `declared` in force, all or nothing, and says what that changed.
     ///
@@ -148,6 +154,9 @@ impl Engine {
         declared: Declared,
     ) -> Result<Vec<Planned>, EngineError> {
         let _one_at_a_time = self.inner().administration().await;
+        if declared.since.is_some_and(|since| !self.inner().is_at(since)) {
+            return Err(EngineError::Moved);
+        }
         let declared = without_credentials(authority, declared);
         match self.put(by, authority, &declared).await {
             Err(EngineError::Unavailable(problem)) if authority == Authority::ServedFile => {
@@ -162,7 +171,26 @@ impl Engine {
         }
     }
 
+    /// Puts it in force, on top of whatever other nodes change at the same moment.
     async fn put(
+        &self,
+        by: &Principal,
+        authority: Authority,
+        declared: &Declared,
+    ) -> Result<Vec<Planned>, EngineError> {
+        let mut tries = 1;
+        loop {
+            match self.put_once(by, authority, declared).await {
+                Err(EngineError::Moved) if declared.since.is_none() && tries < TRIES => {
+                    tries += 1;
+                    self.inner().catch_up().await?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn put_once(
         &self,
         by: &Principal,
         authority: Authority,
@@ -190,7 +218,7 @@ impl Engine {
             .then(|| keep_less(&mut changes, declared, &existing, &self.inner().served()));
         let has_changes = !changes.is_empty();
         if has_changes {
-            self.inner().store().change(changes, audit).await?;
+            self.inner().change(changes, audit).await?;
         }
         let says_something_new = served.is_some_and(|served| self.inner().put_served(served));
         if has_changes || says_something_new {
@@ -253,7 +281,7 @@ impl Engine {
         let detail = json!({ "before": shown(&declaration.table) });
         let (action, target) = (format!("{}.remove", kind.name()), format!("{}:{name}", kind.name()));
         let audit = AuditEntry::by(by, action, target, now, detail);
-        self.inner().store().change(vec![change], vec![audit]).await?;
+        self.inner().change(vec![change], vec![audit]).await?;
         self.inner().refresh().await
     }
 

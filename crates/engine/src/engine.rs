@@ -415,16 +415,21 @@ impl Inner {
         self.jobs.notified().await;
     }
 
-    /// Held while what is declared is read, changed and written back.
+    /// Held while what is declared is read, changed and written back. What other nodes changed is in force by then; what they
+    /// change after that, [`Inner::change`] finds out.
     pub(crate) async fn administration(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.administration.lock().await
+        let one_at_a_time = self.administration.lock().await;
+        if let Err(error) = self.catch_up().await {
+            tracing::debug!(%error, "it cannot be told what other nodes changed");
+        }
+        one_at_a_time
     }
 
     /// Puts what the store says now in force: one at a time, so that what was read earlier never comes after what was read later.
     pub(crate) async fn refresh(&self) -> Result<(), EngineError> {
         let _turn = self.refreshing.lock().await;
-        let before = self.registry();
-        let registry = build(&self.parts, &self.schemes, &self.served(), Some(&before)).await?;
+        let _in_order = self.following.in_order().await;
+        let registry = build(&self.parts, &self.schemes, &self.served(), Some(&self.registry())).await?;
         self.fingerprints.keep(|owner, version| registry.is_kept(owner, version));
         self.registry.store(Arc::new(registry));
         // After the snapshot, so that whoever sees the new number finds what it stands for.

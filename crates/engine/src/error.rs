@@ -20,6 +20,9 @@ pub enum EngineError {
     /// It is not any more what the caller takes it for.
     #[error("{0}")]
     Stale(String),
+    /// Somebody changed it at another node at the same moment.
+    #[error("what is declared was changed at another node at the same moment: look at it again, and try once more")]
+    Moved,
     /// The caller asks too often.
     #[error("{what} too often: wait for {} s", retry_after.as_secs() + 1)]
     TooOften {
@@ -40,6 +43,7 @@ impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(problem) => Self::Unavailable(problem),
+            StoreError::Moved => Self::Moved,
             StoreError::NotFound { what } => Self::NotFound(what),
             StoreError::Inconsistent { .. } => Self::Inconsistent(error.to_string()),
         }

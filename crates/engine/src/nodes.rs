@@ -1,7 +1,7 @@
 //! Nodes that share one store: what another one changed is in force here soon after, and one that was cut off from the others
 //! does nothing until it knows again what is. Owns how soon, and for how long what is known may be acted on.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, DatabaseClock, Timestamp};
 use crate::engine::{Engine, EngineError, Inner, Parts};
-use crate::model::{Node, NodeState};
-use crate::store::{Revision, Sight, Store, StoreError, Wear};
+use crate::model::{AuditEntry, Node, NodeState};
+use crate::store::{Change, Revision, Sight, Store, StoreError, Wear};
 
 /// How often a node looks for what others changed.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -30,14 +30,12 @@ pub struct NodeSettings {
     pub version: String,
     /// For how long what is known of declarations and secrets may be acted on without hearing from the store.
     pub validity: Duration,
-    /// Whether it wakes others, and is woken by them, as soon as there is something to look for.
-    pub notify: bool,
 }
 
 impl Default for NodeSettings {
     fn default() -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { name: String::new(), version, validity: Duration::from_secs(10), notify: true }
+        Self { name: String::new(), version, validity: Duration::from_secs(10) }
     }
 }
 
@@ -55,7 +53,10 @@ pub(crate) struct Following {
     beyond: AtomicI64,
     /// What was seen last, and is in force here.
     known: Mutex<Option<Revision>>,
-    has_others: AtomicBool,
+    /// From what the change under way is made: [`Revision::changed`] when that was looked at.
+    basis: AtomicI64,
+    /// Held while what is declared is loaded and put in force: what was loaded later stays.
+    loading: tokio::sync::Mutex<()>,
 }
 
 impl Following {
@@ -71,7 +72,8 @@ impl Following {
             valid_until_ms: AtomicU64::new(u64::MAX),
             beyond: AtomicI64::new(0),
             known: Mutex::default(),
-            has_others: AtomicBool::new(false),
+            basis: AtomicI64::new(-1),
+            loading: tokio::sync::Mutex::new(()),
         };
         if let Some(clock) = following.clock.clone() {
             let (_, began) = following.look(&*parts.store).await?;
@@ -88,9 +90,13 @@ impl Following {
         let began = clock.elapsed();
         let sight = store.sight().await?;
         clock.hear(sight.now, began, clock.elapsed());
-        self.has_others.store(sight.has_others, Ordering::Release);
         self.beyond.store(sight.beyond.unwrap_or(0), Ordering::Release);
         Ok((sight, began))
+    }
+
+    /// Waits for whoever puts in force what is declared.
+    pub(crate) async fn in_order(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.loading.lock().await
     }
 
     fn known(&self) -> Option<Revision> {
@@ -120,6 +126,56 @@ impl Following {
 }
 
 impl Inner {
+    /// Puts in force what other nodes changed, and takes that for what the next change is made from. Says which that is, where
+    /// others may change it too.
+    pub(crate) async fn catch_up(&self) -> Result<Option<i64>, EngineError> {
+        let changed = self.look_around().await?.map(|seen| seen.changed);
+        self.following().basis.store(changed.unwrap_or(-1), Ordering::Release);
+        Ok(changed)
+    }
+
+    async fn look_around(&self) -> Result<Option<Revision>, EngineError> {
+        if !self.store().is_shared() {
+            return Ok(None);
+        }
+        let (sight, began) = self.following().look(self.store()).await?;
+        let revision = sight.revision;
+        match self.following().known() {
+            Some(known) if known.declared != revision.declared => self.refresh().await?,
+            Some(known) if known.owed != revision.owed => {
+                self.nudge();
+                self.tell_followers();
+            }
+            Some(_) => {}
+            // What was declared while this node started.
+            None => self.refresh().await?,
+        }
+        *self.following().known.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision);
+        self.following().is_valid_from(began);
+        Ok(Some(revision))
+    }
+
+    /// Whether what was looked at then is still so, as far as is known here.
+    pub(crate) fn is_at(&self, changed: i64) -> bool {
+        self.following().basis.load(Ordering::Acquire) == changed
+    }
+
+    /// Changes what is declared, while [`Inner::administration`] is held.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Moved`] when another node did since that was begun: nothing is changed.
+    pub(crate) async fn change(&self, changes: Vec<Change>, audit: Vec<AuditEntry>) -> Result<(), EngineError> {
+        let mut changes = changes;
+        let basis = self.following().basis.load(Ordering::Acquire);
+        if self.store().is_shared() {
+            changes.insert(0, Change::Since(basis));
+        }
+        self.store().change(changes, audit).await?;
+        self.following().basis.store(basis + 1, Ordering::Release);
+        Ok(())
+    }
+
     /// Why nothing may be done now that depends on what is declared or on a secret, if so: this node was cut off.
     pub(crate) fn cut_off(&self) -> Option<String> {
         self.following().problem(self.clock().elapsed())
@@ -218,32 +274,22 @@ impl Engine {
         }
     }
 
-    /// Looks once for what other nodes did, and puts it in force. `run` does that twice a second, and whenever another node
-    /// says that there is something.
+    /// Looks once for what other nodes did, and puts it in force. `run` does that twice a second.
     ///
     /// # Errors
     ///
     /// [`EngineError::Unavailable`] when it cannot be seen; everything here is as it was.
     pub async fn look_around(&self) -> Result<(), EngineError> {
-        let inner = self.inner();
-        if !inner.store().is_shared() {
-            return Ok(());
-        }
-        let (sight, began) = inner.following().look(inner.store()).await?;
-        let revision = sight.revision;
-        match inner.following().known() {
-            Some(known) if known.declared != revision.declared => inner.refresh().await?,
-            Some(known) if known.owed != revision.owed => {
-                inner.nudge();
-                inner.tell_followers();
-            }
-            Some(_) => {}
-            // What was declared while this node started.
-            None => inner.refresh().await?,
-        }
-        *inner.following().known.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision);
-        inner.following().is_valid_from(began);
-        Ok(())
+        self.inner().look_around().await.map(drop)
+    }
+
+    /// The same, and from what a change is made that begins now: for [`crate::Declared::since`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn catch_up(&self) -> Result<Option<i64>, EngineError> {
+        self.inner().catch_up().await
     }
 
     async fn check_in(&self, state: NodeState) {

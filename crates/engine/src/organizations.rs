@@ -52,7 +52,7 @@ impl Engine {
         let organization = Organization { id, name: name.to_owned(), key_prefix, created_at: now, erasing_at: None };
         let detail = json!({ "id": id, "key_prefix": organization.key_prefix });
         let audit = AuditEntry::by(by, "organization.create", format!("organization:{name}"), now, detail);
-        self.inner().store().change(vec![Change::PutOrganization(organization.clone())], vec![audit]).await?;
+        self.inner().change(vec![Change::PutOrganization(organization.clone())], vec![audit]).await?;
         self.inner().refresh().await?;
         Ok(organization)
     }

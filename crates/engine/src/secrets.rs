@@ -106,7 +106,7 @@ impl Engine {
         let origin = value.origin();
         let (version, changes) = self.inner().secret_changes(owner, purpose, value, terms, origin).await?;
         let audit = self.secret_audit(owner, "secret.rotate", by, told_of(version, origin, &changes));
-        self.inner().store().change(changes, vec![audit]).await?;
+        self.inner().change(changes, vec![audit]).await?;
         self.inner().refresh().await?;
         Ok(version)
     }
@@ -163,7 +163,7 @@ impl Engine {
         let detail =
             json!({ "version": version, "force": force, "uses": sealed.uses, "last_used_at_ms": sealed.last_used_at });
         let audit = self.secret_audit(owner, "secret.revoke", by, detail);
-        self.inner().store().change(vec![retire], vec![audit]).await?;
+        self.inner().change(vec![retire], vec![audit]).await?;
         self.inner().refresh().await
     }
 
@@ -202,7 +202,7 @@ impl Engine {
             "after": { "not_after_ms": not_after },
         });
         let audit = self.secret_audit(owner, "secret.update", by, detail);
-        self.inner().store().change(vec![retire], vec![audit]).await?;
+        self.inner().change(vec![retire], vec![audit]).await?;
         self.inner().refresh().await
     }
 

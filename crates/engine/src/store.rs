@@ -61,6 +61,9 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
+    /// What is declared was changed since [`Change::Since`]. Nothing was changed.
+    #[error("what is declared was changed meanwhile")]
+    Moved,
     /// The named thing does not exist.
     #[error("there is no {what}")]
     NotFound {
@@ -219,6 +222,8 @@ impl Committed {
 pub struct Revision {
     /// Rises with every change to what is declared, or to a destination's condition.
     pub declared: i64,
+    /// Rises with every [`Store::change`], and with nothing else.
+    pub changed: i64,
     /// Rises with every delivery that comes to be owed.
     pub owed: i64,
 }
@@ -243,6 +248,8 @@ pub struct Resources {
 /// A change to what is declared, with its audit entry, in one transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
+    /// Change nothing if [`Revision::changed`] is another one by now; only a shared store looks.
+    Since(i64),
     /// Insert the organization, or replace the key prefix and `erasing_at` of the one with this id.
     PutOrganization(Organization),
     /// Insert the source, or replace the spec and `removed_at` of the one with this id.

@@ -114,7 +114,7 @@ impl Declaring {
         if kind == Kind::EventType {
             in_text(&mut table);
         }
-        self.put_one(by, Authority::Creation, kind, table).await.map(drop)
+        self.put_one(by, Authority::Creation, kind, table, None).await.map(drop)
     }
 
     /// Changes a thing as a JSON merge patch (RFC 7396) of its table says. Gives what stored credentials it loses by that,
@@ -127,6 +127,7 @@ impl Declaring {
         patch: Map<String, Value>,
     ) -> Result<Vec<String>, Refused> {
         let _one_at_a_time = self.one_at_a_time.lock().await;
+        let since = self.engine.catch_up().await?;
         let missing = || EngineError::NotFound(format!("{} `{}`", kind.name(), name.escape_debug()));
         let Declaration { table: before, manager } =
             stored::declaration(&self.engine, by, kind, name).ok_or_else(missing)?;
@@ -153,7 +154,7 @@ impl Declaring {
         if !stored::moved(&before, &table) {
             stored::put_values(spec.as_ref(), &mut table);
         }
-        dropped.extend(self.put_one(by, Authority::Alteration, kind, table).await?);
+        dropped.extend(self.put_one(by, Authority::Alteration, kind, table, since).await?);
         Ok(dropped)
     }
 
@@ -169,6 +170,7 @@ impl Declaring {
         authority: Authority,
         kind: Kind,
         table: Map<String, Value>,
+        since: Option<i64>,
     ) -> Result<Vec<String>, Refused> {
         let mut tables = self.check_one(by, authority, kind, &table)?;
         let sources = tables.sources.iter_mut().map(|source| &mut source.declared);
@@ -176,6 +178,7 @@ impl Declaring {
         sources.chain(destinations).for_each(stored::take_secrets_out);
         self.may(by, authority, &tables).await?;
         let declared = declared(tables.sources, tables.destinations, tables.event_types, tables.schemes);
+        let declared = Declared { since, ..declared };
         let planned = self.engine.declare(by, authority, declared).await?;
         Ok(planned.into_iter().flat_map(|planned| planned.dropped).collect())
     }
@@ -297,6 +300,7 @@ fn declared(
         destinations: destinations.into_iter().map(destination).collect(),
         event_types: event_types.into_iter().map(event_type).collect(),
         schemes: schemes.into_iter().map(|scheme| scheme.declared).collect(),
+        since: None,
     }
 }
 

@@ -296,12 +296,7 @@ fn parts(
 fn node(settings: &Settings) -> NodeSettings {
     let machine = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
     let name = settings.node.name.clone().unwrap_or_else(machine);
-    NodeSettings {
-        name,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        validity: settings.node.validity,
-        notify: settings.node.notify,
-    }
+    NodeSettings { name, version: env!("CARGO_PKG_VERSION").to_owned(), validity: settings.node.validity }
 }
 
 /// The store, and whether it is a new one.

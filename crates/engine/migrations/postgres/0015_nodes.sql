@@ -13,3 +13,7 @@ create table nodes (
     leases bigint not null,
     clock_ahead_ms bigint not null
 ) with (fillfactor = 50);
+
+-- Rises with every change to what is declared, and with nothing else: whoever changes something says at which number they
+-- looked, and is told if it is another one by then.
+alter table revision add column changed bigint not null default 0;

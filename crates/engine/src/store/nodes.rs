@@ -4,7 +4,6 @@ use async_trait::async_trait;
 
 use super::{Revision, StoreError};
 use crate::clock::Timestamp;
-use crate::ids::NodeId;
 use crate::model::Node;
 
 /// What a node sees when it looks for what others did.
@@ -16,8 +15,6 @@ pub struct Sight {
     pub now: Timestamp,
     /// The schema that the database has come to, if it is one with which this version must not go on.
     pub beyond: Option<i64>,
-    /// Whether another node was seen a moment ago.
-    pub has_others: bool,
 }
 
 /// What a shared database shows of its upkeep.
@@ -58,11 +55,4 @@ pub trait Nodes: Send + Sync + std::fmt::Debug {
 
     /// How the database is. Only of a shared store is there something to say.
     async fn wear(&self) -> Result<Option<Wear>, StoreError>;
-
-    /// Lets the other nodes look at once for what is new. Nothing depends on it.
-    async fn wake_others(&self, from: NodeId) -> Result<(), StoreError>;
-
-    /// Completes when another node than `own` said that there is something to look for; never where none can. What was
-    /// said while nobody waited is not forgotten.
-    async fn woken(&self, own: NodeId);
 }

@@ -95,16 +95,6 @@ pub(in crate::store) trait Medium: Debug + Send + Sync {
         None
     }
 
-    /// Lets other nodes look at once for what is new.
-    async fn wake_others(&self, _: NodeId) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    /// Completes when another one did.
-    async fn woken(&self, _: NodeId) {
-        std::future::pending().await
-    }
-
     /// One snapshot of everything, as a file.
     async fn copy(&self) -> Result<Copied, StoreError>;
 
@@ -417,14 +407,6 @@ impl Nodes for SqlStore {
 
     async fn wear(&self) -> Result<Option<Wear>, StoreError> {
         self.readers.read(nodes::wear).await
-    }
-
-    async fn wake_others(&self, from: NodeId) -> Result<(), StoreError> {
-        self.medium.wake_others(from).await
-    }
-
-    async fn woken(&self, own: NodeId) {
-        self.medium.woken(own).await;
     }
 }
 

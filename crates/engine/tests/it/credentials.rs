@@ -29,15 +29,13 @@ async fn rig_on_fake_kms() -> (Rig, Arc<FakeKms>) {
     let dir = tempfile::tempdir().unwrap();
     let kms = FakeKms::new(dir.path());
     let rig = Rig::on(dir, Arc::clone(&kms) as _).await;
-    let sources = Declared { sources: vec![github()], destinations: vec![], event_types: vec![], schemes: vec![] };
+    let sources = Declared { sources: vec![github()], destinations: vec![], ..Declared::default() };
     rig.engine.declare(&Principal::config(), Authority::ServedFile, sources).await.unwrap();
     (rig, kms)
 }
 
 async fn rig(destinations: Vec<DeclaredDestination>) -> Rig {
-    let rig =
-        Rig::new(Declared { sources: vec![github()], destinations: vec![], event_types: vec![], schemes: vec![] })
-            .await;
+    let rig = Rig::new(Declared { sources: vec![github()], destinations: vec![], ..Declared::default() }).await;
     for destination in destinations {
         rig.declare(Authority::Creation, destination).await.unwrap();
     }
@@ -68,7 +66,7 @@ impl Rig {
             .declare(
                 &by("somebody"),
                 authority,
-                Declared { sources: vec![], destinations: vec![one], event_types: vec![], schemes: vec![] },
+                Declared { sources: vec![], destinations: vec![one], ..Declared::default() },
             )
             .await
     }
@@ -286,8 +284,7 @@ async fn another_token_endpoint_is_not_told_the_clients_secret() {
 async fn the_served_file_may_say_another_url_without_its_secrets() {
     let (receiver, elsewhere, tokens) = (Receiver::start().await, Receiver::start().await, Receiver::start().await);
     let config = Principal::config();
-    let declared =
-        |one| Declared { sources: vec![github()], destinations: vec![one], event_types: vec![], schemes: vec![] };
+    let declared = |one| Declared { sources: vec![github()], destinations: vec![one], ..Declared::default() };
     let rig = Rig::new(declared(with_everything(&receiver, &tokens))).await;
     let planned = rig
         .engine

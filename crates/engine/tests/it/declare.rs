@@ -11,7 +11,8 @@ use crate::support::receiver::Receiver;
 use crate::support::{ALL, Rig, SECRET, everything_in, github, http_to, push};
 use crate::{ORG, by};
 
-const NOTHING: Declared = Declared { sources: vec![], destinations: vec![], event_types: vec![], schemes: vec![] };
+const NOTHING: Declared =
+    Declared { sources: vec![], destinations: vec![], event_types: vec![], schemes: vec![], since: None };
 
 fn only(source: DeclaredSource) -> Declared {
     Declared { sources: vec![source], destinations: vec![], ..Declared::default() }

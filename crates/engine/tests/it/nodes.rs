@@ -1,15 +1,17 @@
 //! Tests of `nodes.rs`: engines on one shared store. Each has a clock and a directory of its own, and the same master key.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hookward::Secret;
 use hookward_engine::clock::SystemEntropy;
 use hookward_engine::egress::EgressPolicy;
 use hookward_engine::kms::local::LocalKms;
 use hookward_engine::model::{Node, NodeState, Principal, SecretOwner};
 use hookward_engine::store::sql::Limits;
-use hookward_engine::store::{ClaimRequest, postgres};
-use hookward_engine::{Authority, Declared, Engine, EngineError, Receipt};
+use hookward_engine::store::{Change, ClaimRequest, StoreError, postgres};
+use hookward_engine::{Authority, Declared, Engine, EngineError, NewSecret, Receipt, Terms};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::postgres::Database;
@@ -119,10 +121,69 @@ async fn what_one_node_changes_is_in_force_at_the_other_after_a_look() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_people_who_change_the_same_thing_at_two_nodes_are_told_of_each_other() {
+    let receiver = Receiver::start().await;
+    let Some(cluster) = Cluster::of_two(Declared::default()).await else { return };
+    let [one, other] = &cluster.nodes[..] else { panic!("two nodes") };
+    let destination = |timeout| {
+        let mut destination = http_to("ci", receiver.url());
+        destination.spec.timeout = Duration::from_secs(timeout);
+        Declared { destinations: vec![destination], ..Declared::default() }
+    };
+    let put = async |node: &Rig, authority, declared| node.engine.declare(&by("ana"), authority, declared).await;
+    put(one, Authority::Creation, destination(5)).await.unwrap();
+    // Both look, then both change what they saw.
+    let [seen, too] = [one.engine.catch_up().await.unwrap(), other.engine.catch_up().await.unwrap()];
+    assert!(seen.is_some() && seen == too);
+    let changed = |timeout, since| Declared { since, ..destination(timeout) };
+    put(one, Authority::Alteration, changed(6, seen)).await.unwrap();
+    let late = put(other, Authority::Alteration, changed(7, too)).await;
+    assert_eq!(late, Err(EngineError::Moved));
+    let timeout = |node: &Rig| node.engine.destination(ORG, "ci").unwrap().spec.timeout.as_secs();
+    assert_eq!([timeout(one), timeout(other)], [6, 6], "the other one sees it at once");
+    let since = other.engine.catch_up().await.unwrap();
+    put(other, Authority::Alteration, changed(7, since)).await.unwrap();
+    // What nobody looked at beforehand comes after the other's.
+    put(one, Authority::Alteration, changed(8, None)).await.unwrap();
+    other.engine.look_around().await.unwrap();
+    assert_eq!([timeout(one), timeout(other)], [8, 8]);
+    // The store has the last word, whatever a node takes for the last change.
+    let stale = one.store.change(vec![Change::Since(1)], vec![]).await;
+    assert_eq!(stale, Err(StoreError::Moved));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_never_give_two_secrets_one_version() {
+    let receiver = Receiver::start().await;
+    let Some(cluster) = Cluster::of_two(in_and_out(&receiver)).await else { return };
+    let owner = SecretOwner::Source(cluster.nodes[0].engine.source(ORG, "github").unwrap().id);
+    let put = async |node: &Rig| {
+        let value = NewSecret::Given(Secret::new("another secret of somebody's").unwrap());
+        node.engine.put_secret(owner, None, value, Terms::default(), &by("ana")).await
+    };
+    let mut versions = Vec::new();
+    for _ in 0..10 {
+        let (one, other) = tokio::join!(put(&cluster.nodes[0]), put(&cluster.nodes[1]));
+        for put in [one, other] {
+            match put {
+                Ok(version) => versions.push(version),
+                Err(error) => assert_eq!(error, EngineError::Moved),
+            }
+        }
+    }
+    assert!(versions.len() >= 10, "{versions:?}");
+    assert_eq!(versions.iter().collect::<BTreeSet<_>>().len(), versions.len(), "{versions:?}");
+    let kept = cluster.nodes[0].store.load().await.unwrap().secrets;
+    assert_eq!(kept.len(), versions.len() + 1, "every one that was confirmed is there: {versions:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_cut_off_refuses_when_what_it_knows_is_too_old_and_comes_back_by_itself() {
     let receiver = Receiver::start().await;
     let Some(cluster) = Cluster::of_two(in_and_out(&receiver)).await else { return };
     let node = &cluster.nodes[1];
+    // What a start looks at is over.
+    node.engine.run_until_idle().await;
     receive(&node.engine, "d-1").await.unwrap();
     node.clock.advance(VALIDITY);
     node.engine.check_current().expect("as long as it may");

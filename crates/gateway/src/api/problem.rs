@@ -240,6 +240,7 @@ impl From<EngineError> for Problem {
             EngineError::NotFound(_) => Self::new(Code::NotFound, error.to_string()),
             EngineError::Invalid(problem) => Self::new(Code::InvalidRequest, problem),
             EngineError::Conflict(problem) => Self::new(Code::NotPossible, problem),
+            EngineError::Moved => Self::new(Code::NotPossible, EngineError::Moved.to_string()),
             EngineError::Stale(problem) => Self::new(Code::Stale, problem),
             EngineError::TooOften { retry_after, .. } => Self::too_often(error.to_string(), retry_after),
             EngineError::Unavailable(cause) => unavailable(&cause),
@@ -285,6 +286,7 @@ impl From<SchemeError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
+            StoreError::Moved => EngineError::Moved.into(),
             StoreError::NotFound { .. } => Self::new(Code::NotFound, error.to_string()),
             StoreError::Unavailable(cause) => unavailable(&cause),
             StoreError::Inconsistent { .. } => inconsistent(&error.to_string()),

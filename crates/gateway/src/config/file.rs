@@ -75,18 +75,11 @@ impl Default for File {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Database {
     pub(super) address: Option<Spanned<String>>,
     pub(super) password: Option<Spanned<String>>,
-    pub(super) notify: bool,
-}
-
-impl Default for Database {
-    fn default() -> Self {
-        Self { address: None, password: None, notify: true }
-    }
 }
 
 #[derive(Debug, Deserialize)]

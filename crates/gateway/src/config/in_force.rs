@@ -179,7 +179,6 @@ impl Rows<'_> {
         } = settings;
         self.add("data", data.display().to_string());
         self.optional("database.address", database.as_ref().map(|database| database.address.as_str()));
-        self.add("database.notify", node.notify.to_string());
         self.optional("node.name", node.name.as_deref());
         self.add("node.validity", lapse(node.validity));
         self.address("public.address", *public);

@@ -21,8 +21,6 @@ pub struct Node {
     pub name: Option<String>,
     /// For how long it goes on without hearing what is declared and which secrets are live.
     pub validity: Duration,
-    /// Whether nodes wake each other over the database, and do not only look now and then.
-    pub notify: bool,
 }
 
 /// Whether a node may have this name.
@@ -35,7 +33,7 @@ pub fn check_node_name(name: &str) -> Result<(), String> {
     is_name.then_some(()).ok_or_else(|| format!("a node's name is 1 to {NAME_MAX} characters"))
 }
 
-/// Reads `[node]`, and what `[database]` says of it.
+/// Reads `[node]`.
 pub(super) fn node(check: &mut Check<'_>, file: &file::File) -> Node {
     let file::Node { name, validity } = &file.node;
     if let Some(name) = name
@@ -43,11 +41,7 @@ pub(super) fn node(check: &mut Check<'_>, file: &file::File) -> Node {
     {
         check.problem(name, problem);
     }
-    Node {
-        name: name.as_ref().map(|name| name.get_ref().clone()),
-        validity: within(check, validity),
-        notify: file.database.notify,
-    }
+    Node { name: name.as_ref().map(|name| name.get_ref().clone()), validity: within(check, validity) }
 }
 
 fn within(check: &mut Check<'_>, validity: &Spanned<Lapse>) -> Duration {

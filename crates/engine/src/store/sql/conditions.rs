@@ -122,12 +122,12 @@ pub(super) const DROP: &str = "update deliveries
 
 fn resume(tx: &Tx<'_>, id: DestinationId, drain: Drain, audit: &AuditEntry) -> Result<u64> {
     let connection = tx.connection;
+    note_change(connection)?;
     let sql = "update destinations set state = 'active', disabled_reason = null where id = ?1";
     if connection.prepare_cached(sql)?.execute([id.as_bytes()])? == 0 {
         return Err(missing(id));
     }
     forget_condition(connection, id)?;
-    note_change(connection)?;
     if drain != Drain::Drop {
         order::rejoin(connection, id)?;
     }

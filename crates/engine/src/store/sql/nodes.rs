@@ -11,9 +11,6 @@ use crate::store::{Sight, Wear, WornTable};
 /// For how long a node is remembered that is not seen any more.
 const KEPT_MS: i64 = 86_400_000;
 
-/// For how long after it was seen a node counts as there.
-const THERE_MS: i64 = 5_000;
-
 /// How many tables are told of.
 const TABLES: i64 = 8;
 
@@ -73,18 +70,11 @@ pub(super) fn list(connection: &Connection) -> Result<Vec<Node>> {
 /// What others did, on a database whose schema may be at most one that asks for `known`.
 pub(super) fn sight(connection: &Connection, known: i64) -> Result<Sight> {
     let revision = resources::revision(connection)?;
-    let sql = format!(
-        "select {DATABASE_MS} as now_ms, (select max(number) from migrations where least > ?1) as beyond,
-            (select count(*) from nodes where state <> 'gone' and seen_at_ms > {DATABASE_MS} - ?2) > 1 as has_others"
-    );
-    let sight = first(connection, &sql, [known, THERE_MS], |row| {
+    let sql =
+        format!("select {DATABASE_MS} as now_ms, (select max(number) from migrations where least > ?1) as beyond");
+    let sight = first(connection, &sql, [known], |row| {
         let cells = Cells::new("nodes", row);
-        Ok(Sight {
-            revision,
-            now: cells.time("now_ms")?,
-            beyond: cells.get("beyond")?,
-            has_others: cells.get("has_others")?,
-        })
+        Ok(Sight { revision, now: cells.time("now_ms")?, beyond: cells.get("beyond")? })
     })?;
     Ok(sight.expect("it is asked for one row"))
 }

@@ -18,16 +18,31 @@ use crate::model::{
     AuditEntry, Declaration, Destination, DestinationKind, DestinationState, Manager, Organization, Principal,
     SealedSecret, SecretOwner, Source,
 };
-use crate::store::{Change, Resources, Revision};
+use crate::store::{Change, Resources, Revision, StoreError};
 
 pub(super) fn change(tx: &Tx<'_>, changes: &[Change], audit: &[AuditEntry]) -> Result<()> {
     // A change happens when its audit entry says; one without an entry leaves deliveries' own times in place.
     let at = audit.iter().map(|entry| entry.at).max();
+    move_on(tx.connection, changes)?;
     for change in changes {
         apply(tx.connection, change, at)?;
     }
-    note_change(tx.connection)?;
     audit::append_all(tx, audit)
+}
+
+/// Counts a change, unless it was made from what is not so any more. It comes first: whoever else changes something waits here.
+fn move_on(connection: &Connection, changes: &[Change]) -> Result<()> {
+    let Connection::Postgres(_) = connection else { return Ok(()) };
+    let since = changes.iter().find_map(|change| match change {
+        Change::Since(since) => Some(*since),
+        _ => None,
+    });
+    let sql =
+        "update revision set declared = declared + 1, changed = changed + 1 where changed = coalesce(?1, changed)";
+    match connection.prepare_cached(sql)?.execute([since])? {
+        0 => Err(Failure::Answer(StoreError::Moved)),
+        _ => Ok(()),
+    }
 }
 
 /// Lets other nodes know that what is declared, or a destination's condition, is another one now.
@@ -40,16 +55,17 @@ pub(super) fn note_change(connection: &Connection) -> Result<()> {
 
 pub(super) fn revision(connection: &Connection) -> Result<Revision> {
     let Connection::Postgres(_) = connection else { return Ok(Revision::default()) };
-    let sql = "select declared, (select coalesce(max(seq), 0) from deliveries) as owed from revision";
+    let sql = "select declared, changed, (select coalesce(max(seq), 0) from deliveries) as owed from revision";
     let revision = first(connection, sql, [], |row| {
         let cells = Cells::new("revision", row);
-        Ok(Revision { declared: cells.get("declared")?, owed: cells.get("owed")? })
+        Ok(Revision { declared: cells.get("declared")?, changed: cells.get("changed")?, owed: cells.get("owed")? })
     })?;
     revision.ok_or_else(|| Failure::inconsistent("revision", "the only one".to_owned(), "it is missing".to_owned()))
 }
 
 fn apply(connection: &Connection, change: &Change, at: Option<Timestamp>) -> Result<()> {
     match change {
+        Change::Since(_) => Ok(()),
         Change::PutOrganization(organization) => put_organization(connection, organization),
         Change::PutSource(source) => put_source(connection, source),
         Change::PutDestination(destination) => put_destination(connection, destination),
