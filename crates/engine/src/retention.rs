@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::ids::SourceId;
 use crate::model::{AuditEntry, Principal, Retention, Source};
-use crate::store::{Change, StoreError, Strip};
+use crate::store::{Change, Old, StoreError, Strip};
 
 /// How often it is looked whether something is too old or too much.
 const EVERY: Duration = Duration::from_secs(60);
@@ -26,6 +26,9 @@ const STEP_BYTES: u64 = 8 << 20;
 
 /// Rows of stripped events removed in one step.
 const STEP_ROWS: u32 = 256;
+
+/// Where whole days go, a row goes this much later: its day is over by then, and had its chance.
+const DAY: Duration = Duration::from_secs(26 * 3600);
 
 /// The rest after a step.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -83,13 +86,17 @@ impl Engine {
         }
     }
 
-    /// One look at every source, removed ones included.
+    /// Drops what goes as a whole day, and looks at every source, removed ones included.
     async fn retain_once(&self, sweep: &mut Sweep, stop: &CancellationToken) -> Result<(), StoreError> {
         let now = self.inner().clock().now();
         if sweep.from_the_start_at.is_none_or(|at| at <= now) {
             *sweep = Sweep { after: HashMap::new(), from_the_start_at: Some(now.plus(FROM_THE_START_EVERY)) };
         }
-        for source in self.inner().store().load().await?.sources {
+        let sources = self.inner().store().load().await?.sources;
+        let before = sources.iter().filter_map(|source| Some((source.id, now.minus(source.spec.retention.age?))));
+        let old = Old { before: before.collect(), now };
+        let has_days = self.inner().store().drop_days(old).await?.is_some();
+        for source in sources {
             let Retention { age, size_bytes } = source.spec.retention;
             if age.is_none() && size_bytes.is_none() {
                 continue;
@@ -101,7 +108,7 @@ impl Engine {
                 let strip = Strip {
                     source: source.id,
                     after: *after,
-                    before: age.map(|age| now.minus(age)),
+                    before: age.map(|age| now.minus(age).minus(if has_days { DAY } else { Duration::ZERO })),
                     size_bytes,
                     events: STEP_EVENTS,
                     body_bytes: STEP_BYTES,

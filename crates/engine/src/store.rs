@@ -43,7 +43,7 @@ pub use idempotency::{Idempotency, KeptAnswer, Known, NewRequest, RequestKey};
 pub use lists::{Backlog, DeliveryFilter, EventFilter, Listing, Page, RefusedFilter};
 pub use nodes::{Nodes, Sight, Wear, WornTable};
 pub use sealed::{Resealed, RewrapNote, SealedPlace, SealedValue, SealedValues};
-pub use upkeep::{JobChange, JobStep, KeptOfSource, Look, LookedAt, Retained, Strip, Upkeep};
+pub use upkeep::{JobChange, JobStep, KeptOfSource, Look, LookedAt, Old, Retained, Strip, Upkeep};
 
 /// Why a store could not do as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -75,10 +75,7 @@ create table secrets (
     primary key (owner_kind, owner_id, version)
 );
 
-create table meta (
-    name text primary key,
-    value bytea not null
-);
+create table meta (name text primary key, value bytea not null);
 
 create table event_types (
     organization_id bytea not null check (length(organization_id) = 16),
@@ -106,9 +103,7 @@ create table schemes (
 create function now_ms() returns bigint language sql stable as 'select floor(extract(epoch from now()) * 1000)::bigint';
 
 -- The large tables are split by ranges of places, which are days: see `store/postgres/days.rs`, which makes the partitions.
-create sequence events_seq;
-create sequence deliveries_seq;
-create sequence attempts_seq;
+create sequence events_seq; create sequence deliveries_seq; create sequence attempts_seq;
 
 create table events (
     seq bigint not null default nextval('events_seq') primary key,
@@ -159,14 +154,9 @@ create table dedup (
     primary key (source_id, kind, key)
 ) partition by hash (key);
 
-create table dedup_0 partition of dedup for values with (modulus 8, remainder 0);
-create table dedup_1 partition of dedup for values with (modulus 8, remainder 1);
-create table dedup_2 partition of dedup for values with (modulus 8, remainder 2);
-create table dedup_3 partition of dedup for values with (modulus 8, remainder 3);
-create table dedup_4 partition of dedup for values with (modulus 8, remainder 4);
-create table dedup_5 partition of dedup for values with (modulus 8, remainder 5);
-create table dedup_6 partition of dedup for values with (modulus 8, remainder 6);
-create table dedup_7 partition of dedup for values with (modulus 8, remainder 7);
+do $$ begin for n in 0..7 loop
+    execute format('create table dedup_%s partition of dedup for values with (modulus 8, remainder %s)', n, n);
+end loop; end $$;
 
 create index dedup_by_expiry on dedup (expires_at_ms);
 
@@ -323,11 +313,7 @@ create table source_totals_folded (
     body_bytes bigint not null
 );
 
-create table source_total_changes (
-    source_id bytea not null,
-    events bigint not null,
-    body_bytes bigint not null
-);
+create table source_total_changes (source_id bytea not null, events bigint not null, body_bytes bigint not null);
 
 create view source_totals as
     select source_id, cast(sum(events) as bigint) as events, cast(sum(body_bytes) as bigint) as body_bytes
@@ -508,8 +494,6 @@ create table latency_tallies (
 
 -- Every node reads it twice a second: `declared` rises with every change to what is declared, or to a destination's
 -- condition.
-create table revision (
-    declared bigint not null
-);
+create table revision (declared bigint not null);
 
 insert into revision (declared) values (0);

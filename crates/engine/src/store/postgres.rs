@@ -15,17 +15,19 @@ use super::sql::failure::{Failure, Result};
 use super::sql::readers::Readers;
 use super::sql::writer::Writer;
 use super::sql::{Following, Limits, Medium, SqlStore};
-use super::{Copied, StoreError};
+use super::{Copied, Old, StoreError};
 use session::Session;
 
 mod address;
 pub(in crate::store) mod chain;
-mod days;
+pub(in crate::store) mod days;
 pub(in crate::store) mod deliver;
 mod dialect;
 pub(in crate::store) mod ingest;
 mod migrate;
 pub(in crate::store) mod places;
+#[cfg(test)]
+pub(in crate::store) mod plans;
 pub(in crate::store) mod session;
 
 /// How long a new connection may take.
@@ -178,6 +180,13 @@ impl Medium for Database {
 
     async fn make_room(&self) -> std::result::Result<(), StoreError> {
         self.aside(async |client, name| days::prepare(client).await.map_err(|error| unavailable(name, &error))).await
+    }
+
+    async fn drop_days(&self, old: Old) -> std::result::Result<Option<u32>, StoreError> {
+        let drop = async |client: &mut Client, name: &str| {
+            days::old::drop_old(client, &old).await.map(Some).map_err(|error| unavailable(name, &error))
+        };
+        self.aside(drop).await
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     Backlog, Backups, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, Copied, DeliveryFilter, Erasure,
-    EventFilter, Held, JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Nodes, Page,
+    EventFilter, Held, JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Nodes, Old, Page,
     PullRequest, Pulled, Records, RefusedFilter, Resources, Retained, Settled, Settlement, Sight, Store, StoreError,
     Strip, Upkeep, Wear,
 };
@@ -104,6 +104,11 @@ pub(in crate::store) trait Medium: Debug + Send + Sync {
     /// Makes room for what comes, where that has to be made.
     async fn make_room(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// Drops days that are too old, where there are days.
+    async fn drop_days(&self, _: Old) -> Result<Option<u32>, StoreError> {
+        Ok(None)
     }
 }
 
@@ -377,6 +382,10 @@ impl Upkeep for SqlStore {
     async fn make_room(&self) -> Result<(), StoreError> {
         self.medium.make_room().await
     }
+
+    async fn drop_days(&self, old: Old) -> Result<Option<u32>, StoreError> {
+        self.medium.drop_days(old).await
+    }
 }
 
 #[async_trait]
@@ -438,33 +447,4 @@ impl Backups for SqlStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{claim, commit, deliveries, pull};
-    use crate::store::sqlite::migrate::tests::plan;
-
-    #[test]
-    fn what_runs_all_the_time_scans_no_table() {
-        for sql in [commit::FORGET, deliveries::BACKLOG] {
-            let plan = plan(sql);
-            let cheap = |step: &str| {
-                ["CONSTANT ROW", "deliveries_outstanding", "COVERING INDEX deliveries_ordered"]
-                    .iter()
-                    .any(|cheap| step.contains(cheap))
-            };
-            assert!(!plan.iter().any(|step| step.starts_with("SCAN") && !cheap(step)), "{plan:?}");
-        }
-    }
-
-    #[test]
-    fn a_claim_walks_what_is_outstanding_in_the_order_due() {
-        let plan = plan(claim::DUE);
-        let walk = "deliveries_outstanding (destination_id=? AND due_at_ms>? AND due_at_ms<?)";
-        assert_eq!(plan, [format!("SEARCH deliveries USING INDEX {walk}")]);
-    }
-
-    #[test]
-    fn consumers_walk_what_is_outstanding_in_the_order_of_commits() {
-        let plan = plan(pull::IN_ORDER);
-        assert_eq!(plan, ["SEARCH deliveries USING INDEX deliveries_pulled (destination_id=? AND rowid>?)"]);
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! The store's housekeeping verbs: what is kept for operators beside the pipeline's way, and what is cleaned up after it.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 
 use super::{NewDelivery, StoreError};
@@ -96,6 +98,15 @@ pub struct Retained {
     pub next: Option<i64>,
 }
 
+/// What is too old.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Old {
+    /// Of each source, events received before this time. Of sources that are not here everything stays.
+    pub before: HashMap<SourceId, Timestamp>,
+    /// When.
+    pub now: Timestamp,
+}
+
 /// What is kept of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptOfSource {
@@ -154,4 +165,9 @@ pub trait Upkeep: Send + Sync + std::fmt::Debug {
     /// Makes room for what the coming days bring, where a store has to. To be called every now and then: what nobody
     /// called for is kept where there is room, but retention finds it less quickly.
     async fn make_room(&self) -> Result<(), StoreError>;
+
+    /// Drops past days as a whole: of such a day everything is too old and nothing is outstanding or held. Rows of events to
+    /// which an unexpired dedup key leads stay, stripped, and so do bodies that later events share. Returns how many days
+    /// went; `None` on a store that has no days.
+    async fn drop_days(&self, old: Old) -> Result<Option<u32>, StoreError>;
 }

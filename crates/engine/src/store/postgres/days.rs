@@ -1,7 +1,9 @@
 //! Days: each of the large tables is split by ranges of places, a day by the database's clock for each, made ahead.
-//! Owns which partitions there are, and that places go on in the day's own range; what of a day goes is retention's.
+//! Owns which partitions there are, and that places go on in the day's own range; how a day goes is [`old`]'s.
 
 use tokio_postgres::{Client, Error};
+
+pub(in crate::store) mod old;
 
 /// The places of day `d` are `d << BITS` up to those of the next: 3 million in a second, and fewer than 2^53 until 2109.
 const BITS: u32 = 38;
@@ -135,10 +137,12 @@ async fn make(client: &mut Client, today: i64) -> Result<(), Error> {
 /// Statements that make a partition.
 fn attached(table: &str, piece: Piece, from: &str, to: i64) -> String {
     let name = piece.name(table);
-    format!(
-        "create table {name} (like {table} including all);
-         alter table {table} attach partition {name} for values from ({from}) to ({to});"
-    )
+    format!("create table {name} (like {table} including all); {}", attach(table, &name, from, to))
+}
+
+/// Makes a table a partition of another.
+fn attach(table: &str, name: &str, from: &str, to: i64) -> String {
+    format!("alter table {table} attach partition {name} for values from ({from}) to ({to});")
 }
 
 /// Lets the sequences go on in a day's range, for which there is room by now. None goes back.

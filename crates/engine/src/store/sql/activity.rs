@@ -68,12 +68,12 @@ impl ActivityLog for SqlStore {
     }
 }
 
-const OF_ATTEMPT: &str = "select d.id from attempts a join deliveries d on d.seq = a.delivery_seq
+pub(super) const OF_ATTEMPT: &str = "select d.id from attempts a join deliveries d on d.seq = a.delivery_seq
                           where a.id = ?1 and +d.organization_id = ?2";
 
 /// What a look walks along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Walk {
+pub(super) enum Walk {
     /// Events, or those of one index of theirs.
     Events,
     /// The deliveries to a destination.
@@ -84,7 +84,7 @@ enum Walk {
 
 impl Walk {
     /// Most deliveries end delivered, so that state picks nothing. An end in time is found among events only.
-    fn of(organization: OrganizationId, filter: &ActivityFilter) -> Self {
+    pub(super) fn of(organization: OrganizationId, filter: &ActivityFilter) -> Self {
         let picks = filter.state.as_deref().is_some_and(|state| state != "delivered");
         match filter {
             ActivityFilter { delivery_id: Some(_), .. } | ActivityFilter { until: Some(_), .. } => Self::Events,
@@ -173,7 +173,7 @@ fn span(connection: &Connection, walk: Walk, filter: &ActivityFilter, page: Page
 }
 
 /// The statement for a filter: what it walks, and of each row whether it is wanted.
-fn selection(walk: Walk, organization: OrganizationId, filter: &ActivityFilter) -> String {
+pub(super) fn selection(walk: Walk, organization: OrganizationId, filter: &ActivityFilter) -> String {
     let (from, position, walked) = match walk {
         Walk::Events => walked_events(organization, filter),
         Walk::Destination => (DELIVERIES_OF_EVENTS, "d.seq", "d.destination_id = :destination".to_owned()),
@@ -338,7 +338,7 @@ fn glob(pattern: &str) -> String {
     pattern.chars().map(written).collect()
 }
 
-const STANDING: &str = "select d.*, e.id as event_id, n.name as destination_name,
+pub(super) const STANDING: &str = "select d.*, e.id as event_id, n.name as destination_name,
         a.outcome as last_outcome, a.status as last_status, a.exit_code as last_exit_code
     from deliveries d
     join events e on e.seq = d.event_seq

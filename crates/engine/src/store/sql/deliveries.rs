@@ -61,7 +61,7 @@ pub(super) fn list(
 
 /// The statement for a filter. The most selective condition walks its index; the others, marked with `+`, only look at
 /// what it finds. Most deliveries end delivered, so among these it is the destination that tells them apart.
-fn selection(organization: OrganizationId, filter: &DeliveryFilter) -> String {
+pub(super) fn selection(organization: OrganizationId, filter: &DeliveryFilter) -> String {
     let by_event = ("d.event_seq = (select seq from events where id = :event)", filter.event.is_some());
     let by_destination = ("d.destination_id = :destination", filter.destination.is_some());
     let is_state = match filter.state.as_deref() {

@@ -1,20 +1,21 @@
 //! Taking an organization away. What belongs to one is found in the schema: every table with an `organization_id`, so that
 //! no table that comes later is forgotten; and those that hang on its sources and destinations.
 
-use super::audit;
 use super::connection::{Connection, params};
 use super::failure::{Failure, Result};
 use super::rows::{Cells, all, first};
 use super::writer::Tx;
+use super::{audit, retention};
 use crate::ids::OrganizationId;
 use crate::model::AuditEntry;
+use crate::store::StoreError;
 
 /// The audit log stays: it says what was done, and each of its rows vouches for those before. The organization's own row
 /// goes last.
 const STAYING: [&str; 2] = ["audit", "organizations"];
 
 /// The oldest events of an organization other than the default one.
-const OLDEST: &str = "select seq from events
+pub(super) const OLDEST: &str = "select seq from events
     where organization_id = ?1 and organization_id <> x'01900000000070008000000000000001' order by seq limit ?2";
 
 /// Dedup keys of an organization's sources.
@@ -23,6 +24,9 @@ const DEDUP: &str = "delete from dedup where (source_id, kind, key) in
      where source_id in (select id from sources where organization_id = ?1) limit ?2)";
 
 pub(super) fn events(tx: &Tx<'_>, organization: OrganizationId, limit: u32) -> Result<bool> {
+    if !retention::may_take(tx.connection)? {
+        return Err(Failure::Answer(StoreError::Unavailable("a day of events is being dropped".to_owned())));
+    }
     let id = organization.as_bytes();
     let seqs = all(&mut tx.connection.prepare_cached(OLDEST)?, params![id, limit], |row| {
         Cells::new("events", row).get::<i64>("seq")

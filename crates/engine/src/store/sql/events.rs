@@ -51,7 +51,7 @@ pub(super) fn list(
 
 /// The statement for a filter. The most selective of delivery id, type, source and organization walks its index; the
 /// others, marked with `+`, only look at what it finds.
-fn selection(organization: OrganizationId, filter: &EventFilter) -> String {
+pub(super) fn selection(organization: OrganizationId, filter: &EventFilter) -> String {
     let among_duplicates = filter.duplicate == Some(true) && filter.delivery_id.is_none();
     let index = if among_duplicates { " indexed by events_duplicates" } else { "" };
     let mut sql = format!("select * from events{index} where seq < :below");

@@ -1,6 +1,6 @@
 //! Reading forward, in the order of commits: events and attempts after a position.
 
-mod tally;
+pub(super) mod tally;
 
 use std::time::Duration;
 
@@ -154,7 +154,7 @@ pub(super) fn position_of(snapshot: &Connection, at: Timestamp, end: i64) -> Res
 }
 
 /// The condition of one stretch, and what else is asked of its rows: of these one at most walks an index.
-fn event_selection(organization: OrganizationId, filter: &FeedFilter) -> String {
+pub(super) fn event_selection(organization: OrganizationId, filter: &FeedFilter) -> String {
     let mut sql = "select * from events where seq > :after and seq <= :end".to_owned();
     let asked = [("event_type", filter.event_type.is_some()), ("source_id", filter.source.is_some())];
     let asked: Vec<_> = asked.into_iter().filter(|(_, asked)| *asked).collect();
@@ -167,7 +167,7 @@ fn event_selection(organization: OrganizationId, filter: &FeedFilter) -> String 
     sql + " order by seq limit :limit"
 }
 
-fn attempt_selection(filter: &FeedFilter) -> String {
+pub(super) fn attempt_selection(filter: &FeedFilter) -> String {
     let mut sql =
         "select d.*, a.seq as attempt_seq, a.id as attempt_id, a.number, a.started_at_ms, a.duration_ms, a.outcome,
                        a.status, a.detail, e.id as event_id, e.event_type, e.source_name, n.name as destination_name

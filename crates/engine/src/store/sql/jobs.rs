@@ -136,7 +136,7 @@ pub(super) fn look(
 }
 
 /// Walks the events by position, or one source's by its index.
-fn selection(organization: OrganizationId, of_source: bool) -> String {
+pub(super) fn selection(organization: OrganizationId, of_source: bool) -> String {
     let of_source = if of_source {
         "and source_id = (select id from sources where organization_id = :organization and name = :source) "
     } else {

@@ -12,6 +12,7 @@ use super::writer::{Kept, Tx};
 use crate::clock::Timestamp;
 use crate::dedup;
 use crate::ids::SourceId;
+use crate::store::postgres::days::old;
 use crate::store::{KeptOfSource, Retained, Strip};
 
 /// A body that another event still needs keeps its row; that is looked at again after this time.
@@ -130,7 +131,18 @@ pub(super) fn find(connection: &Connection, strip: &Strip) -> Result<Found> {
     Ok(if is_all { Found { next: None, ..found } } else { found })
 }
 
+/// Whether rows may be taken away now: not while a whole day goes, of which every row is counted.
+pub(super) fn may_take(connection: &Connection) -> Result<bool> {
+    match connection {
+        Connection::Sqlite(_) => Ok(true),
+        Connection::Postgres(session) => Ok(session.rows(old::BY_ROW, &[])?.iter().all(|row| row.get(0))),
+    }
+}
+
 pub(super) fn strip(tx: &mut Tx<'_>, source: SourceId, found: &Found, now: Timestamp) -> Result<Retained> {
+    if !may_take(tx.connection)? {
+        return Ok(Retained { stripped: 0, next: None });
+    }
     let (mut stripped, mut bytes) = (0, 0);
     for seq in &found.seqs {
         if let Some(freed) = strip_one(tx.connection, *seq, now)? {
@@ -143,7 +155,7 @@ pub(super) fn strip(tx: &mut Tx<'_>, source: SourceId, found: &Found, now: Times
 }
 
 /// Whether an event may be stripped: it is there, it is whole, and nothing of it is owed any more.
-const MAY_STRIP: &str = "select seq, source_id, delivery_id, body_len, body_sha256, body_seq from events
+pub(super) const MAY_STRIP: &str = "select seq, source_id, delivery_id, body_len, body_sha256, body_seq from events
     where seq = ?1 and stripped_at_ms is null and not exists (
         select 1 from deliveries d where d.event_seq = ?1 and (d.due_at_ms is not null or d.state = 'held'))";
 
@@ -228,6 +240,9 @@ pub(super) const ROWS_OVER: &str =
 /// Removes rows of stripped events that nothing leads to any more. Returns how many it looked at.
 pub(super) fn remove_rows(tx: &Tx<'_>, now: Timestamp, limit: u32) -> Result<u32> {
     let connection = tx.connection;
+    if !may_take(connection)? {
+        return Ok(0);
+    }
     fold_changes(connection)?;
     let over = all(&mut connection.prepare_cached(ROWS_OVER)?, params![now.as_millis(), limit], |row| {
         Cells::new("events", row).get::<i64>("seq")

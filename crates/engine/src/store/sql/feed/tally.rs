@@ -132,11 +132,11 @@ fn count(connection: &Connection, ends: Positions) -> Result<Counts> {
     Ok(counts)
 }
 
-const EVENTS: &str =
+pub(in crate::store::sql) const EVENTS: &str =
     "select seq, organization_id, source_name, received_at_ms, duplicate_of is not null as is_duplicate
     from events where seq > ?1 and seq <= ?2";
 
-const ATTEMPTS: &str =
+pub(in crate::store::sql) const ATTEMPTS: &str =
     "select a.seq, d.organization_id, d.destination_id, a.started_at_ms + a.duration_ms as ended_at_ms,
         a.duration_ms, a.outcome, a.status, a.detail, a.status is not null as is_answered
     from attempts a join deliveries d on d.seq = a.delivery_seq where a.seq > ?1 and a.seq <= ?2";
@@ -351,7 +351,7 @@ const DESTINATIONS: &str = "select t.destination_id, cast(sum(t.succeeded) as bi
     group by t.destination_id";
 
 /// Of each destination the oldest of what is outstanding, which is all that this index holds.
-const OLDEST: &str = "select min(d.created_at_ms) as created_at_ms from destinations n
+pub(in crate::store::sql) const OLDEST: &str = "select min(d.created_at_ms) as created_at_ms from destinations n
     join deliveries d on d.seq = (select min(o.seq) from deliveries o indexed by deliveries_outstanding
         where o.destination_id = n.id and o.due_at_ms is not null)
     where n.organization_id = ?1";

@@ -1,0 +1,96 @@
+//! What the statements that run all the time, or over everything, walk in either database.
+
+use super::activity::{self, Walk};
+use super::feed::{self, tally};
+use super::{claim, commit, conditions, deliveries, erasure, events, jobs, order, pull, retention};
+use crate::ids::{DestinationId, EventId, OrganizationId, SourceId};
+use crate::store::postgres::plans::{Plans, walks};
+use crate::store::sqlite::migrate::tests::plan;
+use crate::store::{ActivityFilter, DeliveryFilter, EventFilter, FeedFilter};
+
+#[test]
+fn what_runs_all_the_time_scans_no_table() {
+    for sql in [commit::FORGET, deliveries::BACKLOG] {
+        let plan = plan(sql);
+        let cheap = |step: &str| {
+            ["CONSTANT ROW", "deliveries_outstanding", "COVERING INDEX deliveries_ordered"]
+                .iter()
+                .any(|cheap| step.contains(cheap))
+        };
+        assert!(!plan.iter().any(|step| step.starts_with("SCAN") && !cheap(step)), "{plan:?}");
+    }
+}
+
+#[test]
+fn a_claim_walks_what_is_outstanding_in_the_order_due() {
+    let plan = plan(claim::DUE);
+    let walk = "deliveries_outstanding (destination_id=? AND due_at_ms>? AND due_at_ms<?)";
+    assert_eq!(plan, [format!("SEARCH deliveries USING INDEX {walk}")]);
+}
+
+#[test]
+fn consumers_walk_what_is_outstanding_in_the_order_of_commits() {
+    let plan = plan(pull::IN_ORDER);
+    assert_eq!(plan, ["SEARCH deliveries USING INDEX deliveries_pulled (destination_id=? AND rowid>?)"]);
+}
+
+/// Every statement that reads or changes a large table by a condition of its own.
+fn large() -> Vec<String> {
+    let of_deliveries = [claim::DUE, claim::PROBE, pull::IN_ORDER, order::HEAD, order::NEXT, deliveries::BACKLOG];
+    let of_destinations = [
+        conditions::HOLD,
+        conditions::LET_GO,
+        conditions::RELEASE,
+        conditions::SPREAD,
+        conditions::DROP,
+        conditions::OWED,
+    ];
+    let of_events = [retention::OLDEST, retention::MAY_STRIP, retention::ROWS_OVER, erasure::OLDEST, commit::FORGET];
+    let of_feeds = [tally::EVENTS, tally::ATTEMPTS, tally::OLDEST, activity::STANDING, activity::OF_ATTEMPT];
+    let fixed = [&of_deliveries[..], &of_destinations, &of_events, &of_feeds].concat();
+    let mut all: Vec<String> = fixed.into_iter().map(str::to_owned).collect();
+    for bits in 0..24 {
+        let is = |bit: u32| bits & (1 << bit) != 0;
+        let organization = if is(0) { OrganizationId::DEFAULT } else { OrganizationId::from_bytes([1; 16]) };
+        let (source, destination) = (SourceId::from_bytes([1; 16]), DestinationId::from_bytes([1; 16]));
+        let state = [None, Some("pending"), Some("leased"), Some("delivered"), Some("held"), Some("waiting")];
+        let state = state[bits / 4].map(str::to_owned);
+        let (source, destination) = (is(1).then_some(source), is(2).then_some(destination));
+        let event_type = is(2).then(String::new);
+        all.push(events::selection(
+            organization,
+            &EventFilter {
+                source,
+                event_type: event_type.clone(),
+                delivery_id: is(3).then(String::new),
+                duplicate: is(4).then_some(true),
+                ..EventFilter::default()
+            },
+        ));
+        let event = is(1).then(|| EventId::from_bytes([1; 16]));
+        let filter = DeliveryFilter { event, destination, state: state.clone(), ..DeliveryFilter::default() };
+        all.push(deliveries::selection(organization, &filter));
+        let filter = FeedFilter { source, event_type: event_type.clone(), destination, from: None };
+        all.extend([feed::event_selection(organization, &filter), feed::attempt_selection(&filter)]);
+        all.push(jobs::selection(organization, is(1)));
+        let filter = ActivityFilter { source, event_type, destination, state, ..ActivityFilter::default() };
+        all.push(activity::selection(Walk::of(organization, &filter), organization, &filter));
+    }
+    all
+}
+
+#[test]
+fn no_statement_walks_a_large_table_of_postgresql() {
+    let Some(plans) = Plans::open() else { return };
+    let statements = large();
+    for (sql, plan) in statements.iter().zip(plans.of(&statements)) {
+        assert!(!plan.is_empty() && !walks(&plan), "{sql}: {plan:#?}");
+    }
+    let [due, whole] = &plans.of(&[claim::DUE.to_owned(), "select * from events where method = 'GET'".to_owned()])[..]
+    else {
+        panic!("there are two plans")
+    };
+    assert!(due.iter().any(|step| step.contains("deliveries_outstanding_due on deliveries_outstanding")), "{due:#?}");
+    assert!(!due.iter().any(|step| step.contains("deliveries_rest")), "what is done is not looked at: {due:#?}");
+    assert!(walks(whole), "a walk is seen: {whole:#?}");
+}
