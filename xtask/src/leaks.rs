@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use systems::canary::Search;
 use systems::github::push;
-use systems::{Canary, Hookward, Receiver, Request, Setup};
+use systems::{Canary, Hookward, Receiver, Request, Setup, database};
 
 const CONFIG: &str = r#"
 [kms]
@@ -138,9 +138,13 @@ pub(crate) fn run() -> Result<()> {
 
 /// What an operator takes along: backups, the audit log.
 fn take_away(server: &Hookward, directory: &Path) -> Result<()> {
+    fs::write(directory.join("audit.ndjson"), server.cli_ok(&["audit", "export", "--all"], b"")?)?;
+    // PostgreSQL's own tools make the others.
+    if database::is_postgres() {
+        return Ok(());
+    }
     let backup = directory.join("backup").display().to_string();
     server.cli_ok(&["backup", &backup], b"")?;
-    fs::write(directory.join("audit.ndjson"), server.cli_ok(&["audit", "export", "--all"], b"")?)?;
     server.cli_ok(&["restore", &backup, "--data", &directory.join("restored").display().to_string()], b"")?;
     Ok(())
 }
