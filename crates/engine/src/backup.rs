@@ -17,6 +17,8 @@ use crate::clock::Timestamp;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::model::{AuditEntry, Principal};
+use crate::moving::MoveError;
+use crate::store::Copied;
 use crate::store::sqlite::{self, DATABASE_FILE, OpenError};
 
 /// The first line of every backup of this format.
@@ -85,6 +87,9 @@ pub enum RestoreError {
     /// The database in it does not hold together, or is of a later version.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// It was not copied into another database.
+    #[error(transparent)]
+    Copy(#[from] MoveError),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -105,27 +110,29 @@ impl Engine {
         let entry = AuditEntry::by(principal, "backup.create", "installation", now, json!({}));
         self.inner().store().record(vec![entry]).await?;
         let copied = self.inner().store().copy().await?;
-        let digested = tokio::task::spawn_blocking(move || {
-            let mut file = copied.file;
-            digest(&mut file).map(|(bytes, sha256)| (file, bytes, sha256))
-        });
         let failed = |error: &dyn std::fmt::Display| EngineError::Unavailable(format!("the backup's copy: {error}"));
-        let (database, bytes, sha256) =
-            digested.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-        let manifest = Manifest {
-            made_by: env!("CARGO_PKG_VERSION").to_owned(),
-            made_at_ms: now,
-            schema: copied.schema,
-            audit_head: copied.head.to_string(),
-            key_ids: copied.key_ids,
-            database_bytes: bytes,
-            database_sha256: sha256,
-        };
-        let mut head = MAGIC.as_bytes().to_vec();
-        serde_json::to_writer(&mut head, &manifest).expect("a manifest is JSON");
-        head.push(b'\n');
-        Ok(Backup { manifest, head, database })
+        let described = tokio::task::spawn_blocking(move || describe(copied, now));
+        described.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
     }
+}
+
+/// The backup that a copy of everything, made at `now`, comes to.
+pub(crate) fn describe(copied: Copied, now: Timestamp) -> io::Result<Backup> {
+    let mut database = copied.file;
+    let (bytes, sha256) = digest(&mut database)?;
+    let manifest = Manifest {
+        made_by: env!("CARGO_PKG_VERSION").to_owned(),
+        made_at_ms: now,
+        schema: copied.schema,
+        audit_head: copied.head.to_string(),
+        key_ids: copied.key_ids,
+        database_bytes: bytes,
+        database_sha256: sha256,
+    };
+    let mut head = MAGIC.as_bytes().to_vec();
+    serde_json::to_writer(&mut head, &manifest).expect("a manifest is JSON");
+    head.push(b'\n');
+    Ok(Backup { manifest, head, database })
 }
 
 /// The line by which a master key goes with a backup, behind the database. Whoever has the file then has every secret.

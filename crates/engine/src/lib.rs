@@ -61,6 +61,7 @@ pub mod audit;
 pub mod backup;
 mod keyring;
 pub mod kms;
+pub mod moving;
 mod opening;
 mod registry;
 pub mod rewrap;

@@ -10,14 +10,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::totp_place;
-use crate::clock::Timestamp;
-use crate::engine::{Engine, EngineError, Inner};
+use crate::clock::{Entropy, Timestamp};
+use crate::engine::{Engine, EngineError};
 use crate::ids::OrganizationId;
 use crate::kms::seal::{associated_data, rewrap};
-use crate::kms::{KmsError, check};
+use crate::kms::{Kms, KmsError, check};
 use crate::model::{AuditEntry, Principal};
 use crate::opening::{INSTALLATION_KEY, INSTALLATION_KEY_PLACE};
-use crate::store::{Change, Resealed, RewrapNote, SealedPlace, SealedValue};
+use crate::store::moving::MoveError;
+use crate::store::sql::SqlStore;
+use crate::store::{Change, Resealed, RewrapNote, SealedPlace, SealedValue, SealedValues as _};
 
 /// Values in one transaction.
 const STEP: u32 = 64;
@@ -186,7 +188,8 @@ impl Engine {
             let values = inner.store().sealed_elsewhere(&rewrap.to, after, STEP).await?;
             let Some(last) = values.last() else { break };
             after = Some(last.place.clone());
-            let step = step(&inner, values).await;
+            let (kms, entropy) = inner.keys();
+            let step = step(kms, entropy, values).await;
             rewrap.done += step.done.len() as u64;
             rewrap.skipped += step.skipped;
             rewrap.problem = step.unavailable;
@@ -230,6 +233,64 @@ impl Engine {
     }
 }
 
+/// What became of the sealed values of a store that nobody serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// The key that they are under.
+    pub to: String,
+    /// How many came under it.
+    pub done: u64,
+    /// How many do not open with the keys at hand, and stay as they are.
+    pub skipped: u64,
+}
+
+/// Brings everything that is sealed in a store that nobody serves under the key that `kms` wraps with. Ended in the middle
+/// it goes on when it is called again.
+pub(crate) async fn bring_under(
+    store: &SqlStore,
+    kms: &Arc<dyn Kms>,
+    entropy: &Arc<dyn Entropy>,
+    now: Timestamp,
+) -> Result<Rewrapped, MoveError> {
+    let to = kms.key_id().to_owned();
+    let counts = store.sealed_counts().await?;
+    let total = counts.iter().filter(|(key_id, _)| *key_id != to).map(|(_, count)| count).sum();
+    let by = Principal::system(OrganizationId::DEFAULT);
+    let mut rewrap = Rewrap {
+        running: false,
+        to,
+        total,
+        done: 0,
+        skipped: 0,
+        problem: None,
+        give_up_lost: false,
+        actor: by.actor.clone(),
+        started_at: now,
+        ended_at: Some(now),
+    };
+    let mut after = None;
+    loop {
+        let values = store.sealed_elsewhere(&rewrap.to, after, STEP).await?;
+        let Some(last) = values.last() else { break };
+        after = Some(last.place.clone());
+        let step = step(kms, entropy, values).await;
+        rewrap.done += step.done.len() as u64;
+        rewrap.skipped += step.skipped;
+        store.reseal(step.done, note(&rewrap), vec![]).await?;
+        if let Some(problem) = step.unavailable {
+            return Err(KmsError::Unavailable(problem).into());
+        }
+    }
+    if rewrap.done > 0 {
+        let Rewrap { to, done, skipped, .. } = &rewrap;
+        let detail = json!({ "to": to, "done": done, "skipped": skipped });
+        let audit = AuditEntry::by(&by, "kms.rewrapped", "kms", now, detail);
+        store.reseal(vec![], note(&rewrap), vec![audit]).await?;
+    }
+    let Rewrap { to, done, skipped, .. } = rewrap;
+    Ok(Rewrapped { to, done, skipped })
+}
+
 /// What became of some values.
 #[derive(Default)]
 struct Step {
@@ -238,7 +299,7 @@ struct Step {
     unavailable: Option<String>,
 }
 
-async fn step(inner: &Arc<Inner>, values: Vec<SealedValue>) -> Step {
+async fn step(kms: &Arc<dyn Kms>, entropy: &Arc<dyn Entropy>, values: Vec<SealedValue>) -> Step {
     let mut step = Step::default();
     let (mut values, mut under_way) = (values.into_iter(), JoinSet::new());
     loop {
@@ -246,9 +307,9 @@ async fn step(inner: &Arc<Inner>, values: Vec<SealedValue>) -> Step {
             && step.unavailable.is_none()
             && let Some(SealedValue { place, sealed }) = values.next()
         {
-            let inner = Arc::clone(inner);
+            let (kms, entropy) = (Arc::clone(kms), Arc::clone(entropy));
             under_way.spawn(async move {
-                let after = rewrap(inner.kms(), inner.entropy(), &bound_to(&place), &sealed).await;
+                let after = rewrap(&*kms, &*entropy, &bound_to(&place), &sealed).await;
                 after.map(|after| Resealed { place, before: sealed, after })
             });
         }

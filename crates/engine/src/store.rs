@@ -21,11 +21,13 @@ mod erasure;
 mod feed;
 mod idempotency;
 mod lists;
+pub mod moving;
 mod nodes;
 pub mod postgres;
 mod sealed;
 pub mod sql;
 pub mod sqlite;
+pub mod status;
 pub mod tallies;
 mod upkeep;
 

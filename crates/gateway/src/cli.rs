@@ -1,9 +1,10 @@
 //! The command line: what there is to type, and what the exit status means. Each command is a module below.
-//! Commands about a running gateway speak its API; none of them opens its data.
+//! Commands about a running gateway speak its API; `db` alone opens data.
 
 mod audit;
 mod backup;
 mod config;
+mod db;
 mod deliveries;
 mod echo;
 mod event_types;
@@ -225,6 +226,9 @@ enum Command {
         remote: Remote,
     },
     Restore(backup::Restore),
+    /// A database as a whole: copied into another one, looked at, saved
+    #[command(subcommand)]
+    Db(db::What),
     /// Organizations, for whoever operates the installation
     Organization {
         #[command(subcommand)]
@@ -328,6 +332,7 @@ async fn execute(command: Command) -> Result<ExitCode, Exit> {
         Command::Audit { what, remote } => audit::run(what, remote).await?,
         Command::Backup { saving, remote } => backup::take(saving, &remote.open()?, &moment()).await?,
         Command::Restore(restore) => backup::restore(&restore)?,
+        Command::Db(what) => db::run(what).await?,
         Command::Apply { file, yes, remote } => files::apply(file, yes, &remote.open()?).await?,
         Command::Export { remote } => files::export(&remote.open()?).await?,
         Command::Source { what, remote } => resources::source(what, &remote.open()?).await?,

@@ -14,6 +14,7 @@ use hookward_engine::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use hookward_engine::destination::command::Supervisor;
 use hookward_engine::egress::{EgressPolicy, OwnListeners};
 use hookward_engine::ids::OrganizationId;
+use hookward_engine::kms::Kms;
 use hookward_engine::kms::cache::CachePolicy;
 use hookward_engine::kms::local::LocalKmsError;
 use hookward_engine::model::Principal;
@@ -299,6 +300,14 @@ fn node(settings: &Settings) -> NodeSettings {
     NodeSettings { name, version: env!("CARGO_PKG_VERSION").to_owned(), validity: settings.node.validity }
 }
 
+/// The keys that a copy's secrets come under where `settings` are those that it is served with, and those that open them
+/// now: in its data directory, `source` may have one. None when there is no key there yet.
+pub(crate) fn keys_of_copy(settings: &Settings, source: Option<&Path>) -> Result<Option<Arc<dyn Kms>>, StartError> {
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let roots = settings.egress_roots.as_deref().map(read).transpose()?;
+    kms::keychain_of_copy(&settings.kms, &settings.data, source, &entropy, roots.as_deref())
+}
+
 /// The store, and whether it is a new one.
 fn store(settings: &Settings) -> Result<(SqlStore, kms::Start), StartError> {
     let start = |is_new| if is_new { kms::Start::First } else { kms::Start::Later };
@@ -310,7 +319,7 @@ fn store(settings: &Settings) -> Result<(SqlStore, kms::Start), StartError> {
         Some(database) => {
             data::prepare(&settings.data)?;
             let opened = postgres::open(&database.address, database.password.as_ref(), &Limits::default())?;
-            Ok((opened.store, start(opened.is_new)))
+            Ok((opened.store.copying_in(settings.data.clone()), start(opened.is_new)))
         }
     }
 }

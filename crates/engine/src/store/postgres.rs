@@ -1,5 +1,6 @@
 //! The store that several nodes share: one PostgreSQL database. Owns opening it; what is done with it is [`super::sql`]'s.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::moving::Unfinished;
 use super::sql::connection::Connection;
 use super::sql::failure::{Failure, Result};
 use super::sql::readers::Readers;
@@ -29,6 +31,8 @@ pub(in crate::store) mod places;
 #[cfg(test)]
 pub(in crate::store) mod plans;
 pub(in crate::store) mod session;
+pub(in crate::store) mod side;
+pub(in crate::store) mod status;
 
 /// How long a new connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -71,6 +75,20 @@ pub enum OpenError {
         /// Its version.
         found: String,
     },
+    /// A copy into it was not finished.
+    #[error(
+        "the database `{database}` holds a copy of `{origin}` that is not finished: run the same `hookward db` command \
+         again, which goes on with it, or empty the database"
+    )]
+    Unfinished {
+        /// Which.
+        database: String,
+        /// What it is a copy of.
+        origin: String,
+    },
+    /// It is being copied, or copied into.
+    #[error("the database `{0}` is being copied, or copied into: wait until `hookward db` is done with it")]
+    BeingCopied(String),
     /// A newer Hookward wrote it, and an older one must not go on with it.
     #[error(
         "the database `{database}` is at schema {found}, with which a version that knows only up to {known} must not go on: \
@@ -114,6 +132,13 @@ impl Drop for Way {
 }
 
 impl Way {
+    fn new(config: Config) -> std::result::Result<Self, OpenError> {
+        let name = address::name(&config);
+        let runtime =
+            Builder::new_multi_thread().worker_threads(1).thread_name("hookward-postgres").enable_all().build();
+        Ok(Self { config, tls: tls(), runtime: Some(runtime.map_err(OpenError::Threads)?), name })
+    }
+
     fn runtime(&self) -> &Handle {
         self.runtime.as_ref().map(Runtime::handle).expect("it is there until it is dropped")
     }
@@ -169,8 +194,12 @@ impl Medium for Database {
         Some(Following { connection: &self.following, schema: migrate::newest() })
     }
 
-    async fn copy(&self) -> std::result::Result<Copied, StoreError> {
-        Err(StoreError::Unavailable(format!("`{}`: PostgreSQL's own tools make its backups", self.way.name)))
+    async fn copy(&self, directory: Option<PathBuf>) -> std::result::Result<Copied, StoreError> {
+        let unavailable = |error: &dyn std::fmt::Display| StoreError::Unavailable(error.to_string());
+        let directory = directory.ok_or_else(|| unavailable(&"there is no directory to make a copy in"))?;
+        let way = Arc::clone(&self.way);
+        let task = tokio::task::spawn_blocking(move || side::copy(&way, &directory));
+        task.await.map_err(|error| unavailable(&error))?.map_err(|error| unavailable(&error))
     }
 
     /// What is removed is overwritten by PostgreSQL as it sees fit.
@@ -210,22 +239,40 @@ pub fn check_address(address: &str) -> std::result::Result<(), String> {
 
 /// Opens the store at `address`, bringing its schema up to date. Waits for the database, which takes some moments.
 pub fn open(address: &str, password: Option<&Secret>, limits: &Limits) -> std::result::Result<Opened, OpenError> {
+    let config = configured(address, password)?;
+    let refused = Unfinished::Refused;
+    // Whoever opens a store may be a task, which cannot wait for others.
+    std::thread::scope(|scope| {
+        scope.spawn(|| open_here(config, limits, refused)).join().expect("opening does not panic")
+    })
+}
+
+/// Opens the store at `address` although a copy into it is not finished.
+pub(crate) fn open_unfinished(address: &str, password: Option<&Secret>) -> std::result::Result<SqlStore, OpenError> {
+    let (config, limits) = (configured(address, password)?, Limits::default());
+    let open = || open_here(config, &limits, Unfinished::Taken);
+    let opened = std::thread::scope(|scope| scope.spawn(open).join().expect("opening does not panic"));
+    opened.map(|opened| opened.store)
+}
+
+/// How to connect to `address`.
+fn configured(address: &str, password: Option<&Secret>) -> std::result::Result<Config, OpenError> {
     let mut config: Config = address.parse().map_err(OpenError::Address)?;
     if let Some(password) = password {
         config.password(password.expose());
     }
-    // Whoever opens a store may be a task, which cannot wait for others.
-    std::thread::scope(|scope| scope.spawn(|| open_here(config, limits)).join().expect("opening does not panic"))
+    Ok(config)
 }
 
-fn open_here(config: Config, limits: &Limits) -> std::result::Result<Opened, OpenError> {
-    let name = address::name(&config);
-    let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("hookward-postgres").enable_all().build();
-    let way =
-        Arc::new(Way { config, tls: tls(), runtime: Some(runtime.map_err(OpenError::Threads)?), name: name.clone() });
+fn open_here(config: Config, limits: &Limits, unfinished: Unfinished) -> std::result::Result<Opened, OpenError> {
+    let way = Arc::new(Way::new(config)?);
+    let name = way.name.clone();
     let is_new = way.runtime().block_on(async {
         let mut client = way.connect().await?;
         look_over(&client, &name).await?;
+        if unfinished == Unfinished::Refused {
+            side::refuse_copy(&client, &name).await?;
+        }
         let is_new = migrate::run(&mut client, &name).await?;
         let failed = |cause| OpenError::Database { database: name.clone(), cause };
         days::prepare(&mut client).await.map_err(failed)?;

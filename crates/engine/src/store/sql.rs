@@ -3,6 +3,7 @@
 //! opened it: [`super::sqlite`]. Knows no HTTP and no schedule.
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -95,8 +96,8 @@ pub(in crate::store) trait Medium: Debug + Send + Sync {
         None
     }
 
-    /// One snapshot of everything, as a file.
-    async fn copy(&self) -> Result<Copied, StoreError>;
+    /// One snapshot of everything, as a file; in `directory`, unless the database has a place of its own for it.
+    async fn copy(&self, directory: Option<PathBuf>) -> Result<Copied, StoreError>;
 
     /// Overwrites what was removed, wherever it may still be read.
     async fn overwrite(&self) -> Result<(), StoreError>;
@@ -132,6 +133,7 @@ pub struct SqlStore {
     /// What came through the doors has a writer of its own where several may write.
     doors: Option<Writer>,
     medium: Box<dyn Medium>,
+    copies: Option<PathBuf>,
 }
 
 impl SqlStore {
@@ -142,7 +144,14 @@ impl SqlStore {
         doors: Option<Writer>,
         medium: Box<dyn Medium>,
     ) -> Self {
-        Self { readers, writer, doors, medium }
+        Self { readers, writer, doors, medium, copies: None }
+    }
+
+    /// Copies of everything are made in this directory, where the database has no place for them.
+    #[must_use]
+    pub fn copying_in(mut self, directory: PathBuf) -> Self {
+        self.copies = Some(directory);
+        self
     }
 
     /// The write side, for what is one database's own.
@@ -442,7 +451,7 @@ impl Erasure for SqlStore {
 #[async_trait]
 impl Backups for SqlStore {
     async fn copy(&self) -> Result<Copied, StoreError> {
-        self.medium.copy().await
+        self.medium.copy(self.copies.clone()).await
     }
 }
 

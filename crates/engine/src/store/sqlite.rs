@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
+use super::moving::Unfinished;
 use super::sql::connection::Connection;
 use super::sql::readers::Readers;
 use super::sql::writer::Writer;
@@ -12,13 +13,15 @@ use super::{Copied, StoreError};
 use backup::Copying;
 use checkpoint::Checkpoints;
 
-mod backup;
+pub(in crate::store) mod backup;
 mod checkpoint;
 mod connection;
 mod directory;
 pub(in crate::store) mod migrate;
 mod offline;
 mod overwriting;
+pub(in crate::store) mod side;
+pub(in crate::store) mod status;
 
 pub use connection::{MINIMUM_SQLITE, sqlite_version};
 pub use directory::{DATABASE_FILE, LOCK_FILE};
@@ -95,6 +98,18 @@ pub enum OpenError {
         /// The first schema that can be looked at.
         known: u32,
     },
+    /// A copy into it was not finished.
+    #[error(
+        "the database `{}` holds a copy of `{origin}` that is not finished: run the same `hookward db` command again, \
+         which goes on with it, or remove it",
+        path.display()
+    )]
+    Unfinished {
+        /// The file.
+        path: PathBuf,
+        /// What it is a copy of.
+        origin: String,
+    },
     /// A newer Hookward wrote it. Going back is not possible; run that version or a later one.
     #[error("the database `{}` is at schema {found}, but this version knows only up to {known}", path.display())]
     SchemaTooNew {
@@ -117,7 +132,7 @@ struct Database {
 
 #[async_trait]
 impl Medium for Database {
-    async fn copy(&self) -> Result<Copied, StoreError> {
+    async fn copy(&self, _: Option<PathBuf>) -> Result<Copied, StoreError> {
         backup::copy_aside(self.path.clone(), self.copying.clone()).await
     }
 
@@ -133,12 +148,24 @@ pub fn open(dir: &Path) -> Result<SqlStore, OpenError> {
 
 /// Opens the store in `dir`, which this process owns from then on, with limits of one's own.
 pub fn open_with(dir: &Path, limits: &Limits) -> Result<SqlStore, OpenError> {
+    open_here(dir, limits, Unfinished::Refused)
+}
+
+/// Opens the store in `dir` although a copy into it is not finished.
+pub(crate) fn open_unfinished(dir: &Path) -> Result<SqlStore, OpenError> {
+    open_here(dir, &Limits::default(), Unfinished::Taken)
+}
+
+fn open_here(dir: &Path, limits: &Limits, unfinished: Unfinished) -> Result<SqlStore, OpenError> {
     connection::assert_sound_sqlite()?;
     let lock = directory::claim(dir)?;
     let path = directory::prepare_database(dir)?;
     backup::remove_leftovers(dir);
     let failed = |cause| OpenError::Database { path: path.clone(), cause };
     let writing = connection::open_writing(&path, limits.wal_bytes)?;
+    if unfinished == Unfinished::Refused {
+        side::refuse_unfinished(&writing, &path)?;
+    }
     migrate::run(&writing, &path)?;
     let checkpointing = connection::open_writing(&path, limits.wal_bytes)?;
     let page_bytes = connection::page_bytes(&writing).map_err(failed)?;

@@ -15,6 +15,7 @@ mod idempotency;
 mod jobs;
 mod lists;
 mod model;
+mod moving;
 mod offline;
 mod operate;
 mod order;

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hookward_engine::backup;
+use hookward_engine::backup::{self, Backup, RestoreError, Restored};
 use zeroize::Zeroizing;
 
 use super::exit::Exit;
@@ -68,6 +68,24 @@ pub(super) async fn take(backup: Saving, gateway: &Gateway, moment: &str) -> Res
     print::line(&format!("{}: {bytes} bytes{with_key}", path.display()))
 }
 
+/// Writes a backup that is at hand. Returns how long it is.
+pub(super) fn keep(path: &Path, mut backup: Backup) -> Result<u64, Exit> {
+    let failed = |error: std::io::Error| Exit::failure(format!("`{}`: {error}", path.display()));
+    let partial = path.with_added_extension("partial");
+    let mut write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+        file.write_all(&backup.head)?;
+        let bytes = backup.head.len() as u64 + std::io::copy(&mut backup.database, &mut file)?;
+        file.sync_all()?;
+        fs::rename(&partial, path)?;
+        Ok(bytes)
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&partial);
+        failed(error)
+    })
+}
+
 fn finish(file: &mut File, key: Option<&[u8]>) -> std::io::Result<()> {
     if let Some(key) = key {
         file.write_all(&backup::key_line(key))?;
@@ -88,13 +106,21 @@ fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, Exit> {
 
 /// Runs `hookward restore`.
 pub(super) fn restore(restore: &Restore) -> Result<(), Exit> {
-    let failed = |error: backup::RestoreError| match error {
-        backup::RestoreError::NotEmpty { .. } => Exit::usage(error),
-        backup::RestoreError::Damaged(_) | backup::RestoreError::Database(_) => Exit::refused(error),
-        backup::RestoreError::Path { .. } => Exit::failure(error),
-    };
-    let restored = backup::restore(&restore.file, &restore.data).map_err(failed)?;
-    let data = restore.data.display();
+    let restored = backup::restore(&restore.file, &restore.data).map_err(exit)?;
+    tell(&restore.data.display(), &restored)
+}
+
+/// How a restore that was not done ends.
+pub(super) fn exit(error: RestoreError) -> Exit {
+    match error {
+        RestoreError::NotEmpty { .. } => Exit::usage(error),
+        RestoreError::Damaged(_) | RestoreError::Database(_) => Exit::refused(error),
+        RestoreError::Path { .. } | RestoreError::Copy(_) => Exit::failure(error),
+    }
+}
+
+/// Says what was put in place, and what is needed besides.
+pub(super) fn tell(data: &dyn std::fmt::Display, restored: &Restored) -> Result<(), Exit> {
     print::line(&format!(
         "{data}: restored, {} rows of the audit log checked, head {}",
         restored.audit_rows, restored.manifest.audit_head

@@ -95,10 +95,7 @@ fn overrule(config: &mut Config, options: &Serve) -> Result<(), Exit> {
         written.overrule("data", "--data");
     }
     if let Some(address) = &options.database {
-        postgres::check_address(address).map_err(|problem| Exit::usage(format!("--database: {problem}")))?;
-        let password = settings.database.take().and_then(|database| database.password);
-        let password = password.or_else(|| world::variable(PASSWORD_VARIABLE).and_then(|text| Secret::new(text).ok()));
-        settings.database = Some(Database { address: address.clone(), password });
+        settings.database = Some(database(settings.database.take(), address)?);
         written.overrule("database.address", "--database");
     }
     if let Some(name) = options.node_name.as_ref().filter(|name| !name.is_empty()) {
@@ -115,6 +112,14 @@ fn overrule(config: &mut Config, options: &Serve) -> Result<(), Exit> {
         written.overrule("admin.address", "--admin");
     }
     Ok(())
+}
+
+/// The database at `--database`, in the place of the one that the file names.
+pub(super) fn database(named: Option<Database>, address: &str) -> Result<Database, Exit> {
+    postgres::check_address(address).map_err(|problem| Exit::usage(format!("--database: {problem}")))?;
+    let password = named.and_then(|database| database.password);
+    let password = password.or_else(|| world::variable(PASSWORD_VARIABLE).and_then(|text| Secret::new(text).ok()));
+    Ok(Database { address: address.to_owned(), password })
 }
 
 /// Reads the file again at each SIGHUP. One that cannot be put in force changes nothing, and the log says why.

@@ -33,6 +33,29 @@ pub(super) fn keychain(
     Ok(Arc::new(Keychain::new(current, previous.collect::<Result<_, _>>()?)))
 }
 
+/// As [`keychain`], for what was sealed in another place, whose data directory may have the key in it that did. None where
+/// there is no key yet.
+pub(super) fn keychain_of_copy(
+    keys: &KeyManagement,
+    data: &Path,
+    source: Option<&Path>,
+    entropy: &Arc<dyn Entropy>,
+    roots: Option<&[u8]>,
+) -> Result<Option<Arc<dyn Kms>>, StartError> {
+    if let KeyProvider::Local { key_file } = &keys.current
+        && !key_file.as_deref().unwrap_or(&data.join(MASTER_KEY_FILE)).is_file()
+    {
+        return Ok(None);
+    }
+    let current = provider(&keys.current, data, Start::Later, entropy, roots)?;
+    let previous = keys.previous.iter().map(|old| provider(old, data, Start::Later, entropy, roots));
+    let mut previous = previous.collect::<Result<Vec<_>, _>>()?;
+    if let Some(key_file) = source.map(|source| source.join(MASTER_KEY_FILE)).filter(|file| file.is_file()) {
+        previous.push(local(&key_file, Start::Later, entropy)?);
+    }
+    Ok(Some(Arc::new(Keychain::new(current, previous))))
+}
+
 fn provider(
     provider: &KeyProvider,
     data: &Path,

@@ -12,6 +12,7 @@ mod backup;
 mod cli;
 mod config;
 mod dashboard;
+mod db;
 mod declaring;
 mod entrance;
 mod handshake;

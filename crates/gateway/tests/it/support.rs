@@ -156,11 +156,12 @@ fn settle(config: &str, directory: &Path) -> Config {
     config
 }
 
-/// Its data is in this directory, or in the database that stands for it.
+/// Its data is in this directory, or in the database that stands for it; or in the one that it names.
 pub(crate) fn keep_in(config: &mut Config, data: &Path) {
     data.clone_into(&mut config.settings.data);
-    let address = database::address(data).unwrap();
-    config.settings.database = address.map(|address| Database { address, password: None });
+    if let Some(address) = database::address(data).unwrap() {
+        config.settings.database = Some(Database { address, password: None });
+    }
 }
 
 /// GitHub's signature of `body`.

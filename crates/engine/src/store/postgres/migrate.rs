@@ -48,6 +48,11 @@ pub(super) fn newest() -> i64 {
     MIGRATIONS.last().map_or(0, |migration| migration.number)
 }
 
+/// The names of the migrations after schema `found`.
+pub(super) fn after(found: i64) -> impl Iterator<Item = &'static str> {
+    MIGRATIONS.iter().filter(move |migration| migration.number > found).map(|migration| migration.name)
+}
+
 /// Applies every migration that the database does not have yet, in one transaction. Returns whether it had none.
 pub(super) async fn run(client: &mut Client, database: &str) -> Result<bool, OpenError> {
     let failed = |cause| OpenError::Database { database: database.to_owned(), cause };

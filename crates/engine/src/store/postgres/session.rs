@@ -197,8 +197,13 @@ impl Session {
 pub(in crate::store) fn cell<'r>(row: &'r tokio_postgres::Row, column: &str) -> std::result::Result<Cell<'r>, String> {
     let columns = row.columns();
     let index = columns.iter().position(|one| one.name() == column).ok_or("there is no such column")?;
+    cell_at(row, index)
+}
+
+/// The value of the column at `index`.
+pub(in crate::store) fn cell_at(row: &tokio_postgres::Row, index: usize) -> std::result::Result<Cell<'_>, String> {
     let integer = |value: Option<i64>| value.map_or(Cell::Null, Cell::Integer);
-    let read = match *columns[index].type_() {
+    let read = match *row.columns()[index].type_() {
         Type::INT8 => row.try_get::<_, Option<i64>>(index).map(integer),
         Type::INT4 => row.try_get::<_, Option<i32>>(index).map(|value| integer(value.map(i64::from))),
         Type::INT2 => row.try_get::<_, Option<i16>>(index).map(|value| integer(value.map(i64::from))),

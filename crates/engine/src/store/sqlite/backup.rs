@@ -10,7 +10,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
-use super::connection;
+use super::side::Side;
+use super::{connection, migrate};
+use crate::store::moving::{self, MoveError};
 use crate::store::sql::audit;
 use crate::store::sql::failure::{Failure, Result};
 use crate::store::{Copied, StoreError};
@@ -51,8 +53,29 @@ pub(super) fn remove_leftovers(directory: &Path) {
     }
 }
 
+/// A copy of another kind of store, in a file of `directory` that has no name any more: `fill` puts everything in.
+pub(in crate::store) fn copy_of_other(
+    directory: &Path,
+    fill: impl FnOnce(&mut Side) -> std::result::Result<(), MoveError>,
+) -> std::result::Result<Copied, MoveError> {
+    let name = directory.display().to_string();
+    let target = tempfile::Builder::new().prefix(PREFIX).tempfile_in(directory).map_err(moving::failed(&name))?;
+    let mut side = Side::unkept(target.path())?;
+    fill(&mut side)?;
+    let copy = side.into_connection();
+    let described = move || -> Result<Copied> {
+        Ok(Copied {
+            file: File::open(target.path()).map_err(|error| unusable(target.path(), &error))?,
+            schema: migrate::found(&copy)?,
+            key_ids: key_ids(&copy)?,
+            head: audit::head(&super::Connection::Sqlite(copy))?,
+        })
+    };
+    described().map_err(moving::failed(&name))
+}
+
 /// Copies the database at `path` as it is now.
-fn copy(path: &Path) -> Result<Copied> {
+pub(in crate::store) fn copy(path: &Path) -> Result<Copied> {
     let directory = path.parent().unwrap_or(Path::new("."));
     // Only its owner can read it, and it has no name any more once SQLite has let go of it.
     let target =

@@ -40,7 +40,7 @@ type Step = fn(&Connection) -> rusqlite::Result<()>;
 const STEPS: &[(&str, Step)] = &[("audit_chain", chain_what_there_was)];
 
 /// The newest schema known.
-pub(super) fn newest() -> u32 {
+pub(in crate::store) fn newest() -> u32 {
     u32::try_from(MIGRATIONS.len()).expect("there are few migrations")
 }
 
@@ -50,15 +50,45 @@ pub(super) fn number_of(name: &str) -> u32 {
     index.and_then(|index| u32::try_from(index + 1).ok()).expect("it is a migration's name")
 }
 
+/// The schema of a database; 0 of one without any.
+pub(in crate::store) fn found(connection: &Connection) -> rusqlite::Result<u32> {
+    let is_new: bool = connection.query_row(
+        "select not exists (select 1 from sqlite_schema where type = 'table' and name = 'migrations')",
+        [],
+        |row| row.get(0),
+    )?;
+    match is_new {
+        true => Ok(0),
+        false => connection.query_row("select coalesce(max(number), 0) from migrations", [], |row| row.get(0)),
+    }
+}
+
+/// The names of the migrations after schema `found`.
+pub(in crate::store) fn after(found: u32) -> impl Iterator<Item = &'static str> {
+    MIGRATIONS.iter().skip(found as usize).map(|migration| migration.name)
+}
+
+/// A database in memory that was just made.
+pub(in crate::store) fn in_memory() -> rusqlite::Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    make(&connection)?;
+    Ok(connection)
+}
+
+/// Gives a new database the newest schema, without a word in the log.
+pub(super) fn make(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(TABLE)?;
+    (1..).zip(MIGRATIONS).try_for_each(|(number, migration)| apply(connection, number, migration))
+}
+
+/// What tells which migrations a database has.
+const TABLE: &str = "create table if not exists migrations (number integer primary key, name text not null) strict";
+
 /// Applies every migration that `connection`'s database does not have yet, each in a transaction of its own.
 pub(super) fn run(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let failed = |cause| OpenError::Database { path: path.to_owned(), cause };
-    connection
-        .execute_batch("create table if not exists migrations (number integer primary key, name text not null) strict")
-        .map_err(failed)?;
-    let found: u32 = connection
-        .query_row("select coalesce(max(number), 0) from migrations", [], |row| row.get(0))
-        .map_err(failed)?;
+    connection.execute_batch(TABLE).map_err(failed)?;
+    let found = found(connection).map_err(failed)?;
     let known = newest();
     if found > known {
         return Err(OpenError::SchemaTooNew { path: path.to_owned(), found, known });
