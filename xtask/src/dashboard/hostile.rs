@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::json;
-use systems::{Receiver, Reply, Request, github, http, world};
+use systems::{Receiver, Reply, Request, database, github, http, world};
 
 use super::rig::{EMAIL, PASSWORD, Rig, SECRET};
 use crate::bad_inputs::read;
@@ -55,6 +55,10 @@ pub(super) fn run() -> Result<()> {
         tell(&case.id, &case.why, judge(&stage.rig, case));
     }
     for (id, why, act) in ACTS {
+        if id == acts::MOVES_THE_CLOCK && database::is_postgres() {
+            println!("dashboard: SKIPPED on PostgreSQL {id}: {why}");
+            continue;
+        }
         stage.rig.sign_in()?;
         stage.rig.browser.console()?;
         tell(id, why, act(&mut stage).and_then(|()| acts::is_well(&stage.rig, id)));
