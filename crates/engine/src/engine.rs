@@ -283,11 +283,6 @@ impl Inner {
         &*self.parts.kms
     }
 
-    /// What seals, to be taken along.
-    pub(crate) fn keys(&self) -> (&Arc<dyn Kms>, &Arc<dyn Entropy>) {
-        (&self.parts.kms, &self.parts.entropy)
-    }
-
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.parts.clock
     }

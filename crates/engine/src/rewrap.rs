@@ -188,7 +188,7 @@ impl Engine {
             let values = inner.store().sealed_elsewhere(&rewrap.to, after, STEP).await?;
             let Some(last) = values.last() else { break };
             after = Some(last.place.clone());
-            let (kms, entropy) = inner.keys();
+            let (kms, entropy) = (&inner.parts().kms, &inner.parts().entropy);
             let step = step(kms, entropy, values).await;
             rewrap.done += step.done.len() as u64;
             rewrap.skipped += step.skipped;

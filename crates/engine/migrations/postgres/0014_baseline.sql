@@ -2,10 +2,8 @@
 -- explained. Ids are the 16 bytes of a UUID, times are milliseconds since the Unix epoch (`_ms`).
 
 -- What statements that are written for both databases ask for.
-create function min(bigint, bigint) returns bigint language sql immutable strict parallel safe
-    as 'select least($1, $2)';
-create function max(bigint, bigint) returns bigint language sql immutable strict parallel safe
-    as 'select greatest($1, $2)';
+create function min(bigint, bigint) returns bigint language sql immutable strict parallel safe as 'select least($1, $2)';
+create function max(bigint, bigint) returns bigint language sql immutable strict parallel safe as 'select greatest($1, $2)';
 create function hex(bytea) returns text language sql immutable strict parallel safe as 'select upper(encode($1, ''hex''))';
 create function json_extract(text, text) returns text language sql immutable strict parallel safe
     as 'select jsonb_path_query_first($1::jsonb, $2::jsonpath) #>> ''{}''';
@@ -21,8 +19,7 @@ create table organizations (
     erasing_at_ms bigint
 );
 
-insert into organizations (id, name, key_prefix, created_at_ms)
-    values ('\x01900000000070008000000000000001', 'default', 'hookward', 0);
+insert into organizations (id, name, key_prefix, created_at_ms) values ('\x01900000000070008000000000000001', 'default', 'hookward', 0);
 
 create table sources (
     id bytea primary key check (length(id) = 16),
@@ -191,9 +188,8 @@ create table deliveries (
 ) partition by list ((due_at_ms is null));
 
 create table deliveries_outstanding partition of deliveries for values in (false)
-    with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
-          autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_threshold = -1, vacuum_truncate = false,
-          autovacuum_analyze_scale_factor = 0.1, autovacuum_analyze_threshold = 10000);
+    with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, vacuum_truncate = false,
+        autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_threshold = 10000);
 create table deliveries_rest partition of deliveries for values in (true) partition by range (seq);
 
 create index deliveries_by_id on deliveries (id);
@@ -320,16 +316,10 @@ create view source_totals as
     from (select * from source_totals_folded union all select * from source_total_changes) as known
     group by source_id;
 
-create function forget_source_totals() returns trigger language plpgsql as $$
-begin
+create rule forget_source_totals as on delete to source_totals do instead (
     delete from source_totals_folded where source_id = old.source_id;
     delete from source_total_changes where source_id = old.source_id;
-    return old;
-end
-$$;
-
-create trigger forget_source_totals instead of delete on source_totals
-    for each row execute function forget_source_totals();
+);
 
 create table secret_use_changes (
     owner_kind text not null,
@@ -344,8 +334,7 @@ create table secret_use_changes (
 create view secrets_used as
     select s.owner_kind, s.owner_id, s.version, s.key_id, s.wrapped_key, s.ciphertext, s.not_before_ms, s.not_after_ms,
         s.revoked_at_ms, s.created_at_ms, s.origin, s.purpose, s.uses + coalesce(c.count, 0) as uses,
-        least(s.first_used_at_ms, c.first_ms) as first_used_at_ms,
-        greatest(s.last_used_at_ms, c.last_ms) as last_used_at_ms,
+        least(s.first_used_at_ms, c.first_ms) as first_used_at_ms, greatest(s.last_used_at_ms, c.last_ms) as last_used_at_ms,
         greatest(s.last_accepted_at_ms, c.accepted_ms) as last_accepted_at_ms
     from secrets s
     left join (

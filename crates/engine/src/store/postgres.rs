@@ -21,10 +21,10 @@ use super::{Copied, Old, StoreError};
 use session::Session;
 
 mod address;
-pub(in crate::store) mod chain;
 pub(in crate::store) mod days;
 pub(in crate::store) mod deliver;
 mod dialect;
+pub(in crate::store) mod ending;
 pub(in crate::store) mod ingest;
 mod migrate;
 pub(in crate::store) mod places;
@@ -37,13 +37,12 @@ pub(in crate::store) mod status;
 /// How long a new connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// How long somebody at a door waits: within two seconds there is an answer, if only that there is none yet.
-const PATIENCE: Duration = Duration::from_millis(1800);
-
-/// What each connection is told: nothing waits for a node that is gone, and nothing for ever.
+/// What each connection is told: nothing waits for a node that is gone, and nothing for ever. Statements walk indexes, whatever is
+/// known of a table that was empty when it was last looked at.
 const SETTINGS: &str =
     "set idle_in_transaction_session_timeout = '2s'; set statement_timeout = '10s'; set lock_timeout = '5s';
-    set default_transaction_isolation = 'read committed'; set timezone = 'UTC'; set client_min_messages = 'warning'";
+    set default_transaction_isolation = 'read committed'; set timezone = 'UTC'; set client_min_messages = 'warning';
+    set enable_seqscan = off";
 
 /// Why a database could not be opened. Every variant names the database, and the operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -286,7 +285,7 @@ fn open_here(config: Config, limits: &Limits, unfinished: Unfinished) -> std::re
         let writing = way.session().map_err(|_| OpenError::Silent(name.clone()))?;
         Writer::start(name.clone(), writing, connect(), Box::new(|_| ()), limits).map_err(OpenError::Threads)
     };
-    let (inner, doors) = (writer()?, writer()?.answering_within(PATIENCE));
+    let (inner, doors) = (writer()?, writer()?.answering_within(limits.patience));
     let (following, readers) =
         (Readers::new(name.clone(), connect(), 1), Readers::new(name, connect(), limits.readers));
     Ok(Opened { store: SqlStore::new(readers, inner, Some(doors), Box::new(Database { way, following })), is_new })

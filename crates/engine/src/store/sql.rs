@@ -4,6 +4,7 @@
 
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -49,7 +50,7 @@ mod pull;
 pub(in crate::store) mod readers;
 mod recovery;
 mod refused;
-mod resources;
+pub(in crate::store) mod resources;
 mod retention;
 mod routing;
 pub(in crate::store) mod rows;
@@ -73,6 +74,9 @@ pub struct Limits {
     pub wal_bytes: u64,
     /// Read connections, and so reads under way at once.
     pub readers: usize,
+    /// How long somebody at a door waits where nodes share the database, which may be away: then there is an answer, if only that
+    /// it is not known yet.
+    pub patience: Duration,
 }
 
 impl Default for Limits {
@@ -84,6 +88,8 @@ impl Default for Limits {
             group_bytes: 8 << 20,
             wal_bytes: 64 << 20,
             readers: 4,
+            // Within two seconds, the way there and back included.
+            patience: Duration::from_millis(1800),
         }
     }
 }

@@ -4,8 +4,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::session::{Session, sayable};
+use super::session::{Asked, Session, asked, sayable};
 use crate::ids::{DeliveryId, DestinationId, SourceId};
+use crate::model::Event;
 use crate::store::sql::audit;
 use crate::store::sql::commit::{Prepared, Taker, Written, kind_number};
 use crate::store::sql::failure::Result;
@@ -32,11 +33,11 @@ fn is_plain(new: &NewEvent) -> bool {
 pub(in crate::store) fn write(
     tx: &mut Tx<'_>,
     session: &Session,
-    events: &[(usize, &Prepared)],
+    group: &[(usize, &Prepared)],
 ) -> Result<Vec<(usize, Written)>> {
     let mut taken = HashSet::new();
-    let mut chosen: Vec<(usize, &Prepared)> = Vec::with_capacity(events.len());
-    for &(index, prepared) in events {
+    let mut chosen: Vec<(usize, &Prepared)> = Vec::with_capacity(group.len());
+    for &(index, prepared) in group {
         // Of those that share a key the first is written here, and is found by the others.
         if is_plain(&prepared.new) && keys(&prepared.new).all(|key| !taken.contains(&key)) {
             taken.extend(keys(&prepared.new));
@@ -51,10 +52,10 @@ pub(in crate::store) fn write(
     if chosen.is_empty() {
         return Ok(Vec::new());
     }
-    insert_events(session, &chosen, &seqs)?;
-    insert_bodies(session, &chosen, &seqs)?;
-    insert_deliveries(session, &chosen, &seqs, &takers)?;
-    insert_failed(session, &chosen, &seqs)?;
+    let mut written = vec![events(&chosen, &seqs), bodies(&chosen, &seqs)];
+    written.extend(deliveries(&chosen, &seqs, &takers));
+    written.extend(passed_over(&chosen, &seqs));
+    session.each_of(&written)?;
     for (_, prepared) in &chosen {
         audit::append_with_detail(tx, &prepared.new.audit_accepted, &prepared.audit_detail)?;
         prepared.new.audit_failed.iter().try_for_each(|entry| audit::append(tx, entry))?;
@@ -161,61 +162,51 @@ fn takers(session: &Session, chosen: &[(usize, &Prepared)]) -> Result<HashMap<De
     Ok(rows.iter().filter_map(taker).collect())
 }
 
-fn insert_events(session: &Session, chosen: &[(usize, &Prepared)], seqs: &[i64]) -> Result<()> {
-    let new = || chosen.iter().map(|(_, prepared)| &prepared.new.event);
-    let bytes = |of: fn(&crate::model::Event) -> &[u8]| new().map(of).collect::<Vec<&[u8]>>();
-    let texts = |of: fn(&crate::model::Event) -> &str| new().map(|event| sayable(of(event))).collect::<Vec<_>>();
+fn events<'e>(chosen: &[Chosen<'e>], seqs: &'e [i64]) -> Asked<'e> {
+    let new = || chosen.iter().map(|&(_, prepared)| &prepared.new.event);
+    let bytes = |of: fn(&'e Event) -> &'e [u8]| new().map(of).collect::<Vec<&[u8]>>();
+    let texts = |of: fn(&'e Event) -> &'e str| new().map(|event| sayable(of(event))).collect::<Vec<_>>();
     let delivery_ids: Vec<_> = new().map(|event| event.delivery_id.as_deref().map(sayable)).collect();
     let received: Vec<i64> = new().map(|event| event.received_at.as_millis()).collect();
-    let verdicts: Vec<_> = chosen.iter().map(|(_, prepared)| sayable(&prepared.verdict)).collect();
-    let headers: Vec<&[u8]> = chosen.iter().map(|(_, prepared)| &prepared.headers[..]).collect();
+    let verdicts: Vec<_> = chosen.iter().map(|&(_, prepared)| sayable(&prepared.verdict)).collect();
+    let headers: Vec<&[u8]> = chosen.iter().map(|&(_, prepared)| &prepared.headers[..]).collect();
     let lengths: Vec<i64> = new().map(|event| integer(event.body_len)).collect();
     let sql = "insert into events (id, organization_id, source_id, source_name, event_type, delivery_id, received_at_ms, verdict,
                    method, target, remote, headers, body_len, body_sha256, seq)
                select * from unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::bigint[],
                    $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::bigint[], $14::bytea[], $15::bigint[])";
-    let inserted = session.rows(
+    asked!(
         sql,
-        &[
-            &bytes(|event| event.id.as_bytes()),
-            &bytes(|event| event.organization.as_bytes()),
-            &bytes(|event| event.source.as_bytes()),
-            &texts(|event| &event.source_name),
-            &texts(|event| &event.event_type),
-            &delivery_ids,
-            &received,
-            &verdicts,
-            &texts(|event| &event.request.method),
-            &texts(|event| &event.request.target),
-            &texts(|event| &event.request.remote),
-            &headers,
-            &lengths,
-            &bytes(|event| &event.body_sha256),
-            &seqs,
-        ],
-    );
-    inserted.map(drop)
+        bytes(|event| event.id.as_bytes()),
+        bytes(|event| event.organization.as_bytes()),
+        bytes(|event| event.source.as_bytes()),
+        texts(|event| &event.source_name),
+        texts(|event| &event.event_type),
+        delivery_ids,
+        received,
+        verdicts,
+        texts(|event| &event.request.method),
+        texts(|event| &event.request.target),
+        texts(|event| &event.request.remote),
+        headers,
+        lengths,
+        bytes(|event| &event.body_sha256),
+        seqs,
+    )
 }
 
-fn insert_bodies(session: &Session, chosen: &[(usize, &Prepared)], seqs: &[i64]) -> Result<()> {
+fn bodies<'e>(chosen: &[Chosen<'e>], seqs: &'e [i64]) -> Asked<'e> {
     let packing: Vec<i16> = chosen.iter().map(|(_, prepared)| i16::from(prepared.body.is_packed())).collect();
-    let bytes: Vec<&[u8]> = chosen.iter().map(|(_, prepared)| prepared.body.columns().1).collect();
+    let bytes: Vec<&[u8]> = chosen.iter().map(|&(_, prepared)| prepared.body.columns().1).collect();
     let sql = "insert into bodies (event_seq, packing, bytes) select * from unnest($1::bigint[], $2::smallint[], $3::bytea[])";
-    session.rows(sql, &[&seqs, &packing, &bytes]).map(drop)
+    asked!(sql, seqs, packing, bytes)
 }
 
-fn insert_deliveries(
-    session: &Session,
-    chosen: &[(usize, &Prepared)],
-    seqs: &[i64],
-    takers: &HashMap<DestinationId, Taker>,
-) -> Result<()> {
+fn deliveries<'e>(chosen: &[Chosen<'e>], seqs: &[i64], takers: &'e HashMap<DestinationId, Taker>) -> Option<Asked<'e>> {
     let owed = || {
-        chosen.iter().zip(seqs).flat_map(|((_, new), seq)| new.new.deliveries.iter().map(move |one| (new, *seq, one)))
+        chosen.iter().zip(seqs).flat_map(|(&(_, new), seq)| new.new.deliveries.iter().map(move |one| (new, *seq, one)))
     };
-    if owed().next().is_none() {
-        return Ok(());
-    }
+    owed().next()?;
     let id = |id: &DeliveryId| id.as_bytes().to_vec();
     let ids: Vec<Vec<u8>> = owed().map(|(_, _, one)| id(&one.id)).collect();
     let events: Vec<i64> = owed().map(|(_, seq, _)| seq).collect();
@@ -239,22 +230,18 @@ fn insert_deliveries(
                    $8::boolean[], $9::smallint[], $10::bytea[])
                    as row (id, event_seq, destination_id, cause, cause_of, made_at_ms, due_at_ms, active, pulled,
                        organization_id)";
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 10] =
-        [&ids, &events, &destinations, &causes, &causes_of, &made, &due, &active, &pulled, &organizations];
-    session.rows(sql, &values).map(drop)
+    Some(asked!(sql, ids, events, destinations, causes, causes_of, made, due, active, pulled, organizations))
 }
 
-fn insert_failed(session: &Session, chosen: &[(usize, &Prepared)], seqs: &[i64]) -> Result<()> {
+fn passed_over<'e>(chosen: &[Chosen<'e>], seqs: &[i64]) -> Option<Asked<'e>> {
     let failed =
-        || chosen.iter().zip(seqs).flat_map(|((_, new), seq)| new.new.failed.iter().map(move |one| (*seq, one)));
-    if failed().next().is_none() {
-        return Ok(());
-    }
+        || chosen.iter().zip(seqs).flat_map(|(&(_, new), seq)| new.new.failed.iter().map(move |one| (*seq, one)));
+    failed().next()?;
     let events: Vec<i64> = failed().map(|(seq, _)| seq).collect();
     let destinations: Vec<&[u8]> = failed().map(|(_, one)| &one.destination.as_bytes()[..]).collect();
     let details: Vec<_> = failed().map(|(_, one)| sayable(&one.detail)).collect();
     let sql = "insert into passed_over (event_seq, destination_id, reason, detail)
                select event_seq, destination_id, 'filter_failed', detail
                from unnest($1::bigint[], $2::bytea[], $3::text[]) as row (event_seq, destination_id, detail)";
-    session.rows(sql, &[&events, &destinations, &details]).map(drop)
+    Some(asked!(sql, events, destinations, details))
 }

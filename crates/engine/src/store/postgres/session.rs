@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::future::{join, join_all};
 use tokio::runtime::Handle;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
@@ -53,6 +54,27 @@ enum State {
     /// A statement failed or was not answered: nothing more may be asked of it.
     Broken,
 }
+
+/// A statement of PostgreSQL's own with its values: see [`asked`].
+pub(in crate::store) struct Asked<'v> {
+    pub(in crate::store) sql: &'static str,
+    pub(in crate::store) values: Vec<Box<dyn ToSql + Sync + 'v>>,
+}
+
+impl Asked<'_> {
+    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
+    }
+}
+
+/// A statement of PostgreSQL's own with its values.
+macro_rules! asked {
+    ($sql:expr $(, $value:expr)* $(,)?) => {
+        $crate::store::postgres::session::Asked { sql: $sql, values: vec![$(Box::new($value) as _),*] }
+    };
+}
+
+pub(in crate::store) use asked;
 
 /// A statement of this connection.
 #[derive(Debug)]
@@ -153,24 +175,53 @@ impl Session {
         Ok(())
     }
 
-    /// Runs a statement of PostgreSQL's own, prepared once for each connection.
+    /// A statement of PostgreSQL's own, prepared once for each connection.
+    fn own(&self, sql: &'static str) -> Result<Statement> {
+        if let Some(known) = self.own.borrow().get(sql) {
+            return Ok(known.clone());
+        }
+        let statement = self.within(self.client.prepare(sql))?;
+        self.own.borrow_mut().insert(sql, statement.clone());
+        Ok(statement)
+    }
+
+    /// Runs a statement of PostgreSQL's own.
     pub(in crate::store) fn rows(
         &self,
         sql: &'static str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<tokio_postgres::Row>> {
-        let known = self.own.borrow().get(sql).cloned();
-        let statement = match known {
-            Some(statement) => statement,
-            None => {
-                let statement = self.within(self.client.prepare(sql))?;
-                self.own.borrow_mut().insert(sql, statement.clone());
-                statement
-            }
-        };
+        let statement = self.own(sql)?;
         let rows = self.within(self.client.query(&statement, values))?;
         self.changes.set(self.changes.get() + 1);
         Ok(rows)
+    }
+
+    /// Runs statements one after the other, on one way there and back. What each returned; the first failure is everyone's.
+    pub(in crate::store) fn each_of(&self, asked: &[Asked<'_>]) -> Result<Vec<Vec<tokio_postgres::Row>>> {
+        let statements = asked.iter().map(|one| self.own(one.sql)).collect::<Result<Vec<_>>>()?;
+        let values: Vec<_> = asked.iter().map(Asked::values).collect();
+        let queries = statements.iter().zip(&values).map(|(statement, values)| self.client.query(statement, values));
+        let answers = self.within(async { Ok(join_all(queries).await) })?;
+        self.changes.set(self.changes.get() + 1);
+        answers.into_iter().map(|answer| self.within(async { answer })).collect()
+    }
+
+    /// Ends the transaction, with a last statement on the same way.
+    pub(in crate::store) fn commit(&self, last: Option<&Asked<'_>>) -> Result<()> {
+        let statement = last.map(|last| self.own(last.sql)).transpose()?;
+        let last = statement.as_ref().zip(last.map(Asked::values));
+        let done = self.within(async {
+            let commit = self.client.batch_execute("commit");
+            let Some((statement, values)) = &last else { return commit.await };
+            let (written, committed) = join(self.client.query(*statement, values), commit).await;
+            // What ends a transaction that has failed undoes it, and says nothing of that.
+            written.and(committed)
+        });
+        if self.state.get() != State::Broken {
+            self.state.set(State::Idle);
+        }
+        done
     }
 
     /// Waits for an answer, but not for ever. Whatever goes wrong ends what this connection can be used for, but for a

@@ -5,12 +5,10 @@ use async_trait::async_trait;
 use super::SqlStore;
 use super::connection::{Connection, Row, named_params, params};
 use super::failure::Result;
-use super::locks::{self, Lock};
 use super::rows::{Cells, all, belongs, first, json_text};
 use super::writer::Tx;
 use crate::ids::OrganizationId;
 use crate::model::{AuditEntry, ChainHash, Facts, Head};
-use crate::store::postgres::chain;
 use crate::store::{AuditFilter, AuditLog, AuditRange, AuditRow, KeptRow, Listing, Page, StoreError};
 
 #[async_trait]
@@ -54,17 +52,6 @@ pub(in crate::store) struct Unchained {
     pub(in crate::store) entry: AuditEntry,
     /// JSON, in place of the entry's own.
     pub(in crate::store) detail: String,
-}
-
-/// Appends what was left to the end of the transaction: others append to the chain as well, and wait meanwhile.
-pub(super) fn chain(tx: &Tx<'_>) -> Result<()> {
-    match (tx.connection, &tx.to_chain.borrow()[..]) {
-        (Connection::Sqlite(_), _) | (_, []) => Ok(()),
-        (Connection::Postgres(session), entries) => {
-            locks::hold_one(tx.connection, &Lock::Chain)?;
-            chain::append(session, head(tx.connection)?, entries)
-        }
-    }
 }
 
 /// Appends `entry` with `detail`, which is JSON, in place of its own.

@@ -262,20 +262,11 @@ fn retire(
 pub(super) fn write_uses(connection: &Connection, uses: &HashMap<(SecretOwner, u32), Uses>) -> Result<()> {
     for ((owner, version), uses) in uses {
         let (kind, id) = owner_columns(owner);
-        let sql = match connection {
-            // See `retention::write_kept`.
-            Connection::Postgres(_) => {
-                "insert into secret_use_changes (owner_kind, owner_id, version, count, first_ms, last_ms, accepted_ms)
-                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
-            }
-            Connection::Sqlite(_) => {
-                "update secrets
-                 set uses = uses + ?4, first_used_at_ms = min(coalesce(first_used_at_ms, ?5), ?5),
-                     last_used_at_ms = max(coalesce(last_used_at_ms, ?6), ?6),
-                     last_accepted_at_ms = max(coalesce(last_accepted_at_ms, ?7), coalesce(?7, last_accepted_at_ms))
-                 where owner_kind = ?1 and owner_id = ?2 and version = ?3"
-            }
-        };
+        let sql = "update secrets
+                   set uses = uses + ?4, first_used_at_ms = min(coalesce(first_used_at_ms, ?5), ?5),
+                       last_used_at_ms = max(coalesce(last_used_at_ms, ?6), ?6),
+                       last_accepted_at_ms = max(coalesce(last_accepted_at_ms, ?7), coalesce(?7, last_accepted_at_ms))
+                   where owner_kind = ?1 and owner_id = ?2 and version = ?3";
         connection.prepare_cached(sql)?.execute(params![
             kind,
             id,
@@ -289,7 +280,7 @@ pub(super) fn write_uses(connection: &Connection, uses: &HashMap<(SecretOwner, u
     Ok(())
 }
 
-pub(super) fn owner_columns(owner: &SecretOwner) -> (&'static str, &[u8; 16]) {
+pub(in crate::store) fn owner_columns(owner: &SecretOwner) -> (&'static str, &[u8; 16]) {
     match owner {
         SecretOwner::Source(id) => ("source", id.as_bytes()),
         SecretOwner::Destination(id) => ("destination", id.as_bytes()),

@@ -21,18 +21,10 @@ const SHARED_AGAIN_MS: i64 = 3_600_000;
 /// Adds a group's changes to the totals, one statement for each source.
 pub(super) fn write_kept(connection: &Connection, kept: &HashMap<SourceId, Kept>) -> Result<()> {
     for (source, kept) in kept {
-        let sql = match connection {
-            // Whoever writes beside others adds a row: one that all of them change would make each wait for the one before.
-            Connection::Postgres(_) => {
-                "insert into source_total_changes (source_id, events, body_bytes) values (?1, ?2, ?3)"
-            }
-            Connection::Sqlite(_) => {
-                "insert into source_totals (source_id, events, body_bytes) values (?1, ?2, ?3)
-                 on conflict (source_id)
-                 do update set events = source_totals.events + excluded.events,
-                    body_bytes = source_totals.body_bytes + excluded.body_bytes"
-            }
-        };
+        let sql = "insert into source_totals (source_id, events, body_bytes) values (?1, ?2, ?3)
+                   on conflict (source_id)
+                   do update set events = source_totals.events + excluded.events,
+                      body_bytes = source_totals.body_bytes + excluded.body_bytes";
         connection.prepare_cached(sql)?.execute(params![source.as_bytes(), kept.events, kept.body_bytes])?;
     }
     Ok(())

@@ -20,7 +20,7 @@ use crate::clock::Timestamp;
 use crate::ids::SourceId;
 use crate::model::{Head, SecretOwner};
 use crate::store::StoreError;
-use crate::store::postgres::ingest;
+use crate::store::postgres::{ending, ingest};
 use job::{Commit, Job, Room, Write};
 
 mod job;
@@ -45,19 +45,19 @@ pub(in crate::store) struct Tx<'c> {
 
 /// What one group adds to what is kept of a source, or takes away.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
-    pub(super) events: i64,
-    pub(super) body_bytes: i64,
+pub(in crate::store) struct Kept {
+    pub(in crate::store) events: i64,
+    pub(in crate::store) body_bytes: i64,
 }
 
 /// Uses of one secret within one group.
 #[derive(Debug)]
-pub(super) struct Uses {
-    pub(super) count: u32,
-    pub(super) first: Timestamp,
-    pub(super) last: Timestamp,
+pub(in crate::store) struct Uses {
+    pub(in crate::store) count: u32,
+    pub(in crate::store) first: Timestamp,
+    pub(in crate::store) last: Timestamp,
     /// The last of them that a receiver accepted.
-    pub(super) accepted: Option<Timestamp>,
+    pub(in crate::store) accepted: Option<Timestamp>,
 }
 
 impl Tx<'_> {
@@ -402,11 +402,19 @@ impl Groups {
                 }
             }
         }
-        resources::write_uses(&self.connection, &tx.uses).map_err(environment)?;
-        retention::write_kept(&self.connection, &tx.kept).map_err(environment)?;
-        audit::chain(&tx).map_err(environment)?;
-        self.execute("commit").map_err(environment)?;
+        self.commit(&tx).map_err(environment)?;
         Ok(outcomes)
+    }
+
+    fn commit(&self, tx: &Tx<'_>) -> Result<()> {
+        match &self.connection {
+            Connection::Sqlite(_) => {
+                resources::write_uses(&self.connection, &tx.uses)?;
+                retention::write_kept(&self.connection, &tx.kept)?;
+                self.execute("commit")
+            }
+            Connection::Postgres(session) => ending::commit(session, &tx.uses, &tx.kept, &tx.to_chain.borrow()),
+        }
     }
 
     fn execute(&self, statement: &'static str) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use hookward_engine::store::postgres;
 use hookward_engine::store::sql::Limits;
@@ -47,7 +48,7 @@ impl Database {
 
     /// A store on it, as one of several nodes has it.
     pub(crate) fn open(&self) -> Shared {
-        let limits = Limits { readers: 2, ..Limits::default() };
+        let limits = Limits { readers: 2, patience: Duration::from_secs(60), ..Limits::default() };
         Arc::new(postgres::open(&self.address(), None, &limits).expect("a store").store)
     }
 
