@@ -7,6 +7,7 @@ mod ingest;
 mod isolation;
 mod load;
 mod rivals;
+mod shared;
 mod verify;
 
 use std::process::Command as Process;
@@ -19,11 +20,12 @@ use crate::run::{root, run, run_with};
 /// What to measure.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
-    /// Signed pushes into Hookward, beside nginx and adnanh/webhook
+    /// Signed pushes into Hookward, beside nginx and adnanh/webhook; with `--store postgres` commits of several nodes, beside bare ones
     Ingest(ingest::Plan),
     /// A good sender alone, and beside a flood of bad signatures and slow connections
     Flood(flood::Plan),
-    /// Events published until they are received, beside a bare client that sends the same requests
+    /// Events published until they are received, beside a bare client that sends the same requests; with `--store postgres`
+    /// leases and settlements of several nodes, beside bare ones
     Deliver(deliver::Plan),
     /// The bare client of `deliver`
     #[command(hide = true)]

@@ -23,6 +23,14 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts one, unless PostgreSQL is not there and may not be installed, which is said aloud.
     pub(crate) fn start(check: &str) -> Result<Option<Self>> {
+        // In memory where there is such a place: tests write much and keep nothing.
+        let memory = Path::new("/dev/shm");
+        let parent = if has_room(memory) { memory.to_owned() } else { std::env::temp_dir() };
+        Self::start_in(check, &parent)
+    }
+
+    /// As [`Self::start`], in a directory of its own in `parent`.
+    pub(crate) fn start_in(check: &str, parent: &Path) -> Result<Option<Self>> {
         // What `psql` finds for itself stands in a directory of the version's.
         if !has_or_installs(check, "psql", "postgresql")? {
             return Ok(None);
@@ -31,9 +39,6 @@ impl Cluster {
             println!("{check}: SKIPPED: PostgreSQL's server is missing (Debian: apt-get install postgresql)");
             return Ok(None);
         };
-        // In memory where there is such a place: tests write much and keep nothing.
-        let memory = Path::new("/dev/shm");
-        let parent = if has_room(memory) { memory.to_owned() } else { std::env::temp_dir() };
         let directory = parent.join(format!("hookward-postgres-{}", std::process::id()));
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let cluster = Self { programs, directory };

@@ -65,6 +65,17 @@ impl Engine {
         self.inner().write_refused().await;
     }
 
+    /// Gives back what this process has leased and did not finish, because it stops: what became of these attempts is not known,
+    /// and others need not wait for them.
+    pub async fn give_back(&self) {
+        let now = self.inner().clock().now();
+        match self.inner().store().give_back(self.node(), now).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "deliveries under way were given back"),
+            Err(error) => tracing::warn!(%error, "deliveries under way wait until their leases run out"),
+        }
+    }
+
     /// Who claims here: this process, until it ends.
     pub fn node(&self) -> NodeId {
         self.inner().node()

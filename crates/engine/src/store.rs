@@ -401,6 +401,10 @@ pub trait Store:
     /// The attempts they lost are kept as `Interrupted`; the deliveries are due at `now`.
     async fn recover(&self, node: NodeId, now: Timestamp) -> Result<u64, StoreError>;
 
+    /// Ends every lease that `node` holds, because it stops: as [`Store::recover`] ends others'. Another node need not wait until
+    /// they run out.
+    async fn give_back(&self, node: NodeId, now: Timestamp) -> Result<u64, StoreError>;
+
     /// Adds deliveries of an existing event, with the audit entry. `Redelivery{of}` is filled in by the store when it is `None`.
     /// One takes the place of what is parked of the event at its destination, which is cancelled.
     async fn redeliver(

@@ -87,6 +87,9 @@ pub enum StartError {
     Door(String),
 }
 
+/// How long a process that stops waits for the store to take back what it had leased.
+const GIVE_BACK: Duration = Duration::from_secs(2);
+
 /// A gateway that is serving.
 #[derive(Debug)]
 pub struct Running {
@@ -159,6 +162,8 @@ impl Running {
         let finished = timeout(self.drain_timeout, self.tasks.wait()).await.is_ok();
         if !finished {
             tracing::warn!("stopped with work in flight: it goes on at the next start");
+            // Where the database is away as well, they run out.
+            let _ = timeout(GIVE_BACK, self.engine.give_back()).await;
         }
         finished
     }

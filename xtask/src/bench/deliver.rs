@@ -13,6 +13,7 @@ use clap::Args;
 use systems::{Hookward, Setup, world};
 use tokio::runtime::Runtime;
 
+use super::shared::{self, Shared, Store};
 use crate::run::root;
 pub(super) use bare::{Bare, run as run_bare};
 use publisher::Publisher;
@@ -47,6 +48,8 @@ pub(crate) struct Plan {
     /// Events a second of the trickle
     #[arg(long, default_value_t = 100)]
     trickle: u32,
+    #[command(flatten)]
+    shared: Shared,
 }
 
 /// What the rounds of one fan came to.
@@ -58,6 +61,9 @@ struct Series {
 
 /// Measures, prints, and fails when a delivery is missing or was made twice.
 pub(crate) fn run(plan: &Plan) -> Result<()> {
+    if plan.shared.store == Store::Postgres {
+        return shared::measure("deliver", &plan.shared, plan.seconds, plan.rounds, plan.connections);
+    }
     // On the disk that the repository is on: a temporary directory may be memory.
     let place = root().join("target/xtask/bench");
     std::fs::create_dir_all(&place)?;

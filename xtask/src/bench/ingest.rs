@@ -11,6 +11,7 @@ use systems::{Hookward, Setup, world};
 
 use super::load::{Measured, Pushes, Target, measure};
 use super::rivals::Rival;
+use super::shared::{self, Shared, Store};
 use crate::run::root;
 
 const SECRET: &str = "ingest-benchmark-secret";
@@ -39,6 +40,8 @@ pub(crate) struct Plan {
     /// Connections, each with one request under way
     #[arg(long, default_value_t = 64)]
     connections: usize,
+    #[command(flatten)]
+    shared: Shared,
 }
 
 /// All measurements of one server.
@@ -58,6 +61,9 @@ impl Series {
 
 /// Measures, prints, and fails below the floors or when an answered event is missing.
 pub(crate) fn run(plan: &Plan) -> Result<()> {
+    if plan.shared.store == Store::Postgres {
+        return shared::measure("ingest", &plan.shared, plan.seconds, plan.rounds, plan.connections);
+    }
     // On the disk that the repository is on: a temporary directory may be memory.
     let place = root().join("target/xtask/bench");
     std::fs::create_dir_all(&place)?;

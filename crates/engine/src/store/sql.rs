@@ -307,6 +307,10 @@ impl Store for SqlStore {
         self.writer.submit(move |tx| claim::recover(tx, node, now)).await
     }
 
+    async fn give_back(&self, node: NodeId, now: Timestamp) -> Result<u64, StoreError> {
+        self.writer.submit(move |tx| claim::give_back(tx, node, now)).await
+    }
+
     async fn redeliver(
         &self,
         event: EventId,

@@ -85,6 +85,7 @@ macro_rules! suite {
             a_lease_past_its_end_holds_until_another_takes_it
             a_lease_that_runs_out_leaves_an_interrupted_attempt
             recovery_ends_the_leases_of_others
+            whoever_stops_gives_back_what_is_his
             the_next_due_time_is_the_earliest_due_or_lease_end
             disabling_holds_what_else_is_owed
             a_paused_destination_gets_nothing_and_loses_nothing

@@ -15,8 +15,9 @@ pub(in crate::store) enum Feed {
 /// statement follows.
 ///
 /// Whoever writes holds the last place that was given when it began, and so gets later ones. Asked in this order: a place
-/// that is given once the end was read lies behind it, and who has one before it has held his since before that.
-pub(in crate::store) fn settled(session: &Session, feed: Feed) -> Result<i64> {
+/// that is given once the end was read lies behind it, and who has one before it has held his since before that. Somebody who is
+/// late to hold it may seem to write before what was `known` to be settled, but does not.
+pub(in crate::store) fn settled(session: &Session, feed: Feed, known: i64) -> Result<i64> {
     let (end, held) = match feed {
         Feed::Events => (
             "select case when is_called then last_value else last_value - 1 end from events_seq",
@@ -34,5 +35,5 @@ pub(in crate::store) fn settled(session: &Session, feed: Feed) -> Result<i64> {
     let place = |rows: Vec<tokio_postgres::Row>| rows.first().and_then(|row| row.get::<_, Option<i64>>(0));
     let end = place(session.rows(end, &[])?).unwrap_or(0);
     let held = place(session.rows(held, &[])?);
-    Ok(held.map_or(end, |held| held.min(end)))
+    Ok(held.map_or(end, |held| held.min(end)).max(known.min(end)))
 }

@@ -294,9 +294,19 @@ pub(super) fn recover(tx: &Tx<'_>, node: NodeId, now: Timestamp) -> Result<u64> 
                where due_at_ms is not null and state = 'leased' and node <> ?1 and node <> ?2";
     let parameters = [node.as_bytes(), NodeId::CONSUMERS.as_bytes()];
     let lost = all(&mut tx.connection.prepare_cached(sql)?, parameters, outstanding)?;
-    for lost in &lost {
-        let rest = if is_active(tx.connection, lost.destination)? { Rest::Due } else { Rest::Held };
-        end_lease(tx.connection, lost, rest, now)?;
+    end_all(tx.connection, &lost, now)
+}
+
+pub(super) fn give_back(tx: &Tx<'_>, node: NodeId, now: Timestamp) -> Result<u64> {
+    let sql = "select * from deliveries where due_at_ms is not null and state = 'leased' and node = ?1";
+    let held = all(&mut tx.connection.prepare_cached(sql)?, [node.as_bytes()], outstanding)?;
+    end_all(tx.connection, &held, now)
+}
+
+fn end_all(connection: &Connection, lost: &[Outstanding], now: Timestamp) -> Result<u64> {
+    for lost in lost {
+        let rest = if is_active(connection, lost.destination)? { Rest::Due } else { Rest::Held };
+        end_lease(connection, lost, rest, now)?;
     }
     Ok(lost.len() as u64)
 }

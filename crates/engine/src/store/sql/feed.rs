@@ -60,7 +60,7 @@ pub(super) fn events_after(
     after: i64,
     limit: u32,
 ) -> Result<Stretch<Event>> {
-    let end = event_end(connection)?;
+    let end = event_end_from(connection, after)?;
     let reach = reach(connection, "events", after, end)?;
     let rows = read(
         connection,
@@ -79,7 +79,7 @@ pub(super) fn attempts_after(
     after: i64,
     limit: u32,
 ) -> Result<Stretch<FollowedAttempt>> {
-    let end = attempt_end(connection)?;
+    let end = attempt_end_from(connection, after)?;
     let reach = reach(connection, "attempts", after, end)?;
     let rows = read(connection, &attempt_selection(filter), (organization, filter), (after, reach, limit), attempt)?;
     Ok(stretch(rows, (after, reach, end), limit))
@@ -99,9 +99,14 @@ fn reach(connection: &Connection, table: &'static str, after: i64, end: i64) -> 
 /// The end of what was ever committed, whether or not it is still kept. To be asked before the rows are read, and not in their
 /// snapshot: whoever writes beside others may have a place before it only until then.
 pub(super) fn event_end(connection: &Connection) -> Result<i64> {
+    event_end_from(connection, 0)
+}
+
+/// As [`event_end`], for somebody who has read up to `known`.
+fn event_end_from(connection: &Connection, known: i64) -> Result<i64> {
     match connection {
         Connection::Sqlite(_) => last_given(connection, "events"),
-        Connection::Postgres(session) => places::settled(session, Feed::Events),
+        Connection::Postgres(session) => places::settled(session, Feed::Events, known),
     }
 }
 
@@ -116,12 +121,16 @@ pub(super) fn last_given(connection: &Connection, table: &'static str) -> Result
 
 /// As [`event_end`].
 pub(super) fn attempt_end(connection: &Connection) -> Result<i64> {
+    attempt_end_from(connection, 0)
+}
+
+fn attempt_end_from(connection: &Connection, known: i64) -> Result<i64> {
     match connection {
         Connection::Sqlite(_) => {
             let sql = "select coalesce(max(seq), 0) as seq from attempts";
             Ok(first(connection, sql, [], |row| Cells::new("attempts", row).get("seq"))?.unwrap_or(0))
         }
-        Connection::Postgres(session) => places::settled(session, Feed::Attempts),
+        Connection::Postgres(session) => places::settled(session, Feed::Attempts, known),
     }
 }
 
@@ -215,8 +224,6 @@ fn read<T>(
 /// The stretch out of the rows read, each with its position.
 fn stretch<T>(rows: Vec<(i64, T)>, (after, reach, end): (i64, i64, i64), limit: u32) -> Stretch<T> {
     let is_full = rows.len() >= limit as usize;
-    // Never back: somebody who is late to say where he writes may seem to write before what is settled.
-    let (reach, end) = (reach.max(after), end.max(after));
     let position = rows.last().filter(|_| is_full).map_or(reach, |(seq, _)| *seq);
     let items = rows.into_iter().map(|(_, item)| item).collect();
     Stretch { items, began: after, position, is_end: position >= end }

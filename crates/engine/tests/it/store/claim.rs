@@ -188,6 +188,18 @@ pub(crate) async fn recovery_ends_the_leases_of_others(store: &Shared) {
     assert_eq!(store.recover(node_id(1), at(60)).await.unwrap(), 0);
 }
 
+pub(crate) async fn whoever_stops_gives_back_what_is_his(store: &Shared) {
+    owe(store, 3).await;
+    let mine = store.claim(request_of(1, at(10), &[(1, 2)])).await.unwrap();
+    let anothers = claim_one(store, request_of(2, at(10), &[(1, 9)])).await;
+    assert_eq!(store.give_back(node_id(1), at(50)).await.unwrap(), 2);
+    assert_eq!(state_of(store, 1).await, DeliveryState::Pending { due_at: at(50) });
+    assert_eq!(outcomes(store, 1).await, [(1, Outcome::Interrupted)]);
+    assert_eq!(settle_one(store, settlement(&mine[0].claim, at(20), Next::Delivered)).await, Settled::LeaseLost);
+    assert_eq!(settle_one(store, settlement(&anothers, at(20), Next::Delivered)).await, Settled::Written);
+    assert_eq!(store.give_back(node_id(1), at(60)).await.unwrap(), 0);
+}
+
 pub(crate) async fn the_next_due_time_is_the_earliest_due_or_lease_end(store: &Shared) {
     owe(store, 2).await;
     let both = || vec![destination_id(1), destination_id(2)];
