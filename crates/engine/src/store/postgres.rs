@@ -38,11 +38,11 @@ pub(in crate::store) mod status;
 const CONNECT: Duration = Duration::from_secs(2);
 
 /// What each connection is told: nothing waits for a node that is gone, and nothing for ever. Statements walk indexes, whatever is
-/// known of a table that was empty when it was last looked at.
+/// known of a table that was empty when it was last looked at, and are too short to be compiled.
 const SETTINGS: &str =
     "set idle_in_transaction_session_timeout = '2s'; set statement_timeout = '10s'; set lock_timeout = '5s';
     set default_transaction_isolation = 'read committed'; set timezone = 'UTC'; set client_min_messages = 'warning';
-    set enable_seqscan = off";
+    set enable_seqscan = off; set jit = off";
 
 /// Why a database could not be opened. Every variant names the database, and the operator must act.
 #[derive(Debug, thiserror::Error)]
