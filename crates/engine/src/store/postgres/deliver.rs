@@ -4,17 +4,52 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::session::{Session, sayable};
+use super::session::{Asked, Session, asked, sayable};
 use crate::clock::Timestamp;
 use crate::ids::{DestinationId, NodeId};
 use crate::store::sql::bodies;
-use crate::store::sql::claim::{Lease, Outstanding};
+use crate::store::sql::claim::{Lease, Outstanding, outstanding};
 use crate::store::sql::connection::Row;
 use crate::store::sql::events;
-use crate::store::sql::failure::Result;
+use crate::store::sql::failure::{Failure, Result};
 use crate::store::sql::headers;
 use crate::store::sql::rows::{Cells, integer, json_text, outcome_text};
 use crate::store::{Claim, Claimed, Next, Settled, Settlement};
+
+/// What several destinations are owed by now.
+pub(in crate::store) struct Due {
+    /// Of each that takes deliveries as much as there is room for, the longest due first.
+    pub(in crate::store) found: Vec<Outstanding>,
+    /// Those that take none.
+    pub(in crate::store) inactive: Vec<DestinationId>,
+}
+
+/// Looks for what is due, pending or with a lease that has run out, and steps over what others are looking at.
+pub(in crate::store) fn due(session: &Session, room: &[(DestinationId, u32)], now: Timestamp) -> Result<Due> {
+    if room.is_empty() {
+        return Ok(Due { found: Vec::new(), inactive: Vec::new() });
+    }
+    let destinations = || room.iter().map(|(destination, _)| destination.as_bytes().to_vec()).collect::<Vec<_>>();
+    let rooms: Vec<i64> = room.iter().map(|(_, room)| i64::from(*room)).collect();
+    let found = "select d.* from unnest($1::bytea[], $2::bigint[]) as asked (destination_id, room)
+                 join destinations n on n.id = asked.destination_id and n.state = 'active' and n.opened_at_ms is null
+                 cross join lateral (
+                     select * from deliveries o where o.destination_id = asked.destination_id and o.due_at_ms is not null
+                         and o.due_at_ms <= $3 order by o.due_at_ms, o.seq limit asked.room for update skip locked) as d";
+    let known = "select id, state = 'active' and opened_at_ms is null from destinations where id = any($1)";
+    let asked = [asked!(found, destinations(), rooms, now.as_millis()), asked!(known, destinations())];
+    let answers = session.each_of(&asked)?;
+    let id = |row: &tokio_postgres::Row| row.get::<_, &[u8]>(0).try_into().map(DestinationId::from_bytes).ok();
+    let known: HashMap<DestinationId, bool> =
+        answers[1].iter().filter_map(|row| Some((id(row)?, row.get(1)))).collect();
+    if let Some((unknown, _)) = room.iter().find(|(destination, _)| !known.contains_key(destination)) {
+        return Err(Failure::not_found(format!("destination `{unknown}`")));
+    }
+    Ok(Due {
+        found: answers[0].iter().map(|row| outstanding(&Row::Postgres(row))).collect::<Result<_>>()?,
+        inactive: known.into_iter().filter(|(_, is_active)| !is_active).map(|(destination, _)| destination).collect(),
+    })
+}
 
 /// Gives the leases of deliveries that are pending to `node`.
 pub(in crate::store) fn take(
@@ -54,7 +89,7 @@ pub(in crate::store) fn load(session: &Session, leases: &[&Lease]) -> Result<Vec
         match loaded {
             Some(Ok(one)) => claimed.push(one),
             Some(Err(failure)) => {
-                let error: crate::store::sql::failure::Failure = failure;
+                let error: Failure = failure;
                 tracing::error!(delivery = %lease.delivery, %error, "a delivery cannot be attempted");
             }
             None => tracing::error!(delivery = %lease.delivery, "a delivery's event is missing"),
@@ -102,8 +137,7 @@ pub(in crate::store) fn settle(
     if held.is_empty() {
         return Ok(answers);
     }
-    insert_attempts(session, &held)?;
-    end(session, &held)?;
+    session.each_of(&[attempts(&held), end(&held)])?;
     held.iter().for_each(|held| answers[held.index] = Some(Settled::Written));
     Ok(answers)
 }
@@ -135,7 +169,7 @@ fn held<'s>(
     Ok(held)
 }
 
-fn insert_attempts(session: &Session, held: &[Held<'_>]) -> Result<()> {
+fn attempts<'s>(held: &[Held<'s>]) -> Asked<'s> {
     let attempts = || held.iter().map(|held| &held.settlement.attempt);
     let exchanges = || attempts().map(|attempt| attempt.exchange.as_ref());
     let seqs: Vec<i64> = held.iter().map(|held| held.seq).collect();
@@ -152,7 +186,7 @@ fn insert_attempts(session: &Session, held: &[Held<'_>]) -> Result<()> {
     let nodes: Vec<Option<Vec<u8>>> = attempts().map(|one| one.node.map(|node| node.as_bytes().to_vec())).collect();
     let targets: Vec<Option<String>> =
         exchanges().map(|one| one.map(|one| sayable(&format!("{} {}", one.method, one.target)).into_owned())).collect();
-    let asked: Vec<Option<Vec<u8>>> =
+    let requests: Vec<Option<Vec<u8>>> =
         exchanges().map(|one| one.map(|one| headers::encode(&one.request_headers))).collect();
     let answered: Vec<Option<Vec<u8>>> =
         exchanges().map(|one| one.map(|one| headers::encode(&one.response_headers))).collect();
@@ -162,15 +196,14 @@ fn insert_attempts(session: &Session, held: &[Held<'_>]) -> Result<()> {
                select * from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[], $6::text[],
                    $7::text[], $8::bigint[], $9::bigint[], $10::bytea[], $11::text[], $12::bytea[], $13::text[],
                    $14::bytea[], $15::bytea[], $16::text[])";
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 16] = [
-        &seqs, &numbers, &ids, &started, &took, &outcomes, &signed, &statuses, &codes, &excerpts, &details, &nodes,
-        &targets, &asked, &answered, &timings,
-    ];
-    session.rows(sql, &values).map(drop)
+    asked!(
+        sql, seqs, numbers, ids, started, took, outcomes, signed, statuses, codes, excerpts, details, nodes, targets,
+        requests, answered, timings
+    )
 }
 
 /// Writes what becomes of each delivery: see `settle`.
-fn end(session: &Session, held: &[Held<'_>]) -> Result<()> {
+fn end<'s>(held: &[Held<'s>]) -> Asked<'s> {
     let (mut seqs, mut states, mut ended, mut due, mut resume) = (vec![], vec![], vec![], vec![], vec![]);
     for Held { seq, is_active, settlement, .. } in held {
         let (state, due_at, resume_at) = match settlement.next {
@@ -192,5 +225,5 @@ fn end(session: &Session, held: &[Held<'_>]) -> Result<()> {
                from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
                    as one (seq, state, ended, due, resume)
                where d.seq = one.seq and d.due_at_ms is not null";
-    session.rows(sql, &[&seqs, &states, &ended, &due, &resume]).map(drop)
+    asked!(sql, seqs, states, ended, due, resume)
 }

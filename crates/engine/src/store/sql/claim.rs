@@ -1,6 +1,8 @@
 //! Leases: the verbs `claim`, `next_due` and `recover`, and what becomes of leases that run out.
 //! Owns who may attempt what until when; the end of an attempt is `settle`.
 
+use std::collections::HashMap;
+
 use super::commit::is_active;
 use super::connection::{Connection, Row, params};
 use super::failure::{Failure, Result};
@@ -13,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::ids::{DeliveryId, DestinationId, NodeId};
 use crate::model::{Attempt, DeliveryCause, Outcome};
 use crate::store::postgres::deliver;
+use crate::store::postgres::session::Session;
 use crate::store::{Claim, ClaimRequest, Claimed, StoreError, interrupted_attempt_id};
 
 /// A lease that the writer's transaction gave; a `Claim` once that is synced.
@@ -63,12 +66,14 @@ pub(in crate::store) struct Outstanding {
 
 pub(super) fn lease(tx: &Tx<'_>, request: &ClaimRequest) -> Result<Vec<Lease>> {
     let mut leases = Vec::new();
-    for &(destination, room) in &request.room {
-        if is_active(tx.connection, destination)? {
-            lease_due(tx.connection, destination, room, request, &mut leases)?;
-        } else {
-            for lost in due(tx.connection, destination, request.now, u32::MAX)? {
-                end_lease(tx.connection, &lost, Rest::Held, request.now)?;
+    match tx.connection {
+        Connection::Postgres(session) => lease_together(tx.connection, session, request, &mut leases)?,
+        Connection::Sqlite(_) => {
+            for &(destination, room) in &request.room {
+                match is_active(tx.connection, destination)? {
+                    true => lease_due(tx.connection, destination, room, request, &mut leases)?,
+                    false => hold_due(tx.connection, destination, request.now)?,
+                }
             }
         }
     }
@@ -76,6 +81,33 @@ pub(super) fn lease(tx: &Tx<'_>, request: &ClaimRequest) -> Result<Vec<Lease>> {
         leases.extend(lease_probe(tx.connection, destination, request)?);
     }
     Ok(leases)
+}
+
+/// As for each destination by itself, but looks at all of them at once.
+fn lease_together(
+    connection: &Connection,
+    session: &Session,
+    request: &ClaimRequest,
+    leases: &mut Vec<Lease>,
+) -> Result<()> {
+    let due = deliver::due(session, &request.room, request.now)?;
+    let (called_off, found): (Vec<_>, Vec<_>) = due.found.iter().partition(|due| due.called_off);
+    lease_all(connection, &found, request, leases)?;
+    let mut room_again: HashMap<DestinationId, u32> = HashMap::new();
+    for lost in called_off {
+        end_lease(connection, lost, Rest::Due, request.now)?;
+        *room_again.entry(lost.destination).or_default() += 1;
+    }
+    for (destination, room) in room_again {
+        lease_due(connection, destination, room, request, leases)?;
+    }
+    due.inactive.into_iter().try_for_each(|destination| hold_due(connection, destination, request.now))
+}
+
+/// A destination that takes nothing now: leases that ran out are ended, and what is due is held.
+fn hold_due(connection: &Connection, destination: DestinationId, now: Timestamp) -> Result<()> {
+    let lost = due(connection, destination, now, u32::MAX)?;
+    lost.iter().try_for_each(|lost| end_lease(connection, lost, Rest::Held, now))
 }
 
 /// Of what an open breaker holds, the delivery that was due first.
@@ -126,7 +158,7 @@ fn due(connection: &Connection, destination: DestinationId, now: Timestamp, room
     all(&mut connection.prepare_cached(&connection.stepping_over(DUE))?, parameters, outstanding)
 }
 
-pub(super) fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
+pub(in crate::store) fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
     let cells = Cells::new("deliveries", row);
     Ok(Outstanding {
         seq: cells.get("seq")?,

@@ -27,7 +27,7 @@ pub(in crate::store) enum Failure {
 pub(in crate::store) type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
-    pub(super) fn not_found(what: String) -> Self {
+    pub(in crate::store) fn not_found(what: String) -> Self {
         Self::Answer(StoreError::NotFound { what })
     }
 
