@@ -78,16 +78,20 @@ const SIDE_BY_SIDE: &[Step] = &[
     Step { name: "vectors", run: || vectors::run(true) },
 ];
 
-/// Those of them that ask something of a store, and the tests that start servers: the same with all servers on PostgreSQL. What
-/// moves a server's clock, or holds it to the moment, is not among them: nodes follow their database's clock.
+/// Those that are done with all servers on PostgreSQL as well, every time: the browser's, the five systems', the API's.
 const ON_POSTGRES: &[Step] = &[
     Step { name: "dashboard", run: || dashboard::run(None, dashboard::Extent::Short) },
-    Step { name: "gateway", run: || tests_of("hookward-gateway") },
     Step { name: "systems", run: || tests_of("systems") },
+    Step { name: "schemathesis", run: || schemathesis::run(&schemathesis::Plan::short()) },
+];
+
+/// What else asks something of a store: on PostgreSQL where that alone is looked at, because it takes long. What moves a
+/// server's clock, or holds it to the moment, is not among them: nodes follow their database's clock.
+const ONLY_ON_POSTGRES: &[Step] = &[
+    Step { name: "gateway", run: || tests_of("hookward-gateway") },
     Step { name: "bad inputs", run: || bad_inputs::run(None) },
     Step { name: "leaks", run: leaks::run },
     Step { name: "crash", run: || crash::run(&crash::Plan::short()) },
-    Step { name: "schemathesis", run: || schemathesis::run(&schemathesis::Plan::short()) },
     Step { name: "octokit", run: octokit::run },
     Step { name: "rewrap", run: || rewrap::run_all(&rewrap::Plan::short()) },
     Step { name: "replays", run: || replays::run(&replays::Plan::short()) },
@@ -112,7 +116,10 @@ impl Plan {
             // The longest first, of both.
             None => Self { in_order: IN_ORDER, side_by_side: postgres.chain(sqlite).collect() },
             Some(Store::Sqlite) => Self { in_order: IN_ORDER, side_by_side: sqlite.collect() },
-            Some(Store::Postgres) => Self { in_order: IN_ORDER_ON_POSTGRES, side_by_side: postgres.collect() },
+            Some(Store::Postgres) => {
+                let all = postgres.chain(on(Store::Postgres, ONLY_ON_POSTGRES));
+                Self { in_order: IN_ORDER_ON_POSTGRES, side_by_side: all.collect() }
+            }
         }
     }
 }
@@ -152,7 +159,7 @@ pub(crate) fn run_all(store: Option<Store>) -> Result<()> {
 
 /// Runs one of the steps that need nothing of the others, by its name, on the store that the environment names.
 pub(crate) fn run_one(name: &str) -> Result<()> {
-    let step = SIDE_BY_SIDE.iter().chain(ON_POSTGRES).find(|step| step.name == name);
+    let step = SIDE_BY_SIDE.iter().chain(ON_POSTGRES).chain(ONLY_ON_POSTGRES).find(|step| step.name == name);
     (step.with_context(|| format!("there is no step `{name}`"))?.run)()
 }
 

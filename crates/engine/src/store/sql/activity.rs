@@ -111,7 +111,7 @@ fn list(
 ) -> Result<Activities> {
     let walk = Walk::of(organization, filter);
     let newest = match walk {
-        Walk::Events => feed::event_end(connection)?,
+        Walk::Events => feed::last_given(connection, "events")?,
         Walk::Destination | Walk::State => feed::last_given(connection, "deliveries")?,
     };
     // One transaction, so that an event and its deliveries are of one moment.
