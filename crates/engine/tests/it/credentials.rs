@@ -193,7 +193,7 @@ async fn while_the_kms_is_away_nothing_is_attempted_that_needs_a_sealed_value() 
     rig.declare(Authority::Creation, with_sealed(&receiver, HEADER)).await.unwrap();
     rig.send(push(SECRET, "d-1", "{}")).await;
     let Rig { engine, store, clock, dir } = rig;
-    drop((engine, store));
+    crate::support::let_go(engine, store).await;
     kms.set(Mood::Away);
     let (engine, store) = open_with(dir.path(), &clock, Arc::clone(&kms) as _).await;
     let rig = Rig { engine, store, clock, dir };
@@ -402,7 +402,7 @@ async fn what_an_earlier_version_kept_in_clear_is_sealed_and_overwritten() {
     assert!(rig.keeps("canary-of-a-header") && rig.keeps("canary-of-a-table"));
 
     let Rig { engine, store, clock, dir } = rig;
-    drop((engine, store));
+    crate::support::let_go(engine, store).await;
     kms.set(Mood::Away);
     let (engine, store) = open_with(dir.path(), &clock, Arc::clone(&kms) as _).await;
     let rig = Rig { engine, store, clock, dir };

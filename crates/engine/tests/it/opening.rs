@@ -55,7 +55,7 @@ impl Moody {
     /// Another process on the same data and KMS, which is in this mood.
     async fn restart(self, mood: Mood) -> Self {
         let Self { rig: Rig { engine, store, clock, dir }, kms } = self;
-        drop((engine, store));
+        crate::support::let_go(engine, store).await;
         kms.set(mood);
         let (engine, store) = open_with(dir.path(), &clock, Arc::clone(&kms) as _).await;
         Self { rig: Rig { engine, store, clock, dir }, kms }
@@ -382,7 +382,7 @@ async fn data_without_its_key_starts_degraded_and_lists_what_has_to_be_entered_a
     let rig = Rig::new(two_sources_and_a_signing_destination()).await;
     assert!(matches!(rig.send(push(SECRET, "a", "{}")).await, Receipt::Accepted(_)));
     let Rig { engine, store, clock, dir } = rig;
-    drop((engine, store));
+    crate::support::let_go(engine, store).await;
     let before = sealed_rows(dir.path());
     let elsewhere = tempfile::tempdir().unwrap();
     let entropy = Arc::new(hookward_engine::clock::SystemEntropy);

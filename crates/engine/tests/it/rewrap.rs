@@ -36,7 +36,7 @@ fn keys(dir: &std::path::Path) -> Keys {
 /// Another process on the same data with another KMS.
 async fn with(rig: Rig, kms: Arc<dyn Kms>) -> Rig {
     let Rig { engine, store, clock, dir } = rig;
-    drop((engine, store));
+    crate::support::let_go(engine, store).await;
     let (engine, store) = open_with(dir.path(), &clock, kms).await;
     Rig { engine, store, clock, dir }
 }

@@ -78,7 +78,7 @@ impl Rig {
     /// The same data under a new process: the old engine is gone without a farewell.
     pub(crate) async fn restart(self) -> Self {
         let Self { engine, store, clock, dir } = self;
-        drop((engine, store));
+        let_go(engine, store).await;
         let (engine, store) = open(dir.path(), &clock).await;
         engine.warm().await;
         Self { engine, store, clock, dir }
@@ -105,6 +105,15 @@ impl Rig {
     pub(crate) async fn audit(&self) -> Vec<String> {
         let rows = self.engine.store().audit(ORG, ALL).await.expect("readable").items;
         rows.into_iter().map(|row| row.entry.action).collect()
+    }
+}
+
+/// Lets go of an engine and its store, and waits until nothing has it any more: what was under way ends with its task.
+pub(crate) async fn let_go(engine: Engine, store: Arc<dyn Store>) {
+    let last = Arc::downgrade(&store);
+    drop((engine, store));
+    while last.strong_count() > 0 {
+        tokio::task::yield_now().await;
     }
 }
 
