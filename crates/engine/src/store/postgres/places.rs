@@ -11,6 +11,11 @@ pub(in crate::store) enum Feed {
     Attempts,
 }
 
+/// The lowest place that somebody holds who writes to the feed of this number: see `session`'s `places!`.
+const HELD: &str = "select min(((classid::bigint & 268435455) << 32) | objid::bigint) from pg_locks
+    where locktype = 'advisory' and objsubid = 1 and classid::bigint >> 28 = $1
+        and database = (select oid from pg_database where datname = current_database())";
+
 /// The last place before which nobody writes any more: all that will ever stand at it or before it can be seen by whatever
 /// statement follows.
 ///
@@ -18,22 +23,12 @@ pub(in crate::store) enum Feed {
 /// that is given once the end was read lies behind it, and who has one before it has held his since before that. Somebody who is
 /// late to hold it may seem to write before what was `known` to be settled, but does not.
 pub(in crate::store) fn settled(session: &Session, feed: Feed, known: i64) -> Result<i64> {
-    let (end, held) = match feed {
-        Feed::Events => (
-            "select case when is_called then last_value else last_value - 1 end from events_seq",
-            "select min(((classid::bigint & 268435455) << 32) | objid::bigint) from pg_locks
-             where locktype = 'advisory' and objsubid = 1 and classid::bigint >> 28 = 1
-                 and database = (select oid from pg_database where datname = current_database())",
-        ),
-        Feed::Attempts => (
-            "select case when is_called then last_value else last_value - 1 end from attempts_seq",
-            "select min(((classid::bigint & 268435455) << 32) | objid::bigint) from pg_locks
-             where locktype = 'advisory' and objsubid = 1 and classid::bigint >> 28 = 2
-                 and database = (select oid from pg_database where datname = current_database())",
-        ),
+    let (end, number) = match feed {
+        Feed::Events => ("select case when is_called then last_value else last_value - 1 end from events_seq", 1_i64),
+        Feed::Attempts => ("select case when is_called then last_value else last_value - 1 end from attempts_seq", 2),
     };
     let place = |rows: Vec<tokio_postgres::Row>| rows.first().and_then(|row| row.get::<_, Option<i64>>(0));
     let end = place(session.rows(end, &[])?).unwrap_or(0);
-    let held = place(session.rows(held, &[])?);
+    let held = place(session.rows(HELD, &[&number])?);
     Ok(held.map_or(end, |held| held.min(end)).max(known.min(end)))
 }
