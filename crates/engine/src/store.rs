@@ -394,7 +394,8 @@ pub trait Store:
     /// given. A delivery that was called off meanwhile is cancelled, whatever was to come next, unless this attempt delivered it.
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
 
-    /// The earliest time at which each of these destinations has something to claim (a due time or a lease's end).
+    /// The earliest time at which each of these destinations has something to claim (a due time or a lease's end), or an earlier
+    /// one at which the store is to be asked again, whether it has something or not.
     async fn next_due(&self, destinations: Vec<DestinationId>) -> Result<Vec<Option<Timestamp>>, StoreError>;
 
     /// Ends every lease not held by `node` or a consumer, because no other node can be alive (a store with one owner).

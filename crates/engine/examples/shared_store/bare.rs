@@ -27,6 +27,8 @@ const TABLES: &str = "
         destination_id bytea not null, due_at_ms bigint not null, node bytea)
         with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
     create index if not exists bare_due on bare_outstanding (destination_id, due_at_ms);
+    create table if not exists bare_delivered (seq bigint primary key, event_seq bigint not null, destination_id bytea not null,
+        state text not null, ended_at_ms bigint not null);
     create table if not exists bare_attempts (seq bigserial primary key, delivery_seq bigint not null, id bytea not null,
         started_at_ms bigint not null, duration_ms bigint not null, outcome text not null, status bigint,
         excerpt bytea not null)";
@@ -149,9 +151,9 @@ async fn commit(client: &Client, events: &[NewEvent]) -> Result<(), Failure> {
 /// Leases a batch, reads what goes with it, and settles it.
 async fn attempt(client: &Client) -> Result<u64, Failure> {
     let at = now().as_millis();
-    let lease = "update bare_outstanding set due_at_ms = $2 + 60000, node = '\\x01' where seq in (
+    let lease = "update bare_outstanding set due_at_ms = $2 + 60000, node = '\\x01' where seq = any(array(
                      select seq from bare_outstanding where destination_id = $1 and due_at_ms <= $2
-                     order by due_at_ms limit 64 for update skip locked) returning seq, event_seq";
+                     order by due_at_ms limit 64 for update skip locked)) returning seq, event_seq";
     let lease = prepared(client, lease).await?;
     client.batch_execute("begin").await?;
     let mut leased = Vec::new();
@@ -173,8 +175,11 @@ async fn attempt(client: &Client) -> Result<u64, Failure> {
                select seq, id, $3, 7, 'success', 200, 'ok' from unnest($1::bigint[], $2::bytea[]) as one (seq, id)";
     let sql = prepared(client, sql).await?;
     client.execute(&sql, &[&seqs, &ids, &at]).await?;
-    let sql = prepared(client, "delete from bare_outstanding where seq = any($1) and node = '\\x01'").await?;
-    let done = client.execute(&sql, &[&seqs]).await?;
+    let sql = "with done as (delete from bare_outstanding where seq = any($1) and node = '\\x01'
+                   returning seq, event_seq, destination_id)
+               insert into bare_delivered select seq, event_seq, destination_id, 'delivered', $2 from done";
+    let sql = prepared(client, sql).await?;
+    let done = client.execute(&sql, &[&seqs, &at]).await?;
     client.batch_execute("commit").await?;
     Ok(done)
 }

@@ -203,7 +203,6 @@ create index deliveries_held on deliveries (destination_id, behind, resume_at_ms
 create index deliveries_held_by_event on deliveries (event_seq) where state = 'held';
 create unique index deliveries_outstanding_seq on deliveries_outstanding (seq);
 create index deliveries_outstanding_due on deliveries_outstanding (destination_id, due_at_ms, seq);
-create index deliveries_outstanding_leased on deliveries_outstanding (seq) where state = 'leased';
 create unique index deliveries_rest_seq on deliveries_rest (seq);
 create index deliveries_rest_by_state on deliveries_rest (state, seq);
 

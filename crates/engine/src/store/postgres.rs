@@ -18,6 +18,7 @@ use super::sql::readers::Readers;
 use super::sql::writer::Writer;
 use super::sql::{Following, Limits, Medium, SqlStore};
 use super::{Copied, Old, StoreError};
+use floors::Floors;
 use session::Session;
 
 mod address;
@@ -25,6 +26,7 @@ pub(in crate::store) mod days;
 pub(in crate::store) mod deliver;
 mod dialect;
 pub(in crate::store) mod ending;
+mod floors;
 pub(in crate::store) mod ingest;
 mod migrate;
 pub(in crate::store) mod places;
@@ -42,7 +44,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 const SETTINGS: &str =
     "set idle_in_transaction_session_timeout = '2s'; set statement_timeout = '10s'; set lock_timeout = '5s';
     set default_transaction_isolation = 'read committed'; set timezone = 'UTC'; set client_min_messages = 'warning';
-    set enable_seqscan = off; set jit = off";
+    set enable_seqscan = off; set enable_mergejoin = off; set jit = off";
 
 /// Why a database could not be opened. Every variant names the database, and the operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +115,7 @@ struct Way {
     /// What its connections run on. Threads that ask block; nothing else runs here.
     runtime: Option<Runtime>,
     name: String,
+    floors: Arc<Floors>,
 }
 
 impl std::fmt::Debug for Way {
@@ -135,7 +138,13 @@ impl Way {
         let name = address::name(&config);
         let runtime =
             Builder::new_multi_thread().worker_threads(1).thread_name("hookward-postgres").enable_all().build();
-        Ok(Self { config, tls: tls(), runtime: Some(runtime.map_err(OpenError::Threads)?), name })
+        Ok(Self {
+            config,
+            tls: tls(),
+            runtime: Some(runtime.map_err(OpenError::Threads)?),
+            name,
+            floors: Arc::default(),
+        })
     }
 
     fn runtime(&self) -> &Handle {
@@ -161,7 +170,7 @@ impl Way {
     fn session(&self) -> Result<Connection> {
         let client = self.runtime().block_on(self.connect());
         let client = client.map_err(|error| Failure::Answer(StoreError::Unavailable(error.to_string())))?;
-        Ok(Connection::Postgres(Session::new(client, self.runtime().clone())))
+        Ok(Connection::Postgres(Session::new(client, self.runtime().clone(), Arc::clone(&self.floors))))
     }
 }
 

@@ -11,6 +11,7 @@ mod claim;
 mod commit;
 mod conditions;
 mod days;
+mod floors;
 mod idempotency;
 mod jobs;
 mod lists;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::session::{Asked, Session, asked, sayable};
 use crate::clock::Timestamp;
-use crate::ids::{DestinationId, NodeId};
+use crate::ids::DestinationId;
 use crate::store::sql::bodies;
 use crate::store::sql::claim::{Lease, Outstanding, outstanding};
 use crate::store::sql::connection::Row;
@@ -14,30 +14,76 @@ use crate::store::sql::events;
 use crate::store::sql::failure::{Failure, Result};
 use crate::store::sql::headers;
 use crate::store::sql::rows::{Cells, integer, json_text, outcome_text};
-use crate::store::{Claim, Claimed, Next, Settled, Settlement};
+use crate::store::{Claim, ClaimRequest, Claimed, Next, Settlement};
 
 /// What several destinations are owed by now.
 pub(in crate::store) struct Due {
-    /// Of each that takes deliveries as much as there is room for, the longest due first.
+    /// Of each that takes deliveries as much as there is room for, the longest due first, as it was found.
     pub(in crate::store) found: Vec<Outstanding>,
     /// Those that take none.
     pub(in crate::store) inactive: Vec<DestinationId>,
 }
 
-/// Looks for what is due, pending or with a lease that has run out, and steps over what others are looking at.
-pub(in crate::store) fn due(session: &Session, room: &[(DestinationId, u32)], now: Timestamp) -> Result<Due> {
-    if room.is_empty() {
-        return Ok(Due { found: Vec::new(), inactive: Vec::new() });
+impl Outstanding {
+    /// Whether [`lease`] gave its lease away: nothing else has to be seen to first.
+    pub(in crate::store) fn is_plain(&self) -> bool {
+        self.leased_at.is_none() && !self.called_off
     }
+}
+
+/// Looks for what is due, pending or with a lease that has run out, steps over what others are looking at, and gives the leases of
+/// what is plain to whoever asks.
+pub(in crate::store) fn lease(session: &Session, request: &ClaimRequest) -> Result<Due> {
+    let mut due = Due { found: Vec::new(), inactive: Vec::new() };
+    if request.room.is_empty() {
+        return Ok(due);
+    }
+    let floor = |&(destination, _): &(DestinationId, u32)| session.floors().of(destination, request.now);
+    let floors: Vec<Option<Timestamp>> = request.room.iter().map(floor).collect();
+    let revision = look(session, request, &request.room, &floors, &mut due)?;
+    if !session.floors().are_void(revision) {
+        learn(session, request, &floors, &due.found);
+    } else if floors.iter().any(Option::is_some) {
+        let found = due.found.iter().map(|one| one.destination);
+        let left = |(destination, room): &(DestinationId, u32)| {
+            let taken = found.clone().filter(|one| one == destination).count();
+            (*destination, room.saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX)))
+        };
+        let room: Vec<(DestinationId, u32)> = request.room.iter().map(left).collect();
+        due.inactive.clear();
+        look(session, request, &room, &vec![None; room.len()], &mut due)?;
+    }
+    Ok(due)
+}
+
+fn learn(session: &Session, request: &ClaimRequest, floors: &[Option<Timestamp>], found: &[Outstanding]) {
+    let mut first: HashMap<DestinationId, Timestamp> = HashMap::new();
+    for one in found {
+        first.entry(one.destination).and_modify(|at| *at = one.due_at.min(*at)).or_insert(one.due_at);
+    }
+    for ((destination, _), floor) in request.room.iter().zip(floors) {
+        session.floors().learn(*destination, *floor, first.get(destination).copied(), request.now);
+    }
+}
+
+/// One look. Returns the revision that was in force then, or one that came since.
+fn look(
+    session: &Session,
+    request: &ClaimRequest,
+    room: &[(DestinationId, u32)],
+    floors: &[Option<Timestamp>],
+    due: &mut Due,
+) -> Result<i64> {
     let destinations = || room.iter().map(|(destination, _)| destination.as_bytes().to_vec()).collect::<Vec<_>>();
     let rooms: Vec<i64> = room.iter().map(|(_, room)| i64::from(*room)).collect();
-    let found = "select d.* from unnest($1::bytea[], $2::bigint[]) as asked (destination_id, room)
-                 join destinations n on n.id = asked.destination_id and n.state = 'active' and n.opened_at_ms is null
-                 cross join lateral (
-                     select * from deliveries o where o.destination_id = asked.destination_id and o.due_at_ms is not null
-                         and o.due_at_ms <= $3 order by o.due_at_ms, o.seq limit asked.room for update skip locked) as d";
+    let floors: Vec<i64> = floors.iter().map(|floor| floor.map_or(i64::MIN, Timestamp::as_millis)).collect();
+    let (now, until) = (request.now.as_millis(), request.until.as_millis());
     let known = "select id, state = 'active' and opened_at_ms is null from destinations where id = any($1)";
-    let asked = [asked!(found, destinations(), rooms, now.as_millis()), asked!(known, destinations())];
+    let asked = [
+        asked!(LEASE, destinations(), rooms, floors, now, until, request.node.as_bytes().to_vec()),
+        asked!(known, destinations()),
+        asked!("select declared from revision"),
+    ];
     let answers = session.each_of(&asked)?;
     let id = |row: &tokio_postgres::Row| row.get::<_, &[u8]>(0).try_into().map(DestinationId::from_bytes).ok();
     let known: HashMap<DestinationId, bool> =
@@ -45,26 +91,30 @@ pub(in crate::store) fn due(session: &Session, room: &[(DestinationId, u32)], no
     if let Some((unknown, _)) = room.iter().find(|(destination, _)| !known.contains_key(destination)) {
         return Err(Failure::not_found(format!("destination `{unknown}`")));
     }
-    Ok(Due {
-        found: answers[0].iter().map(|row| outstanding(&Row::Postgres(row))).collect::<Result<_>>()?,
-        inactive: known.into_iter().filter(|(_, is_active)| !is_active).map(|(destination, _)| destination).collect(),
-    })
+    for row in &answers[0] {
+        due.found.push(outstanding(&Row::Postgres(row))?);
+    }
+    due.inactive.extend(known.into_iter().filter(|(_, is_active)| !is_active).map(|(destination, _)| destination));
+    Ok(answers[2].first().map_or(0, |row| row.get(0)))
 }
 
-/// Gives the leases of deliveries that are pending to `node`.
-pub(in crate::store) fn take(
-    session: &Session,
-    due: &[&Outstanding],
-    node: NodeId,
-    now: Timestamp,
-    until: Timestamp,
-) -> Result<()> {
-    let seqs: Vec<i64> = due.iter().map(|one| one.seq).collect();
-    let sql =
-        "update deliveries set state = 'leased', state_at_ms = $2, due_at_ms = $3, node = $4, attempts = attempts + 1
-               where seq = any($1) and due_at_ms is not null";
-    session.rows(sql, &[&seqs, &now.as_millis(), &until.as_millis(), &&node.as_bytes()[..]]).map(drop)
-}
+/// An array of places, and no join: however few rows the table had when it was last looked at, its index is walked for these.
+const LEASE: &str = "with asked as (
+        select a.* from unnest($1::bytea[], $2::bigint[], $3::bigint[]) as a (destination_id, room, floor)
+        join destinations n on n.id = a.destination_id and n.state = 'active' and n.opened_at_ms is null
+    ), found as materialized (
+        select d.* from asked cross join lateral (
+            select seq, id, destination_id, event_seq, cause, cause_of, attempts, probes, state, state_at_ms, due_at_ms, node,
+                cancel_at_ms, order_key, skipped
+            from deliveries_outstanding o
+            where o.destination_id = asked.destination_id and o.due_at_ms >= asked.floor and o.due_at_ms <= $4
+            order by o.due_at_ms, o.seq limit asked.room for update skip locked) as d
+    ), leased as (
+        update deliveries_outstanding
+        set state = 'leased', state_at_ms = $4, due_at_ms = $5, node = $6, attempts = attempts + 1
+        where seq = any(array(select seq from found where state = 'pending' and cancel_at_ms is null))
+    )
+    select * from found order by due_at_ms, seq";
 
 /// What goes with leases that tell of nothing else. One whose event is damaged is left out: its lease runs out, and the next
 /// claim says this again.
@@ -98,17 +148,15 @@ pub(in crate::store) fn load(session: &Session, leases: &[&Lease]) -> Result<Vec
     Ok(claimed)
 }
 
-/// A settlement whose lease still holds, and where.
-struct Held<'s> {
-    index: usize,
-    seq: i64,
-    is_active: bool,
-    settlement: &'s Settlement,
-}
-
 /// The lines in which any of these stand, each with the destination and the key.
-pub(in crate::store) fn lines(session: &Session, settlements: &[Settlement]) -> Result<Vec<(DestinationId, Vec<u8>)>> {
-    let ids: Vec<Vec<u8>> = settlements.iter().map(|one| one.claim.delivery().as_bytes().to_vec()).collect();
+pub(in crate::store) fn lines<'s>(
+    session: &Session,
+    settlements: impl Iterator<Item = &'s Settlement>,
+) -> Result<Vec<(DestinationId, Vec<u8>)>> {
+    let ids: Vec<Vec<u8>> = settlements.map(|one| one.claim.delivery().as_bytes().to_vec()).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     let sql = "select destination_id, order_key from deliveries where id = any($1) and order_key is not null";
     let line = |row: &tokio_postgres::Row| {
         Some((DestinationId::from_bytes(row.get::<_, &[u8]>(0).try_into().ok()?), row.get::<_, Vec<u8>>(1)))
@@ -116,65 +164,106 @@ pub(in crate::store) fn lines(session: &Session, settlements: &[Settlement]) -> 
     Ok(session.rows(sql, &[&ids])?.iter().filter_map(line).collect())
 }
 
-/// Settles what is plain of `settlements`; what is `None` is as it was.
+/// Settles what is plain of `settlements`, and says which: the others are as they were, among them those whose lease is lost.
 pub(in crate::store) fn settle(
     session: &Session,
     settlements: &[Settlement],
     has_output: impl Fn(usize) -> bool,
-) -> Result<Vec<Option<Settled>>> {
-    let mut answers = vec![None; settlements.len()];
+) -> Result<Vec<bool>> {
     let mut seen = HashSet::new();
+    // What becomes of the others of a destination depends on whether it is disabled before them.
+    let disabled = settlements.iter().filter(|one| one.disable.is_some()).map(|one| one.claim.destination());
+    let disabled: HashSet<DestinationId> = disabled.collect();
     let plain = |(index, one): &(usize, &Settlement)| {
-        seen.insert(one.claim.delivery()) && one.disable.is_none() && one.then.is_empty() && !has_output(*index)
+        let is_first = seen.insert(one.claim.delivery());
+        is_first && !disabled.contains(&one.claim.destination()) && one.then.is_empty() && !has_output(*index)
     };
-    let plain: Vec<(usize, &Settlement)> = settlements.iter().enumerate().filter(plain).collect();
-    // A few go one by one as quickly.
-    if plain.len() < 3 {
-        return Ok(answers);
+    let plain = settlements.iter().enumerate().filter(plain);
+    let (again, over): (Vec<_>, Vec<_>) = plain.partition(|(_, one)| matches!(one.next, Next::Again { .. }));
+    let parts = [(AGAIN, again), (OVER, over)];
+    let parts: Vec<_> = parts.into_iter().filter(|(_, part)| !part.is_empty()).collect();
+    let asked: Vec<Asked<'_>> = parts.iter().map(|(sql, part)| ends(sql, part)).collect();
+    let mut settled = vec![false; settlements.len()];
+    if asked.is_empty() {
+        return Ok(settled);
     }
-    plain.iter().for_each(|(index, _)| answers[*index] = Some(Settled::LeaseLost));
-    let held = held(session, &plain, &mut answers)?;
-    if held.is_empty() {
-        return Ok(answers);
-    }
-    session.each_of(&[attempts(&held), end(&held)])?;
-    held.iter().for_each(|held| answers[held.index] = Some(Settled::Written));
-    Ok(answers)
-}
-
-fn held<'s>(
-    session: &Session,
-    plain: &[(usize, &'s Settlement)],
-    answers: &mut [Option<Settled>],
-) -> Result<Vec<Held<'s>>> {
-    let ids: Vec<Vec<u8>> = plain.iter().map(|(_, one)| one.claim.delivery().as_bytes().to_vec()).collect();
-    let nodes: Vec<Vec<u8>> = plain.iter().map(|(_, one)| one.claim.node().as_bytes().to_vec()).collect();
-    let numbers: Vec<i64> = plain.iter().map(|(_, one)| i64::from(one.claim.number())).collect();
-    let sql = "select asked.ordinal, d.seq, n.state = 'active' and n.opened_at_ms is null,
-                   d.cancel_at_ms is not null or d.latest_key is not null or d.order_key is not null
-               from unnest($1::bytea[], $2::bytea[], $3::bigint[]) with ordinality as asked (id, node, number, ordinal)
-               join deliveries d on d.id = asked.id
-               join destinations n on n.id = d.destination_id
-               where d.due_at_ms is not null and d.state = 'leased' and d.node = asked.node and d.attempts = asked.number
-               for update of d";
-    let mut held = Vec::with_capacity(plain.len());
-    for row in session.rows(sql, &[&ids, &nodes, &numbers])? {
-        let place = usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or(usize::MAX);
-        let Some(&(index, settlement)) = plain.get(place) else { continue };
-        match row.get(3) {
-            true => answers[index] = None,
-            false => held.push(Held { index, seq: row.get(1), is_active: row.get(2), settlement }),
+    for ((_, part), rows) in parts.iter().zip(session.each_of(&asked)?) {
+        for row in rows {
+            let place = usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or(usize::MAX);
+            part.get(place).into_iter().for_each(|(index, _)| settled[*index] = true);
         }
     }
-    Ok(held)
+    Ok(settled)
 }
 
-fn attempts<'s>(held: &[Held<'s>]) -> Asked<'s> {
-    let attempts = || held.iter().map(|held| &held.settlement.attempt);
+/// Statements that end attempts, from what [`ends`] gives them: whose lease holds and has to do with no other delivery is found
+/// by `$found`, with its place and what is to be kept, and its attempt is kept. Joins of what is asked with what was found would look
+/// at each of both.
+macro_rules! ending {
+    ($found:literal) => {
+        concat!(
+            "with asked as (
+                select * from unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bigint[],
+                    $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bytea[], $12::text[], $13::bytea[],
+                    $14::text[], $15::bytea[], $16::bytea[], $17::text[], $18::text[], $19::bigint[], $20::bigint[])
+                    with ordinality as asked (delivery_id, holder, number, attempt_id, started_at_ms, duration_ms, outcome,
+                        signed_by, status, exit_code, excerpt, detail, attempted_by, target, request_headers,
+                        response_headers, timings, next_state, ended_at_ms, due_again_ms, ordinal)
+            ), ",
+            $found,
+            ", attempted as (
+                insert into attempts (delivery_seq, number, id, started_at_ms, duration_ms, outcome, signed_by, status,
+                    exit_code, excerpt, detail, node, target, request_headers, response_headers, timings)
+                select seq, number, attempt_id, started_at_ms, duration_ms, outcome, signed_by, status, exit_code, excerpt,
+                    detail, attempted_by, target, request_headers, response_headers, timings
+                from found order by ordinal
+            )
+            select ordinal from found"
+        )
+    };
+}
+
+/// Those that are over, or held: their rows go where they stay, as PostgreSQL itself would move them, only in one go. What is
+/// not named has no value there.
+const OVER: &str = ending!(
+    "found as (
+        delete from deliveries_outstanding d using asked
+        where d.id = asked.delivery_id and d.state = 'leased' and d.node = asked.holder and d.attempts = asked.number
+            and d.cancel_at_ms is null and d.latest_key is null and d.order_key is null
+        returning d.seq, d.id, d.event_seq, d.destination_id, d.cause, d.cause_of, d.created_at_ms, d.attempts,
+            d.superseded_by, d.pulled, d.organization_id, d.behind, d.skipped, d.probes, asked.*
+    ), moved as (
+        insert into deliveries_rest (seq, id, event_seq, destination_id, cause, cause_of, created_at_ms, attempts, state,
+            state_at_ms, superseded_by, pulled, organization_id, behind, skipped, probes)
+        select seq, id, event_seq, destination_id, cause, cause_of, created_at_ms, attempts, next_state, ended_at_ms,
+            superseded_by, pulled, organization_id, behind, skipped, probes
+        from found order by seq
+    )"
+);
+
+/// Those that are attempted again. Where the destination takes nothing now they are held, which is left to others.
+const AGAIN: &str = ending!(
+    "found as (
+        update deliveries_outstanding d
+        set state = asked.next_state, state_at_ms = asked.ended_at_ms, due_at_ms = asked.due_again_ms, node = null,
+            resume_at_ms = asked.due_again_ms
+        from asked, destinations n
+        where d.id = asked.delivery_id and d.state = 'leased' and d.node = asked.holder and d.attempts = asked.number
+            and d.cancel_at_ms is null and d.latest_key is null and d.order_key is null
+            and n.id = d.destination_id and n.state = 'active' and n.opened_at_ms is null
+        returning d.seq, asked.*
+    )"
+);
+
+/// The values of [`ending!`]'s statements.
+fn ends<'s>(sql: &'static str, part: &[(usize, &'s Settlement)]) -> Asked<'s> {
+    let settlements = || part.iter().map(|&(_, settlement)| settlement);
+    let attempts = || settlements().map(|one| &one.attempt);
     let exchanges = || attempts().map(|attempt| attempt.exchange.as_ref());
-    let seqs: Vec<i64> = held.iter().map(|held| held.seq).collect();
-    let numbers: Vec<i64> = held.iter().map(|held| i64::from(held.settlement.claim.number())).collect();
-    let ids: Vec<Vec<u8>> = attempts().map(|attempt| attempt.id.as_bytes().to_vec()).collect();
+    let ids: Vec<Vec<u8>> = settlements().map(|one| one.claim.delivery().as_bytes().to_vec()).collect();
+    let holders: Vec<Vec<u8>> = settlements().map(|one| one.claim.node().as_bytes().to_vec()).collect();
+    let numbers: Vec<i64> = settlements().map(|one| i64::from(one.claim.number())).collect();
+    let attempt_ids: Vec<&[u8]> = attempts().map(|attempt| &attempt.id.as_bytes()[..]).collect();
     let started: Vec<i64> = attempts().map(|attempt| attempt.started_at.as_millis()).collect();
     let took: Vec<i64> = attempts().map(|attempt| integer(attempt.duration.as_millis())).collect();
     let outcomes: Vec<&str> = attempts().map(|attempt| outcome_text(attempt.outcome)).collect();
@@ -182,8 +271,8 @@ fn attempts<'s>(held: &[Held<'s>]) -> Asked<'s> {
     let statuses: Vec<Option<i64>> = attempts().map(|attempt| attempt.status.map(i64::from)).collect();
     let codes: Vec<Option<i64>> = attempts().map(|attempt| attempt.exit_code.map(i64::from)).collect();
     let excerpts: Vec<&[u8]> = attempts().map(|attempt| &attempt.excerpt[..]).collect();
-    let details: Vec<String> = attempts().map(|attempt| sayable(&attempt.detail).into_owned()).collect();
-    let nodes: Vec<Option<Vec<u8>>> = attempts().map(|one| one.node.map(|node| node.as_bytes().to_vec())).collect();
+    let details: Vec<_> = attempts().map(|attempt| sayable(&attempt.detail)).collect();
+    let nodes: Vec<Option<&[u8]>> = attempts().map(|one| one.node.as_ref().map(|node| &node.as_bytes()[..])).collect();
     let targets: Vec<Option<String>> =
         exchanges().map(|one| one.map(|one| sayable(&format!("{} {}", one.method, one.target)).into_owned())).collect();
     let requests: Vec<Option<Vec<u8>>> =
@@ -191,39 +280,48 @@ fn attempts<'s>(held: &[Held<'s>]) -> Asked<'s> {
     let answered: Vec<Option<Vec<u8>>> =
         exchanges().map(|one| one.map(|one| headers::encode(&one.response_headers))).collect();
     let timings: Vec<Option<String>> = exchanges().map(|one| one.map(|one| json_text(&one.timings))).collect();
-    let sql = "insert into attempts (delivery_seq, number, id, started_at_ms, duration_ms, outcome, signed_by, status,
-                   exit_code, excerpt, detail, node, target, request_headers, response_headers, timings)
-               select * from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bigint[], $5::bigint[], $6::text[],
-                   $7::text[], $8::bigint[], $9::bigint[], $10::bytea[], $11::text[], $12::bytea[], $13::text[],
-                   $14::bytea[], $15::bytea[], $16::text[])";
+    let states: Vec<&str> = settlements().map(|one| state_after(one.next)).collect();
+    let ended: Vec<i64> = attempts().map(|one| one.started_at.plus(one.duration).as_millis()).collect();
+    let due: Vec<Option<i64>> = settlements().map(|one| due_again(one.next)).collect();
     asked!(
-        sql, seqs, numbers, ids, started, took, outcomes, signed, statuses, codes, excerpts, details, nodes, targets,
-        requests, answered, timings
+        sql,
+        ids,
+        holders,
+        numbers,
+        attempt_ids,
+        started,
+        took,
+        outcomes,
+        signed,
+        statuses,
+        codes,
+        excerpts,
+        details,
+        nodes,
+        targets,
+        requests,
+        answered,
+        timings,
+        states,
+        ended,
+        due
     )
 }
 
-/// Writes what becomes of each delivery: see `settle`.
-fn end<'s>(held: &[Held<'s>]) -> Asked<'s> {
-    let (mut seqs, mut states, mut ended, mut due, mut resume) = (vec![], vec![], vec![], vec![], vec![]);
-    for Held { seq, is_active, settlement, .. } in held {
-        let (state, due_at, resume_at) = match settlement.next {
-            Next::Delivered => ("delivered", None, None),
-            Next::Exhausted => ("exhausted", None, None),
-            Next::Held | Next::Parked => ("held", None, None),
-            Next::Cancelled => ("cancelled", None, None),
-            Next::Again { due_at } if *is_active => ("pending", Some(due_at.as_millis()), Some(due_at.as_millis())),
-            Next::Again { due_at } => ("held", None, Some(due_at.as_millis())),
-        };
-        seqs.push(*seq);
-        states.push(state);
-        ended.push(settlement.attempt.started_at.plus(settlement.attempt.duration).as_millis());
-        due.push(due_at);
-        resume.push(resume_at);
+/// The state of a delivery that has to do with no other, at a destination that takes deliveries.
+fn state_after(next: Next) -> &'static str {
+    match next {
+        Next::Delivered => "delivered",
+        Next::Exhausted => "exhausted",
+        Next::Held | Next::Parked => "held",
+        Next::Cancelled => "cancelled",
+        Next::Again { .. } => "pending",
     }
-    let sql = "update deliveries d set state = one.state, state_at_ms = one.ended, due_at_ms = one.due, node = null,
-                   resume_at_ms = one.resume
-               from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
-                   as one (seq, state, ended, due, resume)
-               where d.seq = one.seq and d.due_at_ms is not null";
-    asked!(sql, seqs, states, ended, due, resume)
+}
+
+fn due_again(next: Next) -> Option<i64> {
+    match next {
+        Next::Again { due_at } => Some(due_at.as_millis()),
+        Next::Delivered | Next::Exhausted | Next::Held | Next::Parked | Next::Cancelled => None,
+    }
 }

@@ -11,7 +11,7 @@ pub(in crate::store) enum Feed {
     Attempts,
 }
 
-/// The lowest place that somebody holds who writes to the feed of this number: see `session`'s `places!`.
+/// The lowest place that somebody holds who writes to the feed of this number: see `session`'s `opening!`.
 const HELD: &str = "select min(((classid::bigint & 268435455) << 32) | objid::bigint) from pg_locks
     where locktype = 'advisory' and objsubid = 1 and classid::bigint >> 28 = $1
         and database = (select oid from pg_database where datname = current_database())";

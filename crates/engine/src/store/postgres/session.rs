@@ -8,23 +8,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, join3};
 use tokio::runtime::Handle;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
 use super::dialect::{self, Written};
+use super::floors::Floors;
 use crate::store::sql::connection::{Bound, Cell, Row};
 use crate::store::sql::failure::{Failure, Result};
 
-/// The place before the next of a feed, held shared: the lowest that is held is how far the feed can be read. The high bits
-/// say which feed.
-macro_rules! places {
-    () => {
-        "; select pg_advisory_xact_lock_shared((1::bigint << 60) | case when is_called then last_value else last_value - 1 end)
-           from events_seq;
-         select pg_advisory_xact_lock_shared((2::bigint << 60) | case when is_called then last_value else last_value - 1 end)
-           from attempts_seq"
+/// How a transaction begins, after `begin`: with a lock on writing, and with the place before the next of each feed, held shared: the
+/// lowest that is held is how far the feed can be read. The high bits say which feed.
+macro_rules! opening {
+    ($lock:literal) => {
+        concat!(
+            "select ", $lock, "(1752133483, 2),
+                 (select pg_advisory_xact_lock_shared(
+                      (1::bigint << 60) | case when is_called then last_value else last_value - 1 end) from events_seq),
+                 (select pg_advisory_xact_lock_shared(
+                      (2::bigint << 60) | case when is_called then last_value else last_value - 1 end) from attempts_seq)"
+        )
     };
 }
 
@@ -32,8 +36,8 @@ macro_rules! places {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whoever is alone waits for all who write, and holds them up; whoever writes beside others does not wait for them.
-const BEGIN_ALONE: &str = concat!("begin; select pg_advisory_xact_lock(1752133483, 2)", places!());
-const BEGIN_BESIDE: &str = concat!("begin; select pg_advisory_xact_lock_shared(1752133483, 2)", places!());
+const OPEN_ALONE: &str = opening!("pg_advisory_xact_lock");
+const OPEN_BESIDE: &str = opening!("pg_advisory_xact_lock_shared");
 
 /// A connection. What it does blocks its thread.
 #[derive(Debug)]
@@ -44,6 +48,9 @@ pub(in crate::store) struct Session {
     own: RefCell<HashMap<&'static str, Statement>>,
     changes: Held<u64>,
     state: Held<State>,
+    /// What the transaction begins with, until that is on its way: with the first that is asked in it.
+    opening: RefCell<Option<Statement>>,
+    floors: Arc<Floors>,
 }
 
 /// What is known of a connection.
@@ -84,7 +91,7 @@ pub(in crate::store) struct Prepared {
 }
 
 impl Session {
-    pub(super) fn new(client: Client, runtime: Handle) -> Self {
+    pub(super) fn new(client: Client, runtime: Handle, floors: Arc<Floors>) -> Self {
         Self {
             client,
             runtime,
@@ -92,7 +99,14 @@ impl Session {
             own: RefCell::default(),
             changes: Held::new(0),
             state: Held::new(State::Idle),
+            opening: RefCell::default(),
+            floors,
         }
+    }
+
+    /// What the connections of this store know of where to look for what is due.
+    pub(in crate::store) fn floors(&self) -> &Floors {
+        &self.floors
     }
 
     pub(in crate::store) fn total_changes(&self) -> u64 {
@@ -111,11 +125,10 @@ impl Session {
     /// Begins a transaction, alone or beside others. It says from which places on it may write rows: nobody who reads forward
     /// steps over those before it has ended, though others that began later are done.
     pub(in crate::store) fn begin(&self, beside: bool) -> Result<()> {
-        let begun = self.within(self.client.batch_execute(if beside { BEGIN_BESIDE } else { BEGIN_ALONE }));
-        if begun.is_ok() {
-            self.state.set(State::InTransaction);
-        }
-        begun
+        let opening = self.own(if beside { OPEN_BESIDE } else { OPEN_ALONE })?;
+        *self.opening.borrow_mut() = Some(opening);
+        self.state.set(State::InTransaction);
+        Ok(())
     }
 
     /// The statement for PostgreSQL, prepared unless it is one of a transaction's ends.
@@ -138,6 +151,9 @@ impl Session {
             let sql = &prepared.written.sql;
             let done = self.within(self.client.batch_execute(sql));
             let ends = sql == "commit" || sql == "rollback";
+            if sql == "rollback" {
+                self.floors.forget();
+            }
             match self.state.get() {
                 State::Broken => {}
                 // A commit that fails is over as well.
@@ -227,6 +243,14 @@ impl Session {
     /// Waits for an answer, but not for ever. Whatever goes wrong ends what this connection can be used for, but for a
     /// transaction's rollback.
     fn within<T>(&self, asked: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>) -> Result<T> {
+        let opening = self.opening.take();
+        let asked = async {
+            let Some(opening) = opening else { return asked.await };
+            // What fails to open a transaction ends it as well: what is asked after it is not done.
+            let (begun, opened, answer) =
+                join3(self.client.batch_execute("begin"), self.client.query(&opening, &[]), asked).await;
+            begun.and(opened).and(answer)
+        };
         let answer = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
         match answer {
             Ok(Ok(answer)) => Ok(answer),

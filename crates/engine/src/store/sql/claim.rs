@@ -46,19 +46,19 @@ impl Lease {
 /// An outstanding delivery as `lease` and `recover` find it.
 pub(in crate::store) struct Outstanding {
     pub(in crate::store) seq: i64,
-    pub(super) id: DeliveryId,
-    pub(super) destination: DestinationId,
-    pub(super) event_seq: i64,
+    pub(in crate::store) id: DeliveryId,
+    pub(in crate::store) destination: DestinationId,
+    pub(in crate::store) event_seq: i64,
     tells_of: Option<DeliveryId>,
-    pub(super) attempts: u32,
+    pub(in crate::store) attempts: u32,
     probes: u32,
     /// When its lease began, if it is leased.
-    pub(super) leased_at: Option<Timestamp>,
-    pub(super) due_at: Timestamp,
+    pub(in crate::store) leased_at: Option<Timestamp>,
+    pub(in crate::store) due_at: Timestamp,
     /// Whose lease it is, if it is leased.
     node: Option<NodeId>,
     /// It was called off while it was leased.
-    pub(super) called_off: bool,
+    pub(in crate::store) called_off: bool,
     /// It stands in the line of an order key.
     ordered: bool,
     skipped: u32,
@@ -90,13 +90,17 @@ fn lease_together(
     request: &ClaimRequest,
     leases: &mut Vec<Lease>,
 ) -> Result<()> {
-    let due = deliver::due(session, &request.room, request.now)?;
-    let (called_off, found): (Vec<_>, Vec<_>) = due.found.iter().partition(|due| due.called_off);
-    lease_all(connection, &found, request, leases)?;
+    let due = deliver::lease(session, request)?;
     let mut room_again: HashMap<DestinationId, u32> = HashMap::new();
-    for lost in called_off {
-        end_lease(connection, lost, Rest::Due, request.now)?;
-        *room_again.entry(lost.destination).or_default() += 1;
+    for found in &due.found {
+        if found.is_plain() {
+            leases.push(Lease::of(found, request.node));
+        } else if found.called_off {
+            end_lease(connection, found, Rest::Due, request.now)?;
+            *room_again.entry(found.destination).or_default() += 1;
+        } else {
+            leases.push(take(connection, found, request.node, request.now, request.until)?);
+        }
     }
     for (destination, room) in room_again {
         lease_due(connection, destination, room, request, leases)?;
@@ -140,7 +144,9 @@ fn lease_due(
     while room > 0 {
         let found = due(connection, destination, request.now, room)?;
         let (called_off, due): (Vec<_>, Vec<_>) = found.iter().partition(|due| due.called_off);
-        lease_all(connection, &due, request, leases)?;
+        for due in due {
+            leases.push(take(connection, due, request.node, request.now, request.until)?);
+        }
         for lost in &called_off {
             end_lease(connection, lost, Rest::Due, request.now)?;
         }
@@ -179,27 +185,6 @@ pub(in crate::store) fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
         ordered: cells.get::<Option<Vec<u8>>>("order_key")?.is_some(),
         skipped: cells.unsigned("skipped")?,
     })
-}
-
-fn lease_all(
-    connection: &Connection,
-    due: &[&Outstanding],
-    request: &ClaimRequest,
-    leases: &mut Vec<Lease>,
-) -> Result<()> {
-    // A lease that ran out leaves an attempt behind.
-    let is_pending = |one: &&Outstanding| one.leased_at.is_none();
-    if let Connection::Postgres(session) = connection {
-        let pending: Vec<&Outstanding> = due.iter().copied().filter(is_pending).collect();
-        deliver::take(session, &pending, request.node, request.now, request.until)?;
-    }
-    for one in due {
-        leases.push(match connection {
-            Connection::Postgres(_) if is_pending(one) => Lease::of(one, request.node),
-            _ => take(connection, one, request.node, request.now, request.until)?,
-        });
-    }
-    Ok(())
 }
 
 /// Gives the lease of a delivery that is due to `node`.
@@ -310,12 +295,19 @@ fn load_one(connection: &Connection, lease: &Lease) -> Result<Claimed> {
 }
 
 pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) -> Result<Vec<Option<Timestamp>>> {
-    let sql = "select min(due_at_ms) as due_at_ms from deliveries where destination_id = ?1 and due_at_ms is not null";
+    let sql = "select min(due_at_ms) as due_at_ms from deliveries
+               where destination_id = ?1 and due_at_ms is not null and due_at_ms >= ?2";
     let due = |destination: &DestinationId| {
-        let due = first(connection, sql, [destination.as_bytes()], |row| {
+        let floor = match connection {
+            Connection::Sqlite(_) => None,
+            Connection::Postgres(session) => session.floors().with_end(*destination),
+        };
+        let from = floor.map_or(i64::MIN, |(floor, _)| floor.as_millis());
+        let due = first(connection, sql, params![destination.as_bytes(), from], |row| {
             Cells::new("deliveries", row).optional_time("due_at_ms")
         })?;
-        Ok(due.flatten())
+        // What lies below the floor is looked for when that ends.
+        Ok(due.flatten().into_iter().chain(floor.map(|(_, until)| until)).min())
     };
     destinations.iter().map(due).collect()
 }

@@ -23,19 +23,20 @@ pub(super) fn write(
     settlements: &[Settlement],
     outputs: &[Option<PackedOutput>],
 ) -> Result<Vec<Settled>> {
-    let together = match tx.connection {
-        Connection::Sqlite(_) => vec![None; settlements.len()],
-        Connection::Postgres(session) => {
-            // Before any row is, as whoever commits does.
-            let lines = deliver::lines(session, settlements)?;
-            let lines = lines.iter().map(|(destination, key)| Lock::Order(*destination, key).number());
-            locks::hold(tx.connection, lines.collect())?;
-            deliver::settle(session, settlements, |index| outputs[index].is_some())?
-        }
-    };
+    let mut together = vec![false; settlements.len()];
+    if let Connection::Postgres(session) = tx.connection {
+        together = deliver::settle(session, settlements, |index| outputs[index].is_some())?;
+        let left = settlements.iter().zip(&together).filter(|(_, is_settled)| !**is_settled).map(|(one, _)| one);
+        let lines = deliver::lines(session, left)?;
+        let lines = lines.iter().map(|(destination, key)| Lock::Order(*destination, key).number());
+        locks::hold(tx.connection, lines.collect())?;
+    }
     let each = settlements.iter().zip(outputs).zip(together);
     let settled: Vec<_> = each
-        .map(|((settlement, output), answer)| answer.map_or_else(|| settle_one(tx, settlement, output.as_ref()), Ok))
+        .map(|((settlement, output), is_settled)| match is_settled {
+            true => Ok(Settled::Written),
+            false => settle_one(tx, settlement, output.as_ref()),
+        })
         .collect::<Result<_>>()?;
     for (settlement, settled) in settlements.iter().zip(&settled) {
         if *settled == Settled::Written {

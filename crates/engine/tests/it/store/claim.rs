@@ -208,6 +208,8 @@ pub(crate) async fn the_next_due_time_is_the_earliest_due_or_lease_end(store: &S
     claim_one(store, request(at(10), &[(1, 1)])).await;
     assert_eq!(store.next_due(both()).await.unwrap(), [Some(at(2)), None]);
     let second = claim_one(store, request(at(11), &[(1, 1)])).await;
+    // It may want to be asked again before that, when all of it is walked.
+    assert!(store.claim(request(at(29_000), &[(1, 1)])).await.unwrap().is_empty());
     assert_eq!(store.next_due(both()).await.unwrap(), [Some(at(30_010)), None]);
     settle_one(store, settlement(&second, at(20), Next::Again { due_at: at(40) })).await;
     assert_eq!(store.next_due(both()).await.unwrap(), [Some(at(40)), None]);
