@@ -133,13 +133,20 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
         return Ok(());
     }
     let (next, done) = (AtomicU32::new(0), Mutex::default());
-    std::thread::scope(|scope| {
-        let one = || lane(plan, seed, &next, &done).inspect_err(|_| next.store(plan.rounds(), Ordering::SeqCst));
+    let one = || {
+        lane(plan, seed, &next, &done).inspect_err(|error| {
+            println!("cluster: FAILED: {error:#}");
+            // Nobody begins another round.
+            next.store(plan.rounds(), Ordering::SeqCst);
+        })
+    };
+    let ends: Vec<Result<()>> = std::thread::scope(|scope| {
         let lanes: Vec<_> = (0..plan.lanes).map(|_| scope.spawn(one)).collect();
-        let ends = lanes.into_iter().map(|lane| lane.join().map_err(|_| anyhow!("a lane panicked"))?);
-        ends.collect::<Vec<Result<()>>>().into_iter().collect::<Result<()>>()
-    })?;
+        lanes.into_iter().map(|lane| lane.join().map_err(|_| anyhow!("a lane panicked"))?).collect()
+    });
     print_table(&done.into_inner().unwrap_or_else(PoisonError::into_inner));
+    ends.into_iter().collect::<Result<()>>()?;
+    println!("nothing that was accepted was lost, changed or kept twice, and no lease that was lost wrote anything");
     Ok(())
 }
 
@@ -219,7 +226,7 @@ fn play<R: Reach>(
         now.refused = nodes.lost_leases()?;
         Ok(now)
     };
-    let now = all().inspect_err(|_| keep(directory.path()))?;
+    let now = all().inspect_err(|_| keep(directory.path(), database))?;
     println!("cluster: {:?}", now.account);
     done.lock().unwrap_or_else(PoisonError::into_inner).add(now);
     drop(nodes);
@@ -227,8 +234,8 @@ fn play<R: Reach>(
 }
 
 /// Leaves what the nodes printed where it can be read.
-fn keep(directory: &std::path::Path) {
-    let place = crate::run::root().join("target/xtask/cluster");
+fn keep(directory: &std::path::Path, database: &str) {
+    let place = crate::run::root().join("target/xtask/cluster").join(database);
     let _ = std::fs::create_dir_all(&place);
     let mut copy = Command::new("cp");
     copy.arg("-rT").arg(directory).arg(&place);
@@ -262,5 +269,4 @@ fn print_table(done: &Done) {
     for (what, count) in rows {
         println!("{what:<36} {count:>8}");
     }
-    println!("nothing that was accepted was lost, changed or kept twice, and no lease that was lost wrote anything");
 }
