@@ -15,15 +15,15 @@ use super::pauses::{self, Pauses, past_lease};
 use crate::crash::load::delivery_id;
 use crate::crash::{Moments, SECRET};
 
-/// How late a node may notice that it has heard nothing for too long: it listens twice a second, and gives up on an answer after two.
-const NOTICE_MAX: Duration = Duration::from_millis(500);
+/// What was on its way when packets began to be lost may still have been heard.
+const LATE_MAX: Duration = Duration::from_millis(500);
 
 /// Kinds of what befalls a node: all losses, and what needs no network.
 const KINDS: usize = LOSSES.len() + 2;
 
-/// So many of them, and at last one of each kind at the same moment.
+/// So many of them, the last of which, one for each node, come at the same moment.
 pub(super) fn run(nodes: &Nodes<Cable>, count: u32, seed: u64) -> Result<Pauses> {
-    let Some(before) = count.checked_sub(NODES as u32) else { return Ok(Pauses::default()) };
+    let Some(before) = count.checked_sub(NODES as u32) else { return pauses::run(nodes, count, seed, befall) };
     let mut done = pauses::run(nodes, before, seed, befall)?;
     done.add(all_at_once(nodes, seed)?);
     Ok(done)
@@ -35,7 +35,7 @@ fn befall(nodes: &Nodes<Cable>, node: usize, number: u32, moments: &mut Moments)
     match LOSSES.get(kind) {
         Some(loss) if (turn + kind) % 2 == 0 => partition(nodes, node, *loss, past_lease(moments)),
         Some(loss) => {
-            let length = VALIDITY + NOTICE_MAX + Duration::from_millis(moments.below(1_500));
+            let length = VALIDITY + LATE_MAX + Duration::from_millis(moments.below(1_500));
             partition(nodes, node, *loss, length)
         }
         None if kind == LOSSES.len() => pauses::kill(nodes, node, moments),
