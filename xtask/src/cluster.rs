@@ -5,21 +5,27 @@
 
 mod account;
 mod losses;
+mod network;
 mod nodes;
+mod partitions;
 mod pauses;
 mod protocol;
 mod way;
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use systems::database::CLUSTER;
 use systems::world;
 
 use account::Account;
-use nodes::Nodes;
+use network::Cable;
+use nodes::{Nodes, Reach};
 use pauses::Pauses;
+use way::Way;
 
 use crate::crash;
 use crate::crash::reckoning::reckon;
@@ -38,8 +44,11 @@ pub(crate) struct Plan {
     #[arg(long, default_value_t = 10_000)]
     races: u32,
     /// Nodes killed, stopped past their lease, or cut off past it
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 700)]
     pauses: u32,
+    /// The same to nodes in network namespaces of their own, whose packets are dropped
+    #[arg(long, default_value_t = 300)]
+    partitions: u32,
     /// Connections cut during a commit of events
     #[arg(long, default_value_t = 500)]
     cuts: u32,
@@ -49,6 +58,9 @@ pub(crate) struct Plan {
     /// Times that PostgreSQL is overloaded, in each of four ways
     #[arg(long, default_value_t = 20)]
     overloads: u32,
+    /// Lanes, each with a PostgreSQL and nodes of its own, that share all this: most of it is waiting
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    lanes: u32,
     /// Where the random moments come from; the same seed gives the same moments
     #[arg(long)]
     seed: Option<u64>,
@@ -57,12 +69,28 @@ pub(crate) struct Plan {
 impl Plan {
     /// The short run of `cargo xtask ci`, whose tests had their races.
     pub(crate) fn short() -> Self {
-        Self { races: 0, pauses: 6, cuts: 12, restarts: 3, overloads: 1, seed: None }
+        Self { races: 0, pauses: 4, partitions: 9, cuts: 12, restarts: 3, overloads: 1, lanes: 1, seed: None }
     }
 
     fn rounds(&self) -> u32 {
-        let rounds = self.pauses.div_ceil(PAUSES_MAX).max(self.cuts.div_ceil(CUTS_MAX));
-        rounds.max(self.restarts.div_ceil(RESTARTS_MAX)).max(self.overloads).max(1)
+        let pauses = self.pauses.max(self.partitions).div_ceil(PAUSES_MAX);
+        pauses.max(self.cuts.div_ceil(CUTS_MAX)).max(self.restarts.div_ceil(RESTARTS_MAX)).max(self.overloads).max(1)
+    }
+
+    /// What there is to do in one round of them all.
+    fn part(&self, round: u32, seed: u64) -> Self {
+        let rounds = self.rounds();
+        let share = |of: u32| of * (round + 1) / rounds - of * round / rounds;
+        Self {
+            races: 0,
+            pauses: share(self.pauses),
+            partitions: share(self.partitions),
+            cuts: share(self.cuts),
+            restarts: share(self.restarts),
+            overloads: share(self.overloads),
+            lanes: 1,
+            seed: Some(seed.wrapping_add(u64::from(round).wrapping_mul(0x2545_f491_4f6c_dd1d))),
+        }
     }
 }
 
@@ -70,6 +98,8 @@ impl Plan {
 #[derive(Default)]
 struct Done {
     pauses: Pauses,
+    /// Those of them that befell nodes in network namespaces.
+    apart: u32,
     cuts: u32,
     restarts: u32,
     overloads: u32,
@@ -79,80 +109,133 @@ struct Done {
     account: Account,
 }
 
+impl Done {
+    fn add(&mut self, other: Self) {
+        self.pauses.add(other.pauses);
+        self.apart += other.apart;
+        self.cuts += other.cuts;
+        self.restarts += other.restarts;
+        self.overloads += other.overloads;
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.account.add(other.account);
+    }
+}
+
 /// Does as planned, and reckons after each round.
 pub(crate) fn run(plan: &Plan) -> Result<()> {
-    let Some(cluster) = Cluster::start("cluster")? else { return Ok(()) };
     let seed = plan.seed.unwrap_or_else(world::unix_seconds);
     println!(
-        "cluster: {} races, {} pauses, {} cuts, {} restarts, {} times four overloads, seed {seed}",
-        plan.races, plan.pauses, plan.cuts, plan.restarts, plan.overloads
+        "cluster: {} races, {} pauses, {} in namespaces, {} cuts, {} restarts, {} times four overloads, seed {seed}",
+        plan.races, plan.pauses, plan.partitions, plan.cuts, plan.restarts, plan.overloads
     );
-    if plan.races > 0 {
-        race(&cluster, plan.races)?;
+    if plan.races > 0 && !race(plan.races)? {
+        return Ok(());
     }
-    let mut done = Done::default();
-    let rounds = plan.rounds();
-    for round in 0..rounds {
-        let share = |of: u32| of * (round + 1) / rounds - of * round / rounds;
-        let part = Plan {
-            races: 0,
-            pauses: share(plan.pauses),
-            cuts: share(plan.cuts),
-            restarts: share(plan.restarts),
-            overloads: share(plan.overloads),
-            seed: Some(seed.wrapping_add(u64::from(round).wrapping_mul(0x2545_f491_4f6c_dd1d))),
-        };
-        println!("cluster: round {} of {rounds}", round + 1);
-        let database = format!("round_{round}");
-        play(&cluster, &part, &database, &mut done).with_context(|| format!("round {} of seed {seed}", round + 1))?;
-        cluster.sql(&format!("drop database {database} with (force)"))?;
-    }
-    print_table(&done);
+    let (next, done) = (AtomicU32::new(0), Mutex::default());
+    let one = || {
+        lane(plan, seed, &next, &done).inspect_err(|error| {
+            println!("cluster: FAILED: {error:#}");
+            // Nobody begins another round.
+            next.store(plan.rounds(), Ordering::SeqCst);
+        })
+    };
+    let ends: Vec<Result<()>> = std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..plan.lanes).map(|_| scope.spawn(one)).collect();
+        lanes.into_iter().map(|lane| lane.join().map_err(|_| anyhow!("a lane panicked"))?).collect()
+    });
+    print_table(&done.into_inner().unwrap_or_else(PoisonError::into_inner));
+    ends.into_iter().collect::<Result<()>>()?;
+    println!("nothing that was accepted was lost, changed or kept twice, and no lease that was lost wrote anything");
     Ok(())
 }
 
-/// The store's own test, as often as is asked.
-fn race(cluster: &Cluster, races: u32) -> Result<()> {
+/// The store's own test, as often as is asked; `false` where there is no PostgreSQL.
+fn race(races: u32) -> Result<bool> {
+    let Some(cluster) = Cluster::start("cluster")? else { return Ok(false) };
     let mut command = Command::new("cargo");
     command.args(["test", "--package", "hookward-engine", "--test", "it", "store::races", "--", "--nocapture"]);
-    run_with(command.env(CLUSTER, cluster.address()).env("HOOKWARD_TEST_RACES", races.to_string()))
+    run_with(command.env(CLUSTER, cluster.address()).env("HOOKWARD_TEST_RACES", races.to_string()))?;
+    Ok(true)
 }
 
-/// One round, from new nodes to their reckoning.
-fn play(cluster: &Cluster, plan: &Plan, database: &str, done: &mut Done) -> Result<()> {
+/// Plays one round after the other, on a PostgreSQL of its own, in a network of its own if there may be one.
+fn lane(plan: &Plan, seed: u64, next: &AtomicU32, done: &Mutex<Done>) -> Result<()> {
+    let has_network = plan.partitions > 0 && network::enter()?;
+    let Some(cluster) = Cluster::start_listening("cluster", has_network.then_some(network::LISTENS))? else {
+        return Ok(());
+    };
+    loop {
+        let round = next.fetch_add(1, Ordering::SeqCst);
+        if round >= plan.rounds() {
+            return Ok(());
+        }
+        println!("cluster: round {} of {}", round + 1, plan.rounds());
+        let part = plan.part(round, seed);
+        let play = || -> Result<()> {
+            play(&cluster, &format!("round_{round}"), done, |nodes| lose(nodes, &cluster, &part))?;
+            if has_network && part.partitions > 0 {
+                play(&cluster, &format!("round_{round}_apart"), done, |nodes| separate(nodes, &part))?;
+            }
+            Ok(())
+        };
+        play().with_context(|| format!("round {} of seed {seed}", round + 1))?;
+    }
+}
+
+/// What befalls nodes with ways to PostgreSQL.
+fn lose(nodes: &Nodes<Way>, cluster: &Cluster, part: &Plan) -> Result<Done> {
+    let seed = part.seed.unwrap_or_default();
+    let pauses = pauses::run(nodes, part.pauses, seed, pauses::befall)?;
+    losses::cut(nodes, part.cuts, seed)?;
+    losses::restart(nodes, cluster, part.restarts, seed)?;
+    let mut done = Done { pauses, cuts: part.cuts, restarts: part.restarts, ..Done::default() };
+    for _ in 0..part.overloads {
+        done.overloads += losses::overload(nodes, cluster)?;
+    }
+    Ok(done)
+}
+
+/// What befalls nodes in network namespaces.
+fn separate(nodes: &Nodes<Cable>, part: &Plan) -> Result<Done> {
+    let pauses = partitions::run(nodes, part.partitions, part.seed.unwrap_or_default())?;
+    Ok(Done { apart: part.partitions, pauses, ..Done::default() })
+}
+
+/// New nodes, what befalls them, and their reckoning.
+fn play<R: Reach>(
+    cluster: &Cluster,
+    database: &str,
+    done: &Mutex<Done>,
+    torture: impl FnOnce(&Nodes<R>) -> Result<Done>,
+) -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let seed = plan.seed.unwrap_or_default();
     let nodes = Nodes::start(cluster, directory.path(), database)?;
-    let mut torture = || -> Result<Account> {
+    let all = || -> Result<Done> {
         let position = nodes.ask(0, account::position)?;
         nodes.open_doors()?;
-        done.pauses.add(pauses::run(&nodes, plan.pauses, seed)?);
-        losses::cut(&nodes, plan.cuts, seed)?;
-        done.cuts += plan.cuts;
-        losses::restart(&nodes, cluster, plan.restarts, seed)?;
-        done.restarts += plan.restarts;
-        for _ in 0..plan.overloads {
-            done.overloads += losses::overload(&nodes, cluster)?;
-        }
+        let mut now = torture(&nodes)?;
         let answered = nodes.load.stop()?;
-        done.accepted += answered.len();
-        nodes.ask(0, |server| {
+        now.accepted = answered.len();
+        now.account = nodes.ask(0, |server| {
             crash::drain("cluster", server)?;
             let received = nodes.deliveries.lock().expect("no holder of this lock panics");
             reckon("cluster", server, &answered, &received)?;
             account::settle(server, &position, &received)
-        })
+        })?;
+        now.refused = nodes.lost_leases()?;
+        Ok(now)
     };
-    let account = torture().inspect_err(|_| keep(directory.path()))?;
-    println!("cluster: {account:?}");
-    done.account.add(account);
-    done.refused += nodes.lost_leases()?;
-    Ok(())
+    let now = all().inspect_err(|_| keep(directory.path(), database))?;
+    println!("cluster: {:?}", now.account);
+    done.lock().unwrap_or_else(PoisonError::into_inner).add(now);
+    drop(nodes);
+    cluster.sql(&format!("drop database {database} with (force)")).map(drop)
 }
 
 /// Leaves what the nodes printed where it can be read.
-fn keep(directory: &std::path::Path) {
-    let place = crate::run::root().join("target/xtask/cluster");
+fn keep(directory: &std::path::Path, database: &str) {
+    let place = crate::run::root().join("target/xtask/cluster").join(database);
     let _ = std::fs::create_dir_all(&place);
     let mut copy = Command::new("cp");
     copy.arg("-rT").arg(directory).arg(&place);
@@ -163,12 +246,15 @@ fn keep(directory: &std::path::Path) {
 }
 
 fn print_table(done: &Done) {
-    let Done { pauses, cuts, restarts, overloads, accepted, refused, account } = done;
-    let rows: [(&str, u64); 14] = [
+    let Done { pauses, apart, cuts, restarts, overloads, accepted, refused, account } = done;
+    let rows: [(&str, u64); 17] = [
         ("nodes killed", pauses.killed.into()),
         ("nodes stopped past their lease", pauses.stopped.into()),
         ("nodes cut off past it, heard late", pauses.late.into()),
         ("nodes cut off past it, never heard", pauses.lost.into()),
+        ("nodes partitioned past it", pauses.partitioned.into()),
+        ("… past what they may still act on", pauses.outdated.into()),
+        ("of these all in network namespaces", (*apart).into()),
         ("connections cut during COMMIT", (*cuts).into()),
         ("immediate restarts of PostgreSQL", (*restarts).into()),
         ("overloads", (*overloads).into()),
@@ -183,5 +269,4 @@ fn print_table(done: &Done) {
     for (what, count) in rows {
         println!("{what:<36} {count:>8}");
     }
-    println!("nothing that was accepted was lost, changed or kept twice, and no lease that was lost wrote anything");
 }

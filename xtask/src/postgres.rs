@@ -1,10 +1,14 @@
-//! A PostgreSQL cluster for as long as a check runs: Debian's programs, a directory of its own, a private socket, no network.
+//! A PostgreSQL cluster for as long as a check runs: Debian's programs, a directory of its own, a private socket, and no network
+//! but one that a check has made for itself.
 //! Owns its start and its end, and what may befall it meanwhile; what databases are made in it is the tests' business.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::IpAddr;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
@@ -13,6 +17,17 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{Pid, Uid, User};
 
 use crate::run::{has_or_installs, output_of, run_with};
+
+/// How many this process started.
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
+/// Where a cluster listens, besides its socket, and to whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listens {
+    pub(crate) at: IpAddr,
+    /// Who is trusted, as PostgreSQL writes a range.
+    pub(crate) trusted: &'static str,
+}
 
 /// A cluster that runs.
 pub(crate) struct Cluster {
@@ -23,14 +38,23 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts one, unless PostgreSQL is not there and may not be installed, which is said aloud.
     pub(crate) fn start(check: &str) -> Result<Option<Self>> {
+        Self::start_listening(check, None)
+    }
+
+    /// As [`Self::start`], and on a network.
+    pub(crate) fn start_listening(check: &str, listens: Option<Listens>) -> Result<Option<Self>> {
         // In memory where there is such a place: tests write much and keep nothing.
         let memory = Path::new("/dev/shm");
         let parent = if has_room(memory) { memory.to_owned() } else { std::env::temp_dir() };
-        Self::start_in(check, &parent)
+        Self::begin(check, &parent, listens)
     }
 
     /// As [`Self::start`], in a directory of its own in `parent`.
     pub(crate) fn start_in(check: &str, parent: &Path) -> Result<Option<Self>> {
+        Self::begin(check, parent, None)
+    }
+
+    fn begin(check: &str, parent: &Path, listens: Option<Listens>) -> Result<Option<Self>> {
         // What `psql` finds for itself stands in a directory of the version's.
         if !has_or_installs(check, "psql", "postgresql")? {
             return Ok(None);
@@ -39,7 +63,8 @@ impl Cluster {
             println!("{check}: SKIPPED: PostgreSQL's server is missing (Debian: apt-get install postgresql)");
             return Ok(None);
         };
-        let directory = parent.join(format!("hookward-postgres-{}", std::process::id()));
+        let number = STARTED.fetch_add(1, Ordering::SeqCst);
+        let directory = parent.join(format!("hookward-postgres-{}-{number}", std::process::id()));
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let cluster = Self { programs, directory };
         if Uid::effective().is_root() {
@@ -48,8 +73,13 @@ impl Cluster {
         }
         let data = cluster.data();
         output_of(cluster.program("initdb").args(["--auth=trust", "--username=postgres", "--pgdata"]).arg(&data))?;
+        if let Some(Listens { trusted, .. }) = listens {
+            let mut file = File::options().append(true).open(data.join("pg_hba.conf"))?;
+            writeln!(file, "host all all {trusted} trust")?;
+        }
+        let address = listens.map(|listens| listens.at.to_string()).unwrap_or_default();
         let options = format!(
-            "-c listen_addresses='' -c unix_socket_directories='{}' -c max_connections=300",
+            "-c listen_addresses='{address}' -c unix_socket_directories='{}' -c max_connections=300",
             cluster.directory.display()
         );
         let log = cluster.directory.join("log");

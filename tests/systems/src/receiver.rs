@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{BufReader, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -14,6 +14,8 @@ use crate::world;
 /// One request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Received {
+    /// Where it came from.
+    pub from: IpAddr,
     /// `POST`, …
     pub method: String,
     /// The request target.
@@ -59,6 +61,8 @@ impl Reply {
     }
 }
 
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 type Answer = dyn Fn(&Received) -> Reply + Send + Sync;
 
 struct Shared {
@@ -84,16 +88,24 @@ impl Receiver {
 
     /// The same with whole answers.
     pub fn start_with(answer: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> std::io::Result<Self> {
-        Self::listen(Box::new(answer), true)
+        Self::listen(LOOPBACK, Box::new(answer), true)
     }
 
     /// The same, but only `answer` sees the requests: for more of them than should be kept.
     pub fn start_forgetful(answer: impl Fn(&Received) -> u16 + Send + Sync + 'static) -> std::io::Result<Self> {
-        Self::listen(Box::new(move |received| answer(received).into()), false)
+        Self::start_forgetful_at(LOOPBACK, answer)
     }
 
-    fn listen(answer: Box<Answer>, remembers: bool) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    /// The same, for those who reach another address than loopback's.
+    pub fn start_forgetful_at(
+        address: IpAddr,
+        answer: impl Fn(&Received) -> u16 + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        Self::listen(address, Box::new(move |received| answer(received).into()), false)
+    }
+
+    fn listen(address: IpAddr, answer: Box<Answer>, remembers: bool) -> std::io::Result<Self> {
+        let listener = TcpListener::bind((address, 0))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             answer,
@@ -178,11 +190,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 fn serve(stream: TcpStream, shared: &Shared) {
     drop(stream.set_nodelay(true));
+    let Ok(from) = stream.peer_addr().map(|address| address.ip()) else { return };
     let mut reader = BufReader::new(stream);
     while let Ok(Some(message)) = Message::read(&mut reader, false) {
         let mut words = message.start.split(' ').map(str::to_owned);
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let received = Received { method, target, message };
+        let received = Received { from, method, target, message };
         let reply = (shared.answer)(&received);
         if shared.remembers {
             shared.received.lock().expect("no holder of this lock panics").push(received);

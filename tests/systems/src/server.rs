@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -28,6 +28,7 @@ pub struct Setup {
     config: PathBuf,
     data: PathBuf,
     log: PathBuf,
+    address: IpAddr,
     environment: Vec<(String, String)>,
     file_limit_kib: Option<u32>,
     start_limit: Duration,
@@ -48,6 +49,7 @@ impl Setup {
             config: config.to_owned(),
             data: directory.join("data"),
             log: directory.join("server.log"),
+            address: Ipv4Addr::LOCALHOST.into(),
             environment: Vec::new(),
             file_limit_kib: None,
             start_limit: START_LIMIT,
@@ -72,6 +74,13 @@ impl Setup {
     #[must_use]
     pub fn program(mut self, binary: &Path) -> Self {
         binary.clone_into(&mut self.binary);
+        self
+    }
+
+    /// With listeners at another address than loopback's.
+    #[must_use]
+    pub fn at(mut self, address: IpAddr) -> Self {
+        self.address = address;
         self
     }
 
@@ -100,10 +109,11 @@ impl Setup {
             fs::remove_file(&addresses)?;
         }
         let log = File::options().create(true).append(true).open(&self.log)?;
+        let any_port = SocketAddr::from((self.address, 0)).to_string();
         let started = world::instant();
         let child = self
             .command()
-            .args(["serve", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config"])
+            .args(["serve", "--public", &any_port, "--admin", &any_port, "--config"])
             .arg(&self.config)
             .arg("--data")
             .arg(&self.data)

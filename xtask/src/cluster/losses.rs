@@ -6,17 +6,17 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use systems::world;
 
-use super::nodes::{NODES, Nodes};
+use super::nodes::{NODES, Nodes, Reach};
 use super::way::{CUTS, Way};
 use crate::crash::Moments;
 use crate::crash::load::Heard;
 use crate::postgres::Cluster;
 
 /// The longest that any answer may take: what is promised, and a second for a machine that does all this at once.
-const ANSWER_MAX: Duration = Duration::from_secs(3);
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(3);
 
 /// How long the nodes may take to accept again, each of them, once nothing is wrong any more.
-const RECOVERY_MAX: Duration = Duration::from_secs(20);
+pub(super) const RECOVERY_MAX: Duration = Duration::from_secs(20);
 
 /// How long each kind of overload lasts.
 const OVERLOAD: Duration = Duration::from_secs(4);
@@ -25,14 +25,14 @@ const OVERLOAD: Duration = Duration::from_secs(4);
 const SLOWNESS: Duration = Duration::from_millis(400);
 
 /// Cuts commits of events, each at another node and in another way than the last.
-pub(super) fn cut(nodes: &Nodes, count: u32, seed: u64) -> Result<()> {
+pub(super) fn cut(nodes: &Nodes<Way>, count: u32, seed: u64) -> Result<()> {
     if count == 0 {
         return Ok(());
     }
     let mut moments = Moments(seed | 1);
     nodes.load.heard();
     for number in 0..count as usize {
-        let way = nodes.way(number % NODES);
+        let way = nodes.reach(number % NODES);
         way.trap(CUTS[number / NODES % CUTS.len()]);
         let was_cut = world::until(RECOVERY_MAX, || way.has_cut());
         way.disarm();
@@ -44,7 +44,7 @@ pub(super) fn cut(nodes: &Nodes, count: u32, seed: u64) -> Result<()> {
 }
 
 /// Restarts PostgreSQL as if its machine had failed, while everything goes on.
-pub(super) fn restart(nodes: &Nodes, cluster: &Cluster, count: u32, seed: u64) -> Result<()> {
+pub(super) fn restart(nodes: &Nodes<Way>, cluster: &Cluster, count: u32, seed: u64) -> Result<()> {
     let mut moments = Moments(seed | 1);
     for _ in 0..count {
         nodes.load.heard();
@@ -60,8 +60,8 @@ pub(super) fn restart(nodes: &Nodes, cluster: &Cluster, count: u32, seed: u64) -
 /// A way in which PostgreSQL has no time for anybody.
 struct Overload {
     name: &'static str,
-    begin: fn(&Nodes, &Cluster) -> Result<()>,
-    end: fn(&Nodes, &Cluster) -> Result<()>,
+    begin: fn(&Nodes<Way>, &Cluster) -> Result<()>,
+    end: fn(&Nodes<Way>, &Cluster) -> Result<()>,
     /// Whether something can be accepted all the same.
     is_total: bool,
 }
@@ -89,7 +89,7 @@ const OVERLOADS: [Overload; 4] = [
 ];
 
 /// Overloads PostgreSQL in every way, one after the other; says in how many.
-pub(super) fn overload(nodes: &Nodes, cluster: &Cluster) -> Result<u32> {
+pub(super) fn overload(nodes: &Nodes<Way>, cluster: &Cluster) -> Result<u32> {
     for one in &OVERLOADS {
         (one.begin)(nodes, cluster)?;
         // What was under way when it began may still end well.
@@ -112,8 +112,8 @@ pub(super) fn overload(nodes: &Nodes, cluster: &Cluster) -> Result<u32> {
     Ok(u32::try_from(OVERLOADS.len())?)
 }
 
-fn each(nodes: &Nodes, change: impl Fn(&Way)) -> Result<()> {
-    nodes.ways().for_each(change);
+fn each(nodes: &Nodes<Way>, change: impl Fn(&Way)) -> Result<()> {
+    nodes.reaches().for_each(change);
     Ok(())
 }
 
@@ -124,7 +124,7 @@ fn connections(cluster: &Cluster, most: i32) -> Result<()> {
 }
 
 /// Waits until every node accepts again.
-fn recover(nodes: &Nodes, after: &str) -> Result<()> {
+pub(super) fn recover<R: Reach>(nodes: &Nodes<R>, after: &str) -> Result<()> {
     nodes.load.heard();
     let accepts = || nodes.load.look(|heard| heard.accepted.iter().all(|count| *count > 0));
     ensure!(world::until(RECOVERY_MAX, accepts), "after {after} a node accepted nothing within {RECOVERY_MAX:?}");

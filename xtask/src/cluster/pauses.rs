@@ -1,4 +1,5 @@
 //! Nodes that are killed, stopped past their leases, or cut off from PostgreSQL past them, at random moments, two at a time at most.
+//! Owns the order; how packets are lost is `way`'s and `partitions`'.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +9,8 @@ use anyhow::{Result, anyhow};
 use nix::sys::signal::Signal;
 use systems::world;
 
-use super::nodes::{LEASE, NODES, Nodes};
+use super::nodes::{LEASE, NODES, Nodes, Reach};
+use super::way::Way;
 use crate::crash::Moments;
 
 /// What was done.
@@ -20,6 +22,10 @@ pub(super) struct Pauses {
     pub(super) late: u32,
     /// Cut off, and what it had said was lost.
     pub(super) lost: u32,
+    /// Cut off from PostgreSQL, or from everybody, by packets that were dropped.
+    pub(super) partitioned: u32,
+    /// Those of them that lasted longer than what a node knows is valid.
+    pub(super) outdated: u32,
 }
 
 impl Pauses {
@@ -28,14 +34,19 @@ impl Pauses {
         self.stopped += other.stopped;
         self.late += other.late;
         self.lost += other.lost;
+        self.partitioned += other.partitioned;
+        self.outdated += other.outdated;
     }
 }
 
 /// Somebody has to be there to take over.
 const AT_A_TIME: u32 = 2;
 
+/// Lets something befall a node, whose kind is as its number says.
+pub(super) type Befall<R> = fn(&Nodes<R>, usize, u32, &mut Moments) -> Result<Pauses>;
+
 /// So many of them.
-pub(super) fn run(nodes: &Nodes, count: u32, seed: u64) -> Result<Pauses> {
+pub(super) fn run<R: Reach>(nodes: &Nodes<R>, count: u32, seed: u64, befall: Befall<R>) -> Result<Pauses> {
     let begun = AtomicU32::new(0);
     let under_way = Mutex::new(0_u32);
     let done = Mutex::new(Pauses::default());
@@ -71,33 +82,43 @@ fn take(under_way: &Mutex<u32>) -> bool {
     is_free
 }
 
-/// Each kind in turn.
-fn befall(nodes: &Nodes, node: usize, number: u32, moments: &mut Moments) -> Result<Pauses> {
-    let past_lease = LEASE + Duration::from_millis(100 + moments.below(1_200));
+/// A while that no lease outlasts.
+pub(super) fn past_lease(moments: &mut Moments) -> Duration {
+    LEASE + Duration::from_millis(100 + moments.below(1_200))
+}
+
+/// Kills a node, and starts it again after a while.
+pub(super) fn kill<R: Reach>(nodes: &Nodes<R>, node: usize, moments: &mut Moments) -> Result<Pauses> {
+    nodes.kill(node)?;
+    world::pause(Duration::from_millis(moments.below(3_000)));
+    nodes.revive(node)?;
+    Ok(Pauses { killed: 1, ..Pauses::default() })
+}
+
+/// Stops a node where it is, past its leases.
+pub(super) fn stop<R: Reach>(nodes: &Nodes<R>, node: usize, moments: &mut Moments) -> Result<Pauses> {
+    nodes.signal(node, Signal::SIGSTOP)?;
+    world::pause(past_lease(moments));
+    nodes.signal(node, Signal::SIGCONT)?;
+    Ok(Pauses { stopped: 1, ..Pauses::default() })
+}
+
+/// Each kind in turn, where a node has a way to PostgreSQL.
+pub(super) fn befall(nodes: &Nodes<Way>, node: usize, number: u32, moments: &mut Moments) -> Result<Pauses> {
     let none = Pauses::default();
     match number % 4 {
-        0 => {
-            nodes.kill(node)?;
-            world::pause(Duration::from_millis(moments.below(3_000)));
-            nodes.revive(node)?;
-            Ok(Pauses { killed: 1, ..none })
-        }
-        1 => {
-            nodes.signal(node, Signal::SIGSTOP)?;
-            world::pause(past_lease);
-            nodes.signal(node, Signal::SIGCONT)?;
-            Ok(Pauses { stopped: 1, ..none })
-        }
+        0 => kill(nodes, node, moments),
+        1 => stop(nodes, node, moments),
         2 => {
-            nodes.way(node).hold();
-            world::pause(past_lease);
-            nodes.way(node).release();
+            nodes.reach(node).hold();
+            world::pause(past_lease(moments));
+            nodes.reach(node).release();
             Ok(Pauses { late: 1, ..none })
         }
         _ => {
-            nodes.way(node).hold();
-            world::pause(past_lease);
-            nodes.way(node).lose();
+            nodes.reach(node).hold();
+            world::pause(past_lease(moments));
+            nodes.reach(node).lose();
             Ok(Pauses { lost: 1, ..none })
         }
     }

@@ -2,16 +2,18 @@
 //! told to hold it, to slow it down, or to cut the next commit of events. Owns the bytes' way; what they mean is `protocol`'s.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use systems::world;
+use systems::{Hookward, Setup, world};
 
+use super::nodes::Reach;
 use super::protocol::{Client, Said};
+use crate::postgres::Cluster;
 
 /// How the connection of a commit is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,11 +72,10 @@ impl Ends {
     }
 }
 
-impl Way {
-    /// A way to the cluster whose socket is in `directory`.
-    pub(super) fn open(directory: &Path) -> Result<Self> {
+impl Reach for Way {
+    fn open(cluster: &Cluster, _number: usize) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let socket = directory.join(".s.PGSQL.5432");
+        let socket = cluster.directory().join(".s.PGSQL.5432");
         let shared = Arc::new(Shared { socket, state: Mutex::default(), changed: Condvar::new() });
         let way = Self { address: listener.local_addr()?, shared: Arc::clone(&shared) };
         std::thread::spawn(move || {
@@ -88,11 +89,24 @@ impl Way {
         Ok(way)
     }
 
-    /// Where it begins, in the words of `psql`.
-    pub(super) fn address(&self) -> String {
+    fn database(&self) -> String {
         format!("host={} port={} sslmode=disable", self.address.ip(), self.address.port())
     }
 
+    fn node(&self) -> IpAddr {
+        Ipv4Addr::LOCALHOST.into()
+    }
+
+    fn receiver() -> IpAddr {
+        Ipv4Addr::LOCALHOST.into()
+    }
+
+    fn start(&self, setup: &Setup) -> Result<Hookward> {
+        setup.start()
+    }
+}
+
+impl Way {
     /// Passes nothing on any more, nor says so.
     pub(super) fn hold(&self) {
         self.shared.lock().held = true;
