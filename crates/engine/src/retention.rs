@@ -83,6 +83,9 @@ impl Engine {
             if let Err(error) = self.inner().store().make_room().await {
                 tracing::warn!(%error, "there is no room yet for the coming days");
             }
+            if let Err(error) = self.inner().store().fold().await {
+                tracing::warn!(%error, "what is counted cannot be added up yet");
+            }
             if let Err(error) = self.retain_once(&mut sweep, stop).await {
                 tracing::warn!(%error, "retention cannot go on yet");
             }

@@ -14,6 +14,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
 use super::dialect::{self, Written};
+use super::turns::turn;
 use crate::store::sql::connection::{Bound, Cell, Row};
 use crate::store::sql::failure::{Failure, Result};
 
@@ -32,8 +33,8 @@ macro_rules! places {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whoever is alone waits for all who write, and holds them up; whoever writes beside others does not wait for them.
-const BEGIN_ALONE: &str = concat!("begin; select pg_advisory_xact_lock(1752133483, 2)", places!());
-const BEGIN_BESIDE: &str = concat!("begin; select pg_advisory_xact_lock_shared(1752133483, 2)", places!());
+const BEGIN_ALONE: &str = concat!("begin; select pg_advisory_xact_lock(", turn!(writing), ")", places!());
+const BEGIN_BESIDE: &str = concat!("begin; select pg_advisory_xact_lock_shared(", turn!(writing), ")", places!());
 
 /// A connection. What it does blocks its thread.
 #[derive(Debug)]
