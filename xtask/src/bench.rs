@@ -5,6 +5,7 @@ mod deliver;
 mod flood;
 mod ingest;
 mod isolation;
+mod lists;
 mod load;
 mod rivals;
 mod shared;
@@ -34,6 +35,8 @@ pub(crate) enum Bench {
     Isolation(isolation::Plan),
     /// The dashboard's pages over 100,000 events, against the 50 ms that a page may take
     Dashboard(dashboard::Plan),
+    /// Pages of the API's lists over ten million events on PostgreSQL, against the 50 ms that a page may take, and a day that is dropped
+    Lists(lists::Plan),
     /// Verification, beside a bare HMAC of the same bytes and the crates standardwebhooks and svix
     Verify,
 }
@@ -52,6 +55,7 @@ pub(crate) fn execute(bench: &Bench) -> Result<()> {
         Bench::Bare(plan) => deliver::run_bare(plan),
         Bench::Isolation(plan) => isolation::run(plan),
         Bench::Dashboard(plan) => dashboard::run(plan),
+        Bench::Lists(plan) => lists::run(plan),
         Bench::Verify => verify::run_all(),
     }
 }

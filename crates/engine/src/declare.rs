@@ -137,9 +137,6 @@ impl Authority {
 /// The engine's note that the served file declares something: then no other file does.
 const SERVED_FILE: &str = "served_file";
 
-/// How often a declaration is made anew because other nodes change something all the time.
-const TRIES: u32 = 8;
-
 impl Engine {
     /// Puts `declared` in force, all or nothing, and says what that changed.
     ///
@@ -178,15 +175,9 @@ impl Engine {
         authority: Authority,
         declared: &Declared,
     ) -> Result<Vec<Planned>, EngineError> {
-        let mut tries = 1;
-        loop {
-            match self.put_once(by, authority, declared).await {
-                Err(EngineError::Moved) if declared.since.is_none() && tries < TRIES => {
-                    tries += 1;
-                    self.inner().catch_up().await?;
-                }
-                result => return result,
-            }
+        match declared.since {
+            Some(_) => self.put_once(by, authority, declared).await,
+            None => self.inner().anew(|| self.put_once(by, authority, declared)).await,
         }
     }
 

@@ -22,8 +22,14 @@ impl Engine {
     /// [`EngineError::Unavailable`].
     pub async fn resume_destination(&self, name: &str, drain: Drain, by: &Principal) -> Result<u64, EngineError> {
         let _one_at_a_time = self.inner().administration().await;
+        self.inner().anew(|| self.resume_once(name, drain, by)).await
+    }
+
+    async fn resume_once(&self, name: &str, drain: Drain, by: &Principal) -> Result<u64, EngineError> {
         let registry = self.inner().registry();
-        let live = registry.destinations_of(by.organization).find(|live| live.destination.name == name);
+        let live = registry
+            .destinations_of(by.organization)
+            .find(|live| live.destination.name == name && !live.destination.is_retired());
         let live = live.ok_or_else(|| EngineError::NotFound(format!("destination `{name}`")))?;
         let before = live.destination.state.name();
         let detail = match drain {
@@ -36,7 +42,7 @@ impl Engine {
         };
         let now = self.inner().clock().now();
         let audit = AuditEntry::by(by, "destination.resume", format!("destination:{name}"), now, detail);
-        let count = self.inner().store().resume(live.destination.id, drain, audit).await?;
+        let count = self.inner().resume(live.destination.id, drain, audit).await?;
         live.pace.reset();
         self.inner().note(live.destination.id);
         self.inner().refresh().await?;

@@ -1,7 +1,7 @@
 //! The engine as its callers hold it: opening, looking things up, and the shared parts behind every operation.
 //! The operations are methods written where their story is told: `receive`, `publish`, `secrets`, `declare`, `redeliver`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,14 +24,14 @@ use crate::idempotency::UnderWay;
 use crate::ids::{NodeId, OrganizationId, SourceId};
 use crate::kms::Kms;
 use crate::kms::cache::{Bounded, CachePolicy};
-use crate::model::{Destination, OWN, Organization, Outcome, PUBLISH, Proof, SecretOwner, Source};
-use crate::nodes::{Following, NodeSettings};
+use crate::model::{Destination, Organization, Outcome, SecretOwner, Source};
+use crate::nodes::{Following, NodeSettings, TRIES};
 use crate::nudges::Nudges;
 use crate::opening::Opening;
-use crate::organizations::make_door;
+use crate::organizations::inner_doors;
 use crate::published::Fetcher;
 use crate::refusals::Refusals;
-use crate::registry::{InnerDoors, Registry};
+use crate::registry::Registry;
 use crate::routing::Evaluator;
 use crate::running::Running;
 use crate::schemes::Installed;
@@ -482,19 +482,15 @@ async fn build(
     served: &Served,
     before: Option<&Registry>,
 ) -> Result<Registry, EngineError> {
-    let mut resources = parts.store.load().await?;
-    resources.destinations.iter_mut().for_each(|destination| served.complete(destination));
-    let mut doors = HashMap::new();
-    for organization in resources.organizations.iter().filter(|organization| organization.erasing_at.is_none()) {
-        let is_door = |source: &Source, name| source.organization == organization.id && source.name == name;
-        let mut inner_door = async |name, proof| match resources.sources.iter().position(|source| is_door(source, name))
-        {
-            Some(at) => Ok(resources.sources.swap_remove(at)),
-            None => make_door(parts, organization.id, name, proof).await,
-        };
-        let publish = inner_door(PUBLISH, Proof::ApiKey).await?;
-        let own = inner_door(OWN, Proof::Engine).await?;
-        doors.insert(organization.id, InnerDoors { publish, own });
+    let mut tries = 1;
+    loop {
+        let mut resources = parts.store.load().await?;
+        resources.destinations.iter_mut().for_each(|destination| served.complete(destination));
+        match inner_doors(parts, &mut resources).await {
+            Ok(doors) => return Ok(Registry::build(resources, doors, schemes, parts, before)),
+            // Another node made one that was missing.
+            Err(EngineError::Moved) if tries < TRIES => tries += 1,
+            Err(error) => return Err(error),
+        }
     }
-    Ok(Registry::build(resources, doors, schemes, parts, before))
 }

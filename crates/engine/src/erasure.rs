@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::ids::OrganizationId;
 use crate::model::{AuditEntry, Organization, Principal};
-use crate::store::Change;
+use crate::store::{Change, StoreError};
 
 /// Rows of each kind in one step: a few milliseconds of the writer.
 const STEP: u32 = 64;
@@ -19,7 +19,7 @@ const STEP: u32 = 64;
 /// The rest after a step.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How long requests that were under way when the erasure began may still commit.
+/// How long requests that were under way when the erasure began may still commit, where it is known at once.
 const SETTLE: Duration = Duration::from_secs(10);
 
 /// How long to wait after a step that the store could not take.
@@ -39,6 +39,16 @@ impl Engine {
         organization: OrganizationId,
     ) -> Result<Organization, EngineError> {
         let _one_at_a_time = self.inner().administration().await;
+        let erased = self.inner().anew(|| self.erase_organization_once(by, organization)).await?;
+        self.inner().nudge_erasure();
+        Ok(erased)
+    }
+
+    async fn erase_organization_once(
+        &self,
+        by: &Principal,
+        organization: OrganizationId,
+    ) -> Result<Organization, EngineError> {
         let found = self.organization(organization);
         let found = found.ok_or_else(|| EngineError::NotFound(format!("organization `{organization}`")))?;
         if organization == OrganizationId::DEFAULT {
@@ -49,9 +59,8 @@ impl Engine {
         let erased = Organization { erasing_at: Some(now), ..found };
         let detail = json!({ "id": organization });
         let audit = AuditEntry::by(by, "organization.erase", format!("organization:{}", erased.name), now, detail);
-        self.inner().store().change(vec![Change::PutOrganization(erased.clone())], vec![audit]).await?;
+        self.inner().change(vec![Change::PutOrganization(erased.clone())], vec![audit]).await?;
         self.inner().refresh().await?;
-        self.inner().nudge_erasure();
         Ok(erased)
     }
 
@@ -83,7 +92,9 @@ impl Engine {
     async fn erase_once(&self, stop: &CancellationToken) -> Result<Option<Timestamp>, EngineError> {
         let mut wake_at: Option<Timestamp> = None;
         for organization in self.inner().store().load().await?.organizations {
-            let Some(begin) = organization.erasing_at.map(|at| at.plus(SETTLE)) else { continue };
+            let Some(begin) = organization.erasing_at.map(|at| at.plus(self.inner().settles_within(SETTLE))) else {
+                continue;
+            };
             if begin > self.inner().clock().now() {
                 wake_at = Some(wake_at.map_or(begin, |at| at.min(begin)));
                 continue;
@@ -98,8 +109,11 @@ impl Engine {
             let (now, by) = (self.inner().clock().now(), Principal::system(OrganizationId::DEFAULT));
             let (target, detail) = (format!("organization:{}", organization.name), json!({ "id": organization.id }));
             let audit = AuditEntry::by(&by, "organization.erased", target, now, detail);
-            if !self.inner().store().erase_row(organization.id, audit).await? {
-                wake_at = Some(now);
+            match self.inner().store().erase_row(organization.id, audit).await {
+                // Another node was quicker; it says so in the audit log.
+                Ok(true) | Err(StoreError::NotFound { .. }) => {}
+                Ok(false) => wake_at = Some(now),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(wake_at)

@@ -124,7 +124,7 @@ impl Engine {
         let by = door(live, remote);
         let detail = json!({ "version": version, "origin": ORIGIN });
         let audit = AuditEntry::by(&by, "secret.rotate", by.actor.clone(), self.inner().clock().now(), detail);
-        self.inner().store().change(changes, vec![audit]).await?;
+        self.inner().change(changes, vec![audit]).await?;
         self.inner().refresh().await?;
         Ok(true)
     }

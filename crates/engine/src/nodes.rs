@@ -9,14 +9,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, DatabaseClock, Timestamp};
 use crate::engine::{Engine, EngineError, Inner, Parts};
+use crate::ids::DestinationId;
 use crate::model::{AuditEntry, Node, NodeState};
-use crate::store::{Change, Revision, Sight, Store, StoreError, Wear};
+use crate::store::{Change, Drain, Revision, Sight, Store, StoreError, Wear};
 
 /// How often a node looks for what others changed.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How often a node writes itself down.
 const CHECK_IN_EVERY: Duration = Duration::from_secs(1);
+
+/// How often something is done anew because other nodes change something all the time.
+pub(crate) const TRIES: u32 = 8;
 
 /// A node that was not seen for so long is taken to be gone.
 const GONE_AFTER: Duration = Duration::from_secs(10);
@@ -166,14 +170,64 @@ impl Inner {
     ///
     /// [`EngineError::Moved`] when another node did since that was begun: nothing is changed.
     pub(crate) async fn change(&self, changes: Vec<Change>, audit: Vec<AuditEntry>) -> Result<(), EngineError> {
-        let mut changes = changes;
-        let basis = self.following().basis.load(Ordering::Acquire);
-        if self.store().is_shared() {
-            changes.insert(0, Change::Since(basis));
-        }
+        let since = self.since();
+        let changes = since.map(Change::Since).into_iter().chain(changes).collect();
         self.store().change(changes, audit).await?;
-        self.following().basis.store(basis + 1, Ordering::Release);
+        self.has_changed(since);
         Ok(())
+    }
+
+    /// The same for a destination that is resumed. Returns of how many deliveries.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub(crate) async fn resume(&self, id: DestinationId, drain: Drain, audit: AuditEntry) -> Result<u64, EngineError> {
+        let since = self.since();
+        let count = self.store().resume(id, drain, since, audit).await?;
+        self.has_changed(since);
+        Ok(count)
+    }
+
+    /// From what the change under way is made, where others may change it too.
+    fn since(&self) -> Option<i64> {
+        self.store().is_shared().then(|| self.following().basis.load(Ordering::Acquire))
+    }
+
+    /// This node made the one change there was since then.
+    fn has_changed(&self, since: Option<i64>) {
+        if let Some(since) = since {
+            self.following().basis.store(since + 1, Ordering::Release);
+        }
+    }
+
+    /// Reads what is declared and changes it, while [`Inner::administration`] is held: anew, on top of what other nodes changed
+    /// since it was read.
+    ///
+    /// # Errors
+    ///
+    /// What `change` says, and [`EngineError::Moved`] where others change something all the time.
+    pub(crate) async fn anew<T, C>(&self, change: impl Fn() -> C) -> Result<T, EngineError>
+    where
+        C: Future<Output = Result<T, EngineError>>,
+    {
+        let mut tries = 1;
+        loop {
+            match change().await {
+                Err(EngineError::Moved) if tries < TRIES => {
+                    tries += 1;
+                    self.catch_up().await?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// After how long what was under way when something ended is over at every node: `here`, and as long as others may go on
+    /// that have not heard of it.
+    pub(crate) fn settles_within(&self, here: Duration) -> Duration {
+        let elsewhere = if self.store().is_shared() { self.following().settings.validity } else { Duration::ZERO };
+        here.saturating_add(elsewhere)
     }
 
     /// Why nothing may be done now that depends on what is declared or on a secret, if so: this node was cut off.

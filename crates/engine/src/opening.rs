@@ -25,7 +25,7 @@ use crate::model::{AuditEntry, Principal, SecretOwner};
 use crate::receive::InboundRequest;
 use crate::redact::Credentials;
 use crate::registry::Registry;
-use crate::store::Change;
+use crate::store::{Change, StoreError};
 
 /// The event type of the alert that a sealed secret does not open: it was damaged, or moved from another place.
 pub const SECRET_DAMAGED: &str = "hookward.alert.secret_damaged";
@@ -353,7 +353,7 @@ impl Inner {
 
     /// The key under which this installation fingerprints values, made when it is first needed, and sealed.
     async fn installation_key(&self) -> Result<InstallationKey, KmsError> {
-        let store = |error: crate::store::StoreError| KmsError::Unavailable(error.to_string());
+        let store = |error: StoreError| KmsError::Unavailable(error.to_string());
         // One that was given up is empty.
         let kept = self.store().meta(INSTALLATION_KEY).await.map_err(store)?;
         if let Some(kept) = kept.filter(|kept| !kept.is_empty()) {
@@ -366,11 +366,15 @@ impl Inner {
         self.entropy().fill(key.as_mut());
         let sealed = seal(self.kms(), self.entropy(), INSTALLATION_KEY_PLACE, key.as_ref()).await?;
         let value = serde_json::to_vec(&json!(sealed)).expect("a sealed value is plain JSON");
-        let put = Change::PutMeta { name: INSTALLATION_KEY.to_owned(), value };
+        let put = Change::PutNewMeta { name: INSTALLATION_KEY.to_owned(), value };
         let by = Principal::system(OrganizationId::DEFAULT);
         let detail = json!({ "key_id": sealed.key_id });
         let audit = AuditEntry::by(&by, "installation_key.create", "installation", self.clock().now(), detail);
-        self.store().change(vec![put], vec![audit]).await.map_err(store)?;
-        Ok(Arc::new(key))
+        match self.store().change(vec![put], vec![audit]).await {
+            Ok(()) => Ok(Arc::new(key)),
+            // Another node made one in the meantime: that one counts, here too.
+            Err(StoreError::Moved) => Box::pin(self.installation_key()).await,
+            Err(error) => Err(store(error)),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Tenants: made by whoever operates the installation, and the doors that each has undeclared. Their erasure is `erasure`'s.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,9 +9,10 @@ use crate::engine::{Engine, Parts};
 use crate::error::EngineError;
 use crate::ids::{OrganizationId, SourceId};
 use crate::model::{
-    AuditEntry, Declaration, DedupPolicy, Organization, Principal, Proof, Retention, Source, SourceSpec,
+    AuditEntry, Declaration, DedupPolicy, OWN, Organization, PUBLISH, Principal, Proof, Retention, Source, SourceSpec,
 };
-use crate::store::Change;
+use crate::registry::InnerDoors;
+use crate::store::{Change, Resources};
 
 /// How long a publisher's idempotency keys are remembered.
 const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -73,13 +75,22 @@ impl Engine {
             let rule = format!("a key prefix is 1 to {KEY_PREFIX_MAX} characters of `a-z 0-9`");
             return Err(EngineError::Invalid(rule));
         }
+        self.inner().anew(|| self.set_key_prefix_once(by, organization, key_prefix)).await
+    }
+
+    async fn set_key_prefix_once(
+        &self,
+        by: &Principal,
+        organization: OrganizationId,
+        key_prefix: &str,
+    ) -> Result<Organization, EngineError> {
         let before = self.organization(organization);
         let before = before.ok_or_else(|| EngineError::NotFound(format!("organization `{organization}`")))?;
         let now = self.inner().clock().now();
         let detail = json!({ "before": { "key_prefix": before.key_prefix }, "after": { "key_prefix": key_prefix } });
         let audit = AuditEntry::by(by, "organization.update", format!("organization:{}", before.name), now, detail);
         let after = Organization { key_prefix: key_prefix.to_owned(), ..before };
-        self.inner().store().change(vec![Change::PutOrganization(after.clone())], vec![audit]).await?;
+        self.inner().change(vec![Change::PutOrganization(after.clone())], vec![audit]).await?;
         self.inner().refresh().await?;
         Ok(after)
     }
@@ -90,8 +101,32 @@ pub fn is_key_prefix(text: &str) -> bool {
     (1..=KEY_PREFIX_MAX).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 
+/// The doors that each organization has undeclared: taken out of `resources`, or made.
+///
+/// # Errors
+///
+/// [`EngineError::Moved`] when another node made one in the meantime; [`EngineError::Unavailable`].
+pub(crate) async fn inner_doors(
+    parts: &Parts,
+    resources: &mut Resources,
+) -> Result<HashMap<OrganizationId, InnerDoors>, EngineError> {
+    let mut doors = HashMap::new();
+    for organization in resources.organizations.iter().filter(|organization| organization.erasing_at.is_none()) {
+        let is_door = |source: &Source, name| source.organization == organization.id && source.name == name;
+        let mut inner_door = async |name, proof| match resources.sources.iter().position(|source| is_door(source, name))
+        {
+            Some(at) => Ok(resources.sources.swap_remove(at)),
+            None => make_door(parts, organization.id, name, proof).await,
+        };
+        let publish = inner_door(PUBLISH, Proof::ApiKey).await?;
+        let own = inner_door(OWN, Proof::Engine).await?;
+        doors.insert(organization.id, InnerDoors { publish, own });
+    }
+    Ok(doors)
+}
+
 /// Makes a door of an organization that nobody declares: the API's, or that of the engine's own events.
-pub(crate) async fn make_door(
+async fn make_door(
     parts: &Parts,
     organization: OrganizationId,
     name: &str,
@@ -118,6 +153,6 @@ pub(crate) async fn make_door(
     };
     let (by, detail) = (Principal::system(organization), json!({}));
     let audit = AuditEntry::by(&by, "source.create", format!("source:{name}"), now, detail);
-    parts.store.change(vec![Change::PutSource(source.clone())], vec![audit]).await?;
+    parts.store.change(vec![Change::PutNewSource(source.clone())], vec![audit]).await?;
     Ok(source)
 }

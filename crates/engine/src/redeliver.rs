@@ -170,17 +170,28 @@ impl Engine {
             return self.resume_destination(name, Drain::AtOnce, by).await.map(drop);
         }
         let _one_at_a_time = self.inner().administration().await;
+        self.inner().anew(|| self.set_destination_state_once(name, &state, by)).await
+    }
+
+    async fn set_destination_state_once(
+        &self,
+        name: &str,
+        state: &DestinationState,
+        by: &Principal,
+    ) -> Result<(), EngineError> {
         let destination = self
             .destination(by.organization, name)
+            .filter(|destination| !destination.is_retired())
             .ok_or_else(|| EngineError::NotFound(format!("destination `{name}`")))?;
-        let action = match &state {
+        let action = match state {
             DestinationState::Disabled { .. } => "destination.disable",
             DestinationState::Active | DestinationState::Paused => "destination.pause",
         };
         let now = self.inner().clock().now();
         let detail = json!({ "before": destination.state.name(), "after": state.name() });
         let audit = AuditEntry::by(by, action, format!("destination:{name}"), now, detail);
-        self.inner().store().change(vec![Change::SetDestinationState(destination.id, state)], vec![audit]).await?;
+        let change = Change::SetDestinationState(destination.id, state.clone());
+        self.inner().change(vec![change], vec![audit]).await?;
         self.inner().refresh().await
     }
 }

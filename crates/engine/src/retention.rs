@@ -48,6 +48,10 @@ impl Engine {
     /// [`EngineError::Unavailable`].
     pub async fn declare_inner_retention(&self, retention: Retention) -> Result<(), EngineError> {
         let _one_at_a_time = self.inner().administration().await;
+        self.inner().anew(|| self.declare_inner_retention_once(retention)).await
+    }
+
+    async fn declare_inner_retention_once(&self, retention: Retention) -> Result<(), EngineError> {
         let registry = self.inner().registry();
         let now = self.inner().clock().now();
         let changed = registry.all_doors().flat_map(|doors| [&doors.publish, &doors.own]);
@@ -66,7 +70,7 @@ impl Engine {
             source.spec.retention = retention;
             Change::PutSource(source)
         });
-        self.inner().store().change(changes.collect(), audit).await?;
+        self.inner().change(changes.collect(), audit).await?;
         self.inner().refresh().await
     }
 
@@ -78,6 +82,9 @@ impl Engine {
             let next = clock.now().plus(EVERY);
             if let Err(error) = self.inner().store().make_room().await {
                 tracing::warn!(%error, "there is no room yet for the coming days");
+            }
+            if let Err(error) = self.inner().store().fold().await {
+                tracing::warn!(%error, "what is counted cannot be added up yet");
             }
             if let Err(error) = self.retain_once(&mut sweep, stop).await {
                 tracing::warn!(%error, "retention cannot go on yet");

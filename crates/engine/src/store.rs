@@ -63,7 +63,7 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
-    /// What is declared was changed since [`Change::Since`]. Nothing was changed.
+    /// What is declared was changed since [`Change::Since`], or what was to be new is there by now. Nothing was changed.
     #[error("what is declared was changed meanwhile")]
     Moved,
     /// The named thing does not exist.
@@ -254,6 +254,9 @@ pub enum Change {
     Since(i64),
     /// Insert the organization, or replace the key prefix and `erasing_at` of the one with this id.
     PutOrganization(Organization),
+    /// Insert the source, if its organization is there and has none of this name; else nothing is changed, and the answer is
+    /// [`StoreError::Moved`].
+    PutNewSource(Source),
     /// Insert the source, or replace the spec and `removed_at` of the one with this id.
     PutSource(Source),
     /// Insert the destination, or replace the spec of the one with this id. Its state is not touched. If it keeps no order,
@@ -282,6 +285,14 @@ pub enum Change {
         not_after: Option<Timestamp>,
         /// When it was revoked, if it was.
         revoked_at: Option<Timestamp>,
+    },
+    /// Keep a small named value of the engine's own where there is none yet, or an empty one; else nothing is changed, and the
+    /// answer is [`StoreError::Moved`].
+    PutNewMeta {
+        /// Its name.
+        name: String,
+        /// Its bytes.
+        value: Vec<u8>,
     },
     /// Keep a small named value of the engine's own (`installation key`, seed fingerprints).
     PutMeta {

@@ -136,17 +136,26 @@ impl Engine {
             self.inner().nudge();
         }
         if let Ending::Due(reason) = &work.ending {
-            let state = DestinationState::Disabled { reason: reason.clone() };
-            let (by, target) =
-                (Principal::system(destination.organization), format!("destination:{}", destination.name));
-            let detail = json!({ "reason": reason });
-            let audit = AuditEntry::by(&by, "destination.disable", target, now, detail);
-            let change = Change::SetDestinationState(destination.id, state);
-            self.inner().store().change(vec![change], vec![audit]).await?;
-            work.ending = Ending::Done(reason.clone());
-            self.inner().refresh().await?;
+            let reason = reason.clone();
+            let _one_at_a_time = self.inner().administration().await;
+            let is_ended = self.inner().anew(|| self.end_destination(destination.id, &reason, now)).await?;
+            work.ending = if is_ended { Ending::Done(reason) } else { Ending::Told };
         }
         Ok(())
+    }
+
+    /// Disables a destination that failed for too long, unless it was removed in the meantime.
+    async fn end_destination(&self, id: DestinationId, reason: &str, now: Timestamp) -> Result<bool, EngineError> {
+        let registry = self.inner().registry();
+        let live = registry.destination(id).filter(|live| !live.destination.is_retired());
+        let Some(destination) = live.map(|live| &live.destination) else { return Ok(false) };
+        let by = Principal::system(destination.organization);
+        let target = format!("destination:{}", destination.name);
+        let audit = AuditEntry::by(&by, "destination.disable", target, now, json!({ "reason": reason }));
+        let change = Change::SetDestinationState(id, DestinationState::Disabled { reason: reason.to_owned() });
+        self.inner().change(vec![change], vec![audit]).await?;
+        self.inner().refresh().await?;
+        Ok(true)
     }
 
     async fn tell(&self, destination: &Destination, event_type: &'static str, once: &str, facts: Value) {

@@ -68,7 +68,7 @@ impl Engine {
             return;
         }
         let _one_at_a_time = self.inner().administration().await;
-        match self.seal_all().await {
+        match self.inner().anew(|| self.seal_all()).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "settings of destinations that were kept in clear are sealed"),
             Err(EngineError::Unavailable(problem)) => {
@@ -90,7 +90,7 @@ impl Engine {
         let clear: Vec<_> = existing.destinations.iter().filter(is_clear).collect();
         for destination in &clear {
             let (changes, audit) = self.sealed_changes(destination, &existing).await?;
-            inner.store().change(changes, audit).await?;
+            inner.change(changes, audit).await?;
             inner.opening().put_sealing(Sealing::ToOverwrite);
         }
         if !clear.is_empty() {

@@ -49,8 +49,15 @@ pub trait Conditions {
     ) -> Result<(), StoreError>;
 
     /// Makes a destination active and well, whatever it was, and does this with what is held for it. Returns of how many
-    /// deliveries; the store adds that number to the audit entry's detail, as `held`.
-    async fn resume(&self, destination: DestinationId, drain: Drain, audit: AuditEntry) -> Result<u64, StoreError>;
+    /// deliveries; the store adds that number to the audit entry's detail, as `held`. With `since` it is as after
+    /// [`Change::Since`](super::Change::Since).
+    async fn resume(
+        &self,
+        destination: DestinationId,
+        drain: Drain,
+        since: Option<i64>,
+        audit: AuditEntry,
+    ) -> Result<u64, StoreError>;
 
     /// What these destinations are owed, in their order; those that are not there are left out.
     async fn owed(&self, destinations: Vec<DestinationId>) -> Result<Vec<Owed>, StoreError>;

@@ -32,9 +32,11 @@ mod migrate;
 pub(in crate::store) mod places;
 #[cfg(test)]
 pub(in crate::store) mod plans;
+mod room;
 pub(in crate::store) mod session;
 pub(in crate::store) mod side;
 pub(in crate::store) mod status;
+pub(in crate::store) mod turns;
 
 /// How long a new connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -170,7 +172,7 @@ impl Way {
     fn session(&self) -> Result<Connection> {
         let client = self.runtime().block_on(self.connect());
         let client = client.map_err(|error| Failure::Answer(StoreError::Unavailable(error.to_string())))?;
-        Ok(Connection::Postgres(Session::new(client, self.runtime().clone(), Arc::clone(&self.floors))))
+        Ok(Connection::Postgres(Box::new(Session::new(client, self.runtime().clone(), Arc::clone(&self.floors)))))
     }
 }
 
@@ -216,7 +218,14 @@ impl Medium for Database {
     }
 
     async fn make_room(&self) -> std::result::Result<(), StoreError> {
-        self.aside(async |client, name| days::prepare(client).await.map_err(|error| unavailable(name, &error))).await
+        let make = async |client: &mut Client, name: &str| {
+            let made = async {
+                days::prepare(client).await?;
+                days::measure(client).await
+            };
+            made.await.map_err(|error| unavailable(name, &error))
+        };
+        self.aside(make).await
     }
 
     async fn drop_days(&self, old: Old) -> std::result::Result<Option<u32>, StoreError> {
@@ -284,6 +293,7 @@ fn open_here(config: Config, limits: &Limits, unfinished: Unfinished) -> std::re
         let is_new = migrate::run(&mut client, &name).await?;
         let failed = |cause| OpenError::Database { database: name.clone(), cause };
         days::prepare(&mut client).await.map_err(failed)?;
+        room::warn(&client, &name).await.map_err(failed)?;
         Ok(is_new)
     })?;
     let connect = || {

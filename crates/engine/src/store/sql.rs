@@ -38,6 +38,7 @@ mod event_types;
 pub(in crate::store) mod events;
 pub(in crate::store) mod failure;
 mod feed;
+mod folding;
 pub(in crate::store) mod headers;
 mod idempotency;
 mod jobs;
@@ -396,6 +397,13 @@ impl Upkeep for SqlStore {
 
     async fn remove_rows(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError> {
         self.writer.submit(move |tx| retention::remove_rows(tx, now, limit)).await
+    }
+
+    async fn fold(&self) -> Result<(), StoreError> {
+        match self.medium.following() {
+            Some(_) => self.writer.submit(move |tx| folding::fold(tx.connection)).await,
+            None => Ok(()),
+        }
     }
 
     async fn make_room(&self) -> Result<(), StoreError> {

@@ -32,8 +32,19 @@ pub struct Status {
     pub oldest_snapshot_s: Option<u64>,
     /// Rows that were changed or removed and still take room.
     pub dead_rows: Option<u64>,
+    /// How many locks there is room for, where parts of tables take one each.
+    pub locks: Option<LockRoom>,
     /// What the copy into it is of that is not finished.
     pub unfinished_copy_of: Option<String>,
+}
+
+/// How many locks a database can hold at once, and how many a list takes: one for each part of the large tables, and each index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LockRoom {
+    /// What one list takes.
+    pub of_a_list: u64,
+    /// What all connections may hold together.
+    pub room: u64,
 }
 
 /// How many rows a table has.

@@ -162,6 +162,10 @@ pub trait Upkeep: Send + Sync + std::fmt::Debug {
     /// `limit` in one step. Returns how many it looked at.
     async fn remove_rows(&self, now: Timestamp, limit: u32) -> Result<u32, StoreError>;
 
+    /// Adds up what several nodes count side by side: how much is kept, and how often secrets are used. What is counted does not
+    /// depend on it, but how long that takes does. To be called every now and then.
+    async fn fold(&self) -> Result<(), StoreError>;
+
     /// Makes room for what the coming days bring, where a store has to. To be called every now and then: what nobody
     /// called for is kept where there is room, but retention finds it less quickly.
     async fn make_room(&self) -> Result<(), StoreError>;

@@ -1,5 +1,7 @@
 //! Tests of `nodes.rs`: engines on one shared store. Each has a clock and a directory of its own, and the same master key.
 
+mod meeting;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

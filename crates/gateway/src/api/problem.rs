@@ -60,7 +60,7 @@ codes! {
     Forbidden "forbidden" FORBIDDEN "the key lacks the scope that this needs";
     NotFound "not_found" NOT_FOUND "there is no such thing, or it is another organization's";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "the path does not take that method";
-    NotPossible "not_possible" CONFLICT "the thing is in a state in which this cannot be done";
+    NotPossible "not_possible" CONFLICT "the thing is in a state in which this cannot be done, or was changed at another node at the same moment";
     IdempotencyConflict "idempotency_conflict" CONFLICT "the `Idempotency-Key` was used for another request";
     IdempotencyUnderWay "idempotency_under_way" CONFLICT "the same request is being carried out now";
     IdempotencyUnfinished "idempotency_unfinished" CONFLICT "the same request was interrupted, so that it may or may not have been carried out";
@@ -129,6 +129,11 @@ impl Problem {
     /// The status that it is answered with.
     pub(crate) fn status(&self) -> StatusCode {
         self.code.status()
+    }
+
+    /// In how many seconds to try again, if later helps.
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
     }
 
     /// One sentence, which begins small and has no stop.

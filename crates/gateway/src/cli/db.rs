@@ -298,6 +298,13 @@ fn show_status(status: &Status, as_json: bool) -> Result<(), Exit> {
     lines.extend(status.oldest_due_at_ms.map(|at| format!("oldest due   {}", said(at))));
     lines.extend(status.oldest_snapshot_s.map(|age| format!("snapshot     the oldest is {age} s old")));
     lines.extend(status.dead_rows.map(|rows| format!("dead rows    {rows}")));
+    lines.extend(status.locks.map(|locks| {
+        let told = format!("locks        a list takes {}, and there is room for {}", locks.of_a_list, locks.room);
+        match locks.is_tight() {
+            true => told + ": too few; raise max_locks_per_transaction, or keep fewer days",
+            false => told,
+        }
+    }));
     lines.extend(status.unfinished_copy_of.as_ref().map(|origin| format!("unfinished   it is a copy of {origin}")));
     print::line(&lines.join("\n"))?;
     let about = |is_about: bool| if is_about { "about " } else { "" };

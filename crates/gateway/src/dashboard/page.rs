@@ -88,6 +88,8 @@ pub(super) enum Failure {
         status: StatusCode,
         /// One sentence.
         detail: String,
+        /// When to try again, if later helps.
+        retry_after_s: Option<u64>,
     },
     /// Something else comes first, at this path.
     First(String),
@@ -104,36 +106,41 @@ struct Shown<'a> {
 impl Failure {
     /// There is nothing there, or it is somebody else's.
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
-        Self::Said { status: StatusCode::NOT_FOUND, detail: detail.into() }
+        Self::said(StatusCode::NOT_FOUND, detail)
     }
 
     /// It is there, and not for this visitor.
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
-        Self::Said { status: StatusCode::FORBIDDEN, detail: detail.into() }
+        Self::said(StatusCode::FORBIDDEN, detail)
     }
 
     /// What to say beside a form that may be sent again, with the status for it, if what was sent is what is wrong. Other
     /// failures stay failures.
     pub(super) fn into_words(self) -> Result<(StatusCode, String), Self> {
         match self {
-            Self::Said { status, detail } if status.is_client_error() && status != StatusCode::NOT_FOUND => {
+            Self::Said { status, detail, .. } if status.is_client_error() && status != StatusCode::NOT_FOUND => {
                 Ok((status, detail))
             }
             other => Err(other),
         }
     }
 
+    /// It is answered with this status.
+    pub(super) fn said(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::Said { status, detail: detail.into(), retry_after_s: None }
+    }
+
     /// It cannot be understood.
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
-        Self::Said { status: StatusCode::UNPROCESSABLE_ENTITY, detail: detail.into() }
+        Self::said(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let (status, detail) = match self {
+        let (status, detail, retry_after_s) = match self {
             Self::First(path) => return see_other(&path),
-            Self::Said { status, detail } => (status, detail),
+            Self::Said { status, detail, retry_after_s } => (status, detail, retry_after_s),
         };
         let title = match status {
             StatusCode::NOT_FOUND => "Not here",
@@ -142,13 +149,19 @@ impl IntoResponse for Failure {
             status if status.is_server_error() => "Not now",
             _ => "That did not work",
         };
-        with_status(status, &Shown { lone: Lone::new(Preferences::default()), title, detail: &detail })
+        let mut response =
+            with_status(status, &Shown { lone: Lone::new(Preferences::default()), title, detail: &detail });
+        if let Some(seconds) = retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self::Said { status: problem.status(), detail: sentence(problem.detail()) }
+        let (status, retry_after_s) = (problem.status(), problem.retry_after_s());
+        Self::Said { status, detail: sentence(problem.detail()), retry_after_s }
     }
 }
 

@@ -11,14 +11,14 @@ use systems::database;
 use crate::support::{Gateway, SOURCES};
 
 /// A database of its own in the cluster that `HOOKWARD_TEST_POSTGRES` names.
-struct Database {
+pub(crate) struct Database {
     cluster: String,
     name: String,
 }
 
 impl Database {
     #[expect(clippy::disallowed_methods, reason = "a test is told where the cluster is")]
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let Ok(cluster) = std::env::var("HOOKWARD_TEST_POSTGRES") else {
             eprintln!("skipped: `HOOKWARD_TEST_POSTGRES` names no PostgreSQL; `cargo xtask ci` starts one");
@@ -30,7 +30,7 @@ impl Database {
         Some(database)
     }
 
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("{} dbname={}", self.cluster, self.name)
     }
 

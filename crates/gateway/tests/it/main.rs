@@ -17,6 +17,7 @@ mod declaring;
 mod entrance;
 mod handshake;
 mod ingest;
+mod nodes;
 mod oidc;
 mod parameters;
 mod published;

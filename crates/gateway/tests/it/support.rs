@@ -159,6 +159,9 @@ fn settle(config: &str, directory: &Path) -> Config {
 /// Its data is in this directory, or in the database that stands for it; or in the one that it names.
 pub(crate) fn keep_in(config: &mut Config, data: &Path) {
     data.clone_into(&mut config.settings.data);
+    if config.settings.database.is_some() {
+        return;
+    }
     if let Some(address) = database::address(data).unwrap() {
         config.settings.database = Some(Database { address, password: None });
     }

@@ -3,6 +3,8 @@
 
 use tokio_postgres::{Client, Error};
 
+use super::turns::turn;
+
 pub(in crate::store) mod old;
 
 /// The places of day `d` are `d << BITS` up to those of the next: 3 million in a second, and fewer than 2^53 until 2109.
@@ -17,7 +19,7 @@ const DAY_MS: i64 = 86_400_000;
 const AHEAD: i64 = 3;
 
 /// Whoever makes partitions waits for nobody who holds a table, and nobody waits for them. One node at a time makes them.
-const MAKING: &str = "set local lock_timeout = '2s'; select pg_advisory_xact_lock(1752133483, 4)";
+const MAKING: &str = concat!("set local lock_timeout = '2s'; select pg_advisory_xact_lock(", turn!(making_days), ")");
 
 /// Those whose ranges are places of events; the first holds the events themselves.
 const OF_EVENTS: [&str; 3] = ["events", "bodies", "passed_over"];
@@ -97,19 +99,30 @@ pub(super) async fn prepare(client: &mut Client) -> Result<(), Error> {
     if !is_prepared(client, today).await? {
         make(client, today).await?;
         advance(client, today).await?;
-        analyze(client).await?;
     }
     Ok(())
 }
 
-/// Lets PostgreSQL know how much there is in all days together, which it never looks at by itself: without it a join over them
-/// can go through one of the tables as a whole.
-async fn analyze(client: &Client) -> Result<(), Error> {
-    client.batch_execute("set statement_timeout = 0").await?;
-    for table in ["events", "bodies", "deliveries", "attempts", "dedup"] {
-        client.batch_execute(&format!("analyze {table}")).await?;
+/// Those of which PostgreSQL never counts by itself what there is in all parts together: without that a join over them can go
+/// through one of the tables as a whole.
+const MEASURED: [&str; 5] = ["events", "bodies", "deliveries", "attempts", "dedup"];
+
+/// Lets PostgreSQL know how much there is, once a day, at one node. It takes as long as it takes, so the connection is good for
+/// nothing else afterwards.
+pub(super) async fn measure(client: &Client) -> Result<(), Error> {
+    let asked = concat!("select pg_try_advisory_lock(", turn!(measuring), ")");
+    if !client.query_one(asked, &[]).await?.get::<_, bool>(0) {
+        return Ok(());
     }
-    client.batch_execute("set statement_timeout = '10s'").await
+    client.batch_execute("set statement_timeout = 0").await?;
+    let begins = (day_of(now_ms(client).await?) + FIRST) * DAY_MS;
+    let asked = "select cast(relname as text) from pg_stat_user_tables
+                 where schemaname = current_schema() and relname = any($1)
+                     and coalesce(extract(epoch from last_analyze) * 1000, 0) < $2::bigint";
+    for row in client.query(asked, &[&&MEASURED[..], &begins]).await? {
+        client.batch_execute(&format!("analyze {}", row.get::<_, &str>(0))).await?;
+    }
+    Ok(())
 }
 
 async fn is_prepared(client: &Client, today: i64) -> Result<bool, Error> {

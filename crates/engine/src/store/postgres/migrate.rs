@@ -9,6 +9,7 @@
 use tokio_postgres::Client;
 
 use super::OpenError;
+use super::turns::turn;
 
 /// One step. A released one is never edited.
 struct Migration {
@@ -41,7 +42,7 @@ const TABLE: &str = "create table if not exists migrations (number bigint primar
     least bigint not null)";
 
 /// Held while the schema is changed: no two nodes do that at once.
-const LOCK: &str = "select pg_advisory_xact_lock(1752133483, 1)";
+const LOCK: &str = concat!("select pg_advisory_xact_lock(", turn!(schema), ")");
 
 /// The newest schema known.
 pub(super) fn newest() -> i64 {

@@ -15,6 +15,7 @@ use tokio_postgres::{Client, Statement};
 
 use super::dialect::{self, Written};
 use super::floors::Floors;
+use super::turns::turn;
 use crate::store::sql::connection::{Bound, Cell, Row};
 use crate::store::sql::failure::{Failure, Result};
 
@@ -23,7 +24,7 @@ use crate::store::sql::failure::{Failure, Result};
 macro_rules! opening {
     ($lock:literal) => {
         concat!(
-            "select ", $lock, "(1752133483, 2),
+            "select ", $lock, "(", turn!(writing), "),
                  (select pg_advisory_xact_lock_shared(
                       (1::bigint << 60) | case when is_called then last_value else last_value - 1 end) from events_seq),
                  (select pg_advisory_xact_lock_shared(

@@ -13,15 +13,13 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::session::{cell_at, sayable};
+use super::turns::turn;
 use super::{OpenError, Way, configured, days, look_over, migrate, said};
 use crate::store::moving::{
     self, Migrated, MoveError, NOTE_TABLE, Note, Result, Run, Table, Value, Values, bytes, failed,
 };
 use crate::store::sql::connection::Cell;
 use crate::store::{Copied, sqlite};
-
-/// Held by a copy from or into the database. Nodes ask for it when they start.
-pub(super) const LOCK: &str = "1752133483, 9";
 
 /// A statement of a copy takes as long as it takes, and so does what comes between two.
 const SETTINGS: &str =
@@ -135,8 +133,12 @@ pub(in crate::store) fn migrate(address: &str, password: Option<&Secret>, run: R
 pub(super) async fn refuse_copy(client: &Client, name: &str) -> std::result::Result<(), OpenError> {
     let failed = |cause| OpenError::Database { database: name.to_owned(), cause };
     // The server takes a moment to see that whoever held the lock is gone.
-    let asked = format!("begin; set local lock_timeout = '2s'; select pg_advisory_xact_lock_shared({LOCK}); commit");
-    client.batch_execute(&asked).await.map_err(|error| match error.code() {
+    const ASKED: &str = concat!(
+        "begin; set local lock_timeout = '2s'; select pg_advisory_xact_lock_shared(",
+        turn!(copying),
+        "); commit"
+    );
+    client.batch_execute(ASKED).await.map_err(|error| match error.code() {
         Some(&SqlState::LOCK_NOT_AVAILABLE) => OpenError::BeingCopied(name.to_owned()),
         _ => failed(error),
     })?;
@@ -191,7 +193,7 @@ impl Side {
 
     fn lock(&self) -> Result<()> {
         let name = &self.way.name;
-        let sql = format!("set lock_timeout = '3s'; select pg_advisory_lock({LOCK}); {SETTINGS}");
+        let sql = format!("set lock_timeout = '3s'; select pg_advisory_lock({}); {SETTINGS}", turn!(copying));
         self.way.runtime().block_on(self.client.batch_execute(&sql)).map_err(|error| match error.code() {
             Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                 MoveError::Refused(format!("another copy from or into `{name}` is under way"))

@@ -2,8 +2,8 @@
 
 use hookward::Secret;
 
-use super::migrate;
 use super::side::{self, Side};
+use super::{migrate, room};
 use crate::store::moving::MoveError;
 use crate::store::status::{GROWING, Rows, Status};
 
@@ -27,8 +27,9 @@ pub(in crate::store) fn status(address: &str, password: Option<&Secret>) -> Resu
     let schema = side.schema()?;
     let look = side.ask(side.client.query_one(LOOK, &[]))?;
     let number = |value: i64| u64::try_from(value).unwrap_or(0);
-    let (mut outstanding, mut oldest_due_at_ms, mut rows) = (0, None, Vec::new());
+    let (mut outstanding, mut oldest_due_at_ms, mut rows, mut locks) = (0, None, Vec::new(), None);
     if schema > 0 {
+        locks = Some(side.ask(room::room(&side.client))?);
         let row = side.ask(side.client.query_one(OUTSTANDING, &[]))?;
         (outstanding, oldest_due_at_ms) = (number(row.get("count")), row.get("oldest"));
         for table in GROWING {
@@ -47,6 +48,7 @@ pub(in crate::store) fn status(address: &str, password: Option<&Secret>) -> Resu
         oldest_due_at_ms,
         oldest_snapshot_s: look.get::<_, Option<i64>>("snapshot_s").map(number),
         dead_rows: Some(number(look.get("dead"))),
+        locks,
         unfinished_copy_of: side.ask(side::note(&side.client))?.map(|note| note.origin()),
     })
 }

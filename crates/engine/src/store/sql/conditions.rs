@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use super::connection::{Connection, params};
 use super::failure::{Failure, Result};
-use super::resources::note_change;
+use super::resources::{move_on, note_change};
 use super::rows::{Cells, first};
 use super::writer::Tx;
 use super::{SqlStore, audit, order};
@@ -29,9 +29,10 @@ impl Conditions for SqlStore {
         &self,
         destination: DestinationId,
         drain: Drain,
+        since: Option<i64>,
         audit: AuditEntry,
     ) -> std::result::Result<u64, StoreError> {
-        self.writer.submit(move |tx| resume(tx, destination, drain, &audit)).await
+        self.writer.submit(move |tx| resume(tx, destination, drain, since, &audit)).await
     }
 
     async fn owed(&self, destinations: Vec<DestinationId>) -> std::result::Result<Vec<Owed>, StoreError> {
@@ -120,9 +121,9 @@ pub(super) const DROP: &str = "update deliveries
     set state = 'cancelled', state_at_ms = ?2, behind = 0, order_key = null, latest_key = null, resume_at_ms = null
     where destination_id = ?1 and state = 'held'";
 
-fn resume(tx: &Tx<'_>, id: DestinationId, drain: Drain, audit: &AuditEntry) -> Result<u64> {
+fn resume(tx: &Tx<'_>, id: DestinationId, drain: Drain, since: Option<i64>, audit: &AuditEntry) -> Result<u64> {
     let connection = tx.connection;
-    note_change(connection)?;
+    move_on(connection, since)?;
     let sql = "update destinations set state = 'active', disabled_reason = null where id = ?1";
     if connection.prepare_cached(sql)?.execute([id.as_bytes()])? == 0 {
         return Err(missing(id));

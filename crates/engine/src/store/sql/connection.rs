@@ -145,7 +145,7 @@ pub(in crate::store) use {named_params, params};
 #[derive(Debug)]
 pub(in crate::store) enum Connection {
     Sqlite(rusqlite::Connection),
-    Postgres(Session),
+    Postgres(Box<Session>),
 }
 
 impl Connection {

@@ -23,7 +23,11 @@ use crate::store::{Change, Resources, Revision, StoreError};
 pub(super) fn change(tx: &Tx<'_>, changes: &[Change], audit: &[AuditEntry]) -> Result<()> {
     // A change happens when its audit entry says; one without an entry leaves deliveries' own times in place.
     let at = audit.iter().map(|entry| entry.at).max();
-    move_on(tx.connection, changes)?;
+    let since = changes.iter().find_map(|change| match change {
+        Change::Since(since) => Some(*since),
+        _ => None,
+    });
+    move_on(tx.connection, since)?;
     for change in changes {
         apply(tx.connection, change, at)?;
     }
@@ -31,12 +35,8 @@ pub(super) fn change(tx: &Tx<'_>, changes: &[Change], audit: &[AuditEntry]) -> R
 }
 
 /// Counts a change, unless it was made from what is not so any more. It comes first: whoever else changes something waits here.
-fn move_on(connection: &Connection, changes: &[Change]) -> Result<()> {
+pub(super) fn move_on(connection: &Connection, since: Option<i64>) -> Result<()> {
     let Connection::Postgres(_) = connection else { return Ok(()) };
-    let since = changes.iter().find_map(|change| match change {
-        Change::Since(since) => Some(*since),
-        _ => None,
-    });
     let sql =
         "update revision set declared = declared + 1, changed = changed + 1 where changed = coalesce(?1, changed)";
     match connection.prepare_cached(sql)?.execute([since])? {
@@ -67,6 +67,7 @@ fn apply(connection: &Connection, change: &Change, at: Option<Timestamp>) -> Res
     match change {
         Change::Since(_) => Ok(()),
         Change::PutOrganization(organization) => put_organization(connection, organization),
+        Change::PutNewSource(source) => put_new_source(connection, source),
         Change::PutSource(source) => put_source(connection, source),
         Change::PutDestination(destination) => put_destination(connection, destination),
         Change::SetDestinationState(id, state) => set_state(connection, *id, state, at),
@@ -78,6 +79,7 @@ fn apply(connection: &Connection, change: &Change, at: Option<Timestamp>) -> Res
         Change::RetireSecret { owner, version, not_after, revoked_at } => {
             retire(connection, *owner, *version, *not_after, *revoked_at)
         }
+        Change::PutNewMeta { name, value } => put_new_meta(connection, name, value),
         Change::PutMeta { name, value } => put_meta(connection, name, value),
     }
 }
@@ -96,6 +98,19 @@ fn put_organization(connection: &Connection, organization: &Organization) -> Res
             organization.erasing_at.map(Timestamp::as_millis),
         ])?;
     Ok(())
+}
+
+fn put_new_source(connection: &Connection, source: &Source) -> Result<()> {
+    let sql = "select (select count(*) from organizations where id = ?1 and erasing_at_ms is null) as owners,
+                   (select count(*) from sources where organization_id = ?1 and name = ?2) as sources";
+    let found = first(connection, sql, params![source.organization.as_bytes(), source.name], |row| {
+        let cells = Cells::new("sources", row);
+        Ok((cells.get::<i64>("owners")?, cells.get::<i64>("sources")?))
+    })?;
+    match found {
+        Some((1, 0)) => put_source(connection, source),
+        _ => Err(Failure::Answer(StoreError::Moved)),
+    }
 }
 
 fn put_source(connection: &Connection, source: &Source) -> Result<()> {
@@ -284,6 +299,15 @@ pub(in crate::store) fn owner_columns(owner: &SecretOwner) -> (&'static str, &[u
     match owner {
         SecretOwner::Source(id) => ("source", id.as_bytes()),
         SecretOwner::Destination(id) => ("destination", id.as_bytes()),
+    }
+}
+
+fn put_new_meta(connection: &Connection, name: &str, value: &[u8]) -> Result<()> {
+    let sql = "insert into meta (name, value) values (?1, ?2)
+               on conflict (name) do update set value = excluded.value where length(meta.value) = 0";
+    match connection.prepare_cached(sql)?.execute(params![name, value])? {
+        0 => Err(Failure::Answer(StoreError::Moved)),
+        _ => Ok(()),
     }
 }
 

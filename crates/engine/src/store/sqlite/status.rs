@@ -41,6 +41,7 @@ pub(in crate::store) fn status(directory: &Path) -> Result<Status, MoveError> {
             oldest_due_at_ms,
             oldest_snapshot_s: None,
             dead_rows: None,
+            locks: None,
             unfinished_copy_of: side::note(&connection)?.map(|note| note.origin()),
         })
     };

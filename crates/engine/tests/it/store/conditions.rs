@@ -111,7 +111,8 @@ pub(crate) async fn what_is_parked_is_neither_probed_nor_let_go(store: &Shared) 
     assert!(store.claim(probe(1, at(40))).await.unwrap().is_empty());
     keep(store, closed(50), 50).await;
     assert_eq!(state_of(store, 1).await, held(17));
-    let resumed = store.resume(destination_id(1), Drain::AtOnce, audit("destination.resume", at(60))).await.unwrap();
+    let resumed =
+        store.resume(destination_id(1), Drain::AtOnce, None, audit("destination.resume", at(60))).await.unwrap();
     assert_eq!((resumed, state_of(store, 1).await), (1, pending(17)));
 }
 
@@ -131,8 +132,9 @@ pub(crate) async fn resuming_drains_at_once_at_a_rate_or_not_at_all(store: &Shar
         let paused = Change::SetDestinationState(destination_id(1), DestinationState::Paused);
         store.change(vec![paused], vec![audit("destination.pause", at(now))]).await.unwrap();
     };
-    let resume =
-        async |drain, now| store.resume(destination_id(1), drain, audit("destination.resume", at(now))).await.unwrap();
+    let resume = async |drain, now| {
+        store.resume(destination_id(1), drain, None, audit("destination.resume", at(now))).await.unwrap()
+    };
     pause(100).await;
     let owed = |outstanding, held, next_due: Option<i64>| Owed {
         destination: destination_id(1),

@@ -62,7 +62,7 @@ async fn what_was_held_is_found_at_once_wherever_it_is_let_go() {
         stores[0].commit(due(n, i64::from(n))).await.unwrap();
     }
     let resume = audit("destination.resume", at(100_600));
-    stores[1].resume(destination_id(1), Drain::AtOnce, resume).await.unwrap();
+    stores[1].resume(destination_id(1), Drain::AtOnce, None, resume).await.unwrap();
     let mut found = Vec::new();
     for (node, store) in (1..).zip(&stores) {
         found.extend(store.claim(request_of(node, at(101_000), &[(1, 2)])).await.unwrap());

@@ -129,7 +129,7 @@ pub(super) async fn show(State(api): State<Arc<Api>>, visitor: Visitor<Admin>) -
     let more_kept = kept.len().saturating_sub(KEPT_MAX);
     let data = installation.data.clone();
     let sizes = tokio::task::spawn_blocking(move || sizes(&data)).await.unwrap_or_default();
-    let nodes = engine.nodes().await?;
+    let nodes = shown_ones(engine.nodes().await?);
     let page = System {
         shell: visitor.shell(&api, Section::System, "System"),
         version: env!("CARGO_PKG_VERSION"),
@@ -155,6 +155,15 @@ pub(super) async fn show(State(api): State<Arc<Api>>, visitor: Visitor<Admin>) -
         tables: tables(&installation.in_force),
     };
     Ok(Page(page).into_response())
+}
+
+/// Those that are there, and those that are missed: not what a node was before it was started again.
+fn shown_ones(nodes: Vec<Node>) -> Vec<Node> {
+    let is_back = |(at, node): (usize, &Node)| {
+        node.state == NodeState::Gone && nodes.iter().skip(at + 1).any(|later| later.name == node.name)
+    };
+    let are_back: Vec<bool> = nodes.iter().enumerate().map(is_back).collect();
+    nodes.into_iter().zip(are_back).filter(|(_, is_back)| !is_back).map(|(node, _)| node).collect()
 }
 
 /// Whether nodes that serve have the same revision in force.

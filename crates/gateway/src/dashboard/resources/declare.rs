@@ -129,10 +129,10 @@ fn declared(
 ) -> Result<serde_json::Map<String, serde_json::Value>, Failure> {
     match api.declaring().exported(visitor, kind(owners), name) {
         None => Err(Failure::not_found(format!("There is no such {}.", one(owners)))),
-        Some((_, Manager::File)) => Err(Failure::Said {
-            status: StatusCode::CONFLICT,
-            detail: format!("This {} is in the configuration file: it is changed there.", one(owners)),
-        }),
+        Some((_, Manager::File)) => Err(Failure::said(
+            StatusCode::CONFLICT,
+            format!("This {} is in the configuration file: it is changed there.", one(owners)),
+        )),
         Some((table, Manager::Api)) => Ok(table),
     }
 }

@@ -283,10 +283,9 @@ fn own_file(api: &Api, visitor: &Visitor<Admin>, name: &str) -> Result<String, F
     match find(api, visitor.organization, name)?.origin {
         SchemeOrigin::Private(own) if own.declaration.manager == Manager::Api => Ok(own.toml),
         SchemeOrigin::Catalog => Err(Failure::not_found("There is no such private scheme.")),
-        SchemeOrigin::ServedFile | SchemeOrigin::Private(_) => Err(Failure::Said {
-            status: StatusCode::CONFLICT,
-            detail: "This scheme is in the configuration file: it is changed there.".to_owned(),
-        }),
+        SchemeOrigin::ServedFile | SchemeOrigin::Private(_) => {
+            Err(Failure::said(StatusCode::CONFLICT, "This scheme is in the configuration file: it is changed there."))
+        }
     }
 }
 

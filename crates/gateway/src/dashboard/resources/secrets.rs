@@ -203,7 +203,7 @@ async fn reveal(
 /// What can be said beside the form again; what cannot is a failure.
 fn said(error: EngineError) -> Result<(StatusCode, String), Failure> {
     match Failure::from(error) {
-        Failure::Said { status, detail } if !status.is_server_error() && status != StatusCode::NOT_FOUND => {
+        Failure::Said { status, detail, .. } if !status.is_server_error() && status != StatusCode::NOT_FOUND => {
             Ok((status, detail))
         }
         failure => Err(failure),
@@ -359,7 +359,7 @@ impl NewEnd {
 
 fn refused(problem: Problem) -> (StatusCode, String) {
     match Failure::from(problem) {
-        Failure::Said { status, detail } => (status, detail),
+        Failure::Said { status, detail, .. } => (status, detail),
         Failure::First(_) => (StatusCode::UNPROCESSABLE_ENTITY, String::new()),
     }
 }

@@ -9,14 +9,16 @@ use super::{BITS, OF_DELIVERIES, OF_EVENTS, Piece, day_of, now_ms, pieces, start
 use crate::clock::Timestamp;
 use crate::ids::SourceId;
 use crate::store::Old;
+use crate::store::postgres::turns::turn;
 use crate::store::sql::headers;
 use crate::store::sql::rows::integer;
 
-/// Held alone by whoever drops a day, together by those who take rows away: what is counted is what goes. Nobody waits for it.
-const TURN: &str = "select pg_try_advisory_xact_lock(1752133483, 5)";
+/// The turn of whoever drops a day.
+const TURN: &str = concat!("select pg_try_advisory_xact_lock(", turn!(dropping_days), ")");
 
 /// See [`TURN`]: the side of those who take rows away.
-pub(in crate::store) const BY_ROW: &str = "select pg_try_advisory_xact_lock_shared(1752133483, 5) as free";
+pub(in crate::store) const BY_ROW: &str =
+    concat!("select pg_try_advisory_xact_lock_shared(", turn!(dropping_days), ") as free");
 
 /// Whoever holds a table longer than this keeps the day until the next time; so long others may wait behind the drop.
 const LIMITS: &str = "set local lock_timeout = '200ms'; set local statement_timeout = '60s'";
