@@ -2,9 +2,10 @@
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
-use systems::{Receiver, database};
+use systems::{Receiver, database, world};
 
 use crate::db::Database;
 use crate::support::{Answer, Gateway, SOURCES, send};
@@ -68,9 +69,13 @@ async fn ready(gateway: &Gateway) -> Answer {
     send(gateway.running.admin(), "GET", "/readyz", &[], b"").await
 }
 
+/// Much more than any of it takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Asks again until it is so: real time goes by.
 async fn until<T>(what: &str, mut asked: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..100_000 {
+    let since = world::instant();
+    while since.elapsed() < PATIENCE {
         if let Some(found) = asked().await {
             return found;
         }
@@ -97,9 +102,6 @@ async fn a_gateway_by_itself_is_the_one_node() {
         assert!(head.contains(title), "{at}: {listed}");
     }
     assert!(row.starts_with("alone") && row.contains("serving") && row.contains(node["address"].as_str().unwrap()));
-    let listed: Value = serde_json::from_str(&gateway.ok(&["node", "list", "--json"], b"").await).unwrap();
-    let listed = listed.get("items").unwrap_or(&listed);
-    assert_eq!(listed[0]["id"], node["id"]);
     // Whoever does not operate the installation is not told.
     let made = gateway.api("POST", "/organizations", r#"{"name":"acme"}"#).await.json();
     let theirs = gateway.run_as(made["key"].as_str().unwrap(), &["node", "list"], b"").await;
@@ -192,7 +194,7 @@ async fn a_node_that_hears_no_news_refuses_everywhere_delivers_nothing_and_comes
     until("it is attempted again", async || (receiver.count() > 1).then_some(())).await;
     for (n, node) in cluster.nodes.iter().enumerate() {
         until("it is ready again", async || (ready(node).await.status == 200).then_some(())).await;
-        assert_eq!(node.push(&format!("d-{}", n + 3), b"{\"n\":3}").await.status, 202);
+        assert_eq!(node.push(&format!("d-{}", n + 3), format!("{{\"n\":{}}}", n + 3).as_bytes()).await.status, 202);
         assert_eq!(node.api("GET", "/sources", "").await.status, 200);
     }
     ana.page("/dashboard/system").await;
