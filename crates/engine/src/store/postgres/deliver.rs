@@ -50,8 +50,12 @@ pub(in crate::store) fn lease(session: &Session, request: &ClaimRequest) -> Resu
             (*destination, room.saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX)))
         };
         let room: Vec<(DestinationId, u32)> = request.room.iter().map(left).collect();
-        due.inactive.clear();
-        look(session, request, &room, &vec![None; room.len()], &mut due)?;
+        // What is not plain is as it was, and is found again.
+        let seen: HashSet<i64> = due.found.iter().map(|one| one.seq).collect();
+        let mut again = Due { found: Vec::new(), inactive: Vec::new() };
+        look(session, request, &room, &vec![None; room.len()], &mut again)?;
+        due.found.extend(again.found.into_iter().filter(|one| !seen.contains(&one.seq)));
+        due.inactive = again.inactive;
     }
     Ok(due)
 }
