@@ -16,6 +16,7 @@ use crate::engine::{Engine, Inner};
 use crate::ids::{DestinationId, NodeId};
 use crate::model::{DestinationKind, DestinationState, Rate};
 use crate::nodes::LOOK_EVERY;
+use crate::nudges::Nudged;
 use crate::pace::Room;
 use crate::registry::{LiveDestination, Registry};
 use crate::store::{ClaimRequest, StoreError};
@@ -210,8 +211,10 @@ impl Dispatcher {
         if self.inner.cut_off().is_some() {
             return Ok(Looked::Idle(Some(self.inner.clock().now().plus(LOOK_EVERY))));
         }
+        // In this order: what nudges are for is in the registry by then.
+        let nudged = self.inner.nudges().take();
         let registry = self.inner.registry();
-        self.hear(&registry);
+        self.hear(nudged, &registry);
         let plan = self.plan(&registry);
         if plan.room.is_empty() && plan.probes.is_empty() {
             return Ok(Looked::Idle(plan.wake_at));
@@ -229,7 +232,6 @@ impl Dispatcher {
         }
         give_back(&registry, &plan, &got);
         let claimed = claimed?;
-        self.look_again(&plan, &got, until).await?;
         let count = claimed.len();
         for claimed in claimed {
             let destination = claimed.claim.destination();
@@ -243,12 +245,13 @@ impl Dispatcher {
             self.under_way.insert(task.id(), destination);
             *self.busy.entry(destination).or_default() += 1;
         }
+        // What is leased is attempted, whatever comes of this.
+        self.look_again(&plan, &got, until).await?;
         Ok(Looked::Asked(count))
     }
 
     /// Takes in what nudges were for.
-    fn hear(&mut self, registry: &Registry) {
-        let nudged = self.inner.nudges().take();
+    fn hear(&mut self, nudged: Nudged, registry: &Registry) {
         if nudged.all {
             self.looks = registry.destinations().map(|live| (live.destination.id, NOW)).collect();
         }

@@ -1,4 +1,5 @@
-//! The bare side: a connection for each node, which commits what is waiting in one transaction of a few statements.
+//! The bare side: a connection for each node, which commits what is waiting in one transaction of a few statements; two where it
+//! delivers, one for leases and one for ends.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use hookward_engine::store::NewEvent;
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::{Client, Statement};
 
-use super::{Counters, DESTINATIONS, Failure, Plan, Takes, connect, destination, event, id, now};
+use super::{Counters, DESTINATIONS, Failure, Plan, Takes, connect, count, destination, event, id, now};
 
 /// As many as the store puts in one transaction.
 const GROUP: usize = 256;
@@ -36,7 +37,8 @@ const TABLES: &str = "
 /// The bare side: a connection for each node, which commits what is waiting.
 pub(crate) struct Bare {
     pub(crate) nodes: Vec<Arc<BareNode>>,
-    clients: Vec<Arc<Client>>,
+    /// Of each node one that leases and commits events, and one that writes ends.
+    clients: Vec<[Arc<Client>; 2]>,
 }
 
 pub(crate) struct BareNode(mpsc::Sender<(NewEvent, oneshot::Sender<()>)>);
@@ -59,7 +61,7 @@ impl Bare {
             }
             let (sender, mut waiting) = mpsc::channel(4096);
             bare.nodes.push(Arc::new(BareNode(sender)));
-            bare.clients.push(Arc::clone(&client));
+            bare.clients.push([Arc::clone(&client), Arc::new(connect(address).await?)]);
             tokio::spawn(async move {
                 let mut group = Vec::with_capacity(GROUP);
                 while waiting.recv_many(&mut group, GROUP).await > 0 {
@@ -77,17 +79,22 @@ impl Bare {
         let events: Vec<NewEvent> =
             (0..owed).map(|_| event(counters.events.fetch_add(1, Ordering::Relaxed), true)).collect();
         for some in events.chunks(1_000) {
-            commit(&self.clients[0], some).await?;
+            commit(&self.clients[0][0], some).await?;
         }
         let began = Instant::now();
         let settled = Arc::new(AtomicU64::new(0));
         let mut tasks = tokio::task::JoinSet::new();
-        for client in &self.clients {
-            let (client, settled) = (Arc::clone(client), Arc::clone(&settled));
+        for [leasing, writing] in &self.clients {
+            let (leasing, writing, settled) = (Arc::clone(leasing), Arc::clone(writing), Arc::clone(&settled));
             tasks.spawn(async move {
+                let mut ending = None;
                 while settled.load(Ordering::Relaxed) < owed {
-                    let done = attempt(&client).await?;
-                    settled.fetch_add(done, Ordering::Relaxed);
+                    let leased = lease(&leasing).await?;
+                    count(ending.take(), &settled).await?;
+                    if !leased.is_empty() {
+                        let writing = Arc::clone(&writing);
+                        ending = Some(tokio::spawn(async move { settle(&writing, &leased).await }));
+                    }
                 }
                 Ok::<(), Failure>(())
             });
@@ -148,8 +155,8 @@ async fn commit(client: &Client, events: &[NewEvent]) -> Result<(), Failure> {
     Ok(client.batch_execute("commit").await?)
 }
 
-/// Leases a batch, reads what goes with it, and settles it.
-async fn attempt(client: &Client) -> Result<u64, Failure> {
+/// Leases a batch, and reads what goes with it.
+async fn lease(client: &Client) -> Result<Vec<i64>, Failure> {
     let at = now().as_millis();
     let lease = "update bare_outstanding set due_at_ms = $2 + 60000, node = '\\x01' where seq = any(array(
                      select seq from bare_outstanding where destination_id = $1 and due_at_ms <= $2
@@ -162,13 +169,19 @@ async fn attempt(client: &Client) -> Result<u64, Failure> {
     }
     client.batch_execute("commit").await?;
     if leased.is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     let seqs: Vec<i64> = leased.iter().map(|row| row.get(0)).collect();
     let events: Vec<i64> = leased.iter().map(|row| row.get(1)).collect();
     let load = prepared(client, "select * from bare_events where seq = any($1)").await?;
     let loaded = client.query(&load, &[&events]).await?;
     assert_eq!(loaded.len(), events.len());
+    Ok(seqs)
+}
+
+/// Writes the ends of a batch.
+async fn settle(client: &Client, seqs: &[i64]) -> Result<u64, Failure> {
+    let at = now().as_millis();
     let ids: Vec<Vec<u8>> = seqs.iter().map(|seq| id(6, seq.unsigned_abs()).to_vec()).collect();
     client.batch_execute("begin").await?;
     let sql = "insert into bare_attempts (delivery_seq, id, started_at_ms, duration_ms, outcome, status, excerpt)

@@ -277,7 +277,8 @@ async fn ingest<T: Takes>(plan: &Plan, nodes: &[Arc<T>], counters: &Arc<Counters
     Ok(taken as f64 / began.elapsed().as_secs_f64())
 }
 
-/// Deliveries in a second: leased, loaded and settled, each with its attempt.
+/// Deliveries in a second: leased, loaded and settled, each with its attempt. Both sides write the ends of one group while they lease
+/// the next.
 async fn deliver(plan: &Plan, stores: &[Arc<SqlStore>], counters: &Arc<Counters>) -> Result<f64, Failure> {
     let owed = plan.tasks as u64 * 100;
     let mut left = owed;
@@ -293,16 +294,18 @@ async fn deliver(plan: &Plan, stores: &[Arc<SqlStore>], counters: &Arc<Counters>
     for (node, store) in (1..).zip(stores) {
         let (store, settled) = (Arc::clone(store), Arc::clone(&settled));
         tasks.spawn(async move {
+            let mut ending = None;
             while settled.load(Ordering::Relaxed) < owed {
                 let room = (0..u64::from(DESTINATIONS)).map(|n| (destination(n), ROOM / DESTINATIONS)).collect();
                 let (at, node) = (now(), NodeId::from_bytes([node; 16]));
                 let request =
                     ClaimRequest { node, now: at, until: at.plus(Duration::from_secs(60)), room, probes: vec![] };
                 let claimed = store.claim(request).await?;
+                count(ending.take(), &settled).await?;
                 let ends: Vec<Settlement> = claimed.iter().map(|one| end(&one.claim)).collect();
                 if !ends.is_empty() {
-                    let ends = store.settle(ends).await?;
-                    settled.fetch_add(ends.len() as u64, Ordering::Relaxed);
+                    let store = Arc::clone(&store);
+                    ending = Some(tokio::spawn(async move { Ok(store.settle(ends).await?.len() as u64) }));
                 }
             }
             Ok::<(), Failure>(())
@@ -312,6 +315,17 @@ async fn deliver(plan: &Plan, stores: &[Arc<SqlStore>], counters: &Arc<Counters>
         task??;
     }
     Ok(owed as f64 / began.elapsed().as_secs_f64())
+}
+
+/// Attempts whose ends are being written, beside the leases of the next.
+type Ending = tokio::task::JoinHandle<Result<u64, Failure>>;
+
+/// Waits for them, and counts them.
+async fn count(ending: Option<Ending>, settled: &AtomicU64) -> Result<(), Failure> {
+    if let Some(ending) = ending {
+        settled.fetch_add(ending.await??, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 fn end(claim: &Claim) -> Settlement {

@@ -16,7 +16,7 @@ use super::sql::connection::Connection;
 use super::sql::failure::{Failure, Result};
 use super::sql::readers::Readers;
 use super::sql::writer::Writer;
-use super::sql::{Following, Limits, Medium, SqlStore};
+use super::sql::{Following, Limits, Medium, READERS_DUE, SqlStore};
 use super::{Copied, Old, StoreError};
 use floors::Floors;
 use session::Session;
@@ -47,6 +47,10 @@ const SETTINGS: &str =
     "set idle_in_transaction_session_timeout = '2s'; set statement_timeout = '10s'; set lock_timeout = '5s';
     set default_transaction_isolation = 'read committed'; set timezone = 'UTC'; set client_min_messages = 'warning';
     set enable_seqscan = off; set enable_mergejoin = off; set jit = off";
+
+/// What connections for leases are told besides. However many rows the table of what is outstanding had when it was last looked at,
+/// they come in the order in which they are due, and from where on they are asked for: all of them are never sorted.
+const IN_ORDER: &str = "set enable_sort = off; set enable_bitmapscan = off";
 
 /// Why a database could not be opened. Every variant names the database, and the operator must act.
 #[derive(Debug, thiserror::Error)]
@@ -168,10 +172,11 @@ impl Way {
         }
     }
 
-    /// A connection for a thread that may block.
-    fn session(&self) -> Result<Connection> {
+    /// A connection for a thread that may block, which is told this besides.
+    fn session(&self, told: &str) -> Result<Connection> {
         let client = self.runtime().block_on(self.connect());
         let client = client.map_err(|error| Failure::Answer(StoreError::Unavailable(error.to_string())))?;
+        self.runtime().block_on(client.batch_execute(told)).map_err(Failure::Postgres)?;
         Ok(Connection::Postgres(Box::new(Session::new(client, self.runtime().clone(), Arc::clone(&self.floors)))))
     }
 }
@@ -296,18 +301,23 @@ fn open_here(config: Config, limits: &Limits, unfinished: Unfinished) -> std::re
         room::warn(&client, &name).await.map_err(failed)?;
         Ok(is_new)
     })?;
-    let connect = || {
+    let connect = |told: &'static str| {
         let way = Arc::clone(&way);
-        Box::new(move || way.session())
+        Box::new(move || way.session(told))
     };
-    let writer = || {
-        let writing = way.session().map_err(|_| OpenError::Silent(name.clone()))?;
-        Writer::start(name.clone(), writing, connect(), Box::new(|_| ()), limits).map_err(OpenError::Threads)
+    let writer = |told| {
+        let writing = way.session(told).map_err(|_| OpenError::Silent(name.clone()))?;
+        Writer::start(name.clone(), writing, connect(told), Box::new(|_| ()), limits).map_err(OpenError::Threads)
     };
-    let (inner, doors) = (writer()?, writer()?.answering_within(limits.patience));
-    let (following, readers) =
-        (Readers::new(name.clone(), connect(), 1), Readers::new(name, connect(), limits.readers));
-    Ok(Opened { store: SqlStore::new(readers, inner, Some(doors), Box::new(Database { way, following })), is_new })
+    let (inner, leases, doors) = (writer("")?, writer(IN_ORDER)?, writer("")?.answering_within(limits.patience));
+    let readers = |told, count| Readers::new(name.clone(), connect(told), count);
+    let following = readers("", 1);
+    let store = SqlStore::new(
+        [readers("", limits.readers), readers(IN_ORDER, READERS_DUE)],
+        inner,
+        Box::new(Database { way: Arc::clone(&way), following }),
+    );
+    Ok(Opened { store: store.beside(leases, doors), is_new })
 }
 
 /// What PostgreSQL said, without the statement's values.

@@ -57,7 +57,7 @@ mod routing;
 pub(in crate::store) mod rows;
 mod schemes;
 mod sealed;
-mod settle;
+pub(in crate::store) mod settle;
 pub(in crate::store) mod writer;
 
 /// What a store may use at most.
@@ -94,6 +94,9 @@ impl Default for Limits {
         }
     }
 }
+
+/// Reads for attempts under way at once: what goes with leases, and when there is more.
+pub(in crate::store) const READERS_DUE: usize = 2;
 
 /// What the database does besides answering statements.
 #[async_trait]
@@ -136,22 +139,26 @@ pub(in crate::store) struct Following<'m> {
 pub struct SqlStore {
     // In this order: the writer closes last of the connections, and then the database is let go.
     readers: Readers,
-    writer: Writer,
-    /// What came through the doors has a writer of its own where several may write.
+    /// What is attempted does not wait for those who look at lists.
+    due: Readers,
+    /// Leases have a writer of their own where several may write, and so has what came through the doors.
+    leases: Option<Writer>,
     doors: Option<Writer>,
+    writer: Writer,
     medium: Box<dyn Medium>,
     copies: Option<PathBuf>,
 }
 
 impl SqlStore {
-    /// A store of its parts.
-    pub(in crate::store) fn new(
-        readers: Readers,
-        writer: Writer,
-        doors: Option<Writer>,
-        medium: Box<dyn Medium>,
-    ) -> Self {
-        Self { readers, writer, doors, medium, copies: None }
+    /// A store of its parts: what is read for lists and for attempts, and who writes.
+    pub(in crate::store) fn new([readers, due]: [Readers; 2], writer: Writer, medium: Box<dyn Medium>) -> Self {
+        Self { readers, due, leases: None, doors: None, writer, medium, copies: None }
+    }
+
+    /// Leases, and what came through the doors, are written beside the rest.
+    pub(in crate::store) fn beside(mut self, leases: Writer, doors: Writer) -> Self {
+        (self.leases, self.doors) = (Some(leases), Some(doors));
+        self
     }
 
     /// Copies of everything are made in this directory, where the database has no place for them.
@@ -168,6 +175,10 @@ impl SqlStore {
 
     fn doors(&self) -> &Writer {
         self.doors.as_ref().unwrap_or(&self.writer)
+    }
+
+    fn leases(&self) -> &Writer {
+        self.leases.as_ref().unwrap_or(&self.writer)
     }
 }
 
@@ -248,6 +259,7 @@ impl Records for SqlStore {
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.writer.is_running()?;
         self.doors().is_running()?;
+        self.leases().is_running()?;
         self.readers.read(deliveries::backlog).await
     }
 }
@@ -271,11 +283,11 @@ impl Store for SqlStore {
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, StoreError> {
-        let leases = self.writer.submit_beside(move |tx| claim::lease(tx, &request)).await?;
+        let leases = self.leases().submit_beside(move |tx| claim::lease(tx, &request)).await?;
         if leases.is_empty() {
             return Ok(Vec::new());
         }
-        self.readers.read(move |connection| claim::load(connection, &leases)).await
+        self.due.read(move |connection| claim::load(connection, &leases)).await
     }
 
     async fn pull(&self, request: PullRequest) -> Result<Pulled, StoreError> {
@@ -283,12 +295,12 @@ impl Store for SqlStore {
         if leases.is_empty() {
             return Ok(Pulled { claimed: Vec::new(), free_at });
         }
-        let claimed = self.readers.read(move |connection| claim::load(connection, &leases)).await?;
+        let claimed = self.due.read(move |connection| claim::load(connection, &leases)).await?;
         Ok(Pulled { claimed, free_at })
     }
 
     async fn held_by_consumers(&self, leases: Vec<(DeliveryId, u32)>) -> Result<Vec<Option<Held>>, StoreError> {
-        self.readers.read(move |connection| pull::held(connection, &leases)).await
+        self.due.read(move |connection| pull::held(connection, &leases)).await
     }
 
     async fn extend(&self, claims: Vec<Claim>, now: Timestamp, until: Timestamp) -> Result<Vec<Settled>, StoreError> {
@@ -296,12 +308,11 @@ impl Store for SqlStore {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
-        let outputs: Vec<_> = settlements.iter().map(|one| one.output.as_ref().map(outputs::pack)).collect();
-        self.writer.submit_beside(move |tx| settle::write(tx, &settlements, &outputs)).await
+        self.writer.settle(settlements).await
     }
 
     async fn next_due(&self, destinations: Vec<DestinationId>) -> Result<Vec<Option<Timestamp>>, StoreError> {
-        self.readers.read(move |connection| claim::next_due(connection, &destinations)).await
+        self.due.read(move |connection| claim::next_due(connection, &destinations)).await
     }
 
     async fn recover(&self, node: NodeId, now: Timestamp) -> Result<u64, StoreError> {

@@ -8,7 +8,7 @@ use super::moving::Unfinished;
 use super::sql::connection::Connection;
 use super::sql::readers::Readers;
 use super::sql::writer::Writer;
-use super::sql::{Limits, Medium, SqlStore};
+use super::sql::{Limits, Medium, READERS_DUE, SqlStore};
 use super::{Copied, StoreError};
 use backup::Copying;
 use checkpoint::Checkpoints;
@@ -189,8 +189,9 @@ fn open_here(dir: &Path, limits: &Limits, unfinished: Unfinished) -> Result<SqlS
     let writer = writer.map_err(no_thread)?;
     let reading = path.clone();
     let connect = move || Ok(Connection::Sqlite(connection::open_reading(&reading)?));
-    let readers = Readers::new(name, Box::new(connect), limits.readers);
-    Ok(SqlStore::new(readers, writer, None, Box::new(Database { path, copying, _lock: lock })))
+    let readers =
+        [limits.readers, READERS_DUE].map(|count| Readers::new(name.clone(), Box::new(connect.clone()), count));
+    Ok(SqlStore::new(readers, writer, Box::new(Database { path, copying, _lock: lock })))
 }
 
 /// Bounds the database file of `store` to `bytes` from now on. While it is full, whatever needs more is refused as

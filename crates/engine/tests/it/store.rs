@@ -80,6 +80,7 @@ macro_rules! suite {
             the_oldest_due_go_first_within_each_destinations_room
             a_settlement_ends_the_delivery_or_says_when_again
             many_ends_at_once_are_each_kept
+            ends_that_wait_together_are_each_told_what_came_of_them
                 a_claim_settles_once
             a_stale_claim_writes_nothing
             the_same_nodes_earlier_claim_is_stale_too

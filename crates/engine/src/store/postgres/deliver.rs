@@ -3,6 +3,7 @@
 //! Owns nothing of what is decided: that is theirs, word for word.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use super::session::{Asked, Session, asked, sayable};
 use crate::clock::Timestamp;
@@ -14,6 +15,7 @@ use crate::store::sql::events;
 use crate::store::sql::failure::{Failure, Result};
 use crate::store::sql::headers;
 use crate::store::sql::rows::{Cells, integer, json_text, outcome_text};
+use crate::store::sql::settle::End;
 use crate::store::{Claim, ClaimRequest, Claimed, Next, Settlement};
 
 /// What several destinations are owed by now.
@@ -40,9 +42,13 @@ pub(in crate::store) fn lease(session: &Session, request: &ClaimRequest) -> Resu
     }
     let floor = |&(destination, _): &(DestinationId, u32)| session.floors().of(destination, request.now);
     let floors: Vec<Option<Timestamp>> = request.room.iter().map(floor).collect();
-    let revision = look(session, request, &request.room, &floors, &mut due)?;
-    if !session.floors().are_void(revision) {
-        learn(session, request, &floors, &due.found);
+    let look = look(session, request, &request.room, &floors, &mut due)?;
+    if !session.floors().are_void(look.revision) {
+        for ((destination, _), floor) in request.room.iter().zip(floors) {
+            if let Some(first) = look.first.get(destination) {
+                session.floors().learn(*destination, floor, *first, request.now, look.took);
+            }
+        }
     } else if floors.iter().any(Option::is_some) {
         let found = due.found.iter().map(|one| one.destination);
         let left = |(destination, room): &(DestinationId, u32)| {
@@ -53,45 +59,49 @@ pub(in crate::store) fn lease(session: &Session, request: &ClaimRequest) -> Resu
         // What is not plain is as it was, and is found again.
         let seen: HashSet<i64> = due.found.iter().map(|one| one.seq).collect();
         let mut again = Due { found: Vec::new(), inactive: Vec::new() };
-        look(session, request, &room, &vec![None; room.len()], &mut again)?;
+        self::look(session, request, &room, &vec![None; room.len()], &mut again)?;
         due.found.extend(again.found.into_iter().filter(|one| !seen.contains(&one.seq)));
         due.inactive = again.inactive;
     }
     Ok(due)
 }
 
-fn learn(session: &Session, request: &ClaimRequest, floors: &[Option<Timestamp>], found: &[Outstanding]) {
-    let mut first: HashMap<DestinationId, Timestamp> = HashMap::new();
-    for one in found {
-        first.entry(one.destination).and_modify(|at| *at = one.due_at.min(*at)).or_insert(one.due_at);
-    }
-    for ((destination, _), floor) in request.room.iter().zip(floors) {
-        session.floors().learn(*destination, *floor, first.get(destination).copied(), request.now);
-    }
+/// What a look tells besides what it found.
+struct Look {
+    /// The revision that was in force then, or one that came since.
+    revision: i64,
+    /// Where it was asked for: when the first of what is outstanding is due, if anything is.
+    first: HashMap<DestinationId, Option<Timestamp>>,
+    /// How long the transaction has taken up to now.
+    took: Duration,
 }
 
-/// One look. Returns the revision that was in force then, or one that came since.
+/// One look.
 fn look(
     session: &Session,
     request: &ClaimRequest,
     room: &[(DestinationId, u32)],
     floors: &[Option<Timestamp>],
     due: &mut Due,
-) -> Result<i64> {
+) -> Result<Look> {
     let destinations = || room.iter().map(|(destination, _)| destination.as_bytes().to_vec()).collect::<Vec<_>>();
     let rooms: Vec<i64> = room.iter().map(|(_, room)| i64::from(*room)).collect();
     let floors: Vec<i64> = floors.iter().map(|floor| floor.map_or(i64::MIN, Timestamp::as_millis)).collect();
     let (now, until) = (request.now.as_millis(), request.until.as_millis());
+    let asking = || room.iter().zip(&floors).filter(|((id, _), _)| session.floors().asks(*id, request.now));
+    let asking_of: Vec<Vec<u8>> = asking().map(|((id, _), _)| id.as_bytes().to_vec()).collect();
+    let asking_from: Vec<i64> = asking().map(|(_, floor)| *floor).collect();
     let known = "select id, state = 'active' and opened_at_ms is null from destinations where id = any($1)";
     let asked = [
-        asked!(LEASE, destinations(), rooms, floors, now, until, request.node.as_bytes().to_vec()),
+        asked!(LEASE, destinations(), rooms, floors.clone(), now, until, request.node.as_bytes().to_vec()),
+        asked!(FIRST, asking_of, asking_from),
         asked!(known, destinations()),
-        asked!("select declared from revision"),
+        asked!("select declared, (extract(epoch from clock_timestamp() - now()) * 1000)::bigint from revision"),
     ];
     let answers = session.each_of(&asked)?;
     let id = |row: &tokio_postgres::Row| row.get::<_, &[u8]>(0).try_into().map(DestinationId::from_bytes).ok();
     let known: HashMap<DestinationId, bool> =
-        answers[1].iter().filter_map(|row| Some((id(row)?, row.get(1)))).collect();
+        answers[2].iter().filter_map(|row| Some((id(row)?, row.get(1)))).collect();
     if let Some((unknown, _)) = room.iter().find(|(destination, _)| !known.contains_key(destination)) {
         return Err(Failure::not_found(format!("destination `{unknown}`")));
     }
@@ -99,24 +109,36 @@ fn look(
         due.found.push(outstanding(&Row::Postgres(row))?);
     }
     due.inactive.extend(known.into_iter().filter(|(_, is_active)| !is_active).map(|(destination, _)| destination));
-    Ok(answers[2].first().map_or(0, |row| row.get(0)))
+    let first = answers[1].iter();
+    let first = first.filter_map(|row| Some((id(row)?, row.get::<_, Option<i64>>(1).map(Timestamp::from_millis))));
+    let (revision, took_ms) = answers[3].first().map_or((0, 0), |row| (row.get(0), row.get::<_, i64>(1)));
+    let took = Duration::from_millis(took_ms.max(0).unsigned_abs());
+    Ok(Look { revision, first: first.collect(), took })
 }
 
-/// An array of places, and no join: however few rows the table had when it was last looked at, its index is walked for these.
+/// What is leased, and what somebody is looking at, counts as well: it may be due again.
+const FIRST: &str = "select a.destination_id, (
+        select o.due_at_ms from deliveries_outstanding o
+        where o.destination_id = a.destination_id and o.due_at_ms >= a.floor order by o.due_at_ms limit 1)
+    from unnest($1::bytea[], $2::bigint[]) as a (destination_id, floor)";
+
+/// An array, and no join, and of ids, which are in one index and no other: however few rows the table had when it was last looked at,
+/// these are looked up in it. Places are in several, of which the shortest seemed best while all were empty. What a lease sets is in no index, so that it costs one version of the row and nothing else.
 const LEASE: &str = "with asked as (
         select a.* from unnest($1::bytea[], $2::bigint[], $3::bigint[]) as a (destination_id, room, floor)
         join destinations n on n.id = a.destination_id and n.state = 'active' and n.opened_at_ms is null
     ), found as materialized (
         select d.* from asked cross join lateral (
             select seq, id, destination_id, event_seq, cause, cause_of, attempts, probes, state, state_at_ms, due_at_ms, node,
-                cancel_at_ms, order_key, skipped
+                cancel_at_ms, order_key, skipped, leased_until_ms
             from deliveries_outstanding o
             where o.destination_id = asked.destination_id and o.due_at_ms >= asked.floor and o.due_at_ms <= $4
+                and (o.leased_until_ms is null or o.leased_until_ms <= $4)
             order by o.due_at_ms, o.seq limit asked.room for update skip locked) as d
     ), leased as (
         update deliveries_outstanding
-        set state = 'leased', state_at_ms = $4, due_at_ms = $5, node = $6, attempts = attempts + 1
-        where seq = any(array(select seq from found where state = 'pending' and cancel_at_ms is null))
+        set state = 'leased', state_at_ms = $4, leased_until_ms = $5, node = $6, attempts = attempts + 1
+        where id = any(array(select id from found where state = 'pending' and cancel_at_ms is null))
     )
     select * from found order by due_at_ms, seq";
 
@@ -168,26 +190,23 @@ pub(in crate::store) fn lines<'s>(
     Ok(session.rows(sql, &[&ids])?.iter().filter_map(line).collect())
 }
 
-/// Settles what is plain of `settlements`, and says which: the others are as they were, among them those whose lease is lost.
-pub(in crate::store) fn settle(
-    session: &Session,
-    settlements: &[Settlement],
-    has_output: impl Fn(usize) -> bool,
-) -> Result<Vec<bool>> {
+/// Settles what is plain of `ends`, and says which: the others are as they were, among them those whose lease is lost.
+pub(in crate::store) fn settle(session: &Session, ends: &[&End]) -> Result<Vec<bool>> {
+    let settlements = || ends.iter().map(|end| &end.settlement);
     let mut seen = HashSet::new();
     // What becomes of the others of a destination depends on whether it is disabled before them.
-    let disabled = settlements.iter().filter(|one| one.disable.is_some()).map(|one| one.claim.destination());
+    let disabled = settlements().filter(|one| one.disable.is_some()).map(|one| one.claim.destination());
     let disabled: HashSet<DestinationId> = disabled.collect();
     let plain = |(index, one): &(usize, &Settlement)| {
         let is_first = seen.insert(one.claim.delivery());
-        is_first && !disabled.contains(&one.claim.destination()) && one.then.is_empty() && !has_output(*index)
+        is_first && !disabled.contains(&one.claim.destination()) && one.then.is_empty() && ends[*index].output.is_none()
     };
-    let plain = settlements.iter().enumerate().filter(plain);
+    let plain = settlements().enumerate().filter(plain);
     let (again, over): (Vec<_>, Vec<_>) = plain.partition(|(_, one)| matches!(one.next, Next::Again { .. }));
     let parts = [(AGAIN, again), (OVER, over)];
     let parts: Vec<_> = parts.into_iter().filter(|(_, part)| !part.is_empty()).collect();
-    let asked: Vec<Asked<'_>> = parts.iter().map(|(sql, part)| ends(sql, part)).collect();
-    let mut settled = vec![false; settlements.len()];
+    let asked: Vec<Asked<'_>> = parts.iter().map(|(sql, part)| ending_of(sql, part)).collect();
+    let mut settled = vec![false; ends.len()];
     if asked.is_empty() {
         return Ok(settled);
     }
@@ -200,7 +219,7 @@ pub(in crate::store) fn settle(
     Ok(settled)
 }
 
-/// Statements that end attempts, from what [`ends`] gives them: whose lease holds and has to do with no other delivery is found
+/// Statements that end attempts, from what [`ending_of`] gives them: whose lease holds and has to do with no other delivery is found
 /// by `$found`, with its place and what is to be kept, and its attempt is kept. Joins of what is asked with what was found would look
 /// at each of both.
 macro_rules! ending {
@@ -249,8 +268,8 @@ const OVER: &str = ending!(
 const AGAIN: &str = ending!(
     "found as (
         update deliveries_outstanding d
-        set state = asked.next_state, state_at_ms = asked.ended_at_ms, due_at_ms = asked.due_again_ms, node = null,
-            resume_at_ms = asked.due_again_ms
+        set state = asked.next_state, state_at_ms = asked.ended_at_ms, due_at_ms = asked.due_again_ms,
+            leased_until_ms = null, node = null, resume_at_ms = asked.due_again_ms
         from asked, destinations n
         where d.id = asked.delivery_id and d.state = 'leased' and d.node = asked.holder and d.attempts = asked.number
             and d.cancel_at_ms is null and d.latest_key is null and d.order_key is null
@@ -260,7 +279,7 @@ const AGAIN: &str = ending!(
 );
 
 /// The values of [`ending!`]'s statements.
-fn ends<'s>(sql: &'static str, part: &[(usize, &'s Settlement)]) -> Asked<'s> {
+fn ending_of<'s>(sql: &'static str, part: &[(usize, &'s Settlement)]) -> Asked<'s> {
     let settlements = || part.iter().map(|&(_, settlement)| settlement);
     let attempts = || settlements().map(|one| &one.attempt);
     let exchanges = || attempts().map(|attempt| attempt.exchange.as_ref());
@@ -327,5 +346,44 @@ fn due_again(next: Next) -> Option<i64> {
     match next {
         Next::Again { due_at } => Some(due_at.as_millis()),
         Next::Delivered | Next::Exhausted | Next::Held | Next::Parked | Next::Cancelled => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::postgres::IN_ORDER;
+    use crate::store::postgres::plans::Plans;
+
+    /// All the tables are empty, so that any index seems as good as another.
+    #[test]
+    fn leases_are_found_in_order_and_given_by_id_however_small_the_table_was() {
+        let Some(plans) = Plans::open() else { return };
+        let [lease, first] = &plans.told(IN_ORDER, &[LEASE.to_owned(), FIRST.to_owned()])[..] else {
+            panic!("there are two plans")
+        };
+        let walked = |plan: &[String]| -> Vec<String> {
+            let walked =
+                plan.iter().filter(|step| step.contains(" on deliveries_outstanding") && step.contains("Scan"));
+            let index = |step: &String| step.split(" using ").nth(1)?.split(' ').next().map(str::to_owned);
+            walked.map(|step| index(step).unwrap_or_else(|| step.clone())).collect()
+        };
+        assert_eq!(walked(lease), ["deliveries_outstanding_due", "deliveries_outstanding_id_idx"], "{lease:#?}");
+        assert_eq!(walked(first), ["deliveries_outstanding_due"], "{first:#?}");
+        let sorted: Vec<_> = lease.iter().chain(first).filter(|step| step.contains("Sort Key")).collect();
+        assert_eq!(sorted.len(), 1, "only what was leased: {lease:#?}");
+    }
+
+    #[test]
+    fn nothing_that_a_lease_sets_is_in_an_index() {
+        let Some(plans) = Plans::open() else { return };
+        let set = ["state", "state_at_ms", "leased_until_ms", "node", "attempts"];
+        let asked = "select indexdef from pg_indexes where tablename = 'deliveries_outstanding'";
+        let indexes = plans.asked(asked);
+        assert!(indexes.len() > 4, "{indexes:?}");
+        for index in &indexes {
+            let words: Vec<&str> = index.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+            assert!(set.iter().all(|column| !words.contains(column)), "{index}");
+        }
     }
 }

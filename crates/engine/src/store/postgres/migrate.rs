@@ -35,6 +35,13 @@ const MIGRATIONS: &[Migration] = &[
         least: 15,
         sql: include_str!("../../../migrations/postgres/0015_nodes.sql"),
     },
+    // Nodes that do not know when a lease ends would take what others lease for due.
+    Migration {
+        number: 16,
+        name: "leases",
+        least: 16,
+        sql: include_str!("../../../migrations/postgres/0016_leases.sql"),
+    },
 ];
 
 /// What was applied. `least` is asked for by nodes that do not know the migration.

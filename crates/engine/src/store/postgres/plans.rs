@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::dialect;
 use crate::store::sql::Limits;
@@ -25,7 +26,11 @@ impl Plans {
             eprintln!("skipped: `HOOKWARD_TEST_POSTGRES` names no PostgreSQL");
             return None;
         };
-        let plans = Self { cluster: cluster.to_owned(), name: format!("plans_{}", std::process::id()) };
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let plans = Self {
+            cluster: cluster.to_owned(),
+            name: format!("plans_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
+        };
         psql(&plans.cluster, &format!("create database {}", plans.name));
         drop(super::open(&plans.address(), None, &Limits::default()).expect("a store"));
         Some(plans)
@@ -35,9 +40,19 @@ impl Plans {
         format!("{} dbname={}", self.cluster, self.name)
     }
 
+    /// What a statement says, a line for each row.
+    pub(in crate::store) fn asked(&self, sql: &str) -> Vec<String> {
+        psql(&self.address(), sql)
+    }
+
     /// How each statement would go, whatever is asked for.
     pub(in crate::store) fn of(&self, statements: &[String]) -> Vec<Vec<String>> {
-        let mut script = "set enable_seqscan = off; set plan_cache_mode = force_generic_plan;".to_owned();
+        self.told("", statements)
+    }
+
+    /// The same over a connection that is told something besides.
+    pub(in crate::store) fn told(&self, told: &str, statements: &[String]) -> Vec<Vec<String>> {
+        let mut script = format!("set enable_seqscan = off; set plan_cache_mode = force_generic_plan; {told};");
         for sql in statements {
             let sql = dialect::write(sql).sql;
             let places = (1..).take_while(|place| sql.contains(&format!("${place}"))).count();

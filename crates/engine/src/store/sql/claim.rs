@@ -54,7 +54,8 @@ pub(in crate::store) struct Outstanding {
     probes: u32,
     /// When its lease began, if it is leased.
     pub(in crate::store) leased_at: Option<Timestamp>,
-    pub(in crate::store) due_at: Timestamp,
+    /// When its lease ends, if it is leased.
+    pub(super) leased_until: Option<Timestamp>,
     /// Whose lease it is, if it is leased.
     node: Option<NodeId>,
     /// It was called off while it was leased.
@@ -155,9 +156,11 @@ fn lease_due(
     Ok(())
 }
 
-/// Pending ones that are due and leased ones whose lease has run out: `due_at_ms` says both.
+/// Pending ones that are due, and leased ones whose lease has run out: they stand where they stood before it.
 pub(super) const DUE: &str = "select * from deliveries
-    where destination_id = ?1 and due_at_ms is not null and due_at_ms <= ?2 order by due_at_ms, seq limit ?3";
+    where destination_id = ?1 and due_at_ms is not null and due_at_ms <= ?2
+        and (leased_until_ms is null or leased_until_ms <= ?2)
+    order by due_at_ms, seq limit ?3";
 
 fn due(connection: &Connection, destination: DestinationId, now: Timestamp, room: u32) -> Result<Vec<Outstanding>> {
     let parameters = params![destination.as_bytes(), now.as_millis(), room];
@@ -178,8 +181,7 @@ pub(in crate::store) fn outstanding(row: &Row<'_>) -> Result<Outstanding> {
         attempts: cells.unsigned("attempts")?,
         probes: cells.unsigned("probes")?,
         leased_at: if cells.text("state")? == "leased" { Some(cells.time("state_at_ms")?) } else { None },
-        // What is held has none.
-        due_at: cells.optional_time("due_at_ms")?.unwrap_or(Timestamp::from_millis(i64::MIN)),
+        leased_until: cells.optional_time("leased_until_ms")?,
         node: cells.optional_id("node", NodeId::from_bytes)?,
         called_off: cells.optional_time("cancel_at_ms")?.is_some(),
         ordered: cells.get::<Option<Vec<u8>>>("order_key")?.is_some(),
@@ -199,7 +201,8 @@ pub(super) fn take(
     let number = due.attempts + 1;
     connection
         .prepare_cached(
-            "update deliveries set state = 'leased', state_at_ms = ?2, due_at_ms = ?3, node = ?4, attempts = ?5
+            "update deliveries set state = 'leased', state_at_ms = ?2, due_at_ms = coalesce(due_at_ms, ?2),
+                leased_until_ms = ?3, node = ?4, attempts = ?5
              where seq = ?1",
         )?
         .execute(params![due.seq, now.as_millis(), until.as_millis(), node.as_bytes(), number])?;
@@ -208,12 +211,12 @@ pub(super) fn take(
 
 /// What a lease that ended by itself leaves behind: an attempt of which nothing is known but that it began.
 pub(super) fn keep_lost_attempt(connection: &Connection, lost: &Outstanding, now: Timestamp) -> Result<()> {
-    let Some(started_at) = lost.leased_at else { return Ok(()) };
+    let Some((started_at, until)) = lost.leased_at.zip(lost.leased_until) else { return Ok(()) };
     let attempt = Attempt {
         id: interrupted_attempt_id(lost.id, lost.attempts),
         number: lost.attempts,
         started_at,
-        duration: lost.due_at.min(now).since(started_at),
+        duration: until.min(now).since(started_at),
         outcome: Outcome::Interrupted,
         signed_by: Vec::new(),
         status: None,
@@ -248,7 +251,8 @@ pub(super) fn end_lease(connection: &Connection, lost: &Outstanding, rest: Rest,
     };
     connection
         .prepare_cached(
-            "update deliveries set state = ?2, state_at_ms = ?3, due_at_ms = ?4, node = null, resume_at_ms = ?3
+            "update deliveries set state = ?2, state_at_ms = ?3, due_at_ms = ?4, leased_until_ms = null, node = null,
+                resume_at_ms = ?3
              where seq = ?1",
         )?
         .execute(params![lost.seq, state, now.as_millis(), due_at])?;
@@ -295,8 +299,17 @@ fn load_one(connection: &Connection, lease: &Lease) -> Result<Claimed> {
 }
 
 pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) -> Result<Vec<Option<Timestamp>>> {
-    let sql = "select min(due_at_ms) as due_at_ms from deliveries
-               where destination_id = ?1 and due_at_ms is not null and due_at_ms >= ?2";
+    // A lease ends when it does, but nothing that comes after what is pending first is looked for before that.
+    let sql = "with pending as (
+                   select due_at_ms from deliveries
+                   where destination_id = ?1 and due_at_ms is not null and due_at_ms >= ?2 and +state = 'pending'
+                   order by due_at_ms limit 1)
+               select min(at_ms) as at_ms from (
+                   select due_at_ms as at_ms from pending
+                   union all
+                   select leased_until_ms as at_ms from deliveries
+                   where destination_id = ?1 and due_at_ms is not null and due_at_ms >= ?2
+                       and due_at_ms <= coalesce((select due_at_ms from pending), 9223372036854775807)) as next";
     let due = |destination: &DestinationId| {
         let floor = match connection {
             Connection::Sqlite(_) => None,
@@ -304,7 +317,7 @@ pub(super) fn next_due(connection: &Connection, destinations: &[DestinationId]) 
         };
         let from = floor.map_or(i64::MIN, |(floor, _)| floor.as_millis());
         let due = first(connection, sql, params![destination.as_bytes(), from], |row| {
-            Cells::new("deliveries", row).optional_time("due_at_ms")
+            Cells::new("deliveries", row).optional_time("at_ms")
         })?;
         // What lies below the floor is looked for when that ends.
         Ok(due.flatten().into_iter().chain(floor.map(|(_, until)| until)).min())

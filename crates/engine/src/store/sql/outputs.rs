@@ -9,7 +9,7 @@ use crate::model::KeptOutput;
 
 /// An output as it is kept.
 #[derive(Debug)]
-pub(super) struct PackedOutput {
+pub(in crate::store) struct PackedOutput {
     total_bytes: u64,
     packed: Packed,
 }

@@ -40,8 +40,8 @@ pub(super) fn lease(tx: &Tx<'_>, request: &PullRequest) -> Result<Leases> {
         let step = all(&mut connection.prepare_cached(&connection.locking(IN_ORDER))?, parameters, outstanding)?;
         for one in &step {
             after = one.seq;
-            if one.leased_at.is_some() && one.due_at > request.now {
-                given.free_at = given.free_at.into_iter().chain([one.due_at]).min();
+            if let Some(until) = one.leased_until.filter(|until| *until > request.now) {
+                given.free_at = given.free_at.into_iter().chain([until]).min();
                 match request.order {
                     PullOrder::Strict => return Ok(given),
                     PullOrder::Loose => continue,
@@ -105,7 +105,7 @@ fn extend_one(connection: &Connection, claim: &Claim, now: Timestamp, until: Tim
         return Ok(Settled::LeaseLost);
     }
     connection
-        .prepare_cached("update deliveries set due_at_ms = ?2 where seq = ?1")?
+        .prepare_cached("update deliveries set leased_until_ms = ?2 where seq = ?1")?
         .execute(params![leased.seq, until.as_millis()])?;
     Ok(Settled::Written)
 }

@@ -188,7 +188,7 @@ pub(super) fn delivery_state(cells: &Cells<'_, '_>) -> Result<DeliveryState> {
     Ok(match cells.text("state")? {
         "pending" => DeliveryState::Pending { due_at: cells.time("due_at_ms")? },
         "leased" => DeliveryState::Leased {
-            until: cells.time("due_at_ms")?,
+            until: cells.time("leased_until_ms")?,
             node: cells.id("node", crate::ids::NodeId::from_bytes)?,
         },
         "delivered" => DeliveryState::Delivered { at },

@@ -17,28 +17,36 @@ use crate::model::{Attempt, Outcome, SecretOwner};
 use crate::store::postgres::deliver;
 use crate::store::{Claim, Next, Settled, Settlement};
 
-/// Settles each with its packed output.
-pub(super) fn write(
-    tx: &mut Tx<'_>,
-    settlements: &[Settlement],
-    outputs: &[Option<PackedOutput>],
-) -> Result<Vec<Settled>> {
-    let mut together = vec![false; settlements.len()];
+/// The end of an attempt as it is written.
+#[derive(Debug)]
+pub(in crate::store) struct End {
+    pub(in crate::store) settlement: Settlement,
+    /// Its output, packed.
+    pub(in crate::store) output: Option<PackedOutput>,
+}
+
+impl From<Settlement> for End {
+    fn from(settlement: Settlement) -> Self {
+        Self { output: settlement.output.as_ref().map(outputs::pack), settlement }
+    }
+}
+
+/// Settles each.
+pub(super) fn write(tx: &mut Tx<'_>, ends: &[&End]) -> Result<Vec<Settled>> {
+    let mut together = vec![false; ends.len()];
     if let Connection::Postgres(session) = tx.connection {
-        together = deliver::settle(session, settlements, |index| outputs[index].is_some())?;
-        let left = settlements.iter().zip(&together).filter(|(_, is_settled)| !**is_settled).map(|(one, _)| one);
+        together = deliver::settle(session, ends)?;
+        let left = ends.iter().zip(&together).filter(|(_, is_settled)| !**is_settled).map(|(end, _)| &end.settlement);
         let lines = deliver::lines(session, left)?;
         let lines = lines.iter().map(|(destination, key)| Lock::Order(*destination, key).number());
         locks::hold(tx.connection, lines.collect())?;
     }
-    let each = settlements.iter().zip(outputs).zip(together);
-    let settled: Vec<_> = each
-        .map(|((settlement, output), is_settled)| match is_settled {
-            true => Ok(Settled::Written),
-            false => settle_one(tx, settlement, output.as_ref()),
-        })
+    let settled: Vec<_> = ends
+        .iter()
+        .zip(together)
+        .map(|(end, is_settled)| if is_settled { Ok(Settled::Written) } else { settle_one(tx, end) })
         .collect::<Result<_>>()?;
-    for (settlement, settled) in settlements.iter().zip(&settled) {
+    for (End { settlement, .. }, settled) in ends.iter().zip(&settled) {
         if *settled == Settled::Written {
             let owner = SecretOwner::Destination(settlement.claim.destination());
             for &version in &settlement.attempt.signed_by {
@@ -53,7 +61,7 @@ pub(super) fn write(
     Ok(settled)
 }
 
-fn settle_one(tx: &Tx<'_>, settlement: &Settlement, output: Option<&PackedOutput>) -> Result<Settled> {
+fn settle_one(tx: &Tx<'_>, End { settlement, output }: &End) -> Result<Settled> {
     let connection = tx.connection;
     let claim = &settlement.claim;
     let Some(leased) = leased(connection, claim)? else { return Ok(Settled::LeaseLost) };
@@ -83,7 +91,8 @@ fn settle_one(tx: &Tx<'_>, settlement: &Settlement, output: Option<&PackedOutput
     };
     connection
         .prepare_cached(
-            "update deliveries set state = ?2, state_at_ms = ?3, due_at_ms = ?4, node = null, resume_at_ms = ?5
+            "update deliveries set state = ?2, state_at_ms = ?3, due_at_ms = ?4, leased_until_ms = null, node = null,
+                resume_at_ms = ?5
              where seq = ?1",
         )?
         .execute(params![seq, state, ended_at.as_millis(), due_at.map(Timestamp::as_millis), resume_at])?;

@@ -15,13 +15,15 @@ use super::commit::{Prepared, Written};
 use super::connection::Connection;
 use super::failure::{Failure, Result};
 use super::readers::Connect;
+use super::settle::{self, End};
 use super::{Limits, audit, locks, resources, retention};
 use crate::clock::Timestamp;
 use crate::ids::SourceId;
 use crate::model::{Head, SecretOwner};
-use crate::store::StoreError;
+use crate::store::postgres::session::Session;
 use crate::store::postgres::{ending, ingest};
-use job::{Commit, Job, Room, Write};
+use crate::store::{Settled, Settlement, StoreError};
+use job::{Commit, Job, Room, Settle, Write};
 
 mod job;
 
@@ -198,6 +200,14 @@ impl Writer {
         self.answered(answer).await
     }
 
+    /// Writes the ends of attempts, those that wait together in one go.
+    pub(super) async fn settle(&self, settlements: Vec<Settlement>) -> std::result::Result<Vec<Settled>, StoreError> {
+        let (caller, answer) = oneshot::channel();
+        let ends = settlements.into_iter().map(End::from).collect();
+        self.send(Box::new(Settle { ends, done: None, caller }))?;
+        answer.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
     /// Writes something of the engine's own. Nobody else writes meanwhile, at no node.
     pub(in crate::store) async fn submit<T, F>(&self, work: F) -> std::result::Result<T, StoreError>
     where
@@ -362,22 +372,14 @@ impl Groups {
             uses: HashMap::new(),
             kept: HashMap::new(),
         };
-        let mut written = HashSet::new();
-        if let Connection::Postgres(session) = &self.connection
-            && !one_by_one
-        {
-            let events: Vec<_> =
-                group.iter().enumerate().filter_map(|(index, job)| Some((index, job.event()?))).collect();
-            if !events.is_empty() {
-                let together = ingest::write(&mut tx, session, &events).map_err(|failure| {
+        let written = match &self.connection {
+            Connection::Postgres(session) if !one_by_one => {
+                write_together(&mut tx, session, group).map_err(|failure| {
                     if failure.is_environmental() { environment(failure) } else { GroupFailure::Together }
-                });
-                for (index, event) in together? {
-                    group[index].written(event);
-                    written.insert(index);
-                }
+                })?
             }
-        }
+            _ => HashSet::new(),
+        };
         let mut outcomes = Vec::with_capacity(group.len());
         for (index, job) in group.iter_mut().enumerate() {
             if written.contains(&index) {
@@ -421,6 +423,29 @@ impl Groups {
         self.connection.prepare_cached(statement)?.execute([])?;
         Ok(())
     }
+}
+
+/// Writes what goes in a few statements for all of a group: its events, and ends of attempts. Returns whose those were.
+fn write_together(tx: &mut Tx<'_>, session: &Session, group: &mut [Box<dyn Job>]) -> Result<HashSet<usize>> {
+    let mut written = HashSet::new();
+    let events: Vec<_> = group.iter().enumerate().filter_map(|(index, job)| Some((index, job.event()?))).collect();
+    if !events.is_empty() {
+        for (index, event) in ingest::write(tx, session, &events)? {
+            group[index].written(event);
+            written.insert(index);
+        }
+    }
+    let ends: Vec<_> = group.iter().filter_map(|job| job.ends()).flatten().collect();
+    if !ends.is_empty() {
+        let mut settled = settle::write(tx, &ends)?.into_iter();
+        for (index, job) in group.iter_mut().enumerate() {
+            if let Some(count) = job.ends().map(<[End]>::len) {
+                job.ended(settled.by_ref().take(count).collect());
+                written.insert(index);
+            }
+        }
+    }
+    Ok(written)
 }
 
 fn environment(failure: Failure, name: &str) -> GroupFailure {

@@ -31,6 +31,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "activity", sql: include_str!("../../../migrations/sqlite/0013_activity.sql") },
     Migration { name: "schemes", sql: include_str!("../../../migrations/sqlite/0014_schemes.sql") },
     Migration { name: "nodes", sql: include_str!("../../../migrations/sqlite/0015_nodes.sql") },
+    Migration { name: "leases", sql: include_str!("../../../migrations/sqlite/0016_leases.sql") },
 ];
 
 /// What a migration does that cannot be said in SQL; it comes after the SQL.

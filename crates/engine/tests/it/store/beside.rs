@@ -56,6 +56,30 @@ fn repeating(n: u32) -> NewEvent {
     with_key(new, DedupKind::Body, format!("body {body}").as_bytes())
 }
 
+/// Lists that wait, as many at once as may be read, hold up neither leases nor what goes with them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_attempts_does_not_wait_for_lists() {
+    let Some((stores, database)) = nodes().await else { return };
+    let store = &stores[0];
+    store.commit(owing(new_event(1), 1, 1)).await.unwrap();
+    let lock = database.holding("lock table audit in access exclusive mode");
+    let lists: Vec<_> = (0..2)
+        .map(|_| {
+            let store = Arc::clone(store);
+            tokio::spawn(async move { store.audit(ORG, PAGE).await })
+        })
+        .collect();
+    database.has_waiting(lists.len()).await;
+    let claimed = store.claim(request(at(10), &[(1, 1)])).await.unwrap();
+    assert_eq!(claimed[0].event.id, event_id(1));
+    assert_eq!(store.next_due(vec![destination_id(1)]).await.unwrap(), [Some(at(30_010))]);
+    assert!(lists.iter().all(|list| !list.is_finished()), "they still wait");
+    drop(lock);
+    for list in lists {
+        assert!(list.await.unwrap().is_ok());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_has_one_event_wherever_its_repeats_arrive() {
     let Some((stores, _kept)) = nodes().await else { return };

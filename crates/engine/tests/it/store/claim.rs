@@ -1,5 +1,6 @@
 //! Leases and settlements, as every store must keep them: one holder at a time, and only the holder writes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hookward_engine::ids::DestinationId;
@@ -118,6 +119,39 @@ pub(crate) async fn many_ends_at_once_are_each_kept(store: &Shared) {
         if answer == Settled::Written {
             assert_eq!(attempts[0], end.attempt, "{n}");
         }
+    }
+}
+
+/// Each comes by itself, as attempts end: however many are written in one go, each is told of its own.
+pub(crate) async fn ends_that_wait_together_are_each_told_what_came_of_them(store: &Shared) {
+    declare(store, 2).await;
+    for n in 1..=40 {
+        store.commit(owing(new_event(n), n, 1 + n % 2)).await.unwrap();
+    }
+    let claims = store.claim(request(at(50), &[(1, 20), (2, 20)])).await.unwrap();
+    let claims: Vec<Claim> = claims.into_iter().map(|one| one.claim).collect();
+    assert_eq!(claims.len(), 40);
+    settle_one(store, settlement(&claims[3], at(55), Next::Exhausted)).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for (place, claim) in claims.iter().enumerate() {
+        let next = if place % 3 == 0 { Next::Again { due_at: at(900) } } else { Next::Delivered };
+        let mut one = settlement(claim, at(60), next);
+        // What has to do with more than itself goes by itself, beside the others.
+        one.output = (place % 5 == 0).then(|| KeptOutput { total_bytes: 2, bytes: b"ok".to_vec().into() });
+        let store = Arc::clone(store);
+        tasks.spawn(async move { (place, settle_one(&store, one).await) });
+    }
+    let mut told = tasks.join_all().await;
+    told.sort_by_key(|(place, _)| *place);
+    for (place, settled) in told {
+        assert_eq!(settled, if place == 3 { Settled::LeaseLost } else { Settled::Written }, "{place}");
+        let (delivery, attempts) = store.delivery(ORG, claims[place].delivery()).await.unwrap();
+        let state = match place {
+            3 => DeliveryState::Exhausted { at: at(62) },
+            _ if place % 3 == 0 => DeliveryState::Pending { due_at: at(900) },
+            _ => DeliveryState::Delivered { at: at(67) },
+        };
+        assert_eq!((delivery.state, attempts.len()), (state, 1), "{place}");
     }
 }
 

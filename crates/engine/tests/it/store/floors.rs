@@ -54,6 +54,32 @@ async fn what_is_later_is_found_when_all_of_it_is_walked() {
 }
 
 #[tokio::test]
+async fn what_is_due_later_hides_nothing_that_is_due_before() {
+    let Some(([store, _], _kept)) = looking_from_100_s().await else { return };
+    for claim in store.claim(request_of(1, at(131_000), &[(1, 10)])).await.unwrap() {
+        let later = settlement(&claim.claim, at(131_000), Next::Again { due_at: at(500_000) });
+        assert_eq!(store.settle(vec![later]).await.unwrap(), [Settled::Written]);
+    }
+    assert!(claimed_by(&store, 1, at(132_000)).await.is_empty());
+    store.commit(due(10, 133_000)).await.unwrap();
+    assert_eq!(claimed_by(&store, 1, at(133_000)).await, [10]);
+}
+
+/// A lease that runs out is in its old place, below what others have learnt since.
+#[tokio::test]
+async fn what_is_leased_is_found_at_once_when_its_lease_runs_out() {
+    let Some(([store, other], _kept)) = looking_from_100_s().await else { return };
+    // What it finds just before those leases end was due much later.
+    store.commit(due(10, 128_000)).await.unwrap();
+    assert_eq!(claimed_by(&other, 2, at(129_000)).await, [10]);
+    assert!(claimed_by(&other, 2, at(129_999)).await.is_empty());
+    let mut found = claimed_by(&other, 2, at(130_000)).await;
+    found.sort_unstable();
+    assert_eq!(found, [1, 2, 3, 4]);
+    drop(store);
+}
+
+#[tokio::test]
 async fn what_was_held_is_found_at_once_wherever_it_is_let_go() {
     let Some((stores, _kept)) = looking_from_100_s().await else { return };
     let paused = Change::SetDestinationState(destination_id(1), DestinationState::Paused);

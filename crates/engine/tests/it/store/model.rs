@@ -76,6 +76,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Owed {
     destination: u32,
     state: DeliveryState,
+    /// When it was due that is leased: there it stands again when the lease ends.
+    due_at: Timestamp,
     attempts: u32,
     kept: Vec<(u32, Outcome)>,
     latest: Option<u8>,
@@ -130,8 +132,9 @@ impl Model {
         let mut due: Vec<_> = (0..self.owed.len())
             .filter(|index| self.owed[*index].destination == destination)
             .filter_map(|index| match self.owed[index].state {
-                DeliveryState::Pending { due_at: due } | DeliveryState::Leased { until: due, .. } => {
-                    (due <= self.now()).then_some((due, index))
+                DeliveryState::Pending { due_at } => (due_at <= self.now()).then_some((due_at, index)),
+                DeliveryState::Leased { until, .. } => {
+                    (until <= self.now()).then_some((self.owed[index].due_at, index))
                 }
                 _ => None,
             })
@@ -201,7 +204,8 @@ impl Model {
         assert_eq!(committed.superseded(), superseded);
         let state = self.resting(destination, now, now);
         let kept = vec![];
-        self.owed.push(Owed { destination, state, attempts: 0, kept, latest, cancel_at: None, superseded_by: None });
+        let (due_at, attempts, cancel_at, superseded_by) = (now, 0, None, None);
+        self.owed.push(Owed { destination, state, due_at, attempts, kept, latest, cancel_at, superseded_by });
     }
 
     async fn cancel(&mut self, store: &Shared, ago: usize) {
@@ -238,6 +242,9 @@ impl Model {
                 } else {
                     left -= 1;
                     self.owed[index].attempts += 1;
+                    if let DeliveryState::Pending { due_at } = self.owed[index].state {
+                        self.owed[index].due_at = due_at;
+                    }
                     self.owed[index].state = DeliveryState::Leased { until, node: node_id(node) };
                     expected.push((delivery_id(u32::try_from(index).unwrap() + 1), self.owed[index].attempts));
                 }
@@ -308,7 +315,8 @@ impl Model {
             let destination = if delivery.destination == destination_id(1) { 1 } else { 2 };
             let (cancel_at, superseded_by) = (delivery.cancel_at, delivery.superseded_by);
             let (state, attempts, latest) = (delivery.state, delivery.attempts, owed.latest);
-            let got = Owed { destination, state, attempts, kept, latest, cancel_at, superseded_by };
+            let due_at = owed.due_at;
+            let got = Owed { destination, state, due_at, attempts, kept, latest, cancel_at, superseded_by };
             assert_eq!(&got, owed, "delivery {n}");
         }
         let due = self.owed.iter().filter_map(|owed| match owed.state {

@@ -1,5 +1,7 @@
 //! The shared store's own: a database for each test, in the cluster that `HOOKWARD_TEST_POSTGRES` names.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -57,6 +59,31 @@ impl Database {
         run(&self.cluster, sql);
     }
 
+    /// Holds what `sql` locks, until that is dropped.
+    pub(crate) fn holding(&self, sql: &str) -> Holding {
+        let mut psql = Command::new("psql")
+            .args([&self.address(), "-qAt"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("psql");
+        let asked = psql.stdin.as_mut().expect("a pipe");
+        writeln!(asked, "begin; {sql}; select 'held';").expect("psql reads");
+        let mut line = String::new();
+        BufReader::new(psql.stdout.as_mut().expect("a pipe")).read_line(&mut line).expect("psql answers");
+        assert_eq!(line.trim(), "held");
+        Holding(psql)
+    }
+
+    /// Waits until so many wait for a lock.
+    pub(crate) async fn has_waiting(&self, count: usize) {
+        let waiting = "select count(*) from pg_locks where not granted and database =
+                           (select oid from pg_database where datname = current_database())";
+        while self.query(waiting) != [count.to_string()] {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Ends every connection to it, and lets none in until [`Database::heal`].
     pub(crate) fn cut(&self) {
         self.maintain(&format!("alter database {} allow_connections false", self.name));
@@ -72,6 +99,16 @@ impl Database {
     }
 }
 
+/// A transaction that holds something.
+pub(crate) struct Holding(Child);
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().expect("psql ends");
+    }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         self.maintain(&format!("drop database {} with (force)", self.name));
@@ -80,7 +117,7 @@ impl Drop for Database {
 
 /// What a statement says, a line for each row.
 fn run(address: &str, sql: &str) -> Vec<String> {
-    let said = std::process::Command::new("psql").args([address, "-qAtc", sql]).output().expect("psql");
+    let said = Command::new("psql").args([address, "-qAtc", sql]).output().expect("psql");
     assert!(said.status.success(), "{sql}: {}", String::from_utf8_lossy(&said.stderr));
     String::from_utf8_lossy(&said.stdout).lines().map(str::to_owned).collect()
 }

@@ -3,9 +3,10 @@
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Tx;
-use crate::store::StoreError;
 use crate::store::sql::commit::{self, Prepared, Written};
 use crate::store::sql::failure::Result;
+use crate::store::sql::settle::{self, End};
+use crate::store::{Settled, StoreError};
 
 /// A place in the doors' share of the queue, given back when the job is answered.
 pub(super) type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
@@ -18,6 +19,12 @@ pub(super) trait Job: Send {
     }
     /// The event is written, together with others.
     fn written(&mut self, _: Written) {}
+    /// The ends of attempts that it is to write, if that is all that it does.
+    fn ends(&self) -> Option<&[End]> {
+        None
+    }
+    /// The ends are written, together with others.
+    fn ended(&mut self, _: Vec<Settled>) {}
     /// Whether it may be written while others write elsewhere.
     fn beside(&self) -> bool;
     /// Whether its caller waits no more, and so was told that it is not known to be written: it may stay so.
@@ -100,6 +107,46 @@ impl Job for Commit {
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<()> {
         self.done = Some(commit::write(tx, &self.prepared)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: std::result::Result<(), StoreError>) {
+        let Self { done, caller, .. } = *self;
+        let answer = outcome.map(|()| done.expect("a job without a failure has a result"));
+        let _ = caller.send(answer);
+    }
+}
+
+/// Ends of attempts on their way through a group.
+pub(super) struct Settle {
+    pub(super) ends: Vec<End>,
+    pub(super) done: Option<Vec<Settled>>,
+    pub(super) caller: oneshot::Sender<std::result::Result<Vec<Settled>, StoreError>>,
+}
+
+impl Job for Settle {
+    fn ends(&self) -> Option<&[End]> {
+        Some(&self.ends)
+    }
+
+    fn ended(&mut self, settled: Vec<Settled>) {
+        self.done = Some(settled);
+    }
+
+    fn beside(&self) -> bool {
+        true
+    }
+
+    fn is_given_up(&self) -> bool {
+        false
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<()> {
+        self.done = Some(settle::write(tx, &self.ends.iter().collect::<Vec<_>>())?);
         Ok(())
     }
 

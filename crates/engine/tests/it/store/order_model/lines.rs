@@ -19,6 +19,8 @@ pub(super) struct Owed {
     pub(super) key: Option<u8>,
     pub(super) latest: Option<u8>,
     pub(super) state: DeliveryState,
+    /// When it was due that is leased: there it stands again when the lease ends.
+    due_at: Timestamp,
     pub(super) parked: bool,
     pub(super) attempts: u32,
     pub(super) skipped: u32,
@@ -84,7 +86,7 @@ impl Model {
             line.members.push(index);
         }
         let (parked, called_off) = (false, false);
-        self.owed.push(Owed { event, key, latest, state, parked, attempts: 0, skipped, called_off });
+        self.owed.push(Owed { event, key, latest, state, due_at: now, parked, attempts: 0, skipped, called_off });
     }
 
     fn leave(&mut self, index: usize, left: Left, at: Timestamp) {
@@ -190,8 +192,9 @@ impl Model {
     fn due(&self, room: usize) -> Vec<usize> {
         let mut due: Vec<_> = (0..self.owed.len())
             .filter_map(|index| match self.owed[index].state {
-                DeliveryState::Pending { due_at: due } | DeliveryState::Leased { until: due, .. } => {
-                    (due <= self.now()).then_some((due, index))
+                DeliveryState::Pending { due_at } => (due_at <= self.now()).then_some((due_at, index)),
+                DeliveryState::Leased { until, .. } => {
+                    (until <= self.now()).then_some((self.owed[index].due_at, index))
                 }
                 _ => None,
             })
@@ -217,6 +220,9 @@ impl Model {
             for index in due {
                 let owed = &mut self.owed[index];
                 owed.attempts += 1;
+                if let DeliveryState::Pending { due_at } = owed.state {
+                    owed.due_at = due_at;
+                }
                 owed.state = DeliveryState::Leased { until, node: node_id(self.node) };
                 claimed.push((index, owed.attempts));
             }
