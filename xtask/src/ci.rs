@@ -18,8 +18,8 @@ use systems::{database, world};
 use crate::postgres::Cluster;
 use crate::run::{EVERYTHING, has_or_installs, output_of, root, run, run_with};
 use crate::{
-    addresses, bad_inputs, bindings, cluster, constant_time, crash, dashboard, fuzz, interop, leaks, octokit, oidc,
-    readme, receivers, reference, replays, rewrap, rotations, schemathesis, switches, tidy, vectors,
+    access, addresses, bad_inputs, bindings, cluster, constant_time, crash, dashboard, fuzz, interop, leaks, octokit,
+    oidc, readme, receivers, reference, replays, rewrap, rotations, schemathesis, switches, tidy, vectors,
 };
 
 struct Step {
@@ -74,6 +74,7 @@ const SIDE_BY_SIDE: &[Step] = &[
     Step { name: "demo", run: demo },
     Step { name: "readme", run: readme::run },
     Step { name: "oidc", run: oidc::run },
+    Step { name: "access", run: access::run },
     Step { name: "reference", run: || reference::run(true) },
     Step { name: "vectors", run: || vectors::run(true) },
 ];

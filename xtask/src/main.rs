@@ -1,6 +1,7 @@
 //! `cargo xtask …`: everything the project checks about itself, by one command each. `ci` runs them all.
 //! Owns the list of commands; what a command does is in the module of its name.
 
+mod access;
 mod addresses;
 mod bad_inputs;
 mod bench;
@@ -70,6 +71,8 @@ enum Command {
     Octokit,
     /// People sign in by way of a real OpenID Connect provider
     Oidc,
+    /// The ways into a PostgreSQL: PgBouncer, authorities of one's own
+    Access,
     /// Deliveries as real receivers see them, before, during and after a rotation
     Receivers {
         /// Only courses whose name contains this: the examples', `packages`
@@ -136,6 +139,7 @@ fn main() -> ExitCode {
             run::build_server().and_then(|()| dashboard::run(only.as_deref(), dashboard::Extent::Full))
         }
         Command::Octokit => run::build_server().and_then(|()| octokit::run()),
+        Command::Access => run::build_server().and_then(|()| access::run()),
         Command::Oidc => run::build_server().and_then(|()| oidc::run()),
         Command::Receivers { only } => run::build_server().and_then(|()| receivers::run(only.as_deref())),
         Command::Addresses(plan) => addresses::run(&plan),

@@ -18,6 +18,9 @@ use nix::unistd::{Pid, Uid, User};
 
 use crate::run::{has_or_installs, output_of, run_with};
 
+/// Where PostgreSQL listens unless it is told otherwise.
+pub(crate) const PORT: u16 = 5432;
+
 /// How many this process started.
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
@@ -25,6 +28,8 @@ static STARTED: AtomicU32 = AtomicU32::new(0);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listens {
     pub(crate) at: IpAddr,
+    /// The socket has it, too.
+    pub(crate) port: u16,
     /// Who is trusted, as PostgreSQL writes a range.
     pub(crate) trusted: &'static str,
 }
@@ -33,6 +38,7 @@ pub(crate) struct Listens {
 pub(crate) struct Cluster {
     programs: PathBuf,
     directory: PathBuf,
+    port: u16,
 }
 
 impl Cluster {
@@ -66,7 +72,8 @@ impl Cluster {
         let number = STARTED.fetch_add(1, Ordering::SeqCst);
         let directory = parent.join(format!("hookward-postgres-{}-{number}", std::process::id()));
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        let cluster = Self { programs, directory };
+        let port = listens.map_or(PORT, |listens| listens.port);
+        let cluster = Self { programs, directory, port };
         if Uid::effective().is_root() {
             let user = User::from_name("postgres")?.context("Debian's package made no user `postgres`")?;
             chown(&cluster.directory, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
@@ -79,7 +86,7 @@ impl Cluster {
         }
         let address = listens.map(|listens| listens.at.to_string()).unwrap_or_default();
         let options = format!(
-            "-c listen_addresses='{address}' -c unix_socket_directories='{}' -c max_connections=300",
+            "-c listen_addresses='{address}' -p {port} -c unix_socket_directories='{}' -c max_connections=300",
             cluster.directory.display()
         );
         let log = cluster.directory.join("log");
@@ -91,7 +98,7 @@ impl Cluster {
 
     /// Where it is, for `psql` and for Hookward; a database's name may follow.
     pub(crate) fn address(&self) -> String {
-        format!("host={} user=postgres", self.directory.display())
+        format!("host={} port={} user=postgres", self.directory.display(), self.port)
     }
 
     /// Where its socket is.
@@ -147,19 +154,23 @@ impl Cluster {
         self.directory.join("data")
     }
 
-    /// One of its programs, as somebody who may run it: PostgreSQL refuses root.
+    /// One of its programs: PostgreSQL refuses root.
     fn program(&self, name: &str) -> Command {
-        let program = self.programs.join(name);
-        let mut command = if Uid::effective().is_root() {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        command.current_dir("/");
-        command
+        as_postgres(&self.programs.join(name))
     }
+}
+
+/// A program that refuses root, as somebody who may run it.
+pub(crate) fn as_postgres(program: &Path) -> Command {
+    let mut command = if Uid::effective().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.current_dir("/");
+    command
 }
 
 impl Drop for Cluster {

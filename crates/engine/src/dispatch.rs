@@ -72,7 +72,10 @@ impl Engine {
         let now = self.inner().clock().now();
         match self.inner().store().give_back(self.node(), now).await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "deliveries under way were given back"),
+            Ok(count) => {
+                tracing::info!(count, "deliveries under way were given back");
+                self.leave_everything().await;
+            }
             Err(error) => tracing::warn!(%error, "deliveries under way wait until their leases run out"),
         }
     }
@@ -134,6 +137,8 @@ struct Dispatcher {
     under_way: HashMap<Id, DestinationId>,
     busy: HashMap<DestinationId, u32>,
     looks: Looks,
+    /// How many deliveries came to be owed here and were not claimed yet, as far as that can be told.
+    own: HashMap<DestinationId, u32>,
 }
 
 /// What is asked of the store next, and when there will be more to ask.
@@ -143,6 +148,8 @@ struct Plan {
     /// What was taken of whose rate for that.
     taken: Vec<(DestinationId, Rate, u32)>,
     probes: Vec<DestinationId>,
+    /// Who has no room here.
+    full: Vec<DestinationId>,
     wake_at: Option<Timestamp>,
 }
 
@@ -163,10 +170,13 @@ enum Looked {
 impl Dispatcher {
     fn new(inner: Arc<Inner>) -> Self {
         inner.nudges().all();
-        Self { inner, attempts: JoinSet::new(), under_way: HashMap::new(), busy: HashMap::new(), looks: Looks::new() }
+        let (attempts, under_way, busy) = (JoinSet::new(), HashMap::new(), HashMap::new());
+        Self { inner, attempts, under_way, busy, looks: Looks::new(), own: HashMap::new() }
     }
 
     async fn run(&mut self, stop: &CancellationToken) {
+        let shared = Arc::clone(&self.inner);
+        let attending = shared.nudges().attend();
         while !stop.is_cancelled() {
             let wake_at = match self.claim().await {
                 Ok(Looked::Asked(_)) => continue,
@@ -190,6 +200,8 @@ impl Dispatcher {
                 Some(ended) = self.attempts.join_next_with_id() => self.ended(ended),
             }
         }
+        // What comes from now on is for the other nodes.
+        drop(attending);
         self.drain().await;
     }
 
@@ -216,6 +228,7 @@ impl Dispatcher {
         let registry = self.inner.registry();
         self.hear(nudged, &registry);
         let plan = self.plan(&registry);
+        self.leave(&plan.full);
         if plan.room.is_empty() && plan.probes.is_empty() {
             return Ok(Looked::Idle(plan.wake_at));
         }
@@ -254,8 +267,21 @@ impl Dispatcher {
     fn hear(&mut self, nudged: Nudged, registry: &Registry) {
         if nudged.all {
             self.looks = registry.destinations().map(|live| (live.destination.id, NOW)).collect();
+            self.own.retain(|id, _| registry.destination(*id).is_some());
         }
         self.looks.extend(nudged.of.into_iter().map(|id| (id, NOW)));
+        for (id, count) in nudged.own {
+            let own = self.own.entry(id).or_default();
+            *own = own.saturating_add(count);
+        }
+    }
+
+    /// Tells other nodes, once, of what came to be owed here and has no room.
+    fn leave(&mut self, full: &[DestinationId]) {
+        let left: Vec<_> = full.iter().copied().filter(|id| self.own.remove(id).is_some()).collect();
+        if !left.is_empty() && self.inner.store().is_shared() {
+            self.inner.following().knocks().owed(left);
+        }
     }
 
     /// Who is asked for how much, out of those at which something may be due.
@@ -283,7 +309,7 @@ impl Dispatcher {
                 // A moment that has begun counts as over: the clock knows only whole ones.
                 Room::In(wait) => plan.wake(now.plus(wait + Duration::from_micros(999))),
                 Room::At(at) => plan.wake(at),
-                Room::Full => {}
+                Room::Full => plan.full.push(id),
             }
         }
         plan
@@ -304,6 +330,12 @@ impl Dispatcher {
         }
         let had_less = |(id, count): &&(DestinationId, u32)| got.get(id).is_none_or(|got| got < count);
         let less: Vec<_> = plan.room.iter().filter(had_less).map(|(id, _)| *id).collect();
+        for (id, count) in got {
+            if let Some(own) = self.own.get_mut(id) {
+                *own = own.saturating_sub(*count);
+            }
+        }
+        self.own.retain(|id, count| *count > 0 && !less.contains(id));
         if less.is_empty() {
             return Ok(());
         }

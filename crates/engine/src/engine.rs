@@ -426,7 +426,7 @@ impl Inner {
     }
 
     /// Puts what the store says now in force: one at a time, so that what was read earlier never comes after what was read later.
-    pub(crate) async fn refresh(&self) -> Result<(), EngineError> {
+    pub(crate) async fn put_in_force(&self) -> Result<(), EngineError> {
         let _turn = self.refreshing.lock().await;
         let _in_order = self.following.in_order().await;
         let registry = build(&self.parts, &self.schemes, &self.served(), Some(&self.registry())).await?;

@@ -24,6 +24,7 @@ pub mod fanout;
 pub mod feed;
 pub mod handshake;
 pub mod idempotency;
+mod knocks;
 mod nodes;
 mod nudges;
 pub mod publish;
@@ -82,6 +83,7 @@ pub use crate::disuse::{NotedSecret, SECRET_STILL_USED, SECRET_UNUSED, SecretNot
 pub use crate::drain::DRAIN_MAX;
 pub use crate::engine::{Engine, Parts};
 pub use crate::error::EngineError;
+pub use crate::knocks::Waking;
 pub use crate::model::{OWN, PUBLISH};
 pub use crate::nodes::NodeSettings;
 pub use crate::opening::{SECRET_DAMAGED, ShutSecret};

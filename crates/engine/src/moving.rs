@@ -96,7 +96,7 @@ pub async fn backup(from: Address, directory: PathBuf, now: Timestamp) -> Result
 pub async fn restore(file: PathBuf, to: Address, mut watch: Watcher) -> Result<Restored, RestoreError> {
     let task = tokio::task::spawn_blocking(move || match &to {
         Address::Sqlite(directory) => backup::restore(&file, directory),
-        Address::Postgres { .. } => {
+        Address::Postgres(_) => {
             let beside = file.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
             let room = tempfile::Builder::new().prefix("restore-").tempdir_in(beside);
             let room = room.map_err(|cause| RestoreError::Path { path: beside.to_owned(), cause })?;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, DatabaseClock, Timestamp};
 use crate::engine::{Engine, EngineError, Inner, Parts};
 use crate::ids::DestinationId;
+use crate::knocks::{Knocks, Waking};
 use crate::model::{AuditEntry, Node, NodeState};
 use crate::store::{Change, Drain, Revision, Sight, Store, StoreError, Wear};
 
@@ -34,12 +35,14 @@ pub struct NodeSettings {
     pub version: String,
     /// For how long what is known of declarations and secrets may be acted on without hearing from the store.
     pub validity: Duration,
+    /// Whether nodes tell each other to look.
+    pub waking: Waking,
 }
 
 impl Default for NodeSettings {
     fn default() -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { name: String::new(), version, validity: Duration::from_secs(10) }
+        Self { name: String::new(), version, validity: Duration::from_secs(10), waking: Waking::default() }
     }
 }
 
@@ -61,6 +64,7 @@ pub(crate) struct Following {
     basis: AtomicI64,
     /// Held while what is declared is loaded and put in force: what was loaded later stays.
     loading: tokio::sync::Mutex<()>,
+    knocks: Knocks,
 }
 
 impl Following {
@@ -78,6 +82,7 @@ impl Following {
             known: Mutex::default(),
             basis: AtomicI64::new(-1),
             loading: tokio::sync::Mutex::new(()),
+            knocks: Knocks::default(),
         };
         if let Some(clock) = following.clock.clone() {
             let (_, began) = following.look(&*parts.store).await?;
@@ -98,9 +103,19 @@ impl Following {
         Ok((sight, began))
     }
 
+    /// What this node and the others tell each other.
+    pub(crate) fn knocks(&self) -> &Knocks {
+        &self.knocks
+    }
+
     /// Waits for whoever puts in force what is declared.
     pub(crate) async fn in_order(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.loading.lock().await
+    }
+
+    /// Whether nodes tell each other to look.
+    pub(crate) fn waking(&self) -> Waking {
+        self.settings.waking
     }
 
     fn known(&self) -> Option<Revision> {
@@ -145,18 +160,27 @@ impl Inner {
         let (sight, began) = self.following().look(self.store()).await?;
         let revision = sight.revision;
         match self.following().known() {
-            Some(known) if known.declared != revision.declared => self.refresh().await?,
-            Some(known) if known.owed != revision.owed => {
-                self.nudge();
-                self.tell_followers();
+            Some(known) if known.declared != revision.declared => self.put_in_force().await?,
+            Some(known) => {
+                if known.owed != revision.owed {
+                    self.nudge();
+                }
+                if known != revision {
+                    self.tell_followers();
+                }
             }
-            Some(_) => {}
             // What was declared while this node started.
-            None => self.refresh().await?,
+            None => self.put_in_force().await?,
         }
         *self.following().known.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision);
         self.following().is_valid_from(began);
         Ok(Some(revision))
+    }
+
+    /// Puts in force what was changed here, at the other nodes as well.
+    pub(crate) async fn refresh(&self) -> Result<(), EngineError> {
+        self.following().knocks().declared();
+        self.put_in_force().await
     }
 
     /// Whether what was looked at then is still so, as far as is known here.
@@ -294,7 +318,15 @@ impl Engine {
     pub(crate) async fn follow_nodes(&self, stop: &CancellationToken, over: &CancellationToken) {
         self.check_in(NodeState::Serving).await;
         if self.inner().store().is_shared() {
-            self.follow_others(stop, over).await;
+            let knocking = async {
+                match self.inner().following().waking() {
+                    Waking::Knocks => {
+                        tokio::join!(self.knock(over), self.listen(over));
+                    }
+                    Waking::LooksOnly => {}
+                }
+            };
+            tokio::join!(self.follow_others(stop, over), knocking);
         } else {
             over.cancelled().await;
         }
@@ -323,6 +355,7 @@ impl Engine {
             }
             tokio::select! {
                 () = over.cancelled() => {}
+                () = inner.following().knocks().look() => {}
                 () = clock.sleep_until(clock.now().plus(LOOK_EVERY)) => {}
             }
         }

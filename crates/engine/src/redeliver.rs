@@ -49,7 +49,7 @@ impl Engine {
         let detail = json!({ "deliveries": ids });
         let audit = AuditEntry::by(by, "event.redeliver", format!("event:{event}"), now, detail);
         self.inner().store().redeliver(event, deliveries, audit).await?;
-        self.inner().nudge_for(targets.iter().map(|target| target.id));
+        self.inner().nudge_for(targets.iter().map(|target| target.id).collect());
         Ok(ids)
     }
 

@@ -43,7 +43,7 @@ pub use erasure::Erasure;
 pub use feed::{FeedFilter, Feeds, FollowedAttempt, Stretch};
 pub use idempotency::{Idempotency, KeptAnswer, Known, NewRequest, RequestKey};
 pub use lists::{Backlog, DeliveryFilter, EventFilter, Listing, Page, RefusedFilter};
-pub use nodes::{Nodes, Sight, Wear, WornTable};
+pub use nodes::{Knock, Nodes, Sight, Wear, WornTable};
 pub use sealed::{Resealed, RewrapNote, SealedPlace, SealedValue, SealedValues};
 pub use upkeep::{JobChange, JobStep, KeptOfSource, Look, LookedAt, Old, Retained, Strip, Upkeep};
 
@@ -228,6 +228,8 @@ pub struct Revision {
     pub changed: i64,
     /// Rises with every delivery that comes to be owed.
     pub owed: i64,
+    /// Another one whenever there is more to be read of a feed.
+    pub fed: i64,
 }
 
 /// Everything declared, of every organization: what `load` returns.

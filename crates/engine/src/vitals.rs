@@ -133,6 +133,7 @@ impl Engine {
             if live.pace.kept(condition, now) {
                 work.again_at = Some(now);
             }
+            self.inner().following().knocks().declared();
             self.inner().nudge();
         }
         if let Ending::Due(reason) = &work.ending {

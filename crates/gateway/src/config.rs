@@ -43,7 +43,7 @@ use hookward_engine::organizations::{KEY_PREFIX_MAX, is_key_prefix};
 use ipnet::IpNet;
 use serde_json::Value;
 
-pub use database::{Database, PASSWORD_VARIABLE};
+pub use database::{CA_VARIABLE, Database, PASSWORD_VARIABLE};
 pub use door::{Answer, Answers, Door};
 pub use event_types::EventTypeDeclaration;
 pub(crate) use event_types::in_text;

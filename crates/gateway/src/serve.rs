@@ -20,7 +20,7 @@ use hookward_engine::kms::local::LocalKmsError;
 use hookward_engine::model::Principal;
 use hookward_engine::store::sql::{Limits, SqlStore};
 use hookward_engine::store::{postgres, sqlite};
-use hookward_engine::{Engine, EngineError, NodeSettings, Parts};
+use hookward_engine::{Engine, EngineError, NodeSettings, Parts, Waking};
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -302,7 +302,8 @@ fn parts(
 fn node(settings: &Settings) -> NodeSettings {
     let machine = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
     let name = settings.node.name.clone().unwrap_or_else(machine);
-    NodeSettings { name, version: env!("CARGO_PKG_VERSION").to_owned(), validity: settings.node.validity }
+    let waking = settings.database.as_ref().map_or(Waking::default(), |database| database.waking);
+    NodeSettings { name, version: env!("CARGO_PKG_VERSION").to_owned(), validity: settings.node.validity, waking }
 }
 
 /// The keys that a copy's secrets come under where `settings` are those that it is served with, and those that open them
@@ -323,7 +324,7 @@ fn store(settings: &Settings) -> Result<(SqlStore, kms::Start), StartError> {
         }
         Some(database) => {
             data::prepare(&settings.data)?;
-            let opened = postgres::open(&database.address, database.password.as_ref(), &Limits::default())?;
+            let opened = postgres::open(&database.access, &Limits::default())?;
             Ok((opened.store.copying_in(settings.data.clone()), start(opened.is_new)))
         }
     }

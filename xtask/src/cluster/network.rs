@@ -13,7 +13,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use systems::{Hookward, Setup};
 
 use super::nodes::Reach;
-use crate::postgres::{Cluster, Listens};
+use crate::postgres::{Cluster, Listens, PORT};
 use crate::run::{has_or_installs, output_of};
 
 /// Where the bridge is, and with it PostgreSQL, the senders and the receiver.
@@ -23,7 +23,7 @@ const HUB: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const RANGE: &str = "10.77.0.0/24";
 
 /// PostgreSQL's address in this network.
-pub(super) const LISTENS: Listens = Listens { at: IpAddr::V4(HUB), trusted: RANGE };
+pub(super) const LISTENS: Listens = Listens { at: IpAddr::V4(HUB), port: PORT, trusted: RANGE };
 
 /// Takes this thread, and whatever it starts from now on, out of the machine's network into one of its own. Where that is not
 /// allowed it says so, and stays.

@@ -16,9 +16,9 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use hookward::Secret;
 use serde::{Deserialize, Serialize};
 
+use super::postgres::Access;
 use super::sql::SqlStore;
 use super::sql::connection::Cell;
 use super::{Copied, StoreError, postgres, sqlite};
@@ -31,12 +31,7 @@ pub enum Address {
     /// In a file of this data directory.
     Sqlite(PathBuf),
     /// In this PostgreSQL database.
-    Postgres {
-        /// `postgres://user@host:port/database`, without a password.
-        address: String,
-        /// The user's password.
-        password: Option<Secret>,
-    },
+    Postgres(Access),
 }
 
 /// Without the password.
@@ -44,7 +39,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(directory) => write!(f, "sqlite:{}", directory.display()),
-            Self::Postgres { address, .. } => f.write_str(address),
+            Self::Postgres(access) => f.write_str(&access.address),
         }
     }
 }
@@ -180,7 +175,7 @@ pub struct Migrated {
 pub fn migrate(address: &Address, run: Run) -> Result<Migrated> {
     match address {
         Address::Sqlite(directory) => sqlite::side::migrate(directory, run),
-        Address::Postgres { address, password } => postgres::side::migrate(address, password.as_ref(), run),
+        Address::Postgres(access) => postgres::side::migrate(access, run),
     }
 }
 
@@ -193,7 +188,7 @@ pub fn migrate(address: &Address, run: Run) -> Result<Migrated> {
 pub fn snapshot(address: &Address, directory: &Path) -> Result<Copied> {
     match address {
         Address::Sqlite(data) => sqlite::side::copy(data),
-        Address::Postgres { address, password } => postgres::side::copy_at(address, password.as_ref(), directory),
+        Address::Postgres(access) => postgres::side::copy_at(access, directory),
     }
 }
 
@@ -201,7 +196,7 @@ pub fn snapshot(address: &Address, directory: &Path) -> Result<Copied> {
 pub(crate) fn open_unfinished(address: &Address) -> Result<SqlStore> {
     Ok(match address {
         Address::Sqlite(directory) => sqlite::open_unfinished(directory)?,
-        Address::Postgres { address, password } => postgres::open_unfinished(address, password.as_ref())?,
+        Address::Postgres(access) => postgres::open_unfinished(access)?,
     })
 }
 

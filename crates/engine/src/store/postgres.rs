@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hookward::Secret;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -18,9 +16,12 @@ use super::sql::readers::Readers;
 use super::sql::writer::Writer;
 use super::sql::{Following, Limits, Medium, READERS_DUE, SqlStore};
 use super::{Copied, Old, StoreError};
+pub use access::Access;
 use floors::Floors;
+use knocks::Knocks;
 use session::Session;
 
+mod access;
 mod address;
 pub(in crate::store) mod days;
 pub(in crate::store) mod deliver;
@@ -28,10 +29,12 @@ mod dialect;
 pub(in crate::store) mod ending;
 mod floors;
 pub(in crate::store) mod ingest;
+pub(in crate::store) mod knocks;
 mod migrate;
 pub(in crate::store) mod places;
 #[cfg(test)]
 pub(in crate::store) mod plans;
+mod pooling;
 mod room;
 pub(in crate::store) mod session;
 pub(in crate::store) mod side;
@@ -58,6 +61,14 @@ pub enum OpenError {
     /// The address says nothing that can be used.
     #[error("the database's address cannot be used: {}", address::fault(.0))]
     Address(tokio_postgres::Error),
+    /// The authorities that its certificate is held against cannot be read.
+    #[error("the certificates in `{}` cannot be used: {problem}", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// It cannot be reached, or refuses.
     #[error("the database `{database}` cannot be used: {}", address::refusal(cause))]
     Database {
@@ -69,6 +80,12 @@ pub enum OpenError {
     /// It did not answer in time.
     #[error("the database `{0}` did not answer in time")]
     Silent(String),
+    /// Its sessions are handed on from one connection to the next.
+    #[error(
+        "the database `{0}` is behind a pooler that hands sessions on between transactions, where neither settings nor \
+         prepared statements stay: let it pool sessions (PgBouncer: `pool_mode = session`), or name the database itself"
+    )]
+    SharedSessions(String),
     /// It tells a commit before that is on disk.
     #[error(
         "the database `{0}` has synchronous_commit off, so it would say that events are kept before they are: turn it on"
@@ -140,29 +157,31 @@ impl Drop for Way {
 }
 
 impl Way {
-    fn new(config: Config) -> std::result::Result<Self, OpenError> {
+    fn new(access: &Access) -> std::result::Result<Self, OpenError> {
+        let (config, tls) = (access.config()?, access.tls()?);
         let name = address::name(&config);
         let runtime =
             Builder::new_multi_thread().worker_threads(1).thread_name("hookward-postgres").enable_all().build();
-        Ok(Self {
-            config,
-            tls: tls(),
-            runtime: Some(runtime.map_err(OpenError::Threads)?),
-            name,
-            floors: Arc::default(),
-        })
+        let runtime = Some(runtime.map_err(OpenError::Threads)?);
+        Ok(Self { config, tls, runtime, name, floors: Arc::default() })
     }
 
     fn runtime(&self) -> &Handle {
         self.runtime.as_ref().map(Runtime::handle).expect("it is there until it is dropped")
     }
 
+    /// A connection as it comes.
+    async fn dial(&self) -> std::result::Result<Client, tokio_postgres::Error> {
+        let (client, connection) = self.config.connect(self.tls.clone()).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
     /// A connection with its settings.
     async fn connect(&self) -> std::result::Result<Client, OpenError> {
         let failed = |cause| OpenError::Database { database: self.name.clone(), cause };
         let connect = async {
-            let (client, connection) = self.config.connect(self.tls.clone()).await?;
-            tokio::spawn(connection);
+            let client = self.dial().await?;
             client.batch_execute(SETTINGS).await?;
             Ok(client)
         };
@@ -186,6 +205,7 @@ impl Way {
 struct Database {
     way: Arc<Way>,
     following: Readers,
+    knocks: Knocks,
 }
 
 impl Database {
@@ -206,7 +226,7 @@ fn unavailable(name: &str, error: &tokio_postgres::Error) -> StoreError {
 #[async_trait]
 impl Medium for Database {
     fn following(&self) -> Option<Following<'_>> {
-        Some(Following { connection: &self.following, schema: migrate::newest() })
+        Some(Following { connection: &self.following, schema: migrate::newest(), knocks: &self.knocks })
     }
 
     async fn copy(&self, directory: Option<PathBuf>) -> std::result::Result<Copied, StoreError> {
@@ -259,37 +279,28 @@ pub fn check_address(address: &str) -> std::result::Result<(), String> {
     address::check(address)
 }
 
-/// Opens the store at `address`, bringing its schema up to date. Waits for the database, which takes some moments.
-pub fn open(address: &str, password: Option<&Secret>, limits: &Limits) -> std::result::Result<Opened, OpenError> {
-    let config = configured(address, password)?;
+/// Opens the store that `access` leads to, bringing its schema up to date. Waits for the database, which takes some moments.
+pub fn open(access: &Access, limits: &Limits) -> std::result::Result<Opened, OpenError> {
     let refused = Unfinished::Refused;
     // Whoever opens a store may be a task, which cannot wait for others.
     std::thread::scope(|scope| {
-        scope.spawn(|| open_here(config, limits, refused)).join().expect("opening does not panic")
+        scope.spawn(|| open_here(access, limits, refused)).join().expect("opening does not panic")
     })
 }
 
-/// Opens the store at `address` although a copy into it is not finished.
-pub(crate) fn open_unfinished(address: &str, password: Option<&Secret>) -> std::result::Result<SqlStore, OpenError> {
-    let (config, limits) = (configured(address, password)?, Limits::default());
-    let open = || open_here(config, &limits, Unfinished::Taken);
+/// Opens the store that `access` leads to although a copy into it is not finished.
+pub(crate) fn open_unfinished(access: &Access) -> std::result::Result<SqlStore, OpenError> {
+    let limits = Limits::default();
+    let open = || open_here(access, &limits, Unfinished::Taken);
     let opened = std::thread::scope(|scope| scope.spawn(open).join().expect("opening does not panic"));
     opened.map(|opened| opened.store)
 }
 
-/// How to connect to `address`.
-fn configured(address: &str, password: Option<&Secret>) -> std::result::Result<Config, OpenError> {
-    let mut config: Config = address.parse().map_err(OpenError::Address)?;
-    if let Some(password) = password {
-        config.password(password.expose());
-    }
-    Ok(config)
-}
-
-fn open_here(config: Config, limits: &Limits, unfinished: Unfinished) -> std::result::Result<Opened, OpenError> {
-    let way = Arc::new(Way::new(config)?);
+fn open_here(access: &Access, limits: &Limits, unfinished: Unfinished) -> std::result::Result<Opened, OpenError> {
+    let way = Arc::new(Way::new(access)?);
     let name = way.name.clone();
     let is_new = way.runtime().block_on(async {
+        pooling::refuse_shared_sessions(&way).await?;
         let mut client = way.connect().await?;
         look_over(&client, &name).await?;
         if unfinished == Unfinished::Refused {
@@ -315,7 +326,7 @@ fn open_here(config: Config, limits: &Limits, unfinished: Unfinished) -> std::re
     let store = SqlStore::new(
         [readers("", limits.readers), readers(IN_ORDER, READERS_DUE)],
         inner,
-        Box::new(Database { way: Arc::clone(&way), following }),
+        Box::new(Database { knocks: Knocks::new(Arc::clone(&way)), way: Arc::clone(&way), following }),
     );
     Ok(Opened { store: store.beside(leases, doors), is_new })
 }
@@ -333,17 +344,6 @@ pub(in crate::store) fn is_environmental(error: &tokio_postgres::Error) -> bool 
     // Connections, transactions that met, resources, states and locks, an operator, the system: classes of SQLSTATE.
     const CLASSES: [&str; 8] = ["08", "25", "40", "53", "55", "57", "58", "XX"];
     error.code().is_none_or(|code| CLASSES.iter().any(|class| code.code().starts_with(class)))
-}
-
-fn tls() -> MakeRustlsConnect {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider knows the default versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    MakeRustlsConnect::new(config)
 }
 
 /// Refuses a database that cannot keep the store's promises.

@@ -9,9 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::postgres::knocks::Knocks;
 use super::{
     Backlog, Backups, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, Copied, DeliveryFilter, Erasure,
-    EventFilter, Held, JobChange, JobStep, KeptOfSource, Listing, Look, NewDelivery, NewEvent, Nodes, Old, Page,
+    EventFilter, Held, JobChange, JobStep, KeptOfSource, Knock, Listing, Look, NewDelivery, NewEvent, Nodes, Old, Page,
     PullRequest, Pulled, Records, RefusedFilter, Resources, Retained, Settled, Settlement, Sight, Store, StoreError,
     Strip, Upkeep, Wear,
 };
@@ -130,6 +131,8 @@ pub(in crate::store) struct Following<'m> {
     pub(in crate::store) connection: &'m Readers,
     /// The newest schema known here.
     pub(in crate::store) schema: i64,
+    /// Where they are told to look.
+    pub(in crate::store) knocks: &'m Knocks,
 }
 
 /// A store in a SQL database.
@@ -171,6 +174,11 @@ impl SqlStore {
     /// The write side, for what is one database's own.
     pub(in crate::store) fn writer(&self) -> &Writer {
         &self.writer
+    }
+
+    /// How other nodes are followed.
+    fn shared(&self) -> Result<Following<'_>, StoreError> {
+        self.medium.following().ok_or_else(|| StoreError::Unavailable("nobody else works on it".to_owned()))
     }
 
     fn doors(&self) -> &Writer {
@@ -433,10 +441,16 @@ impl Nodes for SqlStore {
     }
 
     async fn sight(&self) -> Result<Sight, StoreError> {
-        let following = self.medium.following();
-        let Following { connection, schema } =
-            following.ok_or_else(|| StoreError::Unavailable("nobody else works on it".to_owned()))?;
+        let Following { connection, schema, .. } = self.shared()?;
         connection.read(move |connection| nodes::sight(connection, schema)).await
+    }
+
+    async fn knock(&self, from: NodeId, knock: Knock) -> Result<(), StoreError> {
+        self.shared()?.knocks.knock(from, &knock).await
+    }
+
+    async fn heard(&self, own: NodeId) -> Result<Knock, StoreError> {
+        self.shared()?.knocks.heard(own).await
     }
 
     async fn check_in(&self, node: Node) -> Result<(), StoreError> {

@@ -66,6 +66,6 @@ pub struct Rows {
 pub fn status(address: &Address) -> Result<Status, MoveError> {
     match address {
         Address::Sqlite(directory) => sqlite::status::status(directory),
-        Address::Postgres { address, password } => postgres::status::status(address, password.as_ref()),
+        Address::Postgres(access) => postgres::status::status(access),
     }
 }

@@ -23,6 +23,7 @@ mod feed;
 mod handshake;
 mod jobs;
 mod kms;
+mod knocks;
 mod nodes;
 mod opening;
 mod order;

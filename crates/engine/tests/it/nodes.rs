@@ -8,18 +8,17 @@ use std::time::Duration;
 
 use hookward::Secret;
 use hookward_engine::clock::SystemEntropy;
-use hookward_engine::egress::EgressPolicy;
 use hookward_engine::kms::local::LocalKms;
 use hookward_engine::model::{Node, NodeState, Principal, SecretOwner};
 use hookward_engine::store::sql::Limits;
 use hookward_engine::store::{Change, ClaimRequest, StoreError, postgres};
-use hookward_engine::{Authority, Declared, Engine, EngineError, NewSecret, Receipt, Terms};
+use hookward_engine::{Authority, Declared, Engine, EngineError, NewSecret, NodeSettings, Receipt, Terms, Waking};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::postgres::Database;
 use crate::support::receiver::Receiver;
 use crate::support::world::FakeClock;
-use crate::support::{Rig, SECRET, github, http_to, open_on, push};
+use crate::support::{Rig, SECRET, github, http_to, open_as, push};
 use crate::{ORG, by};
 
 const MINUTES: Duration = Duration::from_secs(600);
@@ -28,17 +27,22 @@ const MINUTES: Duration = Duration::from_secs(600);
 const VALIDITY: Duration = Duration::from_secs(10);
 
 /// Nodes that share a database.
-struct Cluster {
-    nodes: Vec<Rig>,
-    database: Database,
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Rig>,
+    pub(crate) database: Database,
 }
 
 impl Cluster {
     /// Two nodes with `declared` in force, the second one's clock ten minutes ahead; nothing where there is no PostgreSQL.
-    async fn of_two(declared: Declared) -> Option<Self> {
+    pub(crate) async fn of_two(declared: Declared) -> Option<Self> {
+        Self::of_two_waking(declared, Waking::default()).await
+    }
+
+    /// The same, where they tell each other to look or not.
+    pub(crate) async fn of_two_waking(declared: Declared, waking: Waking) -> Option<Self> {
         let mut cluster = Self { nodes: vec![], database: Database::make()? };
         for ahead in [Duration::ZERO, MINUTES] {
-            cluster.add(ahead).await;
+            cluster.add(ahead, waking).await;
         }
         let first = &cluster.nodes[0].engine;
         first.declare(&Principal::config(), Authority::ServedFile, declared).await.unwrap();
@@ -48,26 +52,26 @@ impl Cluster {
         Some(cluster)
     }
 
-    async fn add(&mut self, ahead: Duration) {
+    async fn add(&mut self, ahead: Duration, waking: Waking) {
         let dir = tempfile::tempdir().unwrap();
         let key = self.nodes.first().map_or(dir.path(), |first| first.dir.path()).join("master.key");
         let clock = Arc::new(FakeClock::default());
         clock.advance(ahead);
         let (store, kms) = (self.database.open(), LocalKms::open(&key, Arc::new(SystemEntropy)));
         let kms = Arc::new(kms.unwrap());
-        let egress = EgressPolicy::default();
-        let engine = open_on(Arc::clone(&store), dir.path(), &clock, kms, vec![], egress).await;
+        let node = NodeSettings { waking, ..NodeSettings::default() };
+        let engine = open_as(node, Arc::clone(&store), dir.path(), &clock, kms).await;
         self.nodes.push(Rig { engine, store, clock, dir });
     }
 }
 
-fn in_and_out(receiver: &Receiver) -> Declared {
+pub(crate) fn in_and_out(receiver: &Receiver) -> Declared {
     let mut destination = http_to("ci", receiver.url());
     destination.spec.retry.waits_s = vec![300];
     Declared { sources: vec![github()], destinations: vec![destination], ..Declared::default() }
 }
 
-async fn receive(engine: &Engine, id: &str) -> Result<Receipt, hookward_engine::Unavailable> {
+pub(crate) async fn receive(engine: &Engine, id: &str) -> Result<Receipt, hookward_engine::Unavailable> {
     let source = engine.source(ORG, "github").unwrap();
     engine.receive(source.id, push(SECRET, id, &format!("{{\"id\":\"{id}\"}}"))).await
 }
@@ -215,7 +219,7 @@ async fn a_node_goes_on_with_a_newer_schema_that_lets_it_and_stops_with_one_that
     cluster.database.query("insert into migrations values (9998, 'wider', 15)");
     node.engine.look_around().await.unwrap();
     node.engine.check_current().expect("an expansion");
-    let open = || postgres::open(&cluster.database.address(), None, &Limits::default());
+    let open = || postgres::open(&postgres::Access::to(cluster.database.address()), &Limits::default());
     drop(open().expect("it may also start"));
     cluster.database.query("insert into migrations values (9999, 'narrower', 9999)");
     // What came to be meanwhile may not be readable here: that it must not go on is known all the same.

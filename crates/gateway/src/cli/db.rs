@@ -10,7 +10,7 @@ use hookward_engine::backup::RestoreError;
 use hookward_engine::clock::{Clock, SystemClock, SystemEntropy};
 use hookward_engine::kms::Kms;
 use hookward_engine::moving::{self, Address, Copy, MoveError, Moved, Run, Status};
-use hookward_engine::store::postgres;
+use hookward_engine::store::postgres::{self, Access};
 use serde_json::{Value, json};
 
 use super::exit::Exit;
@@ -22,7 +22,7 @@ use crate::{serve as gateway, world};
 mod progress;
 
 const PLACES: &str = "Databases are `sqlite:DIRECTORY` and `postgres://user@host:port/database`. The password of a database is in\n\
-HOOKWARD_DATABASE_PASSWORD, or in the configuration file.";
+HOOKWARD_DATABASE_PASSWORD, a file of authorities for its certificate in HOOKWARD_DATABASE_CA, or both in the configuration file.";
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = PLACES)]
@@ -72,6 +72,9 @@ pub(super) enum What {
         /// The password of `--to`: env:NAME or file:PATH
         #[arg(long, value_name = "REFERENCE")]
         to_password: Option<String>,
+        /// The authorities that the certificate of `--to` is held against, in PEM [default: HOOKWARD_DATABASE_CA]
+        #[arg(long, value_name = "FILE")]
+        to_ca: Option<PathBuf>,
     },
 }
 
@@ -109,6 +112,12 @@ pub(super) struct CopyOptions {
     /// The password of `--to`: env:NAME or file:PATH
     #[arg(long, value_name = "REFERENCE")]
     to_password: Option<String>,
+    /// The authorities that the certificate of `--from` is held against, in PEM [default: HOOKWARD_DATABASE_CA]
+    #[arg(long, value_name = "FILE")]
+    from_ca: Option<PathBuf>,
+    /// The same for `--to`
+    #[arg(long, value_name = "FILE")]
+    to_ca: Option<PathBuf>,
     /// Show what was compared as JSON
     #[arg(long)]
     json: bool,
@@ -148,8 +157,8 @@ pub(super) async fn run(what: What) -> Result<(), Exit> {
             let keys = if keys.is_empty() { String::new() } else { format!("; its secrets need {keys}") };
             print::line(&format!("{}: {bytes} bytes{keys}", to.display()))
         }
-        What::Restore { from, to, to_password } => {
-            let address = address("--to", &to, to_password.as_deref(), None)?;
+        What::Restore { from, to, to_password, to_ca } => {
+            let address = address("--to", &to, (to_password.as_deref(), to_ca), None)?;
             let restored = moving::restore(from, address, progress::watcher()).await;
             let restored = restored.map_err(|error| match error {
                 RestoreError::Copy(error) => exit(error),
@@ -176,9 +185,7 @@ impl Which {
         }
         let address = match &settings.database {
             None => Address::Sqlite(settings.data.clone()),
-            Some(database) => {
-                Address::Postgres { address: database.address.clone(), password: database.password.clone() }
-            }
+            Some(database) => Address::Postgres(database.access.clone()),
         };
         Ok((settings, address))
     }
@@ -188,7 +195,7 @@ impl Which {
 fn address(
     option: &str,
     text: &str,
-    password: Option<&str>,
+    (password, ca): (Option<&str>, Option<PathBuf>),
     configured: Option<&crate::config::Database>,
 ) -> Result<Address, Exit> {
     let usage = |problem: &dyn std::fmt::Display| Exit::usage(format!("{option}: {problem}"));
@@ -202,18 +209,20 @@ fn address(
         usage(&format!("it is neither `sqlite:DIRECTORY` nor the address of a PostgreSQL database: {problem}"))
     })?;
     let secret = |text: &[u8]| Secret::new(text.to_vec()).ok();
+    let configured = configured.map(|database| &database.access).filter(|access| access.address == text);
     let password = match password {
         Some(reference) => {
             let found = look_up_here(reference, &world::variable).map_err(|problem| usage(&problem))?;
             let found = found.ok_or_else(|| usage(&format!("the password `{reference}` is not set")))?;
             secret(found.as_bytes())
         }
-        None => match configured.filter(|database| database.address == text) {
-            Some(database) => database.password.clone(),
+        None => match configured {
+            Some(access) => access.password.clone(),
             None => world::variable(PASSWORD_VARIABLE).and_then(|text| secret(text.as_bytes())),
         },
     };
-    Ok(Address::Postgres { address: text.to_owned(), password })
+    let ca = ca.or_else(|| configured.map_or_else(serve::authorities, |access| access.ca.clone()));
+    Ok(Address::Postgres(Access { address: text.to_owned(), password, ca }))
 }
 
 async fn copy(options: CopyOptions) -> Result<(), Exit> {
@@ -222,8 +231,11 @@ async fn copy(options: CopyOptions) -> Result<(), Exit> {
         None => Config::defaults(),
     }
     .settings;
-    let from = address("--from", &options.from, options.from_password.as_deref(), settings.database.as_ref())?;
-    let to = address("--to", &options.to, options.to_password.as_deref(), settings.database.as_ref())?;
+    let configured = settings.database.as_ref();
+    let from = (options.from_password.as_deref(), options.from_ca.clone());
+    let from = address("--from", &options.from, from, configured)?;
+    let to = (options.to_password.as_deref(), options.to_ca.clone());
+    let to = address("--to", &options.to, to, configured)?;
     let kms = keys(&options, settings, &from, &to)?;
     let entropy = Arc::new(SystemEntropy);
     let copy = Copy { from, to, kms, entropy, now: SystemClock::new().now() };
@@ -240,12 +252,12 @@ fn keys(
 ) -> Result<Option<Arc<dyn Kms>>, Exit> {
     match (&options.data, to) {
         (Some(data), _) | (None, Address::Sqlite(data)) => settings.data.clone_from(data),
-        (None, Address::Postgres { .. }) if options.config.is_none() => return Ok(None),
-        (None, Address::Postgres { .. }) => {}
+        (None, Address::Postgres(_)) if options.config.is_none() => return Ok(None),
+        (None, Address::Postgres(_)) => {}
     }
     let source = match from {
         Address::Sqlite(directory) => Some(directory.as_path()),
-        Address::Postgres { .. } => None,
+        Address::Postgres(_) => None,
     };
     gateway::keys_of_copy(&settings, source).map_err(Exit::failure)
 }

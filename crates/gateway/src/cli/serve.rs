@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hookward::Secret;
+use hookward_engine::Waking;
 use hookward_engine::ids::OrganizationId;
-use hookward_engine::store::postgres;
+use hookward_engine::store::postgres::{self, Access};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -16,7 +17,7 @@ use tokio::signal::unix::Signal;
 
 use super::exit::Exit;
 use super::print;
-use crate::config::{Config, Database, PASSWORD_VARIABLE, check_node_name};
+use crate::config::{CA_VARIABLE, Config, Database, PASSWORD_VARIABLE, check_node_name};
 use crate::serve::{self, Running};
 use crate::world;
 
@@ -67,7 +68,7 @@ pub(super) async fn run(options: Serve) -> Result<ExitCode, Exit> {
         tracing::warn!("{notice}");
     }
     let data = config.settings.data.display().to_string();
-    let database = config.settings.database.as_ref().map(|database| database.address.clone());
+    let database = config.settings.database.as_ref().map(|database| database.access.address.clone());
     allow_many_files();
     leave_no_core();
     let interrupted = serve::interrupted();
@@ -117,9 +118,16 @@ fn overrule(config: &mut Config, options: &Serve) -> Result<(), Exit> {
 /// The database at `--database`, in the place of the one that the file names.
 pub(super) fn database(named: Option<Database>, address: &str) -> Result<Database, Exit> {
     postgres::check_address(address).map_err(|problem| Exit::usage(format!("--database: {problem}")))?;
-    let password = named.and_then(|database| database.password);
+    let waking = named.as_ref().map_or(Waking::default(), |database| database.waking);
+    let (password, ca) = named.map_or((None, None), |database| (database.access.password, database.access.ca));
     let password = password.or_else(|| world::variable(PASSWORD_VARIABLE).and_then(|text| Secret::new(text).ok()));
-    Ok(Database { address: address.to_owned(), password })
+    let ca = ca.or_else(authorities);
+    Ok(Database { access: Access { address: address.to_owned(), password, ca }, waking })
+}
+
+/// The file of authorities that the environment names.
+pub(super) fn authorities() -> Option<PathBuf> {
+    world::variable(CA_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// Reads the file again at each SIGHUP. One that cannot be put in force changes nothing, and the log says why.

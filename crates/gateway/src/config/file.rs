@@ -80,6 +80,8 @@ impl Default for File {
 pub(super) struct Database {
     pub(super) address: Option<Spanned<String>>,
     pub(super) password: Option<Spanned<String>>,
+    pub(super) ca: Option<Spanned<PathBuf>>,
+    pub(super) listen: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Deserialize)]

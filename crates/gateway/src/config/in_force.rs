@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use hookward_engine::Waking;
 use hookward_engine::event_types::Undeclared;
 use hookward_engine::model::Retention;
 use ipnet::IpNet;
@@ -178,7 +179,11 @@ impl Rows<'_> {
             egress_roots,
         } = settings;
         self.add("data", data.display().to_string());
-        self.optional("database.address", database.as_ref().map(|database| database.address.as_str()));
+        self.optional("database.address", database.as_ref().map(|database| database.access.address.as_str()));
+        let ca = database.as_ref().and_then(|database| database.access.ca.as_deref());
+        self.optional("database.ca", ca.map(|path| path.display().to_string()));
+        let waking = database.as_ref().map_or(Waking::Knocks, |database| database.waking);
+        self.add("database.listen", (waking == Waking::Knocks).to_string());
         self.optional("node.name", node.name.as_deref());
         self.add("node.validity", lapse(node.validity));
         self.address("public.address", *public);

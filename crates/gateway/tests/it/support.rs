@@ -163,7 +163,10 @@ pub(crate) fn keep_in(config: &mut Config, data: &Path) {
         return;
     }
     if let Some(address) = database::address(data).unwrap() {
-        config.settings.database = Some(Database { address, password: None });
+        config.settings.database = Some(Database {
+            access: hookward_engine::store::postgres::Access::to(address),
+            waking: hookward_engine::Waking::default(),
+        });
     }
 }
 

@@ -76,14 +76,14 @@ fn end(from: &mut dyn Side, to: &mut dyn Side) -> Result<()> {
 fn source(address: &Address) -> Result<Box<dyn Side>> {
     Ok(match address {
         Address::Sqlite(directory) => Box::new(sqlite::side::source(directory)?),
-        Address::Postgres { address, password } => Box::new(postgres::side::source(address, password.as_ref())?),
+        Address::Postgres(access) => Box::new(postgres::side::source(access)?),
     })
 }
 
 fn target(address: &Address) -> Result<Box<dyn Side>> {
     Ok(match address {
         Address::Sqlite(directory) => Box::new(sqlite::side::target(directory)?),
-        Address::Postgres { address, password } => Box::new(postgres::side::target(address, password.as_ref())?),
+        Address::Postgres(access) => Box::new(postgres::side::target(access)?),
     })
 }
 

@@ -9,6 +9,10 @@ use tokio_postgres::config::Host;
 /// Where the password of the address's user is looked for.
 const PASSWORD: &str = "the password is `password` in `[database]`, or the variable HOOKWARD_DATABASE_PASSWORD";
 
+/// Whom certificates are held against.
+const AUTHORITIES: &str =
+    "the public authorities, or those in the file that `ca` in `[database]` or HOOKWARD_DATABASE_CA names";
+
 /// What is wrong with an address, if anything is.
 pub(super) fn check(address: &str) -> Result<(), String> {
     let config: Config = address.parse().map_err(|error| fault(&error))?;
@@ -29,7 +33,7 @@ pub(super) fn fault(error: &tokio_postgres::Error) -> String {
     match problem.contains("`sslmode`") {
         true => {
             "`sslmode` is `disable`, `prefer` or `require`; wherever there is TLS, the certificate is held against the \
-                 public authorities"
+                 public authorities or those of `ca`, and against the host"
                 .to_owned()
         }
         false => format!("{problem}; {FORM}"),
@@ -70,7 +74,7 @@ pub(super) fn refusal(error: &tokio_postgres::Error) -> String {
             format!("{said}; only on a network that nobody else is on may the address say `sslmode=disable`")
         }
         "error performing TLS handshake" => {
-            format!("{said}; certificates are held against the public authorities, and against the host in the address")
+            format!("{said}; certificates are held against {AUTHORITIES}, and against the host in the address")
         }
         _ if said.ends_with("password missing") => format!("it asks for a password, and there is none; {PASSWORD}"),
         _ => said,

@@ -32,7 +32,7 @@ impl Plans {
             name: format!("plans_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
         };
         psql(&plans.cluster, &format!("create database {}", plans.name));
-        drop(super::open(&plans.address(), None, &Limits::default()).expect("a store"));
+        drop(super::open(&super::Access::to(plans.address()), &Limits::default()).expect("a store"));
         Some(plans)
     }
 

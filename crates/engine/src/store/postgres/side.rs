@@ -6,7 +6,6 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
-use hookward::Secret;
 use tokio_postgres::Client;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::error::SqlState;
@@ -14,7 +13,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::session::{cell_at, sayable};
 use super::turns::turn;
-use super::{OpenError, Way, configured, days, look_over, migrate, said};
+use super::{Access, OpenError, Way, days, look_over, migrate, pooling, said};
 use crate::store::moving::{
     self, Migrated, MoveError, NOTE_TABLE, Note, Result, Run, Table, Value, Values, bytes, failed,
 };
@@ -66,8 +65,8 @@ pub(in crate::store) struct Side {
 }
 
 /// The database at an address, which is left as it is.
-pub(in crate::store) fn source(address: &str, password: Option<&Secret>) -> Result<Side> {
-    let side = Side::open(address, password)?;
+pub(in crate::store) fn source(access: &Access) -> Result<Side> {
+    let side = Side::open(access)?;
     side.lock()?;
     side.refuse_served()?;
     side.refuse_unfinished()?;
@@ -76,8 +75,8 @@ pub(in crate::store) fn source(address: &str, password: Option<&Secret>) -> Resu
 }
 
 /// The database at an address, with everything but rows.
-pub(in crate::store) fn target(address: &str, password: Option<&Secret>) -> Result<Side> {
-    let mut side = Side::open(address, password)?;
+pub(in crate::store) fn target(access: &Access) -> Result<Side> {
+    let mut side = Side::open(access)?;
     side.lock()?;
     side.refuse_served()?;
     match moving::Side::note(&mut side)? {
@@ -108,13 +107,13 @@ pub(super) fn copy(way: &Arc<Way>, directory: &Path) -> Result<Copied> {
 }
 
 /// [`copy`] of the database at an address.
-pub(in crate::store) fn copy_at(address: &str, password: Option<&Secret>, directory: &Path) -> Result<Copied> {
-    copy(&Arc::new(Way::new(configured(address, password)?)?), directory)
+pub(in crate::store) fn copy_at(access: &Access, directory: &Path) -> Result<Copied> {
+    copy(&Arc::new(Way::new(access)?), directory)
 }
 
 /// Brings the schema to the newest known unless only that is asked: from which, and by which migrations.
-pub(in crate::store) fn migrate(address: &str, password: Option<&Secret>, run: Run) -> Result<Migrated> {
-    let mut side = Side::open(address, password)?;
+pub(in crate::store) fn migrate(access: &Access, run: Run) -> Result<Migrated> {
+    let mut side = Side::open(access)?;
     side.refuse_unfinished()?;
     let (found, known) = (side.schema()?, migrate::newest());
     if found > known {
@@ -168,12 +167,13 @@ pub(super) async fn schema(client: &Client) -> std::result::Result<i64, tokio_po
 }
 
 impl Side {
-    pub(super) fn open(address: &str, password: Option<&Secret>) -> Result<Self> {
-        Self::on(Arc::new(Way::new(configured(address, password)?)?))
+    pub(super) fn open(access: &Access) -> Result<Self> {
+        Self::on(Arc::new(Way::new(access)?))
     }
 
     fn on(way: Arc<Way>) -> Result<Self> {
         let client = way.runtime().block_on(async {
+            pooling::refuse_shared_sessions(&way).await?;
             let client = way.connect().await?;
             look_over(&client, &way.name).await?;
             let failed = |cause| OpenError::Database { database: way.name.clone(), cause };

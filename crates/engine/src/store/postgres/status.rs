@@ -1,9 +1,7 @@
 //! How a PostgreSQL database stands: see `store::status`.
 
-use hookward::Secret;
-
 use super::side::{self, Side};
-use super::{migrate, room};
+use super::{Access, migrate, room};
 use crate::store::moving::MoveError;
 use crate::store::status::{GROWING, Rows, Status};
 
@@ -22,8 +20,8 @@ const OUTSTANDING: &str =
     "select count(*) as count, min(due_at_ms) as oldest from deliveries where due_at_ms is not null";
 
 /// The status of the database at an address.
-pub(in crate::store) fn status(address: &str, password: Option<&Secret>) -> Result<Status, MoveError> {
-    let side = Side::open(address, password)?;
+pub(in crate::store) fn status(access: &Access) -> Result<Status, MoveError> {
+    let side = Side::open(access)?;
     let schema = side.schema()?;
     let look = side.ask(side.client.query_one(LOOK, &[]))?;
     let number = |value: i64| u64::try_from(value).unwrap_or(0);

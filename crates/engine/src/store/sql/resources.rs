@@ -18,6 +18,7 @@ use crate::model::{
     AuditEntry, Declaration, Destination, DestinationKind, DestinationState, Manager, Organization, Principal,
     SealedSecret, SecretOwner, Source,
 };
+use crate::store::postgres::places::{self, Feed};
 use crate::store::{Change, Resources, Revision, StoreError};
 
 pub(super) fn change(tx: &Tx<'_>, changes: &[Change], audit: &[AuditEntry]) -> Result<()> {
@@ -54,11 +55,12 @@ pub(super) fn note_change(connection: &Connection) -> Result<()> {
 }
 
 pub(super) fn revision(connection: &Connection) -> Result<Revision> {
-    let Connection::Postgres(_) = connection else { return Ok(Revision::default()) };
+    let Connection::Postgres(session) = connection else { return Ok(Revision::default()) };
+    let fed = places::settled(session, Feed::Events, 0)?.wrapping_add(places::settled(session, Feed::Attempts, 0)?);
     let sql = "select declared, changed, (select coalesce(max(seq), 0) from deliveries) as owed from revision";
     let revision = first(connection, sql, [], |row| {
         let cells = Cells::new("revision", row);
-        Ok(Revision { declared: cells.get("declared")?, changed: cells.get("changed")?, owed: cells.get("owed")? })
+        Ok(Revision { declared: cells.get("declared")?, changed: cells.get("changed")?, owed: cells.get("owed")?, fed })
     })?;
     revision.ok_or_else(|| Failure::inconsistent("revision", "the only one".to_owned(), "it is missing".to_owned()))
 }

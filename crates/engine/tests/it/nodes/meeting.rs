@@ -206,7 +206,7 @@ async fn nodes_that_start_together_on_a_new_database_have_one_key_and_one_door_o
         let clock = Arc::new(FakeClock::default());
         let kms = Arc::new(LocalKms::open(&key, Arc::new(SystemEntropy)).unwrap());
         let store = cluster.database.open();
-        let engine = open_on(Arc::clone(&store), dir.path(), &clock, kms, vec![], EgressPolicy::default()).await;
+        let engine = open_as(NodeSettings::default(), Arc::clone(&store), dir.path(), &clock, kms).await;
         Rig { engine, store, clock, dir }
     };
     drop(LocalKms::open(&key, Arc::new(SystemEntropy)).unwrap());

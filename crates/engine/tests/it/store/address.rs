@@ -1,6 +1,6 @@
 //! Addresses of databases: what is said of one that cannot be, and of one that leads nowhere.
 
-use hookward_engine::store::postgres::{check_address, open};
+use hookward_engine::store::postgres::{Access, check_address, open};
 use hookward_engine::store::sql::Limits;
 
 use super::postgres;
@@ -30,7 +30,7 @@ fn an_address_that_cannot_be_is_told_what_is_wrong_with_it() {
 
 /// Why this address leads nowhere.
 fn told(address: &str) -> String {
-    open(address, None, &Limits::default()).expect_err(address).to_string()
+    open(&Access::to(address), &Limits::default()).expect_err(address).to_string()
 }
 
 #[test]

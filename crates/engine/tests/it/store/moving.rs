@@ -13,7 +13,7 @@ use hookward_engine::kms::local::LocalKms;
 use hookward_engine::kms::seal::{associated_data, open, seal};
 use hookward_engine::model::{Head, SealedSecret, SecretOwner};
 use hookward_engine::moving::{self, Address, Copy, MoveError, Moved, Progress, Run, Stage, Watcher};
-use hookward_engine::store::postgres::{self, OpenError};
+use hookward_engine::store::postgres::{self, Access, OpenError};
 use hookward_engine::store::sql::Limits;
 use hookward_engine::store::sqlite::{self, DATABASE_FILE};
 use hookward_engine::store::status;
@@ -44,7 +44,7 @@ fn of(dir: &tempfile::TempDir) -> Address {
 }
 
 fn at_postgres(database: &Database) -> Address {
-    Address::Postgres { address: database.address(), password: None }
+    Address::Postgres(Access::to(database.address()))
 }
 
 fn unwatched() -> Watcher {
@@ -70,7 +70,7 @@ async fn copy_a_little(from: &Address, to: &Address, n: u32) -> Result<Moved, Mo
 }
 
 fn open_postgres(database: &Database) -> Result<postgres::Opened, OpenError> {
-    postgres::open(&database.address(), None, &Limits::default())
+    postgres::open(&Access::to(database.address()), &Limits::default())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,7 +237,7 @@ async fn nobody_serves_or_copies_a_database_that_is_being_copied() {
     let (address, tried) = (database.address(), Arc::new(AtomicU32::new(0)));
     let (counted, again, from) = (Arc::clone(&tried), shared.clone(), of(&first));
     let watch = before_it_is_compared(move || {
-        let served = postgres::open(&address, None, &Limits::default()).unwrap_err();
+        let served = postgres::open(&Access::to(&address), &Limits::default()).unwrap_err();
         assert!(matches!(served, OpenError::BeingCopied(_)), "{served}");
         let said = status::status(&again).unwrap().unfinished_copy_of;
         assert_eq!(said, Some(from.to_string()));

@@ -143,20 +143,31 @@ async fn open_parts(
     egress: EgressPolicy,
 ) -> (Engine, Arc<dyn Store>) {
     let store: Arc<dyn Store> = Arc::new(sqlite::open(dir).expect("a store"));
-    (open_on(Arc::clone(&store), dir, clock, kms, schemes, egress).await, store)
+    let parts = parts(Arc::clone(&store), dir, clock, kms, (schemes, egress));
+    (Engine::open(parts).await.expect("an engine"), store)
 }
 
-/// An engine on a store that is open, which may be that of others too; what is its own is in `dir`.
-pub(crate) async fn open_on(
+/// An engine that is one of several nodes.
+pub(crate) async fn open_as(
+    node: NodeSettings,
     store: Arc<dyn Store>,
     dir: &Path,
     clock: &Arc<FakeClock>,
     kms: Arc<dyn Kms>,
-    schemes: Vec<hookward::Scheme>,
-    egress: EgressPolicy,
 ) -> Engine {
+    let parts = parts(store, dir, clock, kms, (vec![], EgressPolicy::default()));
+    Engine::open(Parts { node, ..parts }).await.expect("an engine")
+}
+
+fn parts(
+    store: Arc<dyn Store>,
+    dir: &Path,
+    clock: &Arc<FakeClock>,
+    kms: Arc<dyn Kms>,
+    (schemes, egress): (Vec<hookward::Scheme>, EgressPolicy),
+) -> Parts {
     let entropy = Arc::new(SystemEntropy);
-    let parts = Parts {
+    Parts {
         undeclared: Undeclared::Accept,
         store,
         kms,
@@ -169,8 +180,7 @@ pub(crate) async fn open_on(
         node: NodeSettings::default(),
         checkouts: dir.join("checkouts"),
         lease_margin: Duration::from_secs(30),
-    };
-    Engine::open(parts).await.expect("an engine")
+    }
 }
 
 /// A GitHub source named `github`, with its secret.
