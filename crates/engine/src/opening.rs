@@ -155,6 +155,16 @@ pub struct ShutSecret {
 }
 
 impl Engine {
+    /// Makes the installation key, if there is none yet, and opens it: from then on something is sealed, and the master key is the
+    /// one that there is. Otherwise it is made when it is first needed.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Unavailable`] when the KMS or the store does not answer.
+    pub async fn begin_sealing(&self) -> Result<(), EngineError> {
+        self.inner().fingerprinter().await.map(drop)
+    }
+
     /// The secrets that are needed now or later and could not be opened, by organization and owner.
     pub fn shut_secrets(&self) -> Vec<ShutSecret> {
         let inner = self.inner();

@@ -18,7 +18,7 @@ use hookward_engine::kms::Kms;
 use hookward_engine::kms::cache::CachePolicy;
 use hookward_engine::kms::local::LocalKmsError;
 use hookward_engine::model::Principal;
-use hookward_engine::store::sql::{Limits, SqlStore};
+use hookward_engine::store::sql::{FirstStart, Limits, SqlStore};
 use hookward_engine::store::{postgres, sqlite};
 use hookward_engine::{Engine, EngineError, NodeSettings, Parts, Waking};
 use hyper::service::service_fn;
@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept;
 use crate::api::cookie::Transport;
 use crate::api::{Api, SignIn};
-use crate::config::{Config, OidcDeclaration, SchemeDeclaration, Settings};
+use crate::config::{Config, KeyProvider, OidcDeclaration, SchemeDeclaration, Settings};
 use crate::declaring::{Declaring, Rules};
 use crate::first_run::FirstRun;
 use crate::ingest::Ingest;
@@ -191,12 +191,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         ..
     } = config;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let parts = parts(&settings, &schemes, supervisor, clock, Arc::clone(&entropy))?;
+    let (parts, first) = parts(&settings, &schemes, supervisor, clock, Arc::clone(&entropy)).await?;
     let own = parts.egress.own.clone();
     let api_key_file = settings.data.join(data::API_KEY_FILE);
     let api_key = api_key.map_or_else(|| data::api_key(&api_key_file, &*entropy), Ok)?;
     let rules = Rules::new(&settings, retention, own.clone());
-    let engine = Engine::open(parts).await?;
+    let engine = open(parts, first, &settings).await?;
     let clock = engine.clock();
     let declaring = Arc::new(Declaring::new(engine.clone(), rules));
     if is_file {
@@ -254,6 +254,16 @@ fn run(engine: &Engine, settings: &Settings, tasks: &TaskTracker, stop: &Cancell
     }
 }
 
+/// The engine. Something is sealed under the key that a first start made, so no other start makes another one. A key that is
+/// elsewhere may be away at the start, and is made by nobody here.
+async fn open(parts: Parts, first: Option<FirstStart>, settings: &Settings) -> Result<Engine, EngineError> {
+    let engine = Engine::open(parts).await?;
+    if let (Some(_first), KeyProvider::Local { .. }) = (first, &settings.kms.current) {
+        engine.begin_sealing().await?;
+    }
+    Ok(engine)
+}
+
 /// What the file says of the default organization's keys is so from the next one on.
 async fn begin_keys_with(engine: &Engine, prefix: Option<&str>) -> Result<(), EngineError> {
     let Some(prefix) = prefix else { return Ok(()) };
@@ -264,14 +274,16 @@ async fn begin_keys_with(engine: &Engine, prefix: Option<&str>) -> Result<(), En
     }
 }
 
-fn parts(
+async fn parts(
     settings: &Settings,
     schemes: &[SchemeDeclaration],
     supervisor: Supervisor,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-) -> Result<Parts, StartError> {
-    let (store, start) = store(settings)?;
+) -> Result<(Parts, Option<FirstStart>), StartError> {
+    let store = store(settings)?;
+    let first = store.first_start().await.map_err(EngineError::from)?;
+    let start = if first.is_some() { kms::Start::First } else { kms::Start::Later };
     let key_cache = CachePolicy { ttl: settings.kms.cache_ttl, timeout: settings.kms.timeout };
     let checkouts = settings.checkouts.clone().unwrap_or_else(|| settings.data.join(data::CHECKOUTS_DIRECTORY));
     // Programs run elsewhere, and are told the place in full.
@@ -283,7 +295,7 @@ fn parts(
     let store = Arc::new(store);
     let schemes = schemes.iter().map(|one| one.scheme.clone()).collect();
     let (lease_margin, node) = (settings.limits.lease_margin, node(settings));
-    Ok(Parts {
+    let parts = Parts {
         store,
         kms,
         key_cache,
@@ -296,7 +308,8 @@ fn parts(
         undeclared,
         lease_margin,
         node,
-    })
+    };
+    Ok((parts, first))
 }
 
 fn node(settings: &Settings) -> NodeSettings {
@@ -314,18 +327,13 @@ pub(crate) fn keys_of_copy(settings: &Settings, source: Option<&Path>) -> Result
     kms::keychain_of_copy(&settings.kms, &settings.data, source, &entropy, roots.as_deref())
 }
 
-/// The store, and whether it is a new one.
-fn store(settings: &Settings) -> Result<(SqlStore, kms::Start), StartError> {
-    let start = |is_new| if is_new { kms::Start::First } else { kms::Start::Later };
+fn store(settings: &Settings) -> Result<SqlStore, StartError> {
     match &settings.database {
-        None => {
-            let is_new = !data::has_database(&settings.data);
-            Ok((sqlite::open(&settings.data)?, start(is_new)))
-        }
+        None => Ok(sqlite::open(&settings.data)?),
         Some(database) => {
             data::prepare(&settings.data)?;
-            let opened = postgres::open(&database.access, &Limits::default())?;
-            Ok((opened.store.copying_in(settings.data.clone()), start(opened.is_new)))
+            let store = postgres::open(&database.access, &Limits::default())?;
+            Ok(store.copying_in(settings.data.clone()))
         }
     }
 }

@@ -63,7 +63,7 @@ fn main() -> Result<(), Failure> {
     let plan = Plan::read();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let stores: Vec<Arc<SqlStore>> = (0..plan.nodes)
-        .map(|_| Ok(Arc::new(postgres::open(&postgres::Access::to(&plan.address), &StoreLimits::default())?.store)))
+        .map(|_| Ok(Arc::new(postgres::open(&postgres::Access::to(&plan.address), &StoreLimits::default())?)))
         .collect::<Result<_, Failure>>()?;
     let outcome = runtime.block_on(measure(&plan, &stores));
     runtime.shutdown_background();

@@ -14,7 +14,7 @@ use super::sql::connection::Connection;
 use super::sql::failure::{Failure, Result};
 use super::sql::readers::Readers;
 use super::sql::writer::Writer;
-use super::sql::{Following, Limits, Medium, READERS_DUE, SqlStore};
+use super::sql::{FirstStart, Following, Limits, Medium, READERS_DUE, SqlStore};
 use super::{Copied, Old, StoreError};
 pub use access::Access;
 use floors::Floors;
@@ -23,6 +23,7 @@ use session::Session;
 
 mod access;
 mod address;
+mod beginning;
 pub(in crate::store) mod days;
 pub(in crate::store) mod deliver;
 mod dialect;
@@ -229,6 +230,12 @@ impl Medium for Database {
         Some(Following { connection: &self.following, schema: migrate::newest(), knocks: &self.knocks })
     }
 
+    async fn begin(&self) -> std::result::Result<Option<FirstStart>, StoreError> {
+        let client = self.way.connect().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let turn = beginning::take_turn(client).await.map_err(|error| unavailable(&self.way.name, &error))?;
+        Ok(turn.map(|client| FirstStart::holding(Box::new(client))))
+    }
+
     async fn copy(&self, directory: Option<PathBuf>) -> std::result::Result<Copied, StoreError> {
         let unavailable = |error: &dyn std::fmt::Display| StoreError::Unavailable(error.to_string());
         let directory = directory.ok_or_else(|| unavailable(&"there is no directory to make a copy in"))?;
@@ -261,15 +268,6 @@ impl Medium for Database {
     }
 }
 
-/// A store that was opened.
-#[derive(Debug)]
-pub struct Opened {
-    /// The store.
-    pub store: SqlStore,
-    /// Whether there was nothing in the database before.
-    pub is_new: bool,
-}
-
 /// Whether `address` can be one of a database: `postgres://user@host:port/database`, without a password.
 ///
 /// # Errors
@@ -280,7 +278,7 @@ pub fn check_address(address: &str) -> std::result::Result<(), String> {
 }
 
 /// Opens the store that `access` leads to, bringing its schema up to date. Waits for the database, which takes some moments.
-pub fn open(access: &Access, limits: &Limits) -> std::result::Result<Opened, OpenError> {
+pub fn open(access: &Access, limits: &Limits) -> std::result::Result<SqlStore, OpenError> {
     let refused = Unfinished::Refused;
     // Whoever opens a store may be a task, which cannot wait for others.
     std::thread::scope(|scope| {
@@ -292,25 +290,23 @@ pub fn open(access: &Access, limits: &Limits) -> std::result::Result<Opened, Ope
 pub(crate) fn open_unfinished(access: &Access) -> std::result::Result<SqlStore, OpenError> {
     let limits = Limits::default();
     let open = || open_here(access, &limits, Unfinished::Taken);
-    let opened = std::thread::scope(|scope| scope.spawn(open).join().expect("opening does not panic"));
-    opened.map(|opened| opened.store)
+    std::thread::scope(|scope| scope.spawn(open).join().expect("opening does not panic"))
 }
 
-fn open_here(access: &Access, limits: &Limits, unfinished: Unfinished) -> std::result::Result<Opened, OpenError> {
+fn open_here(access: &Access, limits: &Limits, unfinished: Unfinished) -> std::result::Result<SqlStore, OpenError> {
     let way = Arc::new(Way::new(access)?);
     let name = way.name.clone();
-    let is_new = way.runtime().block_on(async {
+    way.runtime().block_on(async {
         pooling::refuse_shared_sessions(&way).await?;
         let mut client = way.connect().await?;
         look_over(&client, &name).await?;
         if unfinished == Unfinished::Refused {
             side::refuse_copy(&client, &name).await?;
         }
-        let is_new = migrate::run(&mut client, &name).await?;
+        migrate::run(&mut client, &name).await?;
         let failed = |cause| OpenError::Database { database: name.clone(), cause };
         days::prepare(&mut client).await.map_err(failed)?;
-        room::warn(&client, &name).await.map_err(failed)?;
-        Ok(is_new)
+        room::warn(&client, &name).await.map_err(failed)
     })?;
     let connect = |told: &'static str| {
         let way = Arc::clone(&way);
@@ -328,7 +324,7 @@ fn open_here(access: &Access, limits: &Limits, unfinished: Unfinished) -> std::r
         inner,
         Box::new(Database { knocks: Knocks::new(Arc::clone(&way)), way: Arc::clone(&way), following }),
     );
-    Ok(Opened { store: store.beside(leases, doors), is_new })
+    Ok(store.beside(leases, doors))
 }
 
 /// What PostgreSQL said, without the statement's values.

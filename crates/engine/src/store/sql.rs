@@ -22,6 +22,7 @@ use crate::model::{
     Attempt, AuditEntry, Delivery, Event, JobRange, JobSpec, KeptOutput, Node, PassedOver, RedeliveryJob,
     RefusedRequest,
 };
+pub use first_start::FirstStart;
 use readers::Readers;
 use writer::{Door, Writer};
 
@@ -39,6 +40,7 @@ mod event_types;
 pub(in crate::store) mod events;
 pub(in crate::store) mod failure;
 mod feed;
+mod first_start;
 mod folding;
 pub(in crate::store) mod headers;
 mod idempotency;
@@ -105,6 +107,12 @@ pub(in crate::store) trait Medium: Debug + Send + Sync {
     /// Where other nodes work on it too: the connection over which they are followed, and nothing else is done.
     fn following(&self) -> Option<Following<'_>> {
         None
+    }
+
+    /// Takes the turn of whoever may make the first key; `None` when another node has it, or serves. Of a database with one
+    /// owner it is his.
+    async fn begin(&self) -> Result<Option<FirstStart>, StoreError> {
+        Ok(Some(FirstStart::holding(Box::new(()))))
     }
 
     /// One snapshot of everything, as a file; in `directory`, unless the database has a place of its own for it.

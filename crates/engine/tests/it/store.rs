@@ -11,6 +11,7 @@ mod claim;
 mod commit;
 mod conditions;
 mod days;
+mod first_start;
 mod floors;
 mod idempotency;
 mod jobs;

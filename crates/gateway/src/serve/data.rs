@@ -22,11 +22,6 @@ pub(super) const MASTER_KEY_FILE: &str = "master.key";
 pub(super) const CHECKOUTS_DIRECTORY: &str = "checkouts";
 const ADDRESSES_FILE: &str = "addresses.json";
 
-/// Whether a store was opened in `dir` before.
-pub(super) fn has_database(dir: &Path) -> bool {
-    dir.join(hookward_engine::store::sqlite::DATABASE_FILE).exists()
-}
-
 /// Makes `dir` for its owner only, if it is not there.
 pub(super) fn prepare(dir: &Path) -> Result<(), StartError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);

@@ -13,7 +13,7 @@ use super::StartError;
 use super::data::MASTER_KEY_FILE;
 use crate::config::{AwsKey, KeyManagement, KeyProvider, Pkcs11Key};
 
-/// Whether this installation may have sealed something before.
+/// Whether this start may make a key: the first one may, before which nothing was sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
     First,

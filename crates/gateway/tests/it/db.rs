@@ -59,7 +59,7 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
     (status.code().expect("it ends by itself"), text(stdout), text(stderr))
 }
 
-fn ok(arguments: &[&str]) -> String {
+pub(crate) fn ok(arguments: &[&str]) -> String {
     let (status, stdout, stderr) = run(arguments);
     assert_eq!(status, 0, "{arguments:?}: {stderr}");
     stdout

@@ -144,6 +144,46 @@ async fn every_node_lists_all_of_them_and_agrees_on_what_is_in_force() {
     Cluster { nodes, database }.stop().await;
 }
 
+/// Gateways that start at the same moment on a database; of each whether it has the master key.
+async fn start_together(database: &Database, count: usize) -> Vec<(Gateway, bool)> {
+    let config = format!("[database]\naddress = \"{}\"\n{SOURCES}", database.address());
+    let starts = (0..count).map(|_| {
+        let config = config.clone();
+        tokio::spawn(async move { Gateway::start_in(tempfile::tempdir().unwrap(), &config).await })
+    });
+    let mut started = Vec::new();
+    for start in starts.collect::<Vec<_>>() {
+        let gateway = start.await.unwrap();
+        let has_key = gateway.directory.path().join("data/master.key").exists();
+        let key = gateway.get("/kms").await["key_id"].as_str().unwrap().to_owned();
+        assert_eq!(has_key, !key.ends_with(":missing"), "{key}");
+        started.push((gateway, has_key));
+    }
+    started
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_nodes_that_start_together_one_makes_the_master_key_whoever_made_the_tables() {
+    for made_before in [false, true] {
+        let Some(database) = Database::new() else { return };
+        if made_before {
+            crate::db::ok(&["db", "migrate", "--database", &database.address()]);
+        }
+        let mut nodes = start_together(&database, 3).await;
+        assert_eq!(nodes.iter().filter(|(_, has_key)| *has_key).count(), 1, "one has a key, and others have none");
+        // The one that has it is known to all of them, so nobody makes another.
+        let (keeper, _) = nodes.remove(nodes.iter().position(|(_, has_key)| *has_key).unwrap());
+        assert_eq!(keeper.get("/kms").await["shut"], 0);
+        for (node, _) in nodes {
+            let data = node.directory.path().join("data");
+            let node = node.restart(&format!("[database]\naddress = \"{}\"", database.address())).await;
+            assert!(!data.join("master.key").exists());
+            assert!(node.running.stop().await);
+        }
+        assert!(keeper.running.stop().await);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_hears_no_news_refuses_everywhere_delivers_nothing_and_comes_back_by_itself() {
     let receiver = Receiver::start(|_| 500).unwrap();

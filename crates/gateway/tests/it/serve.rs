@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use hookward_engine::store::sqlite;
 use hookward_gateway::config::Config;
 use hookward_gateway::start;
 use serde_json::{Value, json};
@@ -121,6 +122,16 @@ async fn a_start_that_cannot_be_names_what_to_look_at() {
     config.settings.public = gateway.running.public();
     let error = start(config).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot listen on {}", gateway.running.public())), "{error}");
+}
+
+#[tokio::test]
+async fn a_first_start_that_ended_before_there_was_a_key_leaves_that_to_the_next_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    drop(sqlite::open(&data).unwrap());
+    let gateway = Gateway::start_in(directory, SOURCES).await;
+    assert!(data.join("master.key").exists());
+    assert_eq!(gateway.push("u1", b"{}").await.status, 202);
 }
 
 #[tokio::test]

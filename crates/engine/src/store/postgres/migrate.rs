@@ -61,8 +61,8 @@ pub(super) fn after(found: i64) -> impl Iterator<Item = &'static str> {
     MIGRATIONS.iter().filter(move |migration| migration.number > found).map(|migration| migration.name)
 }
 
-/// Applies every migration that the database does not have yet, in one transaction. Returns whether it had none.
-pub(super) async fn run(client: &mut Client, database: &str) -> Result<bool, OpenError> {
+/// Applies every migration that the database does not have yet, in one transaction.
+pub(super) async fn run(client: &mut Client, database: &str) -> Result<(), OpenError> {
     let failed = |cause| OpenError::Database { database: database.to_owned(), cause };
     let transaction = client.transaction().await.map_err(failed)?;
     transaction.batch_execute(LOCK).await.map_err(failed)?;
@@ -82,6 +82,5 @@ pub(super) async fn run(client: &mut Client, database: &str) -> Result<bool, Ope
         transaction.execute(said, &[&migration.number, &migration.name, &migration.least]).await.map_err(failed)?;
         tracing::info!(number = migration.number, name = migration.name, "migrated the database");
     }
-    transaction.commit().await.map_err(failed)?;
-    Ok(found == 0)
+    transaction.commit().await.map_err(failed)
 }

@@ -28,7 +28,7 @@ const SETTINGS: &str =
 const SNAPSHOT: &str = "begin isolation level repeatable read read only";
 
 /// A node that writes itself down every second or so.
-const SERVING: &str = "select name from nodes where state <> 'gone'
+pub(super) const SERVING: &str = "select name from nodes where state <> 'gone'
     and seen_at_ms > (extract(epoch from clock_timestamp()) * 1000)::bigint - 10000 order by name limit 1";
 
 /// What gives out a table's places.

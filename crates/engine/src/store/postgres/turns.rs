@@ -27,6 +27,10 @@ macro_rules! turn {
     (dropping_days) => {
         "1752133483, 5"
     };
+    // Alone by the node that may make the master key, for its connection; nodes that start meanwhile wait for it.
+    (beginning) => {
+        "1752133483, 6"
+    };
     // Alone by a copy from or into the database, for its connection; nodes ask for it together when they start.
     (copying) => {
         "1752133483, 9"
@@ -39,8 +43,15 @@ pub(in crate::store) use turn;
 mod tests {
     #[test]
     fn each_has_a_number_of_its_own_and_nobody_else_says_one() {
-        let all =
-            [turn!(schema), turn!(writing), turn!(measuring), turn!(making_days), turn!(dropping_days), turn!(copying)];
+        let all = [
+            turn!(schema),
+            turn!(writing),
+            turn!(measuring),
+            turn!(making_days),
+            turn!(dropping_days),
+            turn!(beginning),
+            turn!(copying),
+        ];
         let mut each = all.to_vec();
         each.sort_unstable();
         each.dedup();

@@ -135,6 +135,11 @@ fn counts(connection: &Connection) -> Result<Vec<(String, u64)>> {
     Ok(counts.into_iter().collect())
 }
 
+/// Whether any key was ever needed. An installation key that is damaged, or was given up, was sealed under one.
+pub(super) fn is_anything(connection: &Connection) -> Result<bool> {
+    Ok(resources::meta(connection, INSTALLATION_KEY)?.is_some() || !counts(connection)?.is_empty())
+}
+
 /// Absent as well when it is no sealed value: then it is damaged, and whoever opens it says so.
 fn installation_key(connection: &Connection) -> Result<Option<Sealed>> {
     let kept = resources::meta(connection, INSTALLATION_KEY)?;

@@ -14,7 +14,7 @@ use hookward_engine::kms::seal::{associated_data, open, seal};
 use hookward_engine::model::{Head, SealedSecret, SecretOwner};
 use hookward_engine::moving::{self, Address, Copy, MoveError, Moved, Progress, Run, Stage, Watcher};
 use hookward_engine::store::postgres::{self, Access, OpenError};
-use hookward_engine::store::sql::Limits;
+use hookward_engine::store::sql::{Limits, SqlStore};
 use hookward_engine::store::sqlite::{self, DATABASE_FILE};
 use hookward_engine::store::status;
 use hookward_engine::store::{AuditLog as _, Backups as _, Change, DedupKind, Store as _};
@@ -69,7 +69,7 @@ async fn copy_a_little(from: &Address, to: &Address, n: u32) -> Result<Moved, Mo
     moving::copy(copying(from, to), Box::new(watch)).await
 }
 
-fn open_postgres(database: &Database) -> Result<postgres::Opened, OpenError> {
+fn open_postgres(database: &Database) -> Result<SqlStore, OpenError> {
     postgres::open(&Access::to(database.address()), &Limits::default())
 }
 
@@ -97,7 +97,7 @@ async fn everything_goes_to_postgresql_and_back_the_same() {
     let next: i64 = database.query("select nextval('events_seq')")[0].parse().unwrap();
     assert!(next > 12_000);
     assert_eq!(database.query("select nextval(pg_get_serial_sequence('jobs', 'seq'))"), ["10"]);
-    assert!(open_postgres(&database).is_ok_and(|opened| !opened.is_new));
+    assert!(open_postgres(&database).unwrap().first_start().await.unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +111,7 @@ async fn a_store_goes_on_where_it_was_copied_to() {
     }
     drop(store);
     copy(&of(&dir), &at_postgres(&database)).await.unwrap();
-    let store: Shared = Arc::new(open_postgres(&database).unwrap().store);
+    let store: Shared = Arc::new(open_postgres(&database).unwrap());
     store.commit(with_key(new_event(21), DedupKind::Body, &7_u32.to_be_bytes())).await.unwrap();
     assert_eq!(store.event(ORG, event_id(21)).await.unwrap().duplicate_of, Some(event_id(7)));
     let claimed = store.claim(request(at(100), &[(1, 100)])).await.unwrap();
@@ -294,7 +294,7 @@ async fn secrets_come_under_the_key_of_the_target() {
     let moved = moving::copy(Copy { kms: Some(kms), ..copying(&of(&dir), &shared) }, unwatched()).await.unwrap();
     assert_eq!(moved.rewrapped.map(|rewrapped| (rewrapped.done, rewrapped.skipped)), Some((100, 0)));
     assert_eq!(moved.sealed, [(to, 100)]);
-    let store = open_postgres(&database).unwrap().store;
+    let store = open_postgres(&database).unwrap();
     for secret in &store.load().await.unwrap().secrets {
         let opened = open(&*new, &place(secret.version), &secret.sealed).await.unwrap();
         assert_eq!(opened.as_slice(), b"a secret");
@@ -309,7 +309,7 @@ async fn a_backup_of_postgresql_is_taken_while_it_is_served_and_goes_anywhere() 
     let shared = at_postgres(&database);
     let there = copy(&of(&first), &shared).await.unwrap();
     let (place, moved) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let store = open_postgres(&database).unwrap().store;
+    let store = open_postgres(&database).unwrap();
     assert!(store.copy().await.is_err());
     let store = store.copying_in(place.path().to_owned());
     let copied = store.copy().await.unwrap();

@@ -51,7 +51,7 @@ impl Database {
     /// A store on it, as one of several nodes has it.
     pub(crate) fn open(&self) -> Shared {
         let limits = Limits { readers: 2, patience: Duration::from_secs(60), ..Limits::default() };
-        Arc::new(postgres::open(&Access::to(self.address()), &limits).expect("a store").store)
+        Arc::new(postgres::open(&Access::to(self.address()), &limits).expect("a store"))
     }
 
     /// Runs a statement on the cluster's own database.
