@@ -42,7 +42,8 @@ impl Page {
 pub struct Listing<T> {
     /// Newest first.
     pub items: Vec<T>,
-    /// `before` of the next page, if there is one.
+    /// `before` of the next page, if there is one. Where what is asked for is seldom a page has fewer rows than its limit, or none,
+    /// and the next one goes on behind what was looked at.
     pub next: Option<i64>,
 }
 

@@ -46,6 +46,7 @@ pub(in crate::store) mod headers;
 mod idempotency;
 mod jobs;
 pub(in crate::store) mod locks;
+mod look;
 mod nodes;
 mod operate;
 mod order;

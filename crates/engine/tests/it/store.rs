@@ -179,6 +179,8 @@ macro_rules! suite {
             pages_meet_without_gap_or_overlap
             a_page_has_at_least_one_row_and_at_most_250
             deliveries_are_filtered_by_all_that_is_asked
+            a_span_of_time_has_all_that_came_in_it
+            a_look_for_what_is_seldom_ends_and_the_next_goes_on_behind_it
             what_is_not_there_is_named;
         }
     };

@@ -22,7 +22,7 @@ const DEFAULT: u32 = 50;
 #[schemars(rename = "{T}Page")]
 pub(crate) struct List<T> {
     items: Vec<T>,
-    /// The `cursor` of the next page, if there is one.
+    /// The `cursor` of the next page, if there is one. A page may be short, or empty, and still have it.
     #[schemars(example = &"MS5ldmVudHMuNDI")]
     next: Option<String>,
 }

@@ -165,13 +165,13 @@ impl Gateway {
             return print::json(list);
         }
         let items = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-        if items.is_empty() {
-            return print::line("none");
-        }
-        print::line(&print::table(items, columns))?;
-        match list["next"].as_str() {
-            Some(cursor) => print::line(&format!("\nmore: --cursor {cursor}")),
-            None => Ok(()),
+        match (items.is_empty(), list["next"].as_str()) {
+            (true, None) => print::line("none"),
+            (true, Some(cursor)) => print::line(&format!("none so far; more to look at: --cursor {cursor}")),
+            (false, None) => print::line(&print::table(items, columns)),
+            (false, Some(cursor)) => {
+                print::line(&format!("{}\n\nmore: --cursor {cursor}", print::table(items, columns)))
+            }
         }
     }
 

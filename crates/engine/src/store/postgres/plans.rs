@@ -91,8 +91,12 @@ fn psql(address: &str, script: &str) -> Vec<String> {
         .stderr(Stdio::piped())
         .spawn()
         .expect("psql");
-    psql.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("psql reads");
-    let said = psql.wait_with_output().expect("psql ends");
+    let mut told = psql.stdin.take().expect("a pipe");
+    // It answers while it is told: a pipe holds less than either.
+    let said = std::thread::scope(|scope| {
+        scope.spawn(move || told.write_all(script.as_bytes()).expect("psql reads"));
+        psql.wait_with_output().expect("psql ends")
+    });
     assert!(said.status.success(), "{script}: {}", String::from_utf8_lossy(&said.stderr));
     String::from_utf8_lossy(&said.stdout).lines().map(str::to_owned).collect()
 }

@@ -6,15 +6,13 @@ use async_trait::async_trait;
 use super::commit::ID_KINDS;
 use super::connection::{Bind, Connection, Row, params};
 use super::failure::{Failure, Result};
+use super::look::{LOOK, OUT_OF_ORDER, Timed};
 use super::rows::{self, Cells, all, first};
 use super::{SqlStore, deliveries, events, feed};
 use crate::clock::Timestamp;
 use crate::dedup;
 use crate::ids::{AttemptId, DeliveryId, EventId, OrganizationId};
 use crate::store::{Activities, Activity, ActivityFilter, ActivityLog, Ended, LastAttempt, Page, Standing, StoreError};
-
-/// How many rows one look steps over at most.
-const LOOK: usize = 10_000;
 
 /// How many deliveries of one event are looked at.
 const DELIVERIES: u32 = 100;
@@ -162,10 +160,10 @@ fn span(connection: &Connection, walk: Walk, filter: &ActivityFilter, page: Page
     if walk == Walk::Events && (filter.from.is_some() || filter.until.is_some()) {
         let last = feed::last_given(connection, "events")?;
         if let Some(from) = filter.from {
-            after = after.max(feed::position_of(connection, from.minus(feed::OUT_OF_ORDER), last)?);
+            after = after.max(Timed::EVENTS.position_of(connection, from.minus(OUT_OF_ORDER), last)?);
         }
         if let Some(until) = filter.until {
-            let end = feed::position_of(connection, until.plus(feed::OUT_OF_ORDER), last)?;
+            let end = Timed::EVENTS.position_of(connection, until.plus(OUT_OF_ORDER), last)?;
             below = below.min(end.saturating_add(1));
         }
     }
@@ -323,12 +321,8 @@ impl Values {
 
     /// Those that `sql` has a place for.
     fn bound(&self, sql: &str) -> Vec<(&str, &dyn Bind)> {
-        let is_in = |name: &str| {
-            sql.match_indices(name).any(|(at, _)| {
-                !sql[at + name.len()..].starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_')
-            })
-        };
-        self.0.iter().filter(|(name, _)| is_in(name)).map(|(name, value)| (*name, &**value)).collect()
+        let all: Vec<_> = self.0.iter().map(|(name, value)| (*name, &**value as &dyn Bind)).collect();
+        rows::bound(sql, &all)
     }
 }
 
@@ -347,9 +341,19 @@ pub(super) const STANDING: &str = "select d.*, e.id as event_id, n.name as desti
         and a.number = (select max(number) from attempts where delivery_seq = d.seq)
     where d.event_seq = ?1 order by d.seq desc limit ?2";
 
+/// The same for PostgreSQL, which would walk all deliveries from the newest on where it was not told yet how many there are of
+/// an event: these few are put in their order afterwards.
+pub(super) fn standing_of_postgres() -> String {
+    STANDING.replace("order by d.seq desc", "order by (d.seq + 0) desc")
+}
+
 /// The latest delivery of an event to each destination.
 fn standing(connection: &Connection, event_seq: i64) -> Result<Vec<Standing>> {
-    let mut rows = all(&mut connection.prepare_cached(STANDING)?, params![event_seq, DELIVERIES], |row| {
+    let sql = match connection {
+        Connection::Sqlite(_) => STANDING,
+        Connection::Postgres(_) => &standing_of_postgres(),
+    };
+    let mut rows = all(&mut connection.prepare_cached(sql)?, params![event_seq, DELIVERIES], |row| {
         let (_, delivery) = deliveries::parse(row)?;
         let cells = Cells::new("attempts", row);
         let last = match cells.get::<Option<String>>("last_outcome")? {

@@ -3,10 +3,12 @@
 use async_trait::async_trait;
 
 use super::SqlStore;
-use super::connection::{Connection, Row, named_params, params};
+use super::connection::{Bind, Connection, Row, named_params, params};
 use super::failure::Result;
-use super::rows::{Cells, all, belongs, first, json_text};
+use super::look::{self, Selection, Timed};
+use super::rows::{Cells, all, belongs, first, json_text, span};
 use super::writer::Tx;
+use crate::clock::Timestamp;
 use crate::ids::OrganizationId;
 use crate::model::{AuditEntry, ChainHash, Facts, Head};
 use crate::store::{AuditFilter, AuditLog, AuditRange, AuditRow, KeptRow, Listing, Page, StoreError};
@@ -110,20 +112,14 @@ pub(super) fn list(
     filter: &AuditFilter,
     page: Page,
 ) -> Result<Listing<AuditRow>> {
-    let belongs = belongs(organization, "organization_id", false);
-    let sql = format!(
-        "select * from audit where seq < :below and {belongs}
-         and actor = coalesce(:actor, actor) and action = coalesce(:action, action)
-         and target = coalesce(:target, target)
-         and at_ms >= coalesce(:since, at_ms) and at_ms < coalesce(:until, at_ms + 1)
-         order by seq desc limit :limit"
-    );
-    let parameters = named_params! {
-        ":below": page.below(), ":limit": page.rows(), ":organization": organization.as_bytes(), ":actor": filter.actor,
-        ":action": filter.action, ":target": filter.target, ":since": filter.since.map(|since| since.as_millis()),
-        ":until": filter.until.map(|until| until.as_millis()),
-    };
-    let rows = all(&mut connection.prepare_cached(&sql)?, parameters, |row| {
+    let organization_id = *organization.as_bytes();
+    let (since, until) = (filter.since.map(Timestamp::as_millis), filter.until.map(Timestamp::as_millis));
+    let mut parameters: Vec<(&str, &dyn Bind)> = vec![(":organization", &organization_id)];
+    parameters.extend(asked(filter).into_iter().filter_map(|(_, name, value)| Some((name, value? as &dyn Bind))));
+    parameters.extend(since.as_ref().map(|at| (":from", at as &dyn Bind)));
+    parameters.extend(until.as_ref().map(|at| (":until", at as &dyn Bind)));
+    let between = Timed::AUDIT.between(connection, (filter.since, filter.until), page)?;
+    selection(organization, filter).page(connection, page, between, &parameters, |row| {
         let cells = Cells::new("audit", row);
         let entry = AuditEntry {
             organization,
@@ -136,8 +132,31 @@ pub(super) fn list(
         };
         let seq = cells.get("seq")?;
         Ok((seq, AuditRow { seq, entry, hash: ChainHash::from_bytes(cells.get("hash")?) }))
-    })?;
-    Ok(page.listing(rows))
+    })
+}
+
+/// What may be asked of an entry: the condition, its value's name, and the value.
+fn asked(filter: &AuditFilter) -> [(&'static str, &'static str, Option<&String>); 3] {
+    [
+        ("actor = :actor", ":actor", filter.actor.as_ref()),
+        ("action = :action", ":action", filter.action.as_ref()),
+        ("target = :target", ":target", filter.target.as_ref()),
+    ]
+}
+
+/// The statements for a filter. The log has no index of what is asked of an entry, so each look is over the next entries.
+pub(super) fn selection(organization: OrganizationId, filter: &AuditFilter) -> Selection {
+    let mut walked = "seq > :after and seq < :below".to_owned();
+    let belongs = format!(" and {}", belongs(organization, "organization_id", false));
+    if organization != OrganizationId::DEFAULT {
+        walked += &belongs;
+    }
+    let asked = asked(filter).into_iter().filter(|(.., value)| value.is_some());
+    let mut asked: String = asked.map(|(condition, ..)| format!(" and {condition}")).collect();
+    let end = (!asked.is_empty()).then(|| look::end("audit", "seq", &walked));
+    asked += &belongs;
+    asked += span("at_ms", filter.since, filter.until).as_str();
+    Selection { list: format!("select * from audit where {walked}{asked} order by seq desc limit :limit"), end }
 }
 
 pub(in crate::store) fn rows(connection: &Connection, range: AuditRange) -> Result<Vec<KeptRow>> {

@@ -2,6 +2,7 @@
 
 use super::connection::{Bind, Connection, Row};
 use super::failure::{Failure, Result};
+use super::look::{Selection, Timed};
 use super::rows::{self, Cells, all, first};
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, DeliveryId, DestinationId, EventId, NodeId, OrganizationId};
@@ -42,11 +43,10 @@ pub(super) fn list(
     filter: &DeliveryFilter,
     page: Page,
 ) -> Result<Listing<Delivery>> {
-    let (below, limit, organization_id) = (page.below(), page.rows(), *organization.as_bytes());
+    let organization_id = *organization.as_bytes();
     let event = filter.event.map(|event| *event.as_bytes());
     let destination = filter.destination.map(|destination| *destination.as_bytes());
-    let mut parameters: Vec<(&str, &dyn Bind)> =
-        vec![(":below", &below), (":limit", &limit), (":organization", &organization_id)];
+    let mut parameters: Vec<(&str, &dyn Bind)> = vec![(":organization", &organization_id)];
     parameters.extend(event.as_ref().map(|id| (":event", id as &dyn Bind)));
     parameters.extend(destination.as_ref().map(|id| (":destination", id as &dyn Bind)));
     // Those that wait have no state of their own in the table.
@@ -55,13 +55,17 @@ pub(super) fn list(
     let (from, until) = (filter.from.map(Timestamp::as_millis), filter.until.map(Timestamp::as_millis));
     parameters.extend(from.as_ref().map(|at| (":from", at as &dyn Bind)));
     parameters.extend(until.as_ref().map(|at| (":until", at as &dyn Bind)));
-    let rows = all(&mut connection.prepare_cached(&selection(organization, filter))?, &parameters[..], parse)?;
-    Ok(page.listing(rows))
+    let between = match filter.event {
+        // There are few of one event.
+        Some(_) => (0, page.below()),
+        None => Timed::DELIVERIES.between(connection, (filter.from, filter.until), page)?,
+    };
+    selection(organization, filter).page(connection, page, between, &parameters, parse)
 }
 
-/// The statement for a filter. The most selective condition walks its index; the others, marked with `+`, only look at
+/// The statements for a filter. The most selective condition walks its index; the others, marked with `+`, only look at
 /// what it finds. Most deliveries end delivered, so among these it is the destination that tells them apart.
-pub(super) fn selection(organization: OrganizationId, filter: &DeliveryFilter) -> String {
+pub(super) fn selection(organization: OrganizationId, filter: &DeliveryFilter) -> Selection {
     let by_event = ("d.event_seq = (select seq from events where id = :event)", filter.event.is_some());
     let by_destination = ("d.destination_id = :destination", filter.destination.is_some());
     let is_state = match filter.state.as_deref() {
@@ -75,15 +79,19 @@ pub(super) fn selection(organization: OrganizationId, filter: &DeliveryFilter) -
         Some("delivered") => [by_event, by_destination, by_state],
         _ => [by_event, by_state, by_destination],
     };
-    let mut sql = format!("{SELECT} where d.seq < :below");
-    for (place, (condition, _)) in conditions.into_iter().filter(|(_, asked)| *asked).enumerate() {
-        let mark = if place == 0 { "" } else { "+" };
-        sql += &format!(" and {mark}{condition}");
+    let (mut walked, mut asked) = ("d.seq > :after and d.seq < :below".to_owned(), String::new());
+    let is_asked = conditions.into_iter().filter(|(_, is_asked)| *is_asked);
+    for (place, (condition, _)) in is_asked.enumerate() {
+        match place {
+            0 => walked += &format!(" and {condition}"),
+            _ => asked += &format!(" and +{condition}"),
+        }
     }
-    sql += rows::span("d.created_at_ms", filter.from, filter.until).as_str();
     let is_walked = filter.event.is_some() || filter.destination.is_some() || filter.state.is_some();
-    sql += &format!(" and {}", rows::belongs(organization, "d.organization_id", is_walked));
-    sql + " order by d.seq desc limit :limit"
+    asked += &format!(" and {}", rows::belongs(organization, "d.organization_id", is_walked));
+    asked += rows::span("d.created_at_ms", filter.from, filter.until).as_str();
+    let list = format!("{SELECT} where {walked}{asked} order by d.seq desc limit :limit");
+    Selection { list, end: None }
 }
 
 /// The earliest due is looked for at each destination in turn, stepping over the few that are leased.
@@ -165,9 +173,10 @@ mod tests {
                 from: (bits & 1 != 0).then(|| Timestamp::from_millis(1)),
                 until: (bits & 2 != 0).then(|| Timestamp::from_millis(2)),
             };
-            let plan = plan(&selection(organization, &filter));
-            let detour = |step: &String| step.starts_with("SCAN") || step.starts_with("USE TEMP");
-            assert!(!plan.iter().any(detour), "{filter:?}: {plan:?}");
+            for plan in selection(organization, &filter).all().map(|sql| plan(&sql)) {
+                let detour = |step: &String| step.starts_with("SCAN") || step.starts_with("USE TEMP");
+                assert!(!plan.iter().any(detour), "{filter:?}: {plan:?}");
+            }
         }
     }
 }

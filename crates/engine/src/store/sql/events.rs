@@ -3,7 +3,8 @@
 use super::commit::ID_KINDS;
 use super::connection::{Bind, Connection, Row};
 use super::failure::{Failure, Result};
-use super::rows::{self, Cells, all, first};
+use super::look::{Selection, Timed};
+use super::rows::{self, Cells, first};
 use crate::clock::Timestamp;
 use crate::dedup;
 use crate::ids::{EventId, OrganizationId, SourceId};
@@ -31,11 +32,10 @@ pub(super) fn list(
     filter: &EventFilter,
     page: Page,
 ) -> Result<Listing<Event>> {
-    let (below, limit, organization_id) = (page.below(), page.rows(), *organization.as_bytes());
+    let organization_id = *organization.as_bytes();
     let source = filter.source.map(|source| *source.as_bytes());
     let delivery_key = filter.delivery_id.as_ref().map(|id| dedup::text_key(id));
-    let mut parameters: Vec<(&str, &dyn Bind)> =
-        vec![(":below", &below), (":limit", &limit), (":organization", &organization_id)];
+    let mut parameters: Vec<(&str, &dyn Bind)> = vec![(":organization", &organization_id)];
     parameters.extend(filter.delivery_id.as_ref().map(|id| (":delivery_id", id as &dyn Bind)));
     parameters.extend(filter.event_type.as_ref().map(|name| (":event_type", name as &dyn Bind)));
     parameters.extend(source.as_ref().map(|id| (":source_id", id as &dyn Bind)));
@@ -43,47 +43,53 @@ pub(super) fn list(
     let (from, until) = (filter.from.map(Timestamp::as_millis), filter.until.map(Timestamp::as_millis));
     parameters.extend(from.as_ref().map(|at| (":from", at as &dyn Bind)));
     parameters.extend(until.as_ref().map(|at| (":until", at as &dyn Bind)));
-    let rows = all(&mut connection.prepare_cached(&selection(organization, filter))?, &parameters[..], |row| {
-        Ok((Cells::new("events", row).get("seq")?, parse(row)?))
-    })?;
-    Ok(page.listing(rows))
+    let between = match filter.delivery_id {
+        // There are few of one id.
+        Some(_) => (0, page.below()),
+        None => Timed::EVENTS.between(connection, (filter.from, filter.until), page)?,
+    };
+    let parse = |row: &Row<'_>| Ok((Cells::new("events", row).get("seq")?, parse(row)?));
+    selection(organization, filter).page(connection, page, between, &parameters, parse)
 }
 
-/// The statement for a filter. The most selective of delivery id, type, source and organization walks its index; the
+/// The statements for a filter. The most selective of delivery id, type, source and organization walks its index; the
 /// others, marked with `+`, only look at what it finds.
-pub(super) fn selection(organization: OrganizationId, filter: &EventFilter) -> String {
-    let among_duplicates = filter.duplicate == Some(true) && filter.delivery_id.is_none();
-    let index = if among_duplicates { " indexed by events_duplicates" } else { "" };
-    let mut sql = format!("select * from events{index} where seq < :below");
+pub(super) fn selection(organization: OrganizationId, filter: &EventFilter) -> Selection {
+    let by_delivery_id = filter.delivery_id.is_some();
+    let among_duplicates = filter.duplicate == Some(true) && !by_delivery_id;
+    let from = if among_duplicates { "events indexed by events_duplicates" } else { "events" };
+    let (mut walked, mut asked) = ("seq > :after and seq < :below".to_owned(), String::new());
     match filter.duplicate {
-        Some(true) => sql += " and duplicate_of is not null",
-        Some(false) => sql += " and duplicate_of is null",
+        Some(true) => walked += " and duplicate_of is not null",
+        Some(false) => asked += " and duplicate_of is null",
         None => {}
     }
-    sql += rows::span("received_at_ms", filter.from, filter.until).as_str();
-    let by_delivery_id = filter.delivery_id.is_some();
-    let asked = [
+    let columns = [
         ("delivery_id", by_delivery_id),
         ("event_type", filter.event_type.is_some()),
         ("source_id", filter.source.is_some()),
     ];
-    let asked: Vec<_> = asked.into_iter().filter(|(_, asked)| *asked).collect();
-    for (place, (column, _)) in asked.iter().enumerate() {
-        let mark = if place == 0 && !among_duplicates && !by_delivery_id { "" } else { "+" };
-        sql += &format!(" and {mark}{column} = :{column}");
+    let columns: Vec<_> = columns.into_iter().filter(|(_, asked)| *asked).map(|(column, _)| column).collect();
+    for (place, column) in columns.iter().enumerate() {
+        match place == 0 && !among_duplicates && !by_delivery_id {
+            true => walked += &format!(" and {column} = :{column}"),
+            false => asked += &format!(" and +{column} = :{column}"),
+        }
     }
-    let is_walked = among_duplicates || !asked.is_empty();
-    sql += &format!(" and {}", rows::belongs(organization, "organization_id", is_walked));
+    let is_walked = among_duplicates || !columns.is_empty();
+    asked += &format!(" and {}", rows::belongs(organization, "organization_id", is_walked));
+    asked += rows::span("received_at_ms", filter.from, filter.until).as_str();
     if by_delivery_id {
         // An original is remembered in `dedup`, at any source; a duplicate has an index of its own.
-        sql += &format!(
+        asked += &format!(
             " and seq in (select event_seq from dedup
                           where source_id in (select id from sources where organization_id = :organization) and kind in ({ID_KINDS}) and key = :delivery_key
                           union all
                           select seq from events where duplicate_of is not null and delivery_id = :delivery_id)"
         );
     }
-    sql + " order by seq desc limit :limit"
+    let list = format!("select * from {from} where {walked}{asked} order by seq desc limit :limit");
+    Selection { list, end: None }
 }
 
 pub(in crate::store) fn parse(row: &Row<'_>) -> Result<Event> {
@@ -123,9 +129,10 @@ mod tests {
                 from: (bits & 1 != 0).then(|| Timestamp::from_millis(1)),
                 until: (bits & 2 != 0).then(|| Timestamp::from_millis(2)),
             };
-            let plan = plan(&selection(organization, &filter));
-            let detour = |step: &String| step.starts_with("SCAN") || step.starts_with("USE TEMP");
-            assert!(!plan.iter().any(detour), "{filter:?}: {plan:?}");
+            for plan in selection(organization, &filter).all().map(|sql| plan(&sql)) {
+                let detour = |step: &String| step.starts_with("SCAN") || step.starts_with("USE TEMP");
+                assert!(!plan.iter().any(detour), "{filter:?}: {plan:?}");
+            }
         }
     }
 }

@@ -2,12 +2,11 @@
 
 pub(super) mod tally;
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 use super::connection::{Bind, Connection, Row};
 use super::failure::Result;
+use super::look::{OUT_OF_ORDER, Timed};
 use super::rows::{self, Cells, all, first};
 use super::{SqlStore, events};
 use crate::clock::Timestamp;
@@ -18,9 +17,6 @@ use crate::store::{FeedFilter, Feeds, FollowedAttempt, StoreError, Stretch};
 
 /// How many rows one look steps over at most.
 const STRETCH: i64 = 10_000;
-
-/// How far apart the order of commits and that of arrival can be.
-pub(super) const OUT_OF_ORDER: Duration = Duration::from_secs(60);
 
 #[async_trait]
 impl Feeds for SqlStore {
@@ -138,28 +134,9 @@ fn attempt_end_from(connection: &Connection, known: i64) -> Result<i64> {
 pub(super) fn event_position(connection: &Connection, from: Option<Timestamp>) -> Result<i64> {
     let end = event_end(connection)?;
     match from {
-        Some(from) => position_of(&*connection.snapshot()?, from.minus(OUT_OF_ORDER), end),
+        Some(from) => Timed::EVENTS.position_of(&*connection.snapshot()?, from.minus(OUT_OF_ORDER), end),
         None => Ok(end),
     }
-}
-
-/// Arrival follows the order of commits closely, so that the first event of a time is found by halving: the position
-/// before it. Reads of one transaction, up to `end`.
-pub(super) fn position_of(snapshot: &Connection, at: Timestamp, end: i64) -> Result<i64> {
-    let (mut before, mut behind) = (0, end);
-    while before < behind {
-        let middle = before + (behind - before) / 2;
-        let sql = "select seq, received_at_ms from events where seq > ?1 order by seq limit 1";
-        let next = first(snapshot, sql, [middle], |row| {
-            let cells = Cells::new("events", row);
-            Ok((cells.get::<i64>("seq")?, cells.get::<i64>("received_at_ms")?))
-        })?;
-        match next {
-            Some((seq, received_at)) if received_at < at.as_millis() => before = seq,
-            _ => behind = middle,
-        }
-    }
-    Ok(before)
 }
 
 /// The condition of one stretch, and what else is asked of its rows: of these one at most walks an index.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::connection::{Cell, Connection, FromCell, Params, Row, Statement};
+use super::connection::{Bind, Cell, Connection, FromCell, Params, Row, Statement};
 use super::failure::{Failure, Result};
 use super::headers;
 use crate::clock::Timestamp;
@@ -119,6 +119,16 @@ pub(super) fn span(column: &str, from: Option<Timestamp>, until: Option<Timestam
     let from = from.map(|_| format!(" and +{column} >= :from"));
     let until = until.map(|_| format!(" and +{column} < :until"));
     from.unwrap_or_default() + until.as_deref().unwrap_or_default()
+}
+
+/// Those of `parameters` that `sql` has a place for.
+pub(super) fn bound<'v>(sql: &str, parameters: &[(&'v str, &'v dyn Bind)]) -> Vec<(&'v str, &'v dyn Bind)> {
+    let is_in = |name: &str| {
+        sql.match_indices(name).any(|(at, _)| {
+            !sql[at + name.len()..].starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_')
+        })
+    };
+    parameters.iter().filter(|(name, _)| is_in(name)).copied().collect()
 }
 
 /// All rows of a query, parsed.

@@ -1,5 +1,6 @@
 //! Lists, as every store must give them: newest first, in pages that neither skip nor repeat.
 
+use hookward_engine::clock::Timestamp;
 use hookward_engine::dedup::text_key;
 use hookward_engine::model::*;
 use hookward_engine::store::*;
@@ -119,4 +120,65 @@ pub(crate) async fn what_is_not_there_is_named(store: &Shared) {
     let delivery = store.delivery(ORG, delivery_id(1)).await.unwrap_err();
     assert_eq!(delivery, not_found(format!("delivery `{}`", delivery_id(1))));
     assert_eq!(store.backlog().await.unwrap(), Backlog::default());
+}
+
+/// When what has this number came, twenty seconds after the one before it, give or take twenty.
+fn came_at(n: u32) -> Timestamp {
+    at(i64::from(n) * 20_000 + (i64::from(n * 7 % 5) - 2) * 10_000)
+}
+
+/// Everything of a list that is asked for page by page, in its order.
+async fn whole<T>(mut page_of: impl AsyncFnMut(Page) -> Listing<T>) -> Vec<T> {
+    let (mut seen, mut before) = (Vec::new(), None);
+    loop {
+        let page = page_of(Page { before, limit: 7 }).await;
+        seen.extend(page.items);
+        match page.next {
+            None => return seen,
+            next => before = next,
+        }
+    }
+}
+
+pub(crate) async fn a_span_of_time_has_all_that_came_in_it(store: &Shared) {
+    const ALL: u32 = 60;
+    declare(store, 2).await;
+    for n in 1..=ALL {
+        let mut new = owing(new_event(n), n, n % 2 + 1);
+        (new.event.received_at, new.audit_accepted.at) = (came_at(n), came_at(n));
+        store.commit(new).await.unwrap();
+    }
+    // Where a time is among others that are out of their order depends on where the halving comes by: any may be asked for.
+    let of_all = [(None, None), (Some(at(0)), Some(at(10_000_000))), (Some(came_at(17)), Some(came_at(40)))];
+    let each = (1..=ALL).flat_map(|n| [(None, Some(came_at(n))), (Some(came_at(n)), None)]);
+    for (from, until) in of_all.into_iter().chain(each) {
+        let is_in = |at: Timestamp| from.is_none_or(|from| from <= at) && until.is_none_or(|until| at < until);
+        let expected: Vec<u32> = (1..=ALL).rev().filter(|n| is_in(came_at(*n))).collect();
+        let said = format!("{from:?} to {until:?}");
+        let filter = EventFilter { from, until, ..EventFilter::default() };
+        let events = whole(async |page| store.events(ORG, filter.clone(), page).await.unwrap()).await;
+        assert_eq!(events.iter().map(|event| event.id).collect::<Vec<_>>(), ids(&expected), "{said}");
+        let filter = DeliveryFilter { from, until, ..DeliveryFilter::default() };
+        let deliveries = whole(async |page| store.deliveries(ORG, filter.clone(), page).await.unwrap()).await;
+        let owed: Vec<_> = expected.iter().map(|n| delivery_id(*n)).collect();
+        assert_eq!(deliveries.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), owed, "{said}");
+        let filter = AuditFilter { since: from, until, ..AuditFilter::default() };
+        let rows = whole(async |page| store.audit_matching(ORG, filter.clone(), page).await.unwrap()).await;
+        let seqs: Vec<_> = expected.iter().map(|n| i64::from(*n)).collect();
+        assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), seqs, "{said}");
+    }
+}
+
+pub(crate) async fn a_look_for_what_is_seldom_ends_and_the_next_goes_on_behind_it(store: &Shared) {
+    const ALL: u32 = 10_030;
+    let action = |n: &u32| if *n <= 20 { "rare" } else { "common" };
+    let entries = (1..=ALL).map(|n| audit(action(&n), at(i64::from(n))));
+    store.record(entries.collect()).await.unwrap();
+    for (action, found) in [("rare", 20), ("never", 0)] {
+        let filter = AuditFilter { action: Some(action.to_owned()), ..Default::default() };
+        let looks = async |page| store.audit_matching(ORG, filter.clone(), page).await.unwrap();
+        let first = looks(PAGE).await;
+        assert_eq!((first.items.len(), first.next), (0, Some(31)));
+        assert_eq!(whole(looks).await.len(), found);
+    }
 }

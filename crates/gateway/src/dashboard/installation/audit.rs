@@ -38,6 +38,8 @@ struct List {
     asked: Asked,
     rows: Vec<Row>,
     pager: Pager,
+    /// What leads to the next page is called so.
+    older: &'static str,
     is_narrowed: bool,
     may_export: bool,
     operates: bool,
@@ -132,7 +134,10 @@ pub(super) async fn list(
         }
     };
     let now = api.clock().now();
+    // Where a look ended before its page was full nobody knows yet whether there is an older one.
+    let older = if next.is_some() && rows.len() < ROWS as usize { "Look further back" } else { "Older" };
     let list = List {
+        older,
         shell: visitor.shell(&api, Section::Audit, "Audit log"),
         rows: rows.into_iter().map(|entry| row(&asked, entry, now)).collect(),
         pager: asked.place.pager_with(next.map(|next| next.to_string()), |place| asked.address(place)),

@@ -97,3 +97,26 @@ async fn taking_out_needs_its_scope() {
     assert_eq!((own.status, own.header("content-type")), (200, Some("application/x-ndjson")));
     assert_eq!(problem(&gateway.api_as(&exporter, "GET", "/audit/export?chain=none", "").await).0, 422);
 }
+
+#[tokio::test]
+async fn who_asks_for_what_is_seldom_is_told_that_there_is_more_to_look_at() {
+    let gateway = logged().await;
+    let rows = "insert into audit (seq, organization_id, at_ms, actor, address, action, target, detail, hash)
+        with recursive n (i) as (select 1 union all select i + 1 from n where i < 10100)
+        select last.seq + i, organization_id, at_ms, 'system', '', 'made.up', 'test', '{}', zeroblob(32)
+        from (select * from audit order by seq desc limit 1) as last, n";
+    let path = gateway.directory.path().join("data/hookward.db");
+    rusqlite::Connection::open(path).unwrap().execute(rows, []).unwrap();
+    let asked = "/audit?action=secret.reveal";
+    let first = gateway.get(asked).await;
+    assert_eq!(first["items"], serde_json::json!([]));
+    let cursor = first["next"].as_str().expect("there are rows that were not looked at");
+    let second = gateway.get(&format!("{asked}&cursor={cursor}")).await;
+    assert_eq!((second["items"].as_array().unwrap().len(), second["next"].as_str()), (1, None));
+    let listed = gateway.ok(&["audit", "list", "--action", "secret.reveal"], b"").await;
+    assert_eq!(listed, format!("none so far; more to look at: --cursor {cursor}\n"));
+    let mut ana = gateway.visitor("ana@example.com", &["*"]).await;
+    let page = ana.page("/dashboard/audit?action=secret.reveal").await;
+    assert!(page.contains("Nothing so far") && page.contains("Look further back"), "{page}");
+    assert!(!page.contains("No entry is like that</h2>"), "{page}");
+}
