@@ -2,14 +2,12 @@
 //! Owns which verb goes to whom; what each verb does stands in the modules below, and where the database is with whoever
 //! opened it: [`super::sqlite`]. Knows no HTTP and no schedule.
 
-use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::postgres::knocks::Knocks;
 use super::{
     Backlog, Backups, Cancel, Change, Claim, ClaimRequest, Claimed, Committed, Copied, DeliveryFilter, Erasure,
     EventFilter, Held, JobChange, JobStep, KeptOfSource, Knock, Listing, Look, NewDelivery, NewEvent, Nodes, Old, Page,
@@ -23,6 +21,7 @@ use crate::model::{
     RefusedRequest,
 };
 pub use first_start::FirstStart;
+pub(in crate::store) use medium::{Following, Medium};
 use readers::Readers;
 use writer::{Door, Writer};
 
@@ -47,6 +46,7 @@ mod idempotency;
 mod jobs;
 pub(in crate::store) mod locks;
 mod look;
+mod medium;
 mod nodes;
 mod operate;
 mod order;
@@ -101,48 +101,6 @@ impl Default for Limits {
 
 /// Reads for attempts under way at once: what goes with leases, and when there is more.
 pub(in crate::store) const READERS_DUE: usize = 2;
-
-/// What the database does besides answering statements.
-#[async_trait]
-pub(in crate::store) trait Medium: Debug + Send + Sync {
-    /// Where other nodes work on it too: the connection over which they are followed, and nothing else is done.
-    fn following(&self) -> Option<Following<'_>> {
-        None
-    }
-
-    /// Takes the turn of whoever may make the first key; `None` when another node has it, or serves. Of a database with one
-    /// owner it is his.
-    async fn begin(&self) -> Result<Option<FirstStart>, StoreError> {
-        Ok(Some(FirstStart::holding(Box::new(()))))
-    }
-
-    /// One snapshot of everything, as a file; in `directory`, unless the database has a place of its own for it.
-    async fn copy(&self, directory: Option<PathBuf>) -> Result<Copied, StoreError>;
-
-    /// Overwrites what was removed, wherever it may still be read.
-    async fn overwrite(&self) -> Result<(), StoreError>;
-
-    /// Makes room for what comes, where that has to be made.
-    async fn make_room(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    /// Drops days that are too old, where there are days.
-    async fn drop_days(&self, _: Old) -> Result<Option<u32>, StoreError> {
-        Ok(None)
-    }
-}
-
-/// How the other nodes of a database are followed.
-#[derive(Debug)]
-pub(in crate::store) struct Following<'m> {
-    /// One connection for that alone: nobody is cut off because many read, or because a write takes long.
-    pub(in crate::store) connection: &'m Readers,
-    /// The newest schema known here.
-    pub(in crate::store) schema: i64,
-    /// Where they are told to look.
-    pub(in crate::store) knocks: &'m Knocks,
-}
 
 /// A store in a SQL database.
 ///

@@ -47,14 +47,14 @@ impl Plans {
 
     /// How each statement would go, whatever is asked for.
     pub(in crate::store) fn of(&self, statements: &[String]) -> Vec<Vec<String>> {
-        self.told("", statements)
+        let written: Vec<String> = statements.iter().map(|sql| dialect::write(sql).sql).collect();
+        self.told("", &written)
     }
 
-    /// The same over a connection that is told something besides.
+    /// The same of PostgreSQL's own statements, over a connection that is told something besides.
     pub(in crate::store) fn told(&self, told: &str, statements: &[String]) -> Vec<Vec<String>> {
         let mut script = format!("set enable_seqscan = off; set plan_cache_mode = force_generic_plan; {told};");
         for sql in statements {
-            let sql = dialect::write(sql).sql;
             let places = (1..).take_while(|place| sql.contains(&format!("${place}"))).count();
             let nulls = match places {
                 0 => String::new(),

@@ -80,7 +80,7 @@ impl Database {
         let waiting = "select count(*) from pg_locks where not granted and database =
                            (select oid from pg_database where datname = current_database())";
         while self.query(waiting) != [count.to_string()] {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::task::yield_now().await;
         }
     }
 
