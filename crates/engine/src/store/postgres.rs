@@ -56,6 +56,10 @@ const SETTINGS: &str =
 /// they come in the order in which they are due, and from where on they are asked for: all of them are never sorted.
 const IN_ORDER: &str = "set enable_sort = off; set enable_bitmapscan = off";
 
+/// What connections for lists are told besides. Each list is planned for what it asks for: a plan for any source, type or state takes
+/// what is asked for to be as frequent as the others, and walks all days for what is seldom, or never there.
+const AS_ASKED: &str = "set plan_cache_mode = force_custom_plan";
+
 /// Why a database could not be opened. Every variant names the database, and the operator must act.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -320,7 +324,7 @@ fn open_here(access: &Access, limits: &Limits, unfinished: Unfinished) -> std::r
     let readers = |told, count| Readers::new(name.clone(), connect(told), count);
     let following = readers("", 1);
     let store = SqlStore::new(
-        [readers("", limits.readers), readers(IN_ORDER, READERS_DUE)],
+        [readers(AS_ASKED, limits.readers), readers(IN_ORDER, READERS_DUE)],
         inner,
         Box::new(Database { knocks: Knocks::new(Arc::clone(&way)), way: Arc::clone(&way), following }),
     );
