@@ -377,31 +377,3 @@ async fn a_reader_that_idles_holds_up_the_drop_and_nothing_else() {
     reader.batch_execute("commit").await.unwrap();
     assert_eq!(store.strip(strip).await.unwrap().stripped, 1);
 }
-
-/// However often it was asked before: what is seldom, or nowhere, is not looked for among all that there is.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_seldom_is_found_by_its_own_index() {
-    let Some((store, database)) = postgres::open() else { return };
-    declare(&store, 1).await;
-    database.query(
-        "insert into events (id, organization_id, source_id, source_name, event_type, received_at_ms, verdict, method, target,
-             remote, headers, body_len, body_sha256)
-         select decode(md5(n::text), 'hex'), (select id from organizations), decode(repeat('01', 16), 'hex'), 's', 'push', n,
-             '{}', 'POST', '/', '', '', 0, '' from generate_series(1, 30000) n; analyze events",
-    );
-    for _ in 0..10 {
-        let filter = EventFilter { event_type: Some("release".to_owned()), ..EventFilter::default() };
-        assert!(listed(&store, filter).await.is_empty());
-    }
-    drop(store);
-    // What a connection did is counted when it is over.
-    let others = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
-                      and backend_type = 'client backend'";
-    while database.query(others) != ["0"] {
-        tokio::task::yield_now().await;
-    }
-    let read =
-        "select coalesce(sum(idx_tup_read), 0) from pg_stat_user_indexes where indexrelname like 'events_day_%pkey'";
-    let read: u64 = database.query(read)[0].parse().unwrap();
-    assert!(read < 1_000, "{read} events were stepped over");
-}
